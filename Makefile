@@ -1,0 +1,84 @@
+# From a bare clone with Python 3.11+ and make, `make gate` and `make test` each do all their own set-up.
+#
+#   make gate    every scenario valid on the reference implementation, every faulty variant caught
+#   make test    the tests, among them ruff and mypy (PYTEST_ARGS="-k name" to choose, JOBS=4 for more at once)
+#   make bench   the benchmarks: throughput, and the nearest rival on the same programs
+#   make clean   remove everything that these make
+#
+# PYTHON=/path/to/python chooses the interpreter that .venv is made from (after `make clean`, if there is one).
+
+.DEFAULT_GOAL := gate
+.DELETE_ON_ERROR:
+.PHONY: gate test bench clean
+
+PYTHON ?=
+JOBS ?= 2
+PYTEST_ARGS ?=
+
+VENV_PYTHON := .venv/bin/python
+PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check --quiet
+
+gate: .venv/.stamp
+	.venv/bin/harness gate
+
+test: .venv/.stamp
+	$(VENV_PYTHON) -m pytest -n $(JOBS) --dist loadfile --durations=10 --durations-min=0.25 $(PYTEST_ARGS)
+
+bench: .venv/.stamp-bench
+	$(VENV_PYTHON) benchmarks/throughput.py
+	$(VENV_PYTHON) benchmarks/peers.py
+
+clean:
+	rm -rf .venv .venv.lock build dist race_harness.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the virtual environment ------------------------------------------------------------------------------------
+# A stamp is written last, so a set-up that was interrupted is taken up again. Set-up runs under a lock, in a make of
+# its own that looks at the stamp afresh: of two makes started together the second waits, then finds it all done.
+
+ifndef VENV_LOCK_HELD
+
+# Sets $python to the first interpreter that will do, or ends with an explanation.
+define FIND_PYTHON
+python=; \
+for candidate in $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11); do \
+  if "$$candidate" -c 'import sys, ensurepip, sqlite3, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
+  then python=$$candidate; break; fi; \
+done; \
+if [ -z "$$python" ]; then \
+  echo 'make: no usable Python: tried $(or $(PYTHON),python3 python3.13 python3.12 python3.11).' >&2; \
+  echo '  Needed: 3.11 or newer, with the modules venv, ensurepip and sqlite3 (Debian: package python3-venv).' >&2; \
+  echo '  To choose one: make PYTHON=/path/to/python $(or $(MAKECMDGOALS),gate)' >&2; \
+  exit 1; \
+fi
+endef
+
+# Runs its arguments while holding .venv.lock, which the system gives back however the process ends.
+define UNDER_LOCK
+import fcntl, subprocess, sys
+with open(".venv.lock", "w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    sys.exit(subprocess.call(sys.argv[1:], close_fds=False))
+endef
+export UNDER_LOCK
+
+.venv/.stamp .venv/.stamp-bench: pyproject.toml constraints.txt
+	@$(FIND_PYTHON); \
+	"$$python" -c "$$UNDER_LOCK" $(MAKE) --no-print-directory VENV_LOCK_HELD=1 PYTHON="$$python" $@
+
+else
+
+.venv/.stamp: pyproject.toml constraints.txt
+	@echo 'Setting up .venv (only when pyproject.toml or constraints.txt changed) ...'
+	@$(VENV_PYTHON) -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
+	@$(PIP) install -c constraints.txt setuptools
+	@$(PIP) install -c constraints.txt --no-build-isolation -e '.[test]'
+	@touch $@
+
+# A dependency group needs a newer pip than some Pythons bring.
+.venv/.stamp-bench: .venv/.stamp
+	@$(PIP) install -c constraints.txt pip
+	@$(PIP) install -c constraints.txt --group bench
+	@touch $@
+
+endif

@@ -1,0 +1,132 @@
+"""Have one tool judge one program, and print the answer as JSON: the child side of `peers.py`.
+
+    python -m benchmarks.judge {ours,frontrun,frontrun-reused} PROGRAM JOURNAL FOLDER
+
+A line `{"started": n}` goes out before each interleaving that frontrun runs, so that the parent knows how far
+it had come if it has to be killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from benchmarks.programs import JOURNALS, Program, program
+
+
+def judge_with_ours(candidate: Program) -> dict[str, Any]:
+    """One call, as a user would write it."""
+    try:
+        import harness
+    except ImportError as error:
+        return {"answer": "not installed", "detail": str(error)}
+    started = time.perf_counter()
+    result = harness.race(
+        setup=candidate.setup,
+        worker=candidate.worker,
+        workers=2,
+        invariant=candidate.invariant,
+        check=False,
+        scheduler="exhaustive",
+    )
+    seconds = time.perf_counter() - started
+    return {
+        "answer": str(getattr(result.verdict, "value", result.verdict)),
+        "executions": result.executions,
+        "complete": result.complete,
+        "seconds": seconds,
+        "startup_seconds": result.startup_seconds,
+        "detail": "" if result.complete else "stopped early",
+    }
+
+
+# Documented options, in its favour: no spawning anew, and the only bound with which it claims completeness.
+FRONTRUN_OPTIONS: dict[str, dict[str, Any]] = {
+    "frontrun": {},
+    "frontrun-reused": {"reuse_workers": True, "preemption_bound": None},
+}
+
+
+def judge_with_frontrun(candidate: Program, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """`explore(execution="process")`; the database is put back in memory, as ours is."""
+    try:
+        import frontrun
+    except ImportError as error:
+        return {"answer": "not installed", "detail": str(error)}
+    reset = ResetFromTemplate(candidate.setup, folder)
+    started = time.perf_counter()
+    try:
+        result = frontrun.explore(
+            setup=reset,
+            invariant=candidate.invariant,
+            execution="process",
+            **frontrun_workers(candidate),
+            **options,
+        )
+    except ValueError as error:
+        seconds = time.perf_counter() - started
+        return {"answer": "refused", "detail": str(error), "executions": 0, "seconds": seconds}
+    answers = {True: "valid", False: "invalid", None: "inconclusive"}
+    return {
+        "answer": answers[result.property_holds],
+        "kind": result.failure_kind,
+        "executions": result.num_explored,
+        "complete": result.exhausted,
+        "seconds": time.perf_counter() - started,
+        "detail": (result.explanation or result.inconclusive_reason or ""),
+        "version": metadata.version("frontrun"),
+    }
+
+
+def frontrun_workers(candidate: Program) -> dict[str, Any]:
+    """Two workers, as frontrun takes them."""
+    if candidate.indexed:
+        return {"workers": [functools.partial(candidate.worker, index=index) for index in (0, 1)]}
+    return {"workers": candidate.worker, "count": 2}
+
+
+class ResetFromTemplate:
+    """Frontrun's `setup`: every interleaving gets a file of its own content, written from bytes made once."""
+
+    def __init__(self, set_up: Callable[[Path], None], folder: Path) -> None:
+        template = folder / "template.db"
+        set_up(template)
+        self._bytes = template.read_bytes()
+        self._db = folder / "race.db"
+        self._started = 0
+
+    def __call__(self) -> Path:
+        """Say that another interleaving begins, and put the database back."""
+        self._started += 1
+        print(json.dumps({"started": self._started}), flush=True)
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            self._db.with_name(self._db.name + suffix).unlink(missing_ok=True)
+        self._db.write_bytes(self._bytes)
+        return self._db
+
+
+def main() -> None:
+    """Judge, then print one object."""
+    keep_lines = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=keep_lines)
+    parser.add_argument("tool", choices=("ours", *FRONTRUN_OPTIONS))
+    parser.add_argument("program")
+    parser.add_argument("journal", choices=JOURNALS)
+    parser.add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    candidate = program(arguments.program, arguments.journal)
+    if arguments.tool == "ours":
+        answer = judge_with_ours(candidate)
+    else:
+        answer = judge_with_frontrun(candidate, arguments.folder, FRONTRUN_OPTIONS[arguments.tool])
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

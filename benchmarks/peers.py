@@ -1,0 +1,190 @@
+"""Which tool decides which program, and how fast: a table, and JSON on request.
+
+    python -m benchmarks.peers [--cap SECONDS] [--only-ours | --only-frontrun] [--json FILE]
+                               [--frontrun default|reused|both] [--program NAME ...] [--frontrun-python FILE]
+
+Every cell is one call in a fresh process; the seconds are those of the call, its starting of workers
+included, for both tools alike. Exit code 1 when ours decides one wrongly or needs more than two seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.child import Outcome, fresh_folder, run_child
+from benchmarks.goals import SECONDS_PER_PROGRAM
+from benchmarks.programs import JOURNALS, Program, programs
+
+LIMIT_SECONDS = SECONDS_PER_PROGRAM
+MODES = {"default": ("frontrun",), "reused": ("frontrun-reused",), "both": ("frontrun", "frontrun-reused")}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One tool's answer to one program."""
+
+    program: str
+    journal: str
+    expected: str
+    tool: str
+    answer: str
+    right: bool
+    executions: int
+    seconds: float
+    complete: bool | None
+    detail: str
+
+    @property
+    def ok(self) -> bool:
+        """Right, and in time."""
+        return self.right and self.seconds <= LIMIT_SECONDS
+
+
+def judge(candidate: Program, tool: str, *, cap: float, python: str) -> Cell:
+    """One program by one tool, in a process that is killed after `cap` seconds."""
+    with fresh_folder() as folder:
+        arguments = (tool, candidate.name, candidate.journal, str(folder))
+        outcome = run_child("benchmarks.judge", arguments, cap=cap, python=python)
+    found = outcome.answer or {}
+    answer = found.get("answer") or _no_answer(outcome)
+    return Cell(
+        program=candidate.name,
+        journal=candidate.journal,
+        expected=candidate.expected,
+        tool=tool,
+        answer=f"{answer} ({found['kind']})" if found.get("kind") else answer,
+        # "Nondeterministic" is frontrun saying that it could not tell, not that it found something.
+        right=answer == candidate.expected and found.get("kind") != "nondeterministic",
+        executions=int(
+            found.get("executions", found.get("started", 1) - 1)
+        ),  # the last one begun never ended
+        seconds=float(found.get("seconds", outcome.seconds)),
+        complete=found.get("complete"),
+        detail=str(found.get("detail") or outcome.errors[-2000:]),
+    )
+
+
+def _no_answer(outcome: Outcome) -> str:
+    return "no answer" if outcome.capped else "crashed"
+
+
+# -- the table ---------------------------------------------------------------------------------------------
+
+HEADINGS = ("program", "journal", "expected", "tool", "answer", "", "executions", "complete", "seconds")
+WIDTHS = (18, 7, 8, 15, 24, 5, 10, 8, 8)
+
+
+def render(cells: Iterator[Cell]) -> Iterator[str]:
+    """The table's lines, each as soon as its cell is known."""
+    yield _line(HEADINGS)
+    yield _line(tuple("-" * width for width in WIDTHS))
+    for cell in cells:
+        complete = {True: "yes", False: "no", None: ""}[cell.complete]
+        yield _line(
+            (
+                cell.program,
+                cell.journal,
+                cell.expected,
+                cell.tool,
+                cell.answer,
+                "right" if cell.right else "WRONG",
+                str(cell.executions),
+                complete,
+                f"{cell.seconds:.2f}",
+            )
+        )
+
+
+def _line(values: Sequence[str]) -> str:
+    return "  ".join(value.ljust(width) for value, width in zip(values, WIDTHS, strict=True)).rstrip()
+
+
+def summary(cells: Sequence[Cell]) -> Iterator[str]:
+    """One line per tool: how many it decided right, and how long it took over all of them."""
+    for tool in dict.fromkeys(cell.tool for cell in cells):
+        own = [cell for cell in cells if cell.tool == tool]
+        right = sum(cell.right for cell in own)
+        yield f"{tool}: {right} of {len(own)} decided right, {sum(cell.seconds for cell in own):.1f} s in all"
+
+
+# -- the command -------------------------------------------------------------------------------------------
+
+
+def main() -> int:
+    """Judge every program with every tool asked for; see the module's docstring for the exit code."""
+    arguments = _parser().parse_args()
+    wanted = [
+        candidate
+        for each in programs("delete")
+        for journal in JOURNALS
+        for candidate in programs(journal)
+        if candidate.name == each.name and (not arguments.program or each.name in arguments.program)
+    ]
+    tools = _tools(arguments)
+    cells: list[Cell] = []
+
+    def measured() -> Iterator[Cell]:
+        for candidate in wanted:
+            for tool in tools:
+                python = sys.executable if tool == "ours" else arguments.frontrun_python
+                cells.append(judge(candidate, tool, cap=arguments.cap, python=python))
+                yield cells[-1]
+
+    for line in render(measured()):
+        print(line, flush=True)
+    print()
+    for line in summary(cells):
+        print(line)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(_document(cells, arguments.cap), indent=1) + "\n")
+    slow_or_wrong = [cell for cell in cells if cell.tool == "ours" and not cell.ok]
+    for cell in slow_or_wrong:
+        print(f"ours: {cell.program}/{cell.journal}: {cell.answer} in {cell.seconds:.2f} s: {cell.detail}")
+    return 1 if slow_or_wrong else 0
+
+
+def _tools(arguments: argparse.Namespace) -> tuple[str, ...]:
+    if arguments.only_ours:
+        return ("ours",)
+    probe = run_child("benchmarks.has_frontrun", (), cap=30, python=arguments.frontrun_python)
+    if probe.answer is None or not probe.answer["version"]:
+        print("frontrun is not installed here (see the `bench` dependency group): only ours is shown\n")
+        return () if arguments.only_frontrun else ("ours",)
+    print(f"frontrun {probe.answer['version']}, killed after {arguments.cap:g} s a program\n")
+    return MODES[arguments.frontrun] if arguments.only_frontrun else ("ours", *MODES[arguments.frontrun])
+
+
+def _document(cells: Sequence[Cell], cap: float) -> dict[str, object]:
+    return {
+        "version": 1,
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "cap_seconds": cap,
+        "limit_seconds": LIMIT_SECONDS,
+        "cells": [asdict(cell) for cell in cells],
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    keep_lines = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=keep_lines)
+    parser.add_argument("--cap", type=float, default=20.0, help="seconds a tool may take per program (20)")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--only-ours", action="store_true")
+    only.add_argument("--only-frontrun", action="store_true")
+    parser.add_argument("--frontrun", choices=MODES, default="default", help="with which of its options")
+    parser.add_argument("--frontrun-python", default=sys.executable, help="the interpreter that has frontrun")
+    parser.add_argument("--program", action="append", help="only this one (repeatable)")
+    parser.add_argument("--json", type=Path, help="write the same as JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""Measure one speed, and print it as JSON: the child side of `throughput.py`.
+
+    python -m benchmarks.rate KIND WORKER AMOUNT FOLDER
+
+KIND is `floor`, `floor-split`, `ours`, `ours-unchecked` (AMOUNT executions), `frontrun-reused` or
+`frontrun-spawned` (AMOUNT seconds). Each in a process of its own: what forks workers must never have opened
+SQLite itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import floor, tokens
+from benchmarks.judge import ResetFromTemplate
+
+Worker = Callable[[Path], Any]
+
+WORKERS: dict[str, Worker] = {
+    "sqlite3": tokens.issue_sqlite3,
+    "aiosqlite": tokens.issue_aiosqlite,
+    "autocommit": tokens.issue_autocommit,
+}
+
+
+def floor_rate(worker: Worker, executions: int, folder: Path) -> dict[str, Any]:
+    """The floor, on one core."""
+    measure: Any = floor.async_floor if inspect.iscoroutinefunction(worker) else floor.sync_floor
+    with floor.one_core():
+        template = floor.Template(folder, tokens.set_up)
+        measure(template, worker, max(executions // 10, 1))  # warm
+        return {"rate": measure(template, worker, executions), "executions": executions}
+
+
+def floor_split(worker: Worker, executions: int, folder: Path) -> dict[str, Any]:
+    """Where the floor's time goes, in microseconds per execution, and what a bare thread hop costs."""
+    is_async = inspect.iscoroutinefunction(worker)
+    split = floor.async_split if is_async else floor.sync_split
+    with floor.one_core():
+        template = floor.Template(folder, tokens.set_up)
+        split(template, max(executions // 10, 1))
+        hop = floor.hop_microseconds() if is_async else {}
+        return {"microseconds": split(template, executions), "hop_microseconds": hop}
+
+
+def our_rate(worker: Worker, executions: int, *, checked: bool) -> dict[str, Any]:
+    """Ours: so many random interleavings; `checked` says whether the invariant is looked at after each."""
+    import harness
+
+    result = harness.race(
+        setup=tokens.set_up,
+        worker=worker,
+        workers=2,
+        invariant=tokens.one_active_token if checked else _nothing_to_check,
+        check=False,
+        scheduler="random",
+        seed=1,
+        max_executions=executions,
+    )
+    return {
+        "rate": result.executions / result.seconds,
+        "executions": result.executions,
+        "seconds": result.seconds,
+        "startup_seconds": result.startup_seconds,
+        "verdict": str(getattr(result.verdict, "value", result.verdict)),
+    }
+
+
+def frontrun_rate(worker: Worker, seconds: float, folder: Path, *, reuse: bool) -> dict[str, Any]:
+    """Frontrun's process mode, searching on after a failure and again from the start until the time is up.
+
+    Its start of reused workers is left out, as ours is; starting them anew is what the other mode does.
+    """
+    import frontrun
+
+    clock = Clock(ResetFromTemplate(tokens.set_up, folder), tokens.one_active_token)
+    end = time.perf_counter() + seconds
+    explored, runs, answers = 0, 0, set()
+    while (left := end - time.perf_counter()) > 0.5:
+        result = frontrun.explore(
+            setup=clock.setup,
+            workers=worker,
+            count=2,
+            invariant=clock.invariant,
+            execution="process",
+            reuse_workers=reuse,
+            preemption_bound=None,
+            stop_on_first=False,
+            total_timeout=left,
+        )
+        clock.stop()
+        explored, runs = explored + result.num_explored, runs + 1
+        answers.add(f"{result.property_holds} {result.failure_kind or ''}".strip())
+    return {
+        "rate": explored / clock.seconds,
+        "executions": explored,
+        "searches": runs,
+        "seconds": clock.seconds,
+        "answers": sorted(answers),
+    }
+
+
+class Clock:
+    """Counts from an exploration's first `setup` to its last `invariant`, or to its end if it ended in between."""
+
+    def __init__(self, reset: ResetFromTemplate, invariant: Callable[[Path], bool]) -> None:
+        self.seconds = 0.0
+        self._reset, self._invariant = reset, invariant
+        self._first: float | None = None
+        self._last: float | None = None
+
+    def setup(self) -> Path:
+        """Put the database back."""
+        if self._first is None:
+            self._first = time.perf_counter()
+        self._last = None
+        return self._reset()
+
+    def invariant(self, db: Path) -> bool:
+        """Look at it."""
+        try:
+            return self._invariant(db)
+        finally:
+            self._last = time.perf_counter()
+
+    def stop(self) -> None:
+        """Add this exploration's time to the sum."""
+        if self._first is not None:
+            self.seconds += (self._last or time.perf_counter()) - self._first
+        self._first = self._last = None
+
+
+def _nothing_to_check(_db: Path) -> bool:
+    return True
+
+
+def main() -> None:
+    """Measure, then print one object."""
+    keep_lines = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=keep_lines)
+    parser.add_argument("kind")
+    parser.add_argument("worker", choices=WORKERS)
+    parser.add_argument("amount", type=float)
+    parser.add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    worker, amount, folder = WORKERS[arguments.worker], arguments.amount, arguments.folder
+    measures: dict[str, Callable[[], dict[str, Any]]] = {
+        "floor": lambda: floor_rate(worker, int(amount), folder),
+        "floor-split": lambda: floor_split(worker, int(amount), folder),
+        "ours": lambda: our_rate(worker, int(amount), checked=True),
+        "ours-unchecked": lambda: our_rate(worker, int(amount), checked=False),
+        "frontrun-reused": lambda: frontrun_rate(worker, amount, folder, reuse=True),
+        "frontrun-spawned": lambda: frontrun_rate(worker, amount, folder, reuse=False),
+    }
+    print(json.dumps(measures[arguments.kind]()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""One schedule, one history: lets one parked operation go at a time and notes what comes of it."""
+
+from __future__ import annotations
+
+from harness.control.observer import Broken, Observer
+from harness.control.processes import Fleet, WorkerDied, WorkerStuck, ending
+from harness.control.stage import Broke, Move, Stage
+from harness.control.world import World
+from harness.errors import HarnessError
+from harness.history import History, Step
+from harness.result import Execution, Failure
+from harness.scenario import Scenario, Workload
+from harness.schedulers.base import Option, Scheduler, View
+
+__all__ = ["Driver"]
+
+_SIGKILL = -9
+
+
+class _Over(Exception):
+    """The execution ends here, with a failure."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+
+
+class Driver:
+    """Runs executions of one scenario, one after another, over one fleet of workers.
+
+    With ``isolated`` each execution gets freshly forked workers; with ``wants_outcomes`` each carries a digest of its
+    outcome (which costs a dump of the database).
+    """
+
+    def __init__(self, scenario: Scenario, fleet: Fleet, world: World, observer: Observer, seed: int) -> None:
+        self.scenario, self.fleet, self.world, self.observer, self.seed = scenario, fleet, world, observer, seed
+        self.isolated = False
+        self.wants_outcomes = False
+
+    def run(self, scheduler: Scheduler, workload: Workload) -> Execution:
+        """Run *workload* once under *scheduler*.
+
+        1. Put the shared state back, and have every worker open its application.
+        2. While something can run: ask the scheduler, let that operation go, wait until its worker is quiescent,
+           note the step, and check the invariants if the shared state may have changed.
+        3. When nothing can run, let virtual time jump to the next deadline; with none, it is a deadlock.
+        4. When every call has ended: check what must hold at the end and what the clients were told.
+        5. Have every worker close and clean up; replace those that can't.
+
+        What *scheduler* raises (``Diverged``, Hypothesis' own signals) leaves this method after step 5.
+        """
+        return _Run(self, scheduler, workload).run()
+
+
+class _Run:
+    """One execution under way."""
+
+    def __init__(self, driver: Driver, scheduler: Scheduler, workload: Workload) -> None:
+        self.driver, self.scheduler, self.workload = driver, scheduler, workload
+        self.scenario, self.fleet, self.observer = driver.scenario, driver.fleet, driver.observer
+        self.stage = Stage(driver.scenario, driver.fleet, workload, driver.seed, driver.world.db)
+        self.steps: list[Step] = []
+        self.left_open: list[str] = []
+        self.bounded = False
+        self.ran: dict[str, int] = {}
+
+    def run(self) -> Execution:
+        failure, abandoned, stuck, outcome = None, False, "", ""
+        self.driver.world.reset()
+        try:
+            self.stage.prepare(isolated=self.driver.isolated)
+            abandoned = not self._race()
+            if not abandoned:
+                self._check(self.observer.at_end(), "at end")
+                self.left_open = self.stage.finish()
+                history = self._history()
+                self._check(self.observer.told(history), "postcondition")
+                outcome = self.observer.outcome(history) if self.driver.wants_outcomes else ""
+        except _Over as over:
+            failure = over.failure
+        except (WorkerStuck, WorkerDied, Broke) as error:
+            stuck = str(error)
+        finally:
+            self.stage.clear()
+        return Execution(
+            workload=self.workload,
+            seed=self.driver.seed,
+            steps=tuple(self.steps),
+            history=self._history(),
+            failure=failure,
+            abandoned=abandoned,
+            bounded=self.bounded,
+            stuck=stuck,
+            outcome=outcome,
+        )
+
+    def _history(self) -> History:
+        return History(tuple(self.stage.events), tuple(self.left_open))
+
+    def _check(self, broken: Broken | None, kind: str) -> None:
+        if broken is not None:
+            raise _Over(Failure(kind, *broken, step=len(self.steps) - 1))
+
+    # The race
+
+    def _race(self) -> bool:
+        """Let operations go until nothing is left to do; return False if the scheduler gave the execution up."""
+        stage = self.stage
+        while True:
+            moves = stage.moves()
+            if not moves:
+                if stage.all_ended:
+                    return True
+                self._unblock()
+                continue
+            choice = self._choose(moves)
+            if choice is None:
+                return False
+            self._take(moves[choice], preempts=choice not in stage.continuing and bool(stage.continuing))
+
+    def _choose(self, moves: dict[str, Move]) -> str | None:
+        if len(self.steps) >= self.scenario.steps:
+            return self._fairly(moves)
+        continuing = self.stage.continuing
+        options = [Option(name, move.lane, name in continuing, move.fault) for name, move in moves.items()]
+        if continuing:
+            options.sort(key=_order)
+        return self.scheduler.choose(View(options, self.steps))
+
+    def _fairly(self, moves: dict[str, Move]) -> str:
+        """After too many steps: take turns, so that only what no fair schedule ends is called endless."""
+        self.bounded = True
+        if len(self.steps) >= 2 * self.scenario.steps:
+            raise _Over(
+                Failure(
+                    "no progress",
+                    "every call ends",
+                    f"after {len(self.steps)} steps, the last {self.scenario.steps} in turns, these calls have not "
+                    f"ended: {', '.join(self.stage.unfinished())}",
+                    len(self.steps) - 1,
+                )
+            )
+        names = [name for name, move in moves.items() if not move.fault]
+        return min(names, key=lambda name: self.ran.get(name, -1))
+
+    def _take(self, move: Move, preempts: bool = False) -> None:
+        try:
+            step = self.stage.take(move)
+        except WorkerDied as died:
+            code = self.fleet.reap(move.state.worker)
+            step = self.stage.lost(move, ending(code))
+            if code != _SIGKILL:
+                self.steps.append(step)
+                message = f"worker {died.number} {ending(code)} during {move.text or move.kind}"
+                raise _Over(Failure("worker died", "", message, len(self.steps) - 1)) from None
+        if step is None:
+            return
+        self.ran[step.choice] = len(self.steps)
+        self.steps.append(step._replace(preempts=preempts))
+        if self.stage.changed:
+            self.stage.changed = False
+            self._check(self.observer.invariants(), "invariant")
+        if self.scenario.raising_fails and (error := self.stage.unexpected_error()):
+            raise _Over(Failure("error", error.error, f"{error.operation} raised {error.error}: {error.value}", len(self.steps) - 1))
+
+    def _unblock(self) -> None:
+        """Nothing can run: see whether a lock was released unnoticed, else let time pass, else it is a deadlock."""
+        stage = self.stage
+        for move in stage.waiting():
+            before = len(self.steps)
+            self._take(move)
+            if len(self.steps) > before:
+                return
+        if stage.advance():
+            return
+        waits = stage.where_they_wait()
+        message = "no call can go on, and no time-out will help: " + "; ".join(waits or stage.unfinished())
+        raise _Over(Failure("deadlock", "every call ends", message, len(self.steps) - 1))
+
+
+def _order(option: Option) -> tuple[bool, bool]:
+    return option.fault, not option.continues
+
+

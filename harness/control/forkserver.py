@@ -1,0 +1,146 @@
+"""The fork server: has the code under test imported and instrumented, forks workers, and never opens a database.
+
+A connection inherited through a fork leaves SQLite's lock table in a state in which every later connection of the
+child is "database is locked" for ever; so what forks must not have any. It is also the janitor: when the
+controller is gone, however it went, the fork server kills the workers, removes the shared directory and ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from multiprocess import get_context
+
+from harness.scenario import Scenario
+from harness.wire import Peer, PeerGone
+from harness.worker.main import Instrumented, instrument
+
+__all__ = ["serve"]
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that forked it is gone."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def serve(orders: Peer, peers: list[Peer], stacks: list[int], scenario: Scenario, directory: Path, unneeded: list[int]) -> None:
+    """Carry out *orders* until the controller is gone: ``fork`` and ``reap`` workers, run ``setup``.
+
+    *peers* and *stacks* are the workers' ends of their pipes and the files for their stacks; *unneeded* are the
+    controller's ends, closed here so that its death is noticed.
+    """
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for end in unneeded:
+        os.close(end)
+    server = _Server(orders, peers, stacks, scenario)
+    try:
+        while True:
+            server.obey(orders.receive())
+    except (PeerGone, BrokenPipeError):
+        server.kill_all()
+        shutil.rmtree(directory, ignore_errors=True)
+        os._exit(0)
+
+
+class _Server:
+    def __init__(self, orders: Peer, peers: list[Peer], stacks: list[int], scenario: Scenario) -> None:
+        self._orders, self._peers, self._stacks, self._scenario = orders, peers, stacks, scenario
+        self._instrumented: Instrumented = instrument()
+        self._context = get_context("fork")
+        self._workers: dict[int, Any] = {}
+        gc.collect()
+        gc.freeze()
+
+    def obey(self, order: tuple[Any, ...]) -> None:
+        if order[0] == "fork":
+            self._orders.send(("forked", self._fork(order[1])))
+        elif order[0] == "reap":
+            self._orders.send(("reaped", self._reap(order[1])))
+        else:
+            self._orders.send(("set up", self._set_up(order[1], order[2])))
+
+    def _fork(self, number: int) -> int:
+        def work() -> None:
+            die_with_parent()
+            self._close_all_but(number)
+            self._instrumented.serve(self._peers[number], self._scenario, number, self._stacks[number])
+
+        process = self._context.Process(target=_quietly, args=(work,), name=f"harness worker {number}", daemon=False)
+        process.start()
+        self._workers[number] = process
+        return int(process.pid)
+
+    def _close_all_but(self, number: int) -> None:
+        """Close what a worker must not hold: the orders' pipe, and the other workers' ends."""
+        for end in (self._orders.read_end, self._orders.write_end):
+            os.close(end)
+        for other, peer in enumerate(self._peers):
+            if other != number:
+                os.close(peer.read_end)
+                os.close(peer.write_end)
+
+    def _reap(self, number: int) -> int | None:
+        process = self._workers.pop(number)
+        process.join()
+        return process.exitcode if process.exitcode is None else int(process.exitcode)
+
+    def _set_up(self, db: str, seed: str) -> str:
+        read_end, write_end = os.pipe()
+
+        def work() -> None:
+            die_with_parent()
+            os.close(read_end)
+            report = _report_of(lambda: self._instrumented.set_up(self._scenario.setup, db, seed))
+            os.write(write_end, report.encode()[:60_000])
+
+        process = self._context.Process(target=_quietly, args=(work,), name="harness setup")
+        process.start()
+        os.close(write_end)
+        report = b""
+        while piece := os.read(read_end, 1 << 16):
+            report += piece
+        os.close(read_end)
+        process.join()
+        if report:
+            return report.decode()
+        return f"the process that ran it ended with exit code {process.exitcode}"
+
+    def kill_all(self) -> None:
+        for process in self._workers.values():
+            process.kill()
+        for process in self._workers.values():
+            process.join()
+
+
+def _quietly(work: Callable[[], None]) -> None:
+    """Run *work* and leave without the clean-up of the process that was forked (buffers, atexit, threads)."""
+    try:
+        work()
+    except BaseException as error:
+        sys.stderr.write(f"harness: a worker process failed: {type(error).__name__}: {error}\n")
+        sys.stderr.flush()
+        os._exit(70)
+    os._exit(0)
+
+
+def _report_of(work: Callable[[], None]) -> str:
+    """Return "ok", or what *work* raised with the lines it came from."""
+    import traceback
+
+    try:
+        work()
+    except BaseException:
+        return traceback.format_exc(limit=-4)
+    return "ok"

@@ -1,0 +1,107 @@
+"""Asks the scenario's checks about the shared state, on a copy of it, and remembers the answers by content."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from harness.control.world import World
+from harness.history import History
+from harness.scenario import Check, Scenario
+
+__all__ = ["Broken", "Observer"]
+
+Broken = tuple[str, str]
+"""The name of a broken rule and what it says."""
+
+_REMEMBERED = 20_000
+
+
+class Observer:
+    """Checks invariants and postconditions from outside the workers.
+
+    A check looks at a copy of the files, so it takes no lock that the code under test could meet. Equal content
+    gives the equal answer, so each content is asked about once.
+    """
+
+    def __init__(self, world: World, scenario: Scenario) -> None:
+        self._world, self._scenario = world, scenario
+        self._known: dict[object, Broken | None] = {}
+
+    def invariants(self) -> Broken | None:
+        """Return the first invariant that the shared state breaks."""
+        if not self._scenario.invariants:
+            return None
+        return self._ask("invariants", self._scenario.invariants, None)
+
+    def at_end(self) -> Broken | None:
+        """Return the first rule for the end that the shared state breaks."""
+        return self._ask("at end", self._scenario.at_end, None)
+
+    def told(self, history: History) -> Broken | None:
+        """Return the first rule that is broken by what the clients were told, given the shared state."""
+        return self._ask("postconditions", self._scenario.postconditions, history)
+
+    def outcome(self, history: History) -> str:
+        """Return a digest of the content of the database and of what the clients were told."""
+        told = sorted((event.client, event.call, event.kind, repr(event.value), event.error) for event in history)
+        digest = hashlib.sha256(repr(told).encode())
+        db = self._world.observe(self._world.snapshot())
+        if db.exists():
+            with closing(sqlite3.connect(db)) as connection:
+                for line in connection.iterdump():
+                    digest.update(line.encode())
+        return digest.hexdigest()[:16]
+
+    def _ask(self, group: str, checks: Sequence[Check], history: History | None) -> Broken | None:
+        if not checks:
+            return None
+        files = self._world.snapshot()
+        told = _told(history, self._scenario.ordered) if history is not None else None
+        key = group, hash(tuple(files.items())), told
+        if key not in self._known:
+            if len(self._known) > _REMEMBERED:
+                self._known.clear()
+            db = self._world.observe(files)
+            arguments = (db,) if history is None else (history, db)
+            self._known[key] = next(
+                (broken for check in checks if (broken := breaks(check, *arguments)) is not None), None
+            )
+        return self._known[key]
+
+
+def _told(history: History, ordered: bool) -> object:
+    """Return what a postcondition can see of *history*, in a form to compare."""
+    return history.left_open, tuple(
+        (
+            event.kind,
+            event.client,
+            event.call,
+            event.operation,
+            repr(event.arguments),
+            repr(event.value),
+            event.error,
+            event.step if ordered else 0,
+        )
+        for event in history.events
+    )
+
+
+def breaks(check: Check, *arguments: History | Path) -> Broken | None:
+    """Ask *check*; return its name and message where it is broken, None where it holds.
+
+    A check that raises anything but ``AssertionError`` has not held: its error is the message.
+    """
+    holds: Callable[..., object] = check.holds
+    try:
+        answer = holds(*arguments)
+    except AssertionError as error:
+        return check.name, str(error) or "the assertion failed"
+    except Exception as error:
+        return check.name, f"the check itself raised {type(error).__name__}: {error}"
+    if answer is False:
+        return check.name, "it returned False"
+    return None

@@ -1,0 +1,207 @@
+"""The only file that starts, kills and waits for processes: the fleet of workers and their fork server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+from multiprocess import get_context
+
+from harness.control import forkserver
+from harness.errors import HarnessError, SetupFailed, Unsupported
+from harness.scenario import Scenario
+from harness.wire import Message, Peer
+from harness.worker.main import STACK_SIGNAL
+
+__all__ = ["Fleet", "Worker", "WorkerDied", "WorkerStuck"]
+
+
+class WorkerDied(HarnessError):
+    """A worker process ended by itself. ``exit_code`` is negative for a signal."""
+
+    def __init__(self, number: int, exit_code: int | None) -> None:
+        self.number, self.exit_code = number, exit_code
+        super().__init__(f"worker {number} {ending(exit_code)}")
+
+
+class WorkerStuck(HarnessError):
+    """A worker reached no schedule point in time. ``stack`` is where its threads were."""
+
+    def __init__(self, number: int, seconds: float, stack: str) -> None:
+        self.number, self.stack = number, stack
+        super().__init__(
+            f"Worker {number} reached no schedule point for {seconds:g} s: it loops, or waits in a call that the "
+            f"harness does not control. It was killed. Its Python stack, innermost call first:\n{stack.rstrip()}"
+        )
+
+
+def ending(exit_code: int | None) -> str:
+    """Say in words how a process ended."""
+    if exit_code is None:
+        return "ended"
+    if exit_code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was killed by {signal.Signals(-exit_code).name}"
+    return f"ended with exit code {exit_code}"
+
+
+class Worker:
+    """The controller's side of one worker: its pipes, its process and how long it may take."""
+
+    def __init__(self, number: int, peer: Peer, stacks: int, patience: float) -> None:
+        self.number, self.peer, self.pid = number, peer, 0
+        self.generation = 0
+        self._stacks, self._patience = stacks, patience
+        self._poll = select.poll()
+        self._poll.register(peer.read_end, select.POLLIN)
+        self._process = -1
+        self._milliseconds = int(patience * 1000)
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.number} pid={self.pid} generation={self.generation}>"
+
+    def forked(self, pid: int) -> None:
+        """Take *pid* for this worker's process."""
+        self.pid = pid
+        self.generation += 1
+        self._process = os.pidfd_open(pid)
+        self._poll.register(self._process, select.POLLIN)
+
+    def ask(self, *order: object) -> Message:
+        """Send *order* and return the report that follows.
+
+        Raises ``WorkerDied`` when the process ends instead, ``WorkerStuck`` when there is no report in time.
+        """
+        self.peer.send(order)
+        return self.report()
+
+    def report(self) -> Message:
+        """Return the next report; raises as ``ask`` does."""
+        peer = self.peer
+        while (message := peer.complete()) is None:
+            ready = self._poll.poll(self._milliseconds)
+            if not ready:
+                raise WorkerStuck(self.number, self._patience, self._stack())
+            if any(end == peer.read_end for end, _ in ready):
+                peer.fill()
+            else:
+                raise WorkerDied(self.number, None)
+        return message
+
+    def wait_dead(self) -> None:
+        """Return when the process has ended, and forget it and what it wrote last."""
+        poll = select.poll()
+        poll.register(self._process, select.POLLIN)
+        poll.poll()
+        self._poll.unregister(self._process)
+        os.close(self._process)
+        self._process = -1
+        while self._poll.poll(0):
+            os.read(self.peer.read_end, 1 << 16)
+        self.peer.forget()
+
+    def _stack(self) -> str:
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._stacks, 0)
+            os.kill(self.pid, STACK_SIGNAL)
+            deadline = time.monotonic() + 1.0
+            while time.monotonic() < deadline:
+                time.sleep(0.02)
+                text = os.pread(self._stacks, 20_000, 0).decode(errors="replace")
+                if "most recent call first" in text and text.endswith("\n"):
+                    return _readable(text)
+        return "(its stack could not be had: the process does not answer signals)"
+
+
+def _readable(stack: str) -> str:
+    """Leave out what is ours from a stack as ``faulthandler`` writes it."""
+    mark = os.sep + "harness" + os.sep
+    lines = [line for line in stack.splitlines() if not (mark in line and ("/worker/" in line or "/control/" in line))]
+    return "\n".join(line for line in lines if "multiprocess/" not in line)
+
+
+class Fleet:
+    """The workers of one run, their fork server, and the shared directory that dies with it."""
+
+    def __init__(self, scenario: Scenario, workers: int, directory: Path, patience: float) -> None:
+        _require_linux()
+        self._directory = directory
+        to_server, from_server = os.pipe(), os.pipe()
+        pipes = [(os.pipe(), os.pipe()) for _ in range(workers)]
+        stacks = [os.memfd_create(f"harness-stack-{number}") for number in range(workers)]
+        theirs = [Peer(down[0], up[1]) for down, up in pipes]
+        self._server = Peer(from_server[0], to_server[1])
+        self.workers = [
+            Worker(number, Peer(up[0], down[1]), stacks[number], patience)
+            for number, (down, up) in enumerate(pipes)
+        ]
+        self._ends = [*to_server[1:], *from_server[:1], *(end for down, up in pipes for end in (down[1], up[0]))]
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._process = get_context("fork").Process(
+            target=forkserver.serve,
+            args=(Peer(to_server[0], from_server[1]), theirs, stacks, scenario, directory, list(self._ends)),
+            name="harness fork server",
+        )
+        self._process.start()
+        self._stacks = stacks
+        self._kept = [end for down, up in pipes for end in (down[0], up[1])]
+        for end in (to_server[0], from_server[1]):
+            os.close(end)
+
+    def set_up(self, db: Path, seed: str) -> None:
+        """Have ``setup`` make the shared state at *db*; raises ``SetupFailed``."""
+        report = self._order("set up", str(db), seed)
+        if report != "ok":
+            raise SetupFailed(f"The scenario's setup failed, so nothing was raced:\n{str(report).rstrip()}")
+
+    def fork(self, worker: Worker) -> None:
+        """Start a fresh process for *worker* and wait until it serves."""
+        worker.forked(int(str(self._order("fork", worker.number))))
+        worker.report()
+
+    def reap(self, worker: Worker) -> int | None:
+        """Wait for the end of *worker*'s process; return its exit code."""
+        worker.wait_dead()
+        code = self._order("reap", worker.number)
+        return code if isinstance(code, int) else None
+
+    def kill(self, worker: Worker) -> None:
+        """Kill *worker* with SIGKILL and wait until it is gone, its locks with it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker.pid, signal.SIGKILL)
+        self.reap(worker)
+
+    def renew(self, worker: Worker) -> None:
+        """Replace *worker*'s process by a fresh one."""
+        self.kill(worker)
+        self.fork(worker)
+
+    def _order(self, *order: object) -> object:
+        self._server.send(order)
+        return self._server.receive()[1]
+
+    def close(self) -> None:
+        """End every process; the fork server removes the shared directory before it goes."""
+        for end in self._ends:
+            os.close(end)
+        self._process.join()
+        for worker in self.workers:
+            if worker._process >= 0:
+                os.close(worker._process)
+        for end in (*self._stacks, *self._kept):
+            os.close(end)
+
+
+def _require_linux() -> None:
+    missing = [name for name in ("pidfd_open", "memfd_create", "sched_setaffinity") if not hasattr(os, name)]
+    if missing:
+        raise Unsupported(
+            f"The harness needs Linux (5.3 or later): this system ({sys.platform}) has no {', '.join(missing)}. "
+            "On macOS, run it in a Linux container."
+        )

@@ -1,0 +1,105 @@
+"""The shared state of an execution: a directory on tmpfs that is put back from a template before each one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+__all__ = ["World", "shared_directory"]
+
+_PREFIX = "race-harness-"
+_MEMORY = Path("/dev/shm")
+
+
+def shared_directory() -> Path:
+    """Make and return a fresh directory, on tmpfs where there is one; remove what dead controllers left."""
+    root = _MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+    _sweep(root)
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=root))
+
+
+def _sweep(root: Path) -> None:
+    for entry in root.glob(_PREFIX + "*"):
+        owner = entry.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdecimal() and not Path("/proc", owner).exists():
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+class World:
+    """The files that workers share, and a second directory in which invariants look at a copy of them."""
+
+    def __init__(self, directory: Path, database: str = "db.sqlite") -> None:
+        self.directory = directory / "world"
+        self._copy = directory / "observed"
+        self.directory.mkdir()
+        self._copy.mkdir()
+        self.db = self.directory / database
+        self.observed_db = self._copy / database
+        self._template: dict[str, bytes] = {}
+        self._shared, self._seen = str(self.directory), str(self._copy)
+
+    def take_template(self) -> None:
+        """Take what is in the directory now for the state in which executions begin."""
+        self._template = self.snapshot()
+
+    def reset(self) -> None:
+        """Put the directory back as the template has it, with fresh files (nobody's old descriptor reaches them)."""
+        _restore(self._shared, self._template)
+
+    def snapshot(self) -> dict[str, bytes]:
+        """Return the bytes of every shared file by relative name, but for shared-memory indexes of write-ahead logs."""
+        found: dict[str, bytes] = {}
+        _collect(self._shared, "", found)
+        return found
+
+    def observe(self, snapshot: dict[str, bytes]) -> Path:
+        """Lay out *snapshot* aside and return the path of its database: looking at it takes nobody's lock."""
+        _restore(self._seen, snapshot)
+        return self.observed_db
+
+
+def _collect(root: str, prefix: str, found: dict[str, bytes]) -> None:
+    with os.scandir(root) as entries:
+        for entry in entries:
+            name = prefix + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                _collect(entry.path, name + "/", found)
+            elif entry.is_file(follow_symlinks=False) and not name.endswith("-shm"):
+                found[name] = _read(entry.path)
+
+
+def _read(path: str) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return b""
+    try:
+        size = os.fstat(descriptor).st_size
+        data = os.read(descriptor, size + 1)
+        while len(data) < size and (more := os.read(descriptor, size - len(data))):
+            data += more
+        return data
+    finally:
+        os.close(descriptor)
+
+
+def _restore(root: str, files: dict[str, bytes]) -> None:
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
+    for name, data in files.items():
+        path = f"{root}/{name}"
+        if "/" in name:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            written = os.write(descriptor, data) if data else 0
+            while written < len(data):
+                written += os.write(descriptor, data[written:])
+        finally:
+            os.close(descriptor)

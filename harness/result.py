@@ -1,0 +1,108 @@
+"""What an execution and a run amount to, as values; everything shown to people is rendered from these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.history import History, Step
+from harness.scenario import Workload
+from harness.schedule import FAULT_MARK, Schedule
+from harness.verdict import Verdict
+
+__all__ = ["Execution", "Failure", "Result", "fault_count", "preemptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A broken rule. ``kind`` is ``invariant``, ``at end``, ``postcondition``, ``error``, ``deadlock``, ``no progress``
+    or ``worker died``; ``step`` is the number of the step after which it showed."""
+
+    kind: str
+    rule: str
+    message: str
+    step: int
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.rule!r} is broken: {self.message}" if self.rule else f"{self.kind}: {self.message}"
+
+    @property
+    def sort(self) -> tuple[str, str]:
+        """What makes two failures the same one for shrinking and replay."""
+        return self.kind, self.rule
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One run of a scenario under one schedule.
+
+    ``abandoned`` says that the scheduler gave it up as redundant. ``stuck`` is the reason why nothing can be said of it.
+    ``bounded`` says that it was so long that the schedule was overruled by a fair one.
+    """
+
+    workload: Workload
+    seed: int
+    steps: tuple[Step, ...]
+    history: History
+    failure: Failure | None = None
+    abandoned: bool = False
+    bounded: bool = False
+    stuck: str = ""
+    outcome: str = ""
+    """The final shared state and what the clients were told, as a digest; equal digests mean equal outcomes."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """The choices made."""
+        return Schedule(tuple(step.choice for step in self.steps))
+
+    @property
+    def preemptions(self) -> int:
+        """How often a task was left that could have gone on."""
+        return preemptions(self.steps)
+
+
+def preemptions(steps: tuple[Step, ...]) -> int:
+    """Count the switches away from a task that could have gone on (``Step.preempts``)."""
+    return sum(step.preempts for step in steps)
+
+
+def fault_count(steps: tuple[Step, ...]) -> int:
+    """Count the faults injected."""
+    return sum(step.choice.startswith(FAULT_MARK) for step in steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run found.
+
+    ``complete`` says that every interleaving was covered; ``bound`` names the limit that was hit where it was not,
+    and ``reasons`` why the verdict is unknown. ``seconds`` is the time of the executions, ``startup_seconds`` that
+    of setup and of starting processes. ``failures`` counts failing executions; ``first_failure`` is the number of the
+    first one, counted from 1. ``counterexample`` is the minimal, confirmed failing execution.
+    """
+
+    scenario: str
+    variant: str
+    workers: int
+    scheduler: str
+    seed: int
+    verdict: Verdict
+    executions: int
+    complete: bool
+    failures: int
+    seconds: float
+    startup_seconds: float
+    bound: str = ""
+    reasons: tuple[str, ...] = ()
+    counterexample: Execution | None = None
+    first_failure: int | None = None
+    shrink_executions: int = 0
+    outcomes: int = 0
+    steps: int = 0
+    abandoned: int = 0
+    happened: Mapping[str, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        scope = "complete" if self.complete else self.bound or "not complete"
+        return f"<Result {self.scenario} {self.verdict} executions={self.executions} ({scope})>"

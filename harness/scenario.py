@@ -1,0 +1,122 @@
+"""What is raced, as data: a scenario is a frozen dataclass of functions and values, varied with ``replace``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.history import History
+from harness.plain import Plain
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+__all__ = ["Call", "Check", "Client", "Scenario", "Workload"]
+
+Anything = Any
+"""What user code passes between its own functions; the harness never looks into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One operation with its arguments (plain data), and the number of the worker it goes to."""
+
+    operation: str
+    arguments: tuple[Plain, ...] = ()
+    worker: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.operation}({', '.join(map(repr, self.arguments))})@w{self.worker}"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Calls made one after another: the next one is made when the one before has ended, however it ended."""
+
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Who calls what: the clients ``c0``, ``c1`` ... race each other over ``workers`` worker processes."""
+
+    clients: tuple[Client, ...]
+    workers: int = 2
+
+    @classmethod
+    def each(cls, operation: str, *arguments: Plain, workers: int = 2, tasks: int = 1) -> Workload:
+        """Return a workload in which *tasks* clients in each worker make the same call once."""
+        return cls(
+            tuple(
+                Client((Call(operation, arguments, worker),))
+                for _ in range(tasks)
+                for worker in range(workers)
+            ),
+            workers,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A named rule. ``holds`` raises ``AssertionError`` or returns False where the rule is broken."""
+
+    name: str
+    holds: Callable[..., object]
+
+
+def _no_close(_: Anything) -> None:
+    """Close nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """What is raced.
+
+    - ``setup(db)`` makes the shared state, once per run, in a process of its own; ``db`` is the path of a database
+      file that does not exist yet, in an empty directory that all workers share. Sync or async, like all functions here.
+    - ``open(db)`` makes a worker's application when an execution begins, ``close(app)`` ends it; neither is raced.
+      Without ``open`` the application is ``db`` itself.
+    - ``operations`` are what clients call, as ``operation(app, *arguments)``.
+    - ``workload(workers)`` gives the calls to race; ``workloads(workers)`` a Hypothesis strategy for others.
+    - ``invariants``: ``holds(db)``, asked after every step that changed the shared state, on a *copy* of it.
+    - ``at_end``: ``holds(db)``, asked when all calls have ended.
+    - ``postconditions``: ``holds(history, db)``, asked at the end, over what the clients were told.
+    - ``must_happen``: ``holds(history, steps)``, each true in at least one execution of a run, or the run is unknown.
+    - ``kills``: how many workers the schedule may kill with SIGKILL, anywhere.
+    - ``raising_fails``: an exception that leaves an operation and is not one of ``expected_errors`` (names of types)
+      is a failure.
+    - ``ordered``: whether the checks look at the real-time order of calls (an outcome before an invocation).
+      Only a scenario whose checks do not may say False, which makes the exhaustive search smaller.
+    - ``steps``: more steps than this in one execution count as no progress.
+    """
+
+    name: str
+    story: str = ""
+    setup: Callable[[Path], None | Awaitable[None]]
+    operations: Mapping[str, Callable[..., Anything]]
+    workload: Callable[[int], Workload]
+    workloads: Callable[[int], SearchStrategy[Workload]] | None = None
+    open: Callable[[Path], Anything] | None = None
+    close: Callable[[Anything], Anything] = _no_close
+    invariants: tuple[Check, ...] = ()
+    at_end: tuple[Check, ...] = ()
+    postconditions: tuple[Check, ...] = ()
+    must_happen: tuple[Check, ...] = ()
+    expected_errors: tuple[str, ...] = ()
+    raising_fails: bool = True
+    ordered: bool = True
+    kills: int = 0
+    workers: int = 2
+    steps: int = 2000
+    variants: Mapping[str, Scenario] = field(default_factory=dict)
+    variant: str = ""
+
+    def __repr__(self) -> str:
+        variant = f" variant={self.variant}" if self.variant else ""
+        return f"<Scenario {self.name}{variant} operations={','.join(self.operations)}>"
+
+
+Invariant = Callable[[Path], object]
+Postcondition = Callable[[History, Path], object]

@@ -1,0 +1,68 @@
+"""A schedule: which parked operation was let go at each step, as a value with a short text form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from harness.errors import BadInput
+
+__all__ = ["FAULT_MARK", "Schedule", "worker_of"]
+
+FAULT_MARK = "!"
+"""First character of a choice that injects a fault instead of letting an operation go."""
+
+
+def worker_of(choice: str) -> int:
+    """Return the number of the worker that *choice* concerns (``"w1:c0"`` and ``"!kill:w1"`` give 1)."""
+    name = choice.rpartition(":")[2] if choice.startswith(FAULT_MARK) else choice.partition(":")[0]
+    return int(name[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The choices of one execution, one per step.
+
+    A choice names the operation that was let go: ``w0:c1`` is client ``c1``'s operation in worker 0,
+    ``w0:clock`` the timers of worker 0 that are due, ``!kill:w0`` a fault.
+    """
+
+    choices: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.choices)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.choices)
+
+    def __str__(self) -> str:
+        """Return the run-length text form, e.g. ``w0:c0*3 w1:c1``."""
+        parts = ((choice, len(list(group))) for choice, group in groupby(self.choices))
+        return " ".join(choice if count == 1 else f"{choice}*{count}" for choice, count in parts)
+
+    @classmethod
+    def of(cls, choices: Iterable[str]) -> Schedule:
+        """Return the schedule that makes *choices* in order."""
+        return cls(tuple(choices))
+
+    @classmethod
+    def parse(cls, text: str) -> Schedule:
+        """Return the schedule whose text form is *text*.
+
+        Raises ``BadInput`` when a part is not ``choice`` or ``choice*count``.
+        """
+        choices: list[str] = []
+        for part in text.split():
+            choice, star, count = part.partition("*")
+            if (
+                not choice
+                or ":" not in choice
+                or (star and not (count.isdecimal() and 0 < int(count) <= 100_000))
+            ):
+                raise BadInput(
+                    f"The schedule has the part {part!r}, which is neither CHOICE nor CHOICE*COUNT "
+                    f"(for example w0:c0*3). Was it edited by hand?"
+                )
+            choices.extend([choice] * (int(count) if star else 1))
+        return cls(tuple(choices))

@@ -1,0 +1,54 @@
+"""What a scheduler is: two methods. What it sees: the options at a decision and the steps so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from harness.history import Step
+from harness.result import Execution
+
+__all__ = ["Option", "Scheduler", "View", "by_default"]
+
+
+class Option(NamedTuple):
+    """An operation that can be let go, or a fault that can be injected.
+
+    ``continues`` says that it belongs to the task that ran last; ``fault`` that it is one.
+    """
+
+    choice: str
+    lane: str
+    continues: bool = False
+    fault: bool = False
+
+
+class View(NamedTuple):
+    """A decision. ``options`` has at least one entry, those that continue the last task first, faults last."""
+
+    options: Sequence[Option]
+    steps: Sequence[Step]
+
+    @property
+    def could_continue(self) -> bool:
+        """Whether the task that ran last could go on."""
+        return self.options[0].continues
+
+
+class Scheduler(Protocol):
+    """Chooses. ``name`` is what the command line calls it.
+
+    ``start(previous)`` is called before each execution with the one before it (None at first) and returns whether
+    there is another one to run. ``choose(view)`` returns the choice, or None to abandon the execution.
+    """
+
+    name: str
+
+    def start(self, previous: Execution | None) -> bool: ...
+
+    def choose(self, view: View) -> str | None: ...
+
+
+def by_default(view: View) -> str:
+    """Return what costs no preemption and no fault: going on with the same task, else the first that can run."""
+    return view.options[0].choice

@@ -1,0 +1,110 @@
+"""Virtual time: one clock for all workers, moved only by the controller.
+
+Installed over ``time`` and ``datetime`` in a worker, so that the code under test reads it unmodified.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+from typing import Any
+
+from harness.worker.rebind import Replacement
+
+__all__ = ["EPOCH", "Clock", "replacements"]
+
+EPOCH = 1_700_000_000.0
+"""What ``time.time()`` says when an execution begins (14 November 2023, 22:13:20 UTC)."""
+
+
+class Clock:
+    """Virtual seconds since the execution began."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Clock now={self.now}>"
+
+
+def replacements(clock: Clock, sleep: Callable[[float], None]) -> list[Replacement]:
+    """Return what puts *clock* in the place of the machine's clocks, and *sleep* in the place of ``time.sleep``."""
+
+    def wall() -> float:
+        return EPOCH + clock.now
+
+    def wall_ns() -> int:
+        return int(EPOCH) * 1_000_000_000 + int(clock.now * 1e9)
+
+    def since() -> float:
+        return clock.now
+
+    def since_ns() -> int:
+        return int(clock.now * 1e9)
+
+    broken_down: dict[str, Callable[..., Any]] = {
+        name: _of_now(getattr(time, name), wall) for name in ("gmtime", "localtime", "ctime")
+    }
+    functions: dict[str, Callable[..., Any]] = {
+        "time": wall,
+        "time_ns": wall_ns,
+        "monotonic": since,
+        "monotonic_ns": since_ns,
+        "perf_counter": since,
+        "perf_counter_ns": since_ns,
+        "sleep": sleep,
+        **broken_down,
+    }
+    found = [Replacement(getattr(time, name), function, time, name) for name, function in functions.items()]
+    return found + _of_datetime(wall)
+
+
+def _of_now(original: Callable[..., Any], wall: Callable[[], float]) -> Callable[..., Any]:
+    def at(seconds: float | None = None) -> Any:
+        return original(wall() if seconds is None else seconds)
+
+    return at
+
+
+def _of_datetime(wall: Callable[[], float]) -> list[Replacement]:
+    real_datetime, real_date = datetime.datetime, datetime.date
+
+    class _Either(type):
+        """Makes ``isinstance`` and ``issubclass`` take the real classes for their replacements."""
+
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, cls.__mro__[1])
+
+        def __subclasscheck__(cls, other: type) -> bool:
+            return issubclass(other, cls.__mro__[1])
+
+    class VirtualDatetime(real_datetime, metaclass=_Either):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+            return real_datetime.fromtimestamp(wall(), tz)
+
+        @classmethod
+        def utcnow(cls) -> Any:
+            return real_datetime.fromtimestamp(wall(), datetime.timezone.utc).replace(tzinfo=None)
+
+        @classmethod
+        def today(cls) -> Any:
+            return real_datetime.fromtimestamp(wall())
+
+    class VirtualDate(real_date, metaclass=_Either):
+        @classmethod
+        def today(cls) -> Any:
+            return real_datetime.fromtimestamp(wall()).date()
+
+    found = []
+    for virtual, real, name in (
+        (VirtualDatetime, real_datetime, "datetime"),
+        (VirtualDate, real_date, "date"),
+    ):
+        virtual.__name__ = virtual.__qualname__ = name
+        virtual.__module__ = "datetime"
+        found.append(Replacement(real, virtual, datetime, name))
+    return found

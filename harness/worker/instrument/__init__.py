@@ -1,0 +1,1 @@
+"""One file per library: schedule points installed from outside, over unmodified code."""

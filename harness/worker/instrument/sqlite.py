@@ -1,0 +1,421 @@
+"""Schedule points in ``sqlite3``: statements, transactions' ends, closing, and fetches that hold a read lock.
+
+Real connections and real locks: a ``Connection`` and ``Cursor`` factory put over ``sqlite3.connect``. When a
+statement meets a lock, SQLite's busy handler parks the task instead of sleeping; SQLite itself tries again, and
+gives the genuine error when virtual time passes the connection's time-out.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import weakref
+from _thread import get_ident
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from harness.worker.instrument.sqlite_native import NONE, READ, WRITE, Native
+from harness.worker.instrument.statements import (
+    is_attach,
+    is_dml,
+    is_reading,
+    is_rollback,
+    is_silent,
+    parts,
+    sets_busy_timeout,
+    shown,
+)
+from harness.worker.rebind import Replacement
+from harness.worker.runtime import Runtime
+from harness.worker.source import Place, where
+
+__all__ = ["Databases", "replacements"]
+
+_RealConnection, _RealCursor = sqlite3.Connection, sqlite3.Cursor
+_BUSY_CODES = (5, 6)
+
+
+class Databases:
+    """Every connection that this worker has open, and what is known of the locks each one holds."""
+
+    def __init__(self, runtime: Runtime, native: Native) -> None:
+        self.runtime, self.native = runtime, native
+        self.connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._holding: dict[int, tuple[weakref.ref[Connection], str]] = {}
+
+    # What statements report
+
+    def moved(self, connection: Connection, before: int, after: int, wrote: bool, failed: bool) -> None:
+        """Report what a statement did to locks and data, from the transaction state around it (see ``accesses``)."""
+        for file in connection.files:
+            for resource, mode in accesses(before, after, wrote, failed):
+                self.runtime.touched(f"{resource}:{file}", mode)
+        if after < before:
+            self.runtime.news.append(("released",))
+        if after == NONE:
+            self._holding.pop(id(connection), None)
+        elif before == NONE:
+            self._holding[id(connection)] = (weakref.ref(connection), connection.files[0])
+
+    def settle(self) -> None:
+        """Before the worker reports: notice locks let go without a statement, by a cursor or connection collected."""
+        for key, (reference, file) in list(self._holding.items()):
+            connection = reference()
+            if connection is None or not connection.handle:
+                del self._holding[key]
+                self._let_go(file)
+            elif not connection.in_transaction and self.native.state(connection.handle) == NONE:
+                del self._holding[key]
+                self._let_go(file)
+
+    def _let_go(self, file: str) -> None:
+        self.runtime.touched(f"data:{file}", "w")
+        self.runtime.touched(f"lock:{file}", "w")
+        self.runtime.news.append(("released",))
+
+    # The end of an execution
+
+    def in_transaction(self) -> list[str]:
+        """Return a description of every connection that is still in a transaction."""
+        return sorted(
+            f"{connection.files[0]} opened at {connection.opened[0].rpartition('/')[2]}:{connection.opened[1]}"
+            if connection.opened
+            else connection.files[0]
+            for connection in list(self.connections)
+            if connection.handle and connection.in_transaction
+        )
+
+    def close_all(self) -> None:
+        """Close what the code under test left open, whichever thread it belongs to."""
+        for connection in list(self.connections):
+            connection.drop()
+        self.connections.clear()
+        self._holding.clear()
+
+
+def accesses(before: int, after: int, wrote: bool, failed: bool) -> list[tuple[str, str]]:
+    """Return what a statement touched, given its connection's transaction state *before* and *after* it.
+
+    ``data`` is the committed content together with the shared locks that protect reading it; ``lock`` the
+    right to write. Beginning or ending a read touches ``data`` as a reader; committing or undoing writes both.
+    A failed attempt has looked at what refused it. A statement inside a transaction that already holds what
+    it needs touches nothing that anybody else can see.
+    """
+    if failed:
+        touched = [("data", "w" if before == WRITE else "r"), ("lock", "w" if after != before else "r")]
+        return [("data", "w"), ("lock", "w")] if before == WRITE and after != WRITE else touched
+    if after == WRITE:
+        return [] if before == WRITE else [("data", "r"), ("lock", "w")]
+    if before == WRITE or wrote:
+        return [("data", "w"), ("lock", "w")]
+    if before == after == READ:
+        return []
+    return [("data", "r")]
+
+
+class Connection(_RealConnection):
+    """A connection whose statements are schedule points."""
+
+    databases: ClassVar[Databases]
+
+    def __init__(self, database: Any, *args: Any, **options: Any) -> None:
+        self.handle = 0
+        # Ours to check, so that an execution that is over can be cleaned up from the main thread.
+        checked = options.pop("check_same_thread", args[3] if len(args) > 3 else True)
+        self._owner = get_ident() if checked else None
+        args = args[:3] + ((False,) + args[4:] if len(args) > 3 else ())
+        if len(args) < 4:
+            options["check_same_thread"] = False
+        super().__init__(database, *args, **options)
+        databases = self.databases
+        self.opened: Place | None = where(2) or databases.runtime.place()
+        self.handle = databases.native.handle(self, _plain_path(database, options))
+        path = databases.native.filename(self.handle)
+        self.files: tuple[str, ...] = (os.path.basename(path),) if path else ()
+        self.timeout = float(options.get("timeout", args[0] if args else 5.0))
+        self._waits_until: float | None = None
+        self._statement: tuple[str, int] = ("", NONE)
+        self._busy: Any = None
+        self._fetched_at = -1
+        if self.files:
+            databases.connections.add(self)
+            self._watch_locks()
+
+    def _watch_locks(self) -> None:
+        native = self.databases.native
+        if self.timeout > 0:
+            reference = weakref.ref(self)
+
+            def waits(attempt: int) -> bool:
+                connection = reference()
+                return connection is not None and connection._wait(attempt)
+
+            self._busy = native.on_busy(self.handle, waits)
+        else:
+            native.no_busy(self.handle)
+            self._busy = None
+
+    def _wait(self, attempt: int) -> bool:
+        """SQLite met a lock and would sleep: park until somebody may have released it, or time is up."""
+        runtime = self.databases.runtime
+        text, before = self._statement
+        if attempt == 0 or self._waits_until is None:
+            self._waits_until = runtime.clock.now + self.timeout
+            # A commit that waits for readers keeps new readers out from now on (SQLite's PENDING lock).
+            pending = self.databases.native.state(self.handle) == WRITE
+            for file in self.files:
+                runtime.touched(f"data:{file}", "w" if pending else "r")
+                runtime.touched(f"lock:{file}", "w" if pending and before != WRITE else "r")
+            if pending:
+                runtime.news.append(("visible",))
+        return runtime.block(text, self._waits_until)
+
+    def point(self, kind: str, text: str, detail: str, run: Callable[[], Any], place: Place | None) -> Any:
+        """Park, then *run* one statement and report what it did."""
+        self._check_thread()
+        databases = self.databases
+        runtime = databases.runtime
+        if not self.files or not (runtime.controlled or runtime.aborting):
+            return run()
+        runtime.park(kind, text, detail, place)
+        native = databases.native
+        before = native.state(self.handle)
+        self._statement, self._waits_until = (text, before), None
+        changes = self.total_changes
+        failed = False
+        try:
+            return run()
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", None)
+            failed = code is not None and code & 0xFF in _BUSY_CODES
+            if failed and self._waits_until is None:
+                runtime.news.append(("busy",))
+            runtime.news.append(("error", f"{type(error).__name__}: {error}"))
+            raise
+        finally:
+            after = native.state(self.handle) if self.handle else NONE
+            silent = before == after and not failed and is_silent(text)
+            if not silent:
+                databases.moved(self, before, after, self._wrote(kind, text, before, changes), failed)
+
+    def _wrote(self, kind: str, text: str, before: int, changes: int) -> bool:
+        """Whether the statement just run made a change that others can see now."""
+        if not self.handle:
+            return True
+        if self.in_transaction:
+            return False
+        if kind == "sql" and not is_reading(text):
+            return True
+        return before == WRITE or self.total_changes != changes
+
+    # The public methods that touch shared state
+
+    def cursor(self, factory: Any = None) -> Any:
+        """Return a cursor whose statements are schedule points."""
+        if factory is None or factory is _RealCursor:
+            return super().cursor(Cursor)
+        if isinstance(factory, type) and issubclass(factory, _RealCursor):
+            return super().cursor(_mixed(Cursor, factory))
+        return super().cursor(factory)
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
+        """Execute one statement with a new cursor."""
+        return self.cursor().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
+        """Execute one statement for each of *parameters* with a new cursor."""
+        return self.cursor().executemany(sql, parameters)
+
+    def executescript(self, script: str, /) -> Any:
+        """Execute the statements of *script* with a new cursor."""
+        return self.cursor().executescript(script)
+
+    def commit(self) -> None:
+        """Commit, as a schedule point if there is a transaction."""
+        if self._idle():
+            return super().commit()
+        self.point("commit", "COMMIT", "", super().commit, where(2))
+        return None
+
+    def rollback(self) -> None:
+        """Roll back, as a schedule point if there is a transaction."""
+        if self._idle():
+            return super().rollback()
+        self.point("rollback", "ROLLBACK", "", super().rollback, where(2))
+        return None
+
+    def close(self) -> None:
+        """Close, as a schedule point where that lets a lock go or may check-point a write-ahead log."""
+        if self.handle and self.files and self._matters_to_others():
+            self.point("close", "CLOSE", "", self._close, where(2))
+        else:
+            self._close()
+
+    def _matters_to_others(self) -> bool:
+        native = self.databases.native
+        return native.state(self.handle) != NONE or os.path.exists(native.filename(self.handle) + "-wal")
+
+    def _close(self) -> None:
+        super().close()
+        self.handle = 0
+        self.databases.connections.discard(self)
+
+    def drop(self) -> None:
+        """Close from outside, in whatever thread."""
+        if self.handle:
+            self.handle = 0
+            super().close()
+
+    def _check_thread(self) -> None:
+        if self._owner is not None and self._owner != get_ident():
+            raise sqlite3.ProgrammingError(
+                "SQLite objects created in a thread can only be used in that same thread. "
+                f"The object was created in thread id {self._owner} and this is thread id {get_ident()}."
+            )
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
+        """Commit or roll back as ``with connection:`` does, through the schedule points."""
+        if kind is not None:
+            self.rollback()
+            return False
+        try:
+            self.commit()
+        except BaseException:
+            self.rollback()
+            raise
+        return False
+
+    def _idle(self) -> bool:
+        return not self.handle or not self.in_transaction
+
+    def begin_if_needed(self, sql: str, place: Place | None) -> None:
+        """Issue the BEGIN that ``sqlite3`` would issue by itself before a data change, as a schedule point."""
+        level = self.isolation_level
+        if level is None or self.in_transaction or getattr(self, "autocommit", -1) != -1 or not is_dml(sql):
+            return
+        begin = f"BEGIN {level}".rstrip()
+        self.point("sql", begin, "implicit", lambda: _RealCursor(self).execute(begin), place)
+
+
+class Cursor(_RealCursor):
+    """A cursor whose statements, and fetches that still hold a lock, are schedule points."""
+
+    connection: Connection
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
+        """Execute one statement."""
+        place = where(2)
+        connection = self.connection
+        runtime = connection.databases.runtime
+        if not (runtime.controlled or runtime.aborting):
+            result = super().execute(sql, parameters)
+        else:
+            connection.begin_if_needed(sql, place)
+            run = super().execute
+            kind = "rollback" if is_rollback(sql) else "sql"
+            result = connection.point(kind, sql, shown(parameters), lambda: run(sql, parameters), place)
+        if sets_busy_timeout(sql):
+            self._busy_timeout_changed()
+        elif is_attach(sql):
+            connection.files = connection.files + ("*",)
+        return result
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
+        """Execute one statement for each of *parameters*."""
+        place = where(2)
+        connection = self.connection
+        connection.begin_if_needed(sql, place)
+        run = super().executemany
+        rows = parameters if isinstance(parameters, (list, tuple)) else list(parameters)
+        return connection.point("sql", sql, f"{len(rows)} rows {shown(rows)}", lambda: run(sql, rows), place)
+
+    def executescript(self, script: str, /) -> Any:
+        """Execute the statements of *script* one by one, after the COMMIT that ``sqlite3`` issues first."""
+        place = where(2)
+        connection = self.connection
+        if connection.in_transaction:
+            connection.point("commit", "COMMIT", "implicit", lambda: _RealConnection.commit(connection), place)
+        run = super().executescript
+        for statement in parts(script):
+            connection.point("sql", statement, "", lambda text=statement: run(text), place)  # type: ignore[misc]
+        return self
+
+    def fetchone(self) -> Any:
+        """Fetch one row."""
+        return self._fetch("fetchone", super().fetchone)
+
+    def fetchmany(self, *args: Any, **options: Any) -> Any:
+        """Fetch some rows."""
+        run = super().fetchmany
+        return self._fetch("fetchmany", lambda: run(*args, **options))
+
+    def fetchall(self) -> Any:
+        """Fetch all rows."""
+        return self._fetch("fetchall", super().fetchall)
+
+    def __next__(self) -> Any:
+        """Fetch the next row."""
+        return self._fetch("next", super().__next__)
+
+    def close(self) -> None:
+        """Close the cursor, which may end its read."""
+        self._fetch("close cursor", super().close)
+
+    def _fetch(self, name: str, run: Callable[[], Any]) -> Any:
+        connection = self.connection
+        connection._check_thread()
+        runtime = connection.databases.runtime
+        if not runtime.controlled or not connection.handle or connection.in_transaction:
+            return run()
+        if connection.databases.native.state(connection.handle) == NONE or connection._fetched_at == runtime.points:
+            return run()
+        result = connection.point("fetch", name, "", run, where(3))
+        # The lock stays as it is until the last row: fetching on, with nothing in between, is no new choice.
+        connection._fetched_at = runtime.points
+        return result
+
+    def _busy_timeout_changed(self) -> None:
+        connection = self.connection
+        row = _RealCursor(connection).execute("PRAGMA busy_timeout").fetchone()
+        connection.timeout = row[0] / 1000
+        connection._watch_locks()
+
+
+def _plain_path(database: Any, options: Any) -> str:
+    """Return the path that the connection's handle must be open on, or an empty string where it can't be told."""
+    if options.get("uri") or not isinstance(database, (str, os.PathLike)):
+        return ""
+    path = os.fspath(database)
+    return "" if not isinstance(path, str) or path.startswith((":memory:", "file:")) else path
+
+
+_mixtures: dict[tuple[type, type], type] = {}
+
+
+def _mixed(ours: type, theirs: type) -> type:
+    """Return a class that is *theirs* with the schedule points of *ours*."""
+    if issubclass(theirs, ours):
+        return theirs
+    mixture = _mixtures.get((ours, theirs))
+    if mixture is None:
+        mixture = _mixtures[ours, theirs] = type(theirs.__name__, (ours, theirs), {"__module__": theirs.__module__})
+    return mixture
+
+
+def replacements(databases: Databases) -> list[Replacement]:
+    """Return what puts the schedule points over ``sqlite3.connect`` and the names of its classes."""
+    real_connect = sqlite3.connect
+    Connection.databases = databases
+
+    def connect(database: Any, *args: Any, **options: Any) -> Any:
+        if len(args) > 4:
+            args, options = (*args[:4], *args[5:]), {**options, "factory": args[4]}
+        factory = options.pop("factory", _RealConnection)
+        options["factory"] = Connection if factory is _RealConnection else _mixed(Connection, factory)
+        return real_connect(database, *args, **options)
+
+    return [
+        Replacement(real_connect, connect, sqlite3, "connect"),
+        Replacement(_RealConnection, Connection, sqlite3, "Connection"),
+        Replacement(_RealCursor, Cursor, sqlite3, "Cursor"),
+    ]

@@ -1,0 +1,131 @@
+"""Reaches the SQLite library below ``sqlite3``: busy handler, transaction state, clock and randomness.
+
+CPython's module exposes none of these. The ``sqlite3*`` is the first field after the object header of a
+``Connection``; the pointer is verified by ``sqlite3_db_filename`` before it is trusted (see docs/decisions/0003).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import _sqlite3
+
+__all__ = ["NONE", "READ", "WRITE", "Native"]
+
+NONE, READ, WRITE = 0, 1, 2
+"""What ``sqlite3_txn_state`` returns: no transaction, one that has read, one that has written."""
+
+_BusyHandler = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+_Randomness = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_ubyte))
+_CurrentTime = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64))
+_Sleep = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+
+_JULIAN_UNIX_EPOCH_MS = 210_866_760_000_000
+"""1 January 1970 in the milliseconds since noon of 24 November 4714 BC that SQLite counts."""
+
+
+class _Vfs(ctypes.Structure):
+    """``sqlite3_vfs`` up to the fields we replace (sqlite.org/c3ref/vfs.html)."""
+
+    _fields_ = (
+        ("iVersion", ctypes.c_int),
+        ("szOsFile", ctypes.c_int),
+        ("mxPathname", ctypes.c_int),
+        ("pNext", ctypes.c_void_p),
+        ("zName", ctypes.c_char_p),
+        ("pAppData", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("xOpen", "xDelete", "xAccess", "xFullPathname")),
+        *((name, ctypes.c_void_p) for name in ("xDlOpen", "xDlError", "xDlSym", "xDlClose")),
+        ("xRandomness", ctypes.c_void_p),
+        ("xSleep", ctypes.c_void_p),
+        ("xCurrentTime", ctypes.c_void_p),
+        ("xGetLastError", ctypes.c_void_p),
+        ("xCurrentTimeInt64", ctypes.c_void_p),
+    )
+
+
+class Native:
+    """The library's functions, bound once per worker. Keeps every callback alive that SQLite holds."""
+
+    def __init__(self) -> None:
+        library = ctypes.PyDLL(_sqlite3.__file__)
+        self._txn_state = library.sqlite3_txn_state
+        self._txn_state.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
+        self._filename = library.sqlite3_db_filename
+        self._filename.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
+        self._filename.restype = ctypes.c_char_p
+        self._busy_handler = library.sqlite3_busy_handler
+        self._busy_handler.argtypes = (ctypes.c_void_p, _BusyHandler, ctypes.c_void_p)
+        self._randomness = library.sqlite3_randomness
+        self._randomness.argtypes = (ctypes.c_int, ctypes.c_void_p)
+        self._vfs_find = library.sqlite3_vfs_find
+        self._vfs_find.argtypes = (ctypes.c_char_p,)
+        self._vfs_find.restype = ctypes.c_void_p
+        self._kept: list[Any] = []
+
+    def handle(self, connection: sqlite3.Connection, path: str) -> int:
+        """Return the ``sqlite3*`` of *connection*, verified to be open on *path*; raises ``OSError`` otherwise."""
+        handle = ctypes.c_void_p.from_address(id(connection) + object.__basicsize__).value
+        if handle is None:
+            raise OSError("the connection has no handle")
+        name = os.fsdecode(self._filename(handle, b"main") or b"")
+        if path and os.path.basename(name) != os.path.basename(path):
+            raise OSError(f"the handle is open on {name!r}, not on {path!r}")
+        return handle
+
+    def filename(self, handle: int) -> str:
+        """Return the path of the main database, or an empty string for one in memory."""
+        return os.fsdecode(self._filename(handle, b"main") or b"")
+
+    def state(self, handle: int) -> int:
+        """Return the strongest transaction state over all attached databases."""
+        return int(self._txn_state(handle, None))
+
+    def on_busy(self, handle: int, waits: Callable[[int], bool]) -> Any:
+        """Have ``waits(attempt)`` decide, when a lock is taken, whether SQLite tries again; return what keeps it alive."""
+
+        def callback(_: object, attempt: int) -> int:
+            return 1 if waits(attempt) else 0
+
+        handler = _BusyHandler(callback)
+        self._busy_handler(handle, handler, None)
+        return handler
+
+    def no_busy(self, handle: int) -> None:
+        """Remove the busy handler."""
+        self._busy_handler(handle, _BusyHandler(0), None)
+
+    def reseed(self) -> None:
+        """Make SQLite's own random generator start again from the seed it asks its file system layer for."""
+        self._randomness(0, None)
+
+    def install_time_and_randomness(
+        self, wall: Callable[[], float], draw: Callable[[int], bytes], sleep: Callable[[float], None]
+    ) -> None:
+        """Put virtual time, seeded randomness and virtual sleeping under SQL functions and SQLite itself."""
+
+        def current(_: object, out: Any) -> int:
+            out[0] = _JULIAN_UNIX_EPOCH_MS + int(wall() * 1000)
+            return 0
+
+        def random(_: object, size: int, out: Any) -> int:
+            ctypes.memmove(out, draw(size), size)
+            return size
+
+        def pause(_: object, microseconds: int) -> int:
+            sleep(microseconds / 1e6)
+            return microseconds
+
+        vfs = _Vfs.from_address(self._vfs_find(None))
+        for field, prototype, function in (
+            ("xCurrentTimeInt64", _CurrentTime, current),
+            ("xRandomness", _Randomness, random),
+            ("xSleep", _Sleep, pause),
+        ):
+            callback = prototype(function)
+            self._kept.append(callback)
+            setattr(vfs, field, ctypes.cast(callback, ctypes.c_void_p).value)

@@ -1,0 +1,157 @@
+"""A deterministic event loop: asyncio's own, with virtual time and with quiescence in the place of a selector.
+
+Ready callbacks keep asyncio's FIFO order. When there are none, the loop is idle: the runtime lets a library
+thread run, or tells the controller that the worker is quiescent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from harness.worker.runtime import LANE, Aborted, Runtime
+from harness.worker.source import Place, place_of_coroutine
+
+__all__ = ["VirtualLoop"]
+
+
+class _Quiescence:
+    """What ``BaseEventLoop`` takes for a selector."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def select(self, timeout: float | None) -> list[Any]:
+        if timeout != 0:
+            self._loop.be_idle()
+        return []
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """An event loop without sockets, whose time is the runtime's clock."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__()
+        self._runtime = runtime
+        self._selector = _Quiescence(self)
+        self._clock_resolution = 1e-9
+        self._children: dict[str, int] = {}
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+        self.take_orders: Callable[[], None] = lambda: None
+        self.set_exception_handler(lambda _loop, _context: None)
+        self.set_task_factory(_in_own_lane)  # type: ignore[arg-type]
+
+    # What BaseEventLoop asks of a concrete loop
+
+    def time(self) -> float:
+        """Return virtual seconds."""
+        return self._runtime.clock.now
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        """There are no events: callbacks are queued by ``call_soon_threadsafe`` and by orders."""
+
+    def _write_to_self(self) -> None:
+        self._runtime.wake_home()
+
+    # Being idle
+
+    def be_idle(self) -> None:
+        """Nothing is ready to run here: wait until something is, a timer is due or an order came."""
+        runtime = self._runtime
+        if not runtime.aborting or runtime.others_ready:
+            runtime.idle()
+            if runtime.inbox:
+                self.take_orders()
+        else:
+            self._cancel_all()
+
+    def _cancel_all(self) -> None:
+        """The execution is over and no thread has anything left to do: unwind every task, then stop."""
+        pending = [task for task in asyncio.all_tasks(self) if not task.done()]
+        for task in pending:
+            task.cancel()
+        if not pending:
+            self.stop()
+        self._runtime.one_more_round()
+
+    def next_timer(self) -> tuple[float, str, Place | None] | None:
+        """Return when the earliest timer is due, whose it is, and the line that waits for it."""
+        scheduled = self._scheduled  # type: ignore[attr-defined]
+        live = [handle for handle in scheduled if not handle._cancelled] if scheduled else None
+        if not live:
+            return None
+        handle = min(live)
+        lane = handle._context.get(LANE, "") or "main"
+        task = self._tasks.get(lane)
+        return handle._when, lane, place_of_coroutine(task.get_coro()) if task is not None else None
+
+    # Lanes
+
+    def start(self, coroutine: Coroutine[Any, Any, Any], lane: str) -> asyncio.Task[Any]:
+        """Run *coroutine* as a task in *lane*."""
+        context = contextvars.copy_context()
+        context.run(LANE.set, lane)
+        task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=self, context=context, name=lane)
+        self._tasks[lane] = task
+        return task
+
+    def child_lane(self) -> str:
+        """Return the lane of a task that the running task starts: ``c0/1``, ``c0/2`` ... in the order of starting."""
+        parent = LANE.get() or "main"
+        number = self._children[parent] = self._children.get(parent, 0) + 1
+        return f"{parent}/{number}"
+
+    def waiting_places(self) -> list[tuple[str, Place | None]]:
+        """Return every unfinished lane and the line at which it waits."""
+        return [
+            (lane, place_of_coroutine(task.get_coro()))
+            for lane, task in self._tasks.items()
+            if not task.done()
+        ]
+
+    # Threads
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
+        """Run *func* in a strand of its own, in the lane that asked; the executor is not used."""
+        future: asyncio.Future[Any] = self.create_future()
+
+        def run() -> None:
+            try:
+                result = func(*args)
+            except Aborted:
+                raise
+            except BaseException as error:
+                self.call_soon_threadsafe(_settle, future, None, error)
+            else:
+                self.call_soon_threadsafe(_settle, future, result, None)
+
+        self._runtime.live += 1
+        future.add_done_callback(self._one_less)
+        self._runtime.spawn(run, self._runtime.lane())
+        return future
+
+    def _one_less(self, _: object) -> None:
+        self._runtime.live -= 1
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+def _in_own_lane(loop: VirtualLoop, coroutine: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
+    """Create a task as asyncio does, in a lane named after the task that starts it."""
+    lane = loop.child_lane()
+    context: contextvars.Context = options.pop("context", None) or contextvars.copy_context()
+    context.run(LANE.set, lane)
+    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, context=context, **options)
+    loop._tasks[lane] = task
+    loop._runtime.live += 1
+    task.add_done_callback(loop._one_less)
+    return task

@@ -1,0 +1,102 @@
+"""What runs in a worker process: instrumentation is already in place (inherited by the fork), orders come by pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import gc
+import inspect
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.wire import Peer, PeerGone
+from harness.worker import clock as clocks
+from harness.worker import randomness as random_streams
+from harness.worker.clock import Clock
+from harness.worker.instrument import aiosqlite, sqlite
+from harness.worker.instrument.sqlite_native import Native
+from harness.worker.loop import VirtualLoop
+from harness.worker.randomness import Randomness
+from harness.worker.rebind import rebind
+from harness.worker.runtime import Runtime
+from harness.worker.session import Program, Session
+from harness.worker.sleep import sleeper
+
+__all__ = ["STACK_SIGNAL", "Instrumented", "instrument"]
+
+STACK_SIGNAL = signal.SIGRTMIN + 7
+"""The signal at which a worker writes the Python stacks of its threads."""
+
+
+class Instrumented:
+    """The instrumentation of a process that forks workers. Made once, before any of them, and inherited."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.runtime = Runtime(Peer(-1, -1), self.clock)
+        self.randomness = Randomness(self.runtime.lane)
+        self.native = Native()
+        self.databases = sqlite.Databases(self.runtime, self.native)
+        aiosqlite.install(self.runtime)
+        sleep = sleeper(self.runtime)
+        self.native.install_time_and_randomness(
+            lambda: clocks.EPOCH + self.clock.now, lambda size: self.randomness.stream().randbytes(size), sleep
+        )
+        rebind(
+            clocks.replacements(self.clock, sleep)
+            + random_streams.replacements(self.randomness)
+            + sqlite.replacements(self.databases)
+        )
+
+    def _begin(self, seed: str, now: float) -> None:
+        self.runtime.begin()
+        self.clock.now = now
+        self.randomness.begin(seed)
+        self.native.reseed()
+
+    def serve(self, peer: Peer, program: Program, number: int, stacks: int) -> None:
+        """Be worker *number*: run the executions that *peer* orders until it is gone; *stacks* is where stacks go."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        faulthandler.register(STACK_SIGNAL, file=stacks, all_threads=True)
+        gc.disable()
+        runtime = self.runtime
+        runtime.peer = peer
+        runtime.be_home(threading.get_ident())
+        runtime.before_report = self.databases.settle
+        session = Session(runtime, program, self.databases.in_transaction, self._clean)
+        peer.send(([("hello", os.getpid())], None))
+        try:
+            while True:
+                order = peer.receive()
+                if order[0] == "exit":
+                    os._exit(0)
+                _, now, seed, db = order
+                self._begin(f"{seed}/w{number}", now)
+                session.run(db)
+        except (PeerGone, BrokenPipeError):
+            os._exit(0)
+
+    def _clean(self) -> None:
+        aiosqlite.stop_all()
+        self.databases.close_all()
+
+    def set_up(self, setup: Callable[[Path], Any], db: str, seed: str) -> None:
+        """Run *setup* over *db*, under virtual time and seeded randomness; what it raises leaves this function."""
+        self.runtime.be_home(threading.get_ident())
+        self._begin(f"{seed}/setup", 0.0)
+        value = setup(Path(db))
+        if inspect.isawaitable(value):
+            loop = VirtualLoop(self.runtime)
+            self.runtime.sleeper = loop
+            asyncio.set_event_loop(loop)
+            loop.run_until_complete(value)
+        self._clean()
+
+
+def instrument() -> Instrumented:
+    """Instrument this process and those it will fork. Opens no database."""
+    return Instrumented()

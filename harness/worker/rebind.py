@@ -1,0 +1,42 @@
+"""Replaces objects under every name that loaded modules have for them (``from time import sleep`` included)."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any, NamedTuple
+
+__all__ = ["Replacement", "rebind"]
+
+_KEEP = ("harness", "threading", "_thread", "queue", "selectors", "subprocess", "multiprocess", "logging", "faulthandler")
+"""Modules that go on with the real thing: ours, and those that wait for real processes and threads."""
+
+
+class Replacement(NamedTuple):
+    """That ``home.name`` and every other global that is *original* shall be *replacement*."""
+
+    original: Any
+    replacement: Any
+    home: ModuleType
+    name: str
+
+
+def rebind(replacements: list[Replacement]) -> None:
+    """Carry out *replacements* in one pass over the globals of all loaded modules.
+
+    Objects that code has stored elsewhere (default arguments, attributes of instances) keep the original.
+    """
+    by_id = {id(entry.original): entry.replacement for entry in replacements if callable(entry.original)}
+    homes = {id(entry.home) for entry in replacements}
+    for module_name, module in list(sys.modules.items()):
+        if id(module) in homes or module_name.partition(".")[0] in _KEEP:
+            continue
+        names = getattr(module, "__dict__", None)
+        if not isinstance(names, dict):
+            continue
+        for key, value in list(names.items()):
+            replacement = by_id.get(id(value))
+            if replacement is not None:
+                names[key] = replacement
+    for entry in replacements:
+        setattr(entry.home, entry.name, entry.replacement)

@@ -1,0 +1,319 @@
+"""Decides which thread of a worker runs. Exactly one does: it holds the baton until it parks, waits or ends.
+
+A *strand* is a thread the runtime knows: the main thread (which runs the event loop, if there is one) and
+library threads such as ``aiosqlite``'s. When the last one has nothing to run, the worker is quiescent: that
+strand tells the controller and waits for the order that says who goes on. Whoever parked last therefore
+does the talking, and going on with the same task costs no thread switch.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+from _thread import allocate_lock
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, ClassVar, Protocol
+
+from harness.wire import ABORT, GO, Message, Peer
+from harness.worker.clock import Clock
+from harness.worker.source import Place
+
+__all__ = ["LANE", "Aborted", "Runtime", "Strand"]
+
+LANE: contextvars.ContextVar[str] = contextvars.ContextVar("harness_lane", default="")
+"""The lane (client, or task started by one) that the running coroutine belongs to."""
+
+_PATIENCE = 10_000
+"""Rounds an aborted or closing execution may still go on in its clean-up before its worker is given up."""
+
+_CLEANING = ("close", "rollback")
+"""What may still run while an execution that is over unwinds."""
+
+
+class Aborted(BaseException):
+    """Raised at schedule points of an execution that is over, so that the code under test unwinds."""
+
+
+class Sleeper(Protocol):
+    """An event loop, as far as the runtime needs to know it."""
+
+    def next_timer(self) -> tuple[float, str, Place | None] | None: ...
+
+    def waiting_places(self) -> list[tuple[str, Place | None]]: ...
+
+
+class Strand:
+    """A thread known to the runtime. ``lane`` is set while it works for one; ``place`` is where that work was asked for."""
+
+    __slots__ = ("gate", "granted", "lane", "order", "place")
+
+    def __init__(self) -> None:
+        self.gate = allocate_lock()
+        self.gate.acquire()
+        self.order = GO
+        self.lane: str | None = None
+        self.place: Place | None = None
+        self.granted = False
+
+    def __repr__(self) -> str:
+        return f"<Strand lane={self.lane}>"
+
+
+class Runtime:
+    """The one object of a worker through which everything instrumented goes (see the module's text)."""
+
+    def __init__(self, peer: Peer, clock: Clock) -> None:
+        self.peer, self.clock = peer, clock
+        self.home = Strand()
+        self.controlled = False
+        self.aborting = False
+        self.live = 0
+        self.points = 0
+        self.sleeper: Sleeper | None = None
+        self.before_report: Callable[[], None] = lambda: None
+        self.inbox: deque[Message] = deque()
+        self.news: list[Message] = []
+        self._strands: dict[int, Strand] = {threading.get_ident(): self.home}
+        self._parked: dict[str, Strand] = {}
+        self._ready: deque[Strand] = deque()
+        self._home_idle = False
+        self._rounds = 0
+
+    def be_home(self, ident: int) -> None:
+        """Take the thread *ident* for the main thread of this process (a fork has just changed it)."""
+        self._strands = {ident: self.home}
+
+    # What runs now
+
+    def strand(self) -> Strand | None:
+        """Return the running strand, or None in a thread the runtime does not know."""
+        return self._strands.get(threading.get_ident())
+
+    def lane(self) -> str:
+        """Return the lane the running code belongs to."""
+        strand = self._strands.get(threading.get_ident())
+        if strand is not None and strand.lane is not None:
+            return strand.lane
+        return LANE.get() or "main"
+
+    def place(self) -> Place | None:
+        """Return the line that asked for the running strand's work, where it works for somebody else."""
+        strand = self._strands.get(threading.get_ident())
+        return strand.place if strand is not None else None
+
+    # Schedule points
+
+    def park(
+        self, kind: str, text: str, detail: str, place: Place | None, not_before: float | None = None
+    ) -> int:
+        """Wait here until the controller lets this operation go; return how (``GO`` or ``GIVE_UP``).
+
+        *not_before* is the virtual time before which it can't be let go. Raises ``Aborted`` when the execution
+        is over. Does nothing outside an execution, or in a thread the runtime doesn't know.
+        """
+        strand = self._strands.get(threading.get_ident())
+        if strand is None or not (self.controlled or self.aborting):
+            return GO
+        if self.aborting:
+            if kind in _CLEANING:
+                return GO
+            raise Aborted
+        if strand.granted:
+            strand.granted = False
+            return GO
+        self.points += 1
+        if place is None:
+            place = strand.place
+        lane = strand.lane if strand.lane is not None else LANE.get() or "main"
+        key = self._free_key(lane)
+        self._parked[key] = strand
+        self.news.append(("parked", key, lane, kind, text, detail, place, not_before))
+        self._hand_over(strand)
+        if strand.order == ABORT:
+            raise Aborted
+        return strand.order
+
+    def block(self, text: str, deadline: float) -> bool:
+        """Wait here, inside a library call, for somebody else's lock; return whether to try again.
+
+        Called where an exception could not pass. False when virtual time passed *deadline*, or the execution is over.
+        """
+        strand = self._strands.get(threading.get_ident())
+        if strand is None or not self.controlled:
+            return False
+        lane = strand.lane if strand.lane is not None else LANE.get() or "main"
+        key = self._free_key(lane)
+        self._parked[key] = strand
+        self.news.append(("blocked", key, lane, text, deadline))
+        self._hand_over(strand)
+        return strand.order == GO
+
+    def touched(self, resource: str, mode: str) -> None:
+        """Note that the step under way accessed *resource*."""
+        self.news.append(("access", resource, mode))
+
+    # Threads and the event loop
+
+    @property
+    def others_ready(self) -> bool:
+        """Whether another strand can run."""
+        return bool(self._ready)
+
+    def spawn(self, run: Callable[[], Any], lane: str | None) -> Strand:
+        """Start a strand that runs *run* when its turn comes."""
+        strand = Strand()
+        strand.lane = lane
+        _Carrier.lend(self, strand, run)
+        self._ready.append(strand)
+        return strand
+
+    def wake(self, strand: Strand) -> None:
+        """Put *strand*, which waits for work, at the end of those that will run."""
+        self._ready.append(strand)
+
+    def wake_home(self) -> None:
+        """Let the event loop run again if it is idle: another strand has given it something to do."""
+        if self._home_idle:
+            self._home_idle = False
+            self._ready.append(self.home)
+
+    def wait(self, strand: Strand) -> None:
+        """Give the baton away until somebody wakes *strand*."""
+        self._hand_over(strand)
+
+    def idle(self) -> None:
+        """The main thread has nothing to run: return when a timer is due, a strand woke it, or an order came."""
+        self._home_idle = True
+        self._hand_over(self.home)
+        self._home_idle = False
+
+    def _hand_over(self, strand: Strand | None) -> None:
+        following = self._ready.popleft() if self._ready else self._quiescent()
+        if following is strand:
+            return
+        following.gate.release()
+        if strand is not None:
+            strand.gate.acquire()
+
+    def _quiescent(self) -> Strand:
+        if not self.controlled:
+            return self._alone()
+        self.before_report()
+        timer = self.sleeper.next_timer() if self.sleeper and self._home_idle else None
+        self.peer.send((self.news, timer))
+        self.news = []
+        order = self.peer.receive()
+        kind, now = order[0], order[1]
+        self.clock.now = now
+        if kind == "go":
+            strand = self._parked.pop(order[2])
+            strand.order = order[3]
+            return strand
+        if kind == "where":
+            places = self.sleeper.waiting_places() if self.sleeper else []
+            self.news.extend(("waiting", lane, place) for lane, place in places)
+            return self._quiescent()
+        if kind == "abort":
+            self._abort()
+            return self._ready.popleft()
+        if kind != "tick":
+            self.inbox.append(order)
+        self._home_idle = False
+        return self.home
+
+    def _alone(self) -> Strand:
+        """Nothing can run and no execution is under way (or it is over): let time pass here, or give up."""
+        self.one_more_round()
+        if self.aborting and self._home_idle:
+            self._home_idle = False
+            return self.home
+        timer = self.sleeper.next_timer() if self.sleeper and self._home_idle else None
+        if timer is None:
+            self.fail("it waits for something that never comes, before or after the race")
+        self.clock.now = max(self.clock.now, timer[0])
+        self._home_idle = False
+        return self.home
+
+    def _abort(self) -> None:
+        self.controlled, self.aborting = False, True
+        for strand in self._parked.values():
+            strand.order = ABORT
+            self._ready.append(strand)
+        self._parked.clear()
+        if self._home_idle:
+            self._home_idle = False
+            self._ready.append(self.home)
+
+    def one_more_round(self) -> None:
+        """Count one more attempt to come to an end; after too many, give this worker up."""
+        self._rounds += 1
+        if self._rounds > _PATIENCE:
+            self.fail("it never stops waiting, before or after the race")
+
+    def fail(self, why: str) -> None:
+        """Tell the controller that this worker can't go on, and end it."""
+        self.peer.send(([("broken", why)], None))
+        os._exit(70)
+
+    # One execution
+
+    def begin(self) -> None:
+        """Forget the execution before this one."""
+        self.controlled = self.aborting = False
+        self.live = self.points = self._rounds = 0
+        self.sleeper = None
+        self.inbox.clear()
+        self.news = []
+        self._parked.clear()
+        self._ready.clear()
+        self._home_idle = False
+        self.home.lane, self.home.granted = None, False
+
+    def ended(self) -> None:
+        """The running strand's work is done: pass the baton on without waiting for it to come back."""
+        self._hand_over(None)
+
+    def _free_key(self, lane: str) -> str:
+        key, number = lane, 1
+        while key in self._parked:
+            number += 1
+            key = f"{lane}+{number}"
+        return key
+
+
+class _Carrier:
+    """An operating-system thread that carries strands, one after another (starting a thread costs 50 us)."""
+
+    _free: ClassVar[list[_Carrier]] = []
+
+    def __init__(self, runtime: Runtime, strand: Strand, run: Callable[[], Any]) -> None:
+        self._runtime, self._strand, self._run = runtime, strand, run
+        self._lent = allocate_lock()
+        self._lent.acquire()
+        threading.Thread(target=self._carry, daemon=True, name="harness strand").start()
+
+    @classmethod
+    def lend(cls, runtime: Runtime, strand: Strand, run: Callable[[], Any]) -> None:
+        """Have *run* run as *strand*, on a carrier that is free or a new one."""
+        if not cls._free:
+            cls(runtime, strand, run)
+            return
+        carrier = cls._free.pop()
+        carrier._strand, carrier._run = strand, run
+        carrier._lent.release()
+
+    def _carry(self) -> None:
+        runtime, ident = self._runtime, threading.get_ident()
+        while True:
+            strand = self._strand
+            runtime._strands[ident] = strand
+            strand.gate.acquire()
+            with suppress(Aborted):
+                self._run()
+            del runtime._strands[ident]
+            self._free.append(self)
+            runtime.ended()
+            self._lent.acquire()

@@ -1,0 +1,184 @@
+"""One execution inside a worker: open the application, run the calls the controller orders, close, leave nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.plain import plain
+from harness.wire import Message
+from harness.worker.loop import VirtualLoop
+from harness.worker.runtime import LANE, Aborted, Runtime
+
+__all__ = ["Program", "Session", "is_async"]
+
+_EXECUTIONS_BETWEEN_COLLECTIONS = 64
+
+
+class Program(Protocol):
+    """What a worker runs, as far as it needs to know the scenario."""
+
+    @property
+    def operations(self) -> Any: ...
+    @property
+    def open(self) -> Any: ...
+    @property
+    def close(self) -> Any: ...
+
+
+def is_async(*functions: Any) -> bool:
+    """Return whether any of *functions* is a coroutine function."""
+    return any(_is_coroutine_function(function) for function in functions if function is not None)
+
+
+def _is_coroutine_function(function: Any) -> bool:
+    while isinstance(function, partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+
+
+class Session:
+    """The executions of one worker, one after another."""
+
+    def __init__(self, runtime: Runtime, program: Program, left_open: Callable[[], list[str]], clean: Callable[[], None]):
+        self._runtime, self._program = runtime, program
+        self._left_open, self._clean = left_open, clean
+        self._concurrent = is_async(program.open, program.close, *program.operations.values())
+        self._loop: VirtualLoop
+        self._app: Any = None
+        self._finished = False
+        self._count = 0
+
+    def run(self, db: str) -> None:
+        """Run one execution over the database file *db*, from opening the application to the last clean-up."""
+        self._loop = VirtualLoop(self._runtime)
+        self._runtime.sleeper = self._loop
+        self._finished = False
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._race(Path(db))
+        except Aborted:
+            pass
+        finally:
+            left_open = self._end()
+        self._runtime.peer.send(([("closed", left_open)], None))
+
+    def _race(self, db: Path) -> None:
+        runtime = self._runtime
+        try:
+            self._app = self._complete(self._program.open, db) if self._program.open else db
+        except Exception as error:
+            runtime.news.append(("unopened", f"{type(error).__name__}: {error}"))
+        runtime.controlled = True
+        if self._concurrent:
+            self._loop.take_orders = self._take_orders
+            runtime.news.append(("ready", True))
+            self._loop.run_forever()
+        else:
+            self._one_by_one()
+
+    def _one_by_one(self) -> None:
+        """Run calls in the main thread, each when the controller orders it."""
+        runtime = self._runtime
+        runtime.news.append(("ready", False))
+        while not self._finished and not runtime.aborting:
+            runtime.idle()
+            while runtime.inbox:
+                order = runtime.inbox.popleft()
+                if order[0] == "finish":
+                    self._finished = True
+                else:
+                    self._call_now(order)
+
+    def _call_now(self, order: Message) -> None:
+        _, _, lane, operation, arguments = order
+        runtime = self._runtime
+        runtime.home.lane = lane
+        token = LANE.set(lane)
+        runtime.live += 1
+        try:
+            value = self._complete(self._program.operations[operation], self._app, *arguments)
+            runtime.news.append(("returned", lane, "ok", plain(value), ""))
+        except Aborted:
+            raise
+        except BaseException as error:
+            runtime.news.append(("returned", lane, "fail", _text(error), type(error).__name__))
+        finally:
+            runtime.live -= 1
+            LANE.reset(token)
+            runtime.home.lane = None
+
+    def _complete(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call *function*; where that gives a coroutine, run it to its end in the loop."""
+        value = function(*arguments)
+        if not inspect.isawaitable(value):
+            return value
+        lane = LANE.get() or "main"
+        return self._loop.run_until_complete(self._loop.start(_awaited(value), lane))
+
+    # Calls in the event loop
+
+    def _take_orders(self) -> None:
+        inbox = self._runtime.inbox
+        while inbox:
+            order = inbox.popleft()
+            if order[0] == "finish":
+                self._finished = True
+                self._loop.stop()
+            else:
+                self._loop.start(self._call(order), order[2])
+
+    async def _call(self, order: Message) -> None:
+        _, _, lane, operation, arguments = order
+        runtime = self._runtime
+        runtime.live += 1
+        try:
+            value = self._program.operations[operation](self._app, *arguments)
+            if inspect.isawaitable(value):
+                value = await value
+            runtime.news.append(("returned", lane, "ok", plain(value), ""))
+        except Aborted:
+            raise
+        except BaseException as error:
+            if not runtime.aborting:
+                runtime.news.append(("returned", lane, "fail", _text(error), type(error).__name__))
+        finally:
+            runtime.live -= 1
+
+    # The end
+
+    def _end(self) -> list[str]:
+        runtime, loop = self._runtime, self._loop
+        runtime.controlled = False
+        runtime.news = []
+        left_open = self._left_open() if not runtime.aborting else []
+        if not runtime.aborting and self._app is not None:
+            try:
+                self._complete(self._program.close, self._app)
+            except Exception as error:
+                left_open.append(f"close raised {type(error).__name__}: {error}")
+        self._app = None
+        runtime.aborting = True
+        self._clean()
+        loop.run_forever()
+        loop.close()
+        self._count += 1
+        if self._count % _EXECUTIONS_BETWEEN_COLLECTIONS == 0:
+            gc.collect()
+        return left_open
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
+async def _awaited(value: Any) -> Any:
+    return await value

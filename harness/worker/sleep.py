@@ -1,0 +1,25 @@
+"""``time.sleep`` in virtual time: a step that cannot begin before its time has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.worker.runtime import Runtime
+from harness.worker.source import where
+
+__all__ = ["sleeper"]
+
+
+def sleeper(runtime: Runtime) -> Callable[[float], None]:
+    """Return what stands in the place of ``time.sleep`` in a worker."""
+
+    def sleep(seconds: float, /) -> None:
+        """Sleep for *seconds* of virtual time."""
+        if seconds < 0:
+            raise ValueError("sleep length must be non-negative")
+        if runtime.controlled and runtime.strand() is not None:
+            runtime.park("sleep", f"sleep {seconds:g} s", "", where(2), runtime.clock.now + seconds)
+        elif not runtime.aborting:
+            runtime.clock.now += seconds
+
+    return sleep

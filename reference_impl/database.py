@@ -1,0 +1,173 @@
+"""The only file that opens connections and begins, commits and rolls back transactions.
+
+Each task has a connection of its own while it uses the database: a connection *is* a transaction, and two
+coroutines on one connection commit and roll back each other's work. ``BEGIN IMMEDIATE`` takes the write lock
+first, so that what the transaction reads is what it writes over, and only there it waits (SQLite docs,
+"Transactions").
+"""
+
+import logging
+import os
+import sqlite3
+from asyncio import CancelledError, Task, shield
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import aiosqlite
+
+from reference_impl.background import Background
+from reference_impl.errors import DatabaseBusy
+from reference_impl.schema import JournalMode, initialise
+
+__all__ = ["Database", "JournalMode", "fetch", "initialise"]
+
+LOG = logging.getLogger(__name__)
+
+
+class Database:
+    """One worker's connections to the database file, opened when first needed.
+
+    Args:
+        path: the database file, already initialised.
+        busy_timeout: how long a statement waits for another's lock, in seconds.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> None:
+        self.background = Background()
+        self._path = os.fspath(path)
+        self._busy_timeout = busy_timeout
+        self._idle: list[aiosqlite.Connection] = []
+
+    def __repr__(self) -> str:
+        return f"<Database {self._path!r}, {len(self._idle)} idle connections>"
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        """A write transaction: committed when the body ends, undone when it raises or is cancelled.
+
+        A cancelled commit may still be durable: the statement is already with the connection's thread.
+
+        Yields:
+            A connection nobody else uses, holding SQLite's write lock.
+
+        Raises:
+            DatabaseBusy: the lock could not be had within the busy timeout; nothing was written.
+        """
+        with self._busy_typed():
+            connection = await self._take()
+            try:
+                await connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                await connection.commit()
+            except Exception:
+                await self._roll_back(connection)
+                raise
+            except BaseException:
+                self._discard(connection)
+                raise
+            self._idle.append(connection)
+
+    @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[aiosqlite.Connection]:
+        """A connection in no transaction, for reads and for writes that are one statement.
+
+        Yields:
+            A connection nobody else uses, in no transaction.
+
+        Raises:
+            DatabaseBusy: a statement met a lock for longer than the busy timeout.
+        """
+        with self._busy_typed():
+            connection = await self._take()
+            try:
+                yield connection
+            except BaseException:
+                self._discard(connection)
+                raise
+            self._idle.append(connection)
+
+    async def close(self) -> None:
+        """Finish what cancelled calls left behind, then close the connections. No call may be in progress."""
+        await self.background.finish()
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def _take(self) -> aiosqlite.Connection:
+        """The connection used last, else a new one."""
+        if self._idle:
+            return self._idle.pop()
+        opening = self.background.start(self._open())
+        try:
+            return await shield(opening)
+        except CancelledError:
+            self.background.start(self._keep(opening))
+            raise
+
+    async def _open(self) -> aiosqlite.Connection:
+        # isolation_level=None: no implicit BEGIN, so every transaction is one of the explicit ones above.
+        return await aiosqlite.connect(self._path, timeout=self._busy_timeout, isolation_level=None)
+
+    async def _keep(self, opening: Task[aiosqlite.Connection]) -> None:
+        """Nobody is waiting for this connection any more: the next task may have it."""
+        self._idle.append(await opening)
+
+    async def _roll_back(self, connection: aiosqlite.Connection) -> None:
+        """End the failed transaction, if any: BEGIN may have failed, SQLite may have ended it by itself."""
+        try:
+            if connection.in_transaction:
+                await connection.rollback()
+        except BaseException:
+            self._discard(connection)
+            raise
+        self._idle.append(connection)
+
+    def _discard(self, connection: aiosqlite.Connection) -> None:
+        """Give up a connection in an unknown state: a statement may be running, or still wait for its turn.
+
+        Not awaited, as the statement may wait for a lock for seconds while the caller is being cancelled.
+        """
+        self.background.start(_end(connection))
+
+    @contextmanager
+    def _busy_typed(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            # The low byte is the primary code: BUSY_SNAPSHOT and BUSY_RECOVERY are BUSY as well.
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+                raise DatabaseBusy(self._busy_timeout) from error
+            raise
+
+
+async def fetch(
+    connection: aiosqlite.Connection, sql: str, parameters: Sequence[object]
+) -> list[tuple[Any, ...]]:
+    """Run one statement and fetch all its rows, so that it holds no lock afterwards.
+
+    Args:
+        connection: where to run it.
+        sql: the statement, with ``?`` for each parameter.
+        parameters: the values.
+
+    Returns:
+        The rows, as tuples.
+
+    Raises:
+        sqlite3.Error: what SQLite says.
+    """
+    return [tuple(row) for row in await connection.execute_fetchall(sql, parameters)]
+
+
+async def _end(connection: aiosqlite.Connection) -> None:
+    """Undo and close, in turn after whatever the connection's thread still has to do.
+
+    The rollback is needed: closing alone leaves the lock held for as long as any cursor of the connection
+    lives, say in the traceback of the cancelled call (SQLite docs, "sqlite3_close_v2": zombie connections).
+    """
+    try:
+        await connection.rollback()
+    except sqlite3.Error:
+        LOG.warning("could not roll back a discarded connection", exc_info=True)
+    finally:
+        await connection.close()

@@ -1,0 +1,83 @@
+"""Seeded bugs, one per file: what can go wrong with keys and tokens, each as small a change as shows it.
+
+A variant's name begins with its number in the catalogue of faults (R: reservation, C: configuration, T:
+tokens). Called one request after another, in one worker, every variant behaves as the reference does.
+"""
+
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Protocol, cast
+
+from reference_impl.schema import JournalMode
+from reference_impl.service import Service
+
+_MODULES = (
+    "r01_get_then_set",
+    "r02_select_then_put",
+    "r03_in_memory_reservation",
+    "r16_no_fingerprint",
+    "r20_exception_leaves_reservation",
+    "r34_waiter_returns_none",
+    "c04_conflict_suffix",
+    "t01_check_then_insert",
+    "t03_deferred_transaction",
+    "t09_shared_connection",
+    "t11_read_after_commit",
+    "t12_two_transactions",
+    "t13_non_partial_unique",
+    "t16_revoke_by_agent",
+)
+
+VARIANTS: Mapping[str, str] = MappingProxyType(
+    {module.replace("_", "-"): f"{__name__}.{module}" for module in _MODULES}
+)
+"""The module of each variant, by the variant's name."""
+
+
+class Initialise(Protocol):
+    """Creates the tables a variant works on."""
+
+    async def __call__(self, path: str | os.PathLike[str], *, journal_mode: JournalMode = "delete") -> None:
+        """As :func:`reference_impl.initialise`."""
+
+
+class OpenService(Protocol):
+    """Makes one worker's service."""
+
+    async def __call__(
+        self, path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
+    ) -> Service:
+        """As :func:`reference_impl.open_service`."""
+
+
+class Variant(Protocol):
+    """What each module here offers, and the package ``reference_impl`` itself.
+
+    Attributes:
+        NAME: the variant's name.
+        initialise: creates the database file.
+        open_service: makes one worker's service.
+    """
+
+    NAME: str
+    initialise: Initialise
+    open_service: OpenService
+
+
+def load(name: str) -> Variant:
+    """Import a variant.
+
+    Args:
+        name: one of :data:`VARIANTS`.
+
+    Returns:
+        Its module.
+
+    Raises:
+        KeyError: there is no such variant.
+    """
+    if name not in VARIANTS:
+        raise KeyError(f"no variant {name!r}; there are: {', '.join(VARIANTS)}")
+    return cast(Variant, import_module(VARIANTS[name]))

@@ -1,0 +1,53 @@
+"""C04: a conflict is answered by the suffix ``-2`` instead of a replay.
+
+Clients retry the creation of an agent under one key. A request whose key has no answer yet makes the agent,
+under the first free slug, and stores the answer in the same transaction. If a retry has looked for the answer
+just before the first request commits, it finds the slug taken; and where it should ask by whom, it takes the
+next slug.
+
+Rule broken: ONCE, at most one agent per caller and key. Needs two requests and one preemption.
+"""
+
+import os
+
+from reference_impl.agents import ENDPOINT, Agent, Agents, decoded, encoded, fingerprint_of, slug_of
+from reference_impl.database import Database, initialise
+from reference_impl.errors import KeyReused
+from reference_impl.faulty.suffix import insert_with_suffix
+from reference_impl.reservations import Reservations, Scope
+from reference_impl.service import Service, assemble
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "c04-conflict-suffix"
+
+
+class SuffixedAgents(Agents):
+    """Agents that look for the key's answer first, and then never conflict."""
+
+    async def add(self, name: str, *, caller: str, key: str) -> Agent:
+        """As in the reference, where no two requests with one key overlap."""
+        slug = slug_of(name)
+        scope = Scope(caller, ENDPOINT, key)
+        record = await self._reservations.look(scope)
+        if record is not None and record.fingerprint != fingerprint_of(name):
+            raise KeyReused(key)
+        if record is not None and record.result is not None:
+            return decoded(record.result)
+        async with self._database.transaction() as connection:
+            agent = await insert_with_suffix(connection, slug, name)
+            await connection.execute(
+                "INSERT OR IGNORE INTO reservations"
+                " (caller, endpoint, key, fingerprint, state, generation, result)"
+                " VALUES (?, ?, ?, ?, 'finished', 1, ?)",
+                (*scope, fingerprint_of(name), encoded(agent)),
+            )
+        return agent
+
+
+async def open_service(
+    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
+) -> Service:
+    """As :func:`reference_impl.open_service`."""
+    database = Database(path, busy_timeout=busy_timeout)
+    return assemble(database, agents=SuffixedAgents(database, Reservations(database), patience=patience))

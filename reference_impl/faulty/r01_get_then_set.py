@@ -1,0 +1,53 @@
+"""R01: the answers by key are a dictionary in memory: get, work, set.
+
+Clients retry the creation of an agent under one key. Each request looks the key up, makes the agent where
+there is no answer yet, and then stores the answer. If a second request looks while the first is at work, or
+in another worker, it finds nothing and makes the agent again; the slug's ``-2`` hides the conflict that would
+have told.
+
+Rule broken: ONCE, at most one agent per caller and key. Needs two requests and one preemption; in two
+workers, or after a restart, none.
+"""
+
+import os
+
+from reference_impl.agents import Agent, Agents, fingerprint_of, slug_of
+from reference_impl.database import Database, initialise
+from reference_impl.errors import KeyReused
+from reference_impl.faulty.suffix import insert_with_suffix
+from reference_impl.reservations import Reservations
+from reference_impl.service import Service, assemble
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "r01-get-then-set"
+
+
+class CachedAgents(Agents):
+    """Agents whose answers are remembered once they are made, and only in this process."""
+
+    def __init__(self, database: Database, reservations: Reservations, *, patience: float) -> None:
+        super().__init__(database, reservations, patience=patience)
+        self._answers: dict[tuple[str, str], tuple[str, Agent]] = {}
+
+    async def add(self, name: str, *, caller: str, key: str) -> Agent:
+        """As in the reference, where no two requests with one key overlap."""
+        slug = slug_of(name)
+        fingerprint = fingerprint_of(name)
+        if (caller, key) in self._answers:
+            known, agent = self._answers[caller, key]
+            if known != fingerprint:
+                raise KeyReused(key)
+            return agent
+        async with self._database.transaction() as connection:
+            agent = await insert_with_suffix(connection, slug, name)
+        self._answers[caller, key] = (fingerprint, agent)
+        return agent
+
+
+async def open_service(
+    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
+) -> Service:
+    """As :func:`reference_impl.open_service`."""
+    database = Database(path, busy_timeout=busy_timeout)
+    return assemble(database, agents=CachedAgents(database, Reservations(database), patience=patience))

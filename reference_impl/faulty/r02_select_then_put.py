@@ -1,0 +1,45 @@
+"""R02: the key is reserved by a SELECT and then, where it was free, by an unconditional put.
+
+Clients retry the creation of an agent under one key, each first reserving the key. If two requests both find
+it free before either has put its reservation, both own it. The later put replaces the record of the first,
+even a finished one; both do the work, and the second is told that the slug is taken: by the very agent its
+key has made.
+
+Rule broken: OWNER, never two owners of a key, and with it SAME, every client of a key is told the same. Needs
+two requests and one preemption.
+"""
+
+import os
+
+from reference_impl.database import Database, initialise
+from reference_impl.reservations import Reservations, Scope
+from reference_impl.service import Service, assemble
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "r02-select-then-put"
+
+
+class SelectThenPut(Reservations):
+    """Reservations whose claim is two statements."""
+
+    async def _claim(self, scope: Scope, fingerprint: str) -> int | None:
+        record = await self.look(scope)
+        if record is not None and (record.state != "released" or record.fingerprint != fingerprint):
+            return None
+        generation = 1 if record is None else record.generation + 1
+        async with self._database.autocommit() as connection:
+            await connection.execute(
+                "INSERT OR REPLACE INTO reservations (caller, endpoint, key, fingerprint, state, generation)"
+                " VALUES (?, ?, ?, ?, 'pending', ?)",
+                (*scope, fingerprint, generation),
+            )
+        return generation
+
+
+async def open_service(
+    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
+) -> Service:
+    """As :func:`reference_impl.open_service`."""
+    database = Database(path, busy_timeout=busy_timeout)
+    return assemble(database, reservations=SelectThenPut(database), patience=patience)

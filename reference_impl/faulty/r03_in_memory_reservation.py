@@ -1,0 +1,58 @@
+"""R03: the reservations are kept in the memory of one process.
+
+Clients retry the creation of an agent under one key, and the retry may reach another worker. Within a worker
+the protocol is right; but a second worker knows nothing of the first one's reservation, not even of its
+answer. It owns the key as well, does the work, and is told that the slug is taken: by the very agent its key
+has made.
+
+Rule broken: OWNER, never two owners of a key, and with it SAME, every client of a key is told the same. Needs
+two workers; no preemption.
+"""
+
+import os
+
+import aiosqlite
+
+from reference_impl.database import Database, initialise
+from reference_impl.reservations import Record, Reservation, Reservations, Scope
+from reference_impl.service import Service, assemble
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "r03-in-memory-reservation"
+
+
+class InMemoryReservations(Reservations):
+    """Reservations whose records are a dictionary."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._records: dict[Scope, Record] = {}
+
+    async def look(self, scope: Scope) -> Record | None:
+        """What this process knows about a key."""
+        return self._records.get(scope)
+
+    async def set(self, connection: aiosqlite.Connection, reservation: Reservation, result: str) -> None:
+        """Finish the key, in memory."""
+        record = self._records[reservation.scope]
+        self._records[reservation.scope] = record._replace(state="finished", result=result)
+
+    async def release(self, reservation: Reservation) -> None:
+        """Forget the key."""
+        del self._records[reservation.scope]
+        self._wake(reservation.scope)
+
+    async def _claim(self, scope: Scope, fingerprint: str) -> int | None:
+        if scope in self._records:
+            return None
+        self._records[scope] = Record(fingerprint, "pending", 1, None)
+        return 1
+
+
+async def open_service(
+    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
+) -> Service:
+    """As :func:`reference_impl.open_service`."""
+    database = Database(path, busy_timeout=busy_timeout)
+    return assemble(database, reservations=InMemoryReservations(database), patience=patience)

@@ -1,0 +1,33 @@
+"""R16: a key is not bound to the request it was first used for.
+
+Clients add different agents, and two of them, by mistake, under the same key. Whoever comes second is told
+the answer to the other request: the name it asked for is nowhere, and it was told that all went well.
+
+Rule broken: SCOPE, no answer made for another payload. Needs two requests; no preemption.
+"""
+
+import os
+
+from reference_impl.agents import ENDPOINT, Agents
+from reference_impl.database import Database, initialise
+from reference_impl.reservations import Finished, Proceed, Reservations, Wait
+from reference_impl.service import Service, assemble
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "r16-no-fingerprint"
+
+
+class UnboundAgents(Agents):
+    """Agents whose requests all look the same to the reservations."""
+
+    async def _reserve(self, name: str, caller: str, key: str) -> Proceed | Wait | Finished:
+        return await self._reservations.try_reserve(key, caller=caller, endpoint=ENDPOINT, fingerprint="")
+
+
+async def open_service(
+    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
+) -> Service:
+    """As :func:`reference_impl.open_service`."""
+    database = Database(path, busy_timeout=busy_timeout)
+    return assemble(database, agents=UnboundAgents(database, Reservations(database), patience=patience))

@@ -1,0 +1,24 @@
+"""Slugs made unique by appending ``-2``, ``-3`` ...: harmless as such, but it hides an agent made twice."""
+
+from itertools import chain, count
+
+import aiosqlite
+
+from reference_impl.agents import Agent, insert
+from reference_impl.database import fetch
+
+
+async def insert_with_suffix(connection: aiosqlite.Connection, slug: str, name: str) -> Agent:
+    """Insert an agent under the first free of ``slug``, ``slug-2``, ``slug-3`` ...
+
+    Args:
+        connection: a connection in a transaction.
+        slug: the slug wanted.
+        name: the agent's name.
+
+    Returns:
+        The agent, under the slug it got.
+    """
+    taken = [row[0] for row in await fetch(connection, "SELECT slug FROM agents", ())]
+    candidates = chain([slug], (f"{slug}-{number}" for number in count(2)))
+    return await insert(connection, next(each for each in candidates if each not in taken), name)

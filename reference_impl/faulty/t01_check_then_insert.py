@@ -1,0 +1,53 @@
+"""T01: an asyncio lock, a SELECT and then an INSERT in autocommit; no index.
+
+Clients ask for a token for one agent. Each request looks whether the agent has one, and inserts one where it
+has not. The lock keeps the tasks of one worker apart, but not the workers: if two of them look before either
+has inserted, both insert.
+
+Rule broken: TOK1, at most one active token per agent. Needs two workers and one preemption.
+"""
+
+import asyncio
+import os
+
+import aiosqlite
+
+from reference_impl.database import Database
+from reference_impl.errors import ActiveTokenExists
+from reference_impl.schema import JournalMode
+from reference_impl.schema import initialise as initialise_reference
+from reference_impl.service import Service, assemble
+from reference_impl.tokens import IssuedToken, TokenStore, find_agent, insert_token
+
+NAME = "t01-check-then-insert"
+
+
+class LockedTokenStore(TokenStore):
+    """A token store that excludes the other tasks of its own process only."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._lock = asyncio.Lock()
+
+    async def issue(self, agent: str) -> IssuedToken:
+        """As in the reference, where no other worker issues a token to the agent meanwhile."""
+        async with self._lock, self._database.autocommit() as connection:
+            agent_id, active = await find_agent(connection, agent)
+            if active is not None:
+                raise ActiveTokenExists(agent)
+            return await insert_token(connection, agent, agent_id)
+
+
+async def initialise(path: str | os.PathLike[str], *, journal_mode: JournalMode = "delete") -> None:
+    """As :func:`reference_impl.initialise`, without the index on active tokens."""
+    await initialise_reference(path, journal_mode=journal_mode)
+    async with aiosqlite.connect(os.fspath(path), isolation_level=None) as connection:
+        await connection.execute("DROP INDEX IF EXISTS uniq_agent_active_token")
+
+
+async def open_service(
+    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
+) -> Service:
+    """As :func:`reference_impl.open_service`."""
+    database = Database(path, busy_timeout=busy_timeout)
+    return assemble(database, tokens=LockedTokenStore(database), patience=patience)

@@ -1,0 +1,49 @@
+"""T03: the transaction is deferred: it reads first and asks for the write lock only when it writes.
+
+Clients ask for a token for one agent. Each transaction reads whether the agent has one, then inserts. If two
+have read before either has written, SQLite refuses the second writer at once, in the middle of its
+transaction and whatever the busy timeout: it could only write over what it can no longer see. As BEGIN takes
+no lock here, nobody expected a busy database, and the client is told the raw "database is locked".
+
+Rule broken: CLEAN, only documented outcomes. Needs two requests and one preemption.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiosqlite
+
+from reference_impl.database import Database, initialise
+from reference_impl.service import Service, assemble
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "t03-deferred-transaction"
+
+
+class DeferredDatabase(Database):
+    """A database whose transactions begin without a lock."""
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        """As in the reference, where no two transactions overlap."""
+        connection = await self._take()
+        try:
+            await connection.execute("BEGIN DEFERRED")
+            yield connection
+            await connection.commit()
+        except Exception:
+            await self._roll_back(connection)
+            raise
+        except BaseException:
+            self._discard(connection)
+            raise
+        self._idle.append(connection)
+
+
+async def open_service(
+    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
+) -> Service:
+    """As :func:`reference_impl.open_service`."""
+    return assemble(DeferredDatabase(path, busy_timeout=busy_timeout), patience=patience)

@@ -1,0 +1,46 @@
+"""T11: commit first, then read "the active token" and return that.
+
+Clients rotate an agent's token. Each rotation commits its own token, then reads which one is active to report
+its id. If another rotation commits in between, the first reports the other's token: its secret and its id do
+not belong together, and revoking "its" token by that id revokes the other client's.
+
+Rule broken: TOKR, a returned token was made by this call. Needs two requests and one preemption.
+"""
+
+import os
+from dataclasses import replace
+
+from reference_impl.database import Database, initialise
+from reference_impl.errors import NoActiveToken
+from reference_impl.service import Service, assemble
+from reference_impl.tokens import IssuedToken, TokenStore
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "t11-read-after-commit"
+
+
+class ReadingTokenStore(TokenStore):
+    """A token store that reports what it finds instead of what it did."""
+
+    async def issue(self, agent: str) -> IssuedToken:
+        """As in the reference, where nobody changes the agent's token meanwhile."""
+        return await self._as_found(await super().issue(agent))
+
+    async def rotate(self, agent: str) -> IssuedToken:
+        """As in the reference, where nobody changes the agent's token meanwhile."""
+        return await self._as_found(await super().rotate(agent))
+
+    async def _as_found(self, token: IssuedToken) -> IssuedToken:
+        active = await self.get_active(token.agent)
+        if active is None:
+            raise NoActiveToken(token.agent)
+        return replace(token, id=active)
+
+
+async def open_service(
+    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
+) -> Service:
+    """As :func:`reference_impl.open_service`."""
+    database = Database(path, busy_timeout=busy_timeout)
+    return assemble(database, tokens=ReadingTokenStore(database), patience=patience)

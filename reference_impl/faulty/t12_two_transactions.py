@@ -1,0 +1,42 @@
+"""T12: a rotation revokes in one transaction and issues in a second one.
+
+Clients rotate an agent's token. Between the two transactions the agent has no token at all: whoever
+authenticates then is turned away, a second rotation finds nothing to rotate, another client's token may take
+the place, and if the worker dies there the agent stays without one.
+
+Rule broken: TOKLAST, a rotation never leaves none; CLEAN, only documented outcomes. Needs one request where
+every commit is looked at, else two and one preemption, or a crash.
+"""
+
+import os
+
+from reference_impl.database import Database, initialise
+from reference_impl.errors import NoActiveToken
+from reference_impl.service import Service, assemble
+from reference_impl.tokens import IssuedToken, TokenStore, find_agent, insert_token, revoke_token
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "t12-two-transactions"
+
+
+class TwoStepTokenStore(TokenStore):
+    """A token store that rotates in two steps."""
+
+    async def rotate(self, agent: str) -> IssuedToken:
+        """As in the reference, where nobody else looks meanwhile."""
+        async with self._database.transaction() as connection:
+            agent_id, active = await find_agent(connection, agent)
+            if active is None:
+                raise NoActiveToken(agent)
+            await revoke_token(connection, agent, active)
+        async with self._database.transaction() as connection:
+            return await insert_token(connection, agent, agent_id)
+
+
+async def open_service(
+    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
+) -> Service:
+    """As :func:`reference_impl.open_service`."""
+    database = Database(path, busy_timeout=busy_timeout)
+    return assemble(database, tokens=TwoStepTokenStore(database), patience=patience)

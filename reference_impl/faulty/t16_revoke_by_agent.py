@@ -1,0 +1,49 @@
+"""T16: a token is revoked by its agent, not by its id.
+
+One client revokes a token, another rotates it. The revocation first checks that its token is the active one,
+and then revokes whatever the agent has. If the rotation commits in between, its new token is dead before it
+was ever used.
+
+Rule broken: TOKLAST, when all is quiet the active token is the last one acknowledged. Needs two requests and
+one preemption.
+"""
+
+import os
+import time
+
+from reference_impl.database import Database, fetch, initialise
+from reference_impl.errors import NoActiveToken
+from reference_impl.service import Service, assemble
+from reference_impl.tokens import TokenStore
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "t16-revoke-by-agent"
+
+
+class ByAgentTokenStore(TokenStore):
+    """A token store that revokes whatever is active."""
+
+    async def revoke(self, agent: str, token_id: str) -> None:
+        """As in the reference, where nobody changes the agent's token meanwhile."""
+        async with self._database.autocommit() as connection:
+            rows = await fetch(
+                connection,
+                "SELECT agents.id FROM agents JOIN tokens ON tokens.agent_id = agents.id"
+                " WHERE agents.slug = ? AND tokens.id = ? AND tokens.revoked_at IS NULL",
+                (agent, token_id),
+            )
+            if not rows:
+                raise NoActiveToken(agent)
+            await connection.execute(
+                "UPDATE tokens SET revoked_at = ? WHERE agent_id = ? AND revoked_at IS NULL",
+                (time.time(), rows[0][0]),
+            )
+
+
+async def open_service(
+    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
+) -> Service:
+    """As :func:`reference_impl.open_service`."""
+    database = Database(path, busy_timeout=busy_timeout)
+    return assemble(database, tokens=ByAgentTokenStore(database), patience=patience)

@@ -1,0 +1,277 @@
+"""Idempotency keys: of all requests with one key, one does the work and the others are told its answer.
+
+The idea is the IETF draft "The Idempotency-Key HTTP Header Field". A key belongs to one caller and one
+endpoint and is bound to a fingerprint of the request. The record lives in the database, so every worker sees
+it, and it is finished in the transaction that makes the effect, so neither exists without the other. An owner
+that dies leaves its record pending: there is no lease yet.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+import aiosqlite
+
+from reference_impl.database import Database, fetch
+from reference_impl.errors import KeyReused, ReservationLost, ServiceError
+
+LOG = logging.getLogger(__name__)
+
+FIRST_POLL = 0.05
+LONGEST_POLL = 1.0
+
+
+class Scope(NamedTuple):
+    """What makes a key unique: another caller's, or another endpoint's, is another key."""
+
+    caller: str
+    endpoint: str
+    key: str
+
+
+class Record(NamedTuple):
+    """What the database says about a key."""
+
+    fingerprint: str
+    state: str
+    generation: int
+    result: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The right to do the work for a key.
+
+    Attributes:
+        scope: which key.
+        generation: counts the owners of the key; only the latest may finish or release it.
+    """
+
+    scope: Scope
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """The key is yours: do the work under ``reservation``."""
+
+    reservation: Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The work was done before: answer with ``result``."""
+
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Someone else is doing the work: await :meth:`changed`, then try to reserve again."""
+
+    generation: int
+    woken: asyncio.Event
+    look: Callable[[], Awaitable[Record | None]]
+
+    async def changed(self, timeout: float) -> bool:
+        """Wait until the owner has finished or given up.
+
+        An owner in this process wakes us at once; for an owner elsewhere the database is polled, after
+        ``FIRST_POLL`` seconds and then twice as long each time, ``LONGEST_POLL`` seconds at most.
+
+        Args:
+            timeout: how long to wait at most, in seconds.
+
+        Returns:
+            True where it is worth trying again, False where the time is over.
+
+        Raises:
+            DatabaseBusy: the database stayed locked.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
+        interval = FIRST_POLL
+        while (left := deadline - clock()) > 0:
+            try:
+                async with asyncio.timeout(min(interval, left)):
+                    await self.woken.wait()
+                return True
+            except TimeoutError:
+                record = await self.look()
+            if record is None or (record.state, record.generation) != ("pending", self.generation):
+                return True
+            interval = min(2 * interval, LONGEST_POLL)
+        return False
+
+
+class Reservations:
+    """Reserves, finishes and releases keys. Safe for several tasks and several workers.
+
+    Args:
+        database: this worker's database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # Weak: an event lives exactly as long as someone waits for it.
+        self._events: WeakValueDictionary[Scope, asyncio.Event] = WeakValueDictionary()
+
+    async def try_reserve(
+        self, key: str, *, caller: str, endpoint: str, fingerprint: str
+    ) -> Proceed | Wait | Finished:
+        """Take the key where it is free, in one atomic statement.
+
+        Args:
+            key: the idempotency key the client chose.
+            caller: who calls, as authenticated.
+            endpoint: which operation, e.g. ``"POST /agents"``.
+            fingerprint: a digest of the request; any text that differs when the request does.
+
+        Returns:
+            ``Proceed`` with the reservation, ``Wait`` for another owner, or ``Finished`` with the stored
+            result.
+
+        Raises:
+            KeyReused: the key was used for a request with another fingerprint.
+            DatabaseBusy: the database stayed locked; nothing is reserved.
+        """
+        scope = Scope(caller, endpoint, key)
+        while True:
+            generation = await self._claim_or_abandon(scope, fingerprint)
+            if generation is not None:
+                return Proceed(Reservation(scope, generation))
+            # Registered before the look: an owner that finishes in between finds the event, no wake-up is
+            # lost.
+            woken = self._events.setdefault(scope, asyncio.Event())
+            record = await self.look(scope)
+            if record is not None and record.fingerprint != fingerprint:
+                raise KeyReused(key)
+            if record is None or record.state == "released":
+                continue  # since the claim
+            if record.result is not None:
+                return Finished(record.result)
+            return Wait(record.generation, woken, lambda: self.look(scope))
+
+    async def set(self, connection: aiosqlite.Connection, reservation: Reservation, result: str) -> None:
+        """Finish the key, inside the transaction that makes the effect. Use it within :meth:`holding`.
+
+        Args:
+            connection: the connection of that transaction.
+            reservation: the reservation owned.
+            result: what every retry is to be told.
+
+        Raises:
+            ReservationLost: the reservation is no longer this owner's; let it undo the transaction.
+        """
+        cursor = await connection.execute(
+            "UPDATE reservations SET state = 'finished', result = ?"
+            " WHERE caller = ? AND endpoint = ? AND key = ? AND state = 'pending' AND generation = ?",
+            (result, *reservation.scope, reservation.generation),
+        )
+        if cursor.rowcount != 1:
+            raise ReservationLost(reservation.scope.key)
+
+    async def release(self, reservation: Reservation) -> None:
+        """Give the key up without a result and wake the waiters to try again.
+
+        Does nothing to a record that is finished or has a later owner. Where the effect's connection was
+        cancelled in the middle of its commit, it still holds the write lock, so this sees how the commit
+        ended. The record stays, bound to its fingerprint, so that the generation never goes back.
+
+        Args:
+            reservation: the reservation owned.
+
+        Raises:
+            DatabaseBusy: the database stayed locked; the key is still reserved.
+        """
+        try:
+            async with self._database.autocommit() as connection:
+                await connection.execute(
+                    "UPDATE reservations SET state = 'released'"
+                    " WHERE caller = ? AND endpoint = ? AND key = ? AND state = 'pending' AND generation = ?",
+                    (*reservation.scope, reservation.generation),
+                )
+        finally:
+            self._wake(reservation.scope)
+
+    @asynccontextmanager
+    async def holding(self, reservation: Reservation) -> AsyncIterator[None]:
+        """Own a reservation for a block: where the block fails it is released; at the end waiters are woken.
+
+        Args:
+            reservation: the reservation owned; the block should finish it with :meth:`set`.
+        """
+        try:
+            yield
+        except BaseException:
+            # A task of its own: the release goes on if we are cancelled (again) while it waits for the lock.
+            await asyncio.shield(self._database.background.start(self._give_up(reservation)))
+            raise
+        self._wake(reservation.scope)
+
+    async def _claim_or_abandon(self, scope: Scope, fingerprint: str) -> int | None:
+        """Claim; if cancelled, release again: the statement still runs, and nobody would own the key."""
+        claim = self._database.background.start(self._claim(scope, fingerprint))
+        try:
+            return await asyncio.shield(claim)
+        except asyncio.CancelledError:
+            self._database.background.start(self._abandon(scope, claim))
+            raise
+
+    async def _claim(self, scope: Scope, fingerprint: str) -> int | None:
+        """Our generation where the key is ours now, else None."""
+        async with self._database.autocommit() as connection:
+            rows = await fetch(
+                connection,
+                "INSERT INTO reservations (caller, endpoint, key, fingerprint, state, generation)"
+                " VALUES (?, ?, ?, ?, 'pending', 1) ON CONFLICT (caller, endpoint, key) DO UPDATE"
+                " SET state = 'pending', generation = generation + 1"
+                " WHERE state = 'released' AND fingerprint = excluded.fingerprint RETURNING generation",
+                (*scope, fingerprint),
+            )
+        return rows[0][0] if rows else None
+
+    async def look(self, scope: Scope) -> Record | None:
+        """What the database says about a key.
+
+        Args:
+            scope: which key.
+
+        Returns:
+            The record, or None where the key was never used.
+
+        Raises:
+            DatabaseBusy: the database stayed locked.
+        """
+        async with self._database.autocommit() as connection:
+            rows = await fetch(
+                connection,
+                "SELECT fingerprint, state, generation, result FROM reservations"
+                " WHERE caller = ? AND endpoint = ? AND key = ?",
+                scope,
+            )
+        return Record(*rows[0]) if rows else None
+
+    async def _abandon(self, scope: Scope, claim: asyncio.Task[int | None]) -> None:
+        try:
+            generation = await claim
+        except ServiceError:
+            return  # nothing was claimed
+        if generation is not None:
+            await self._give_up(Reservation(scope, generation))
+
+    async def _give_up(self, reservation: Reservation) -> None:
+        """Release without hiding the error that led here."""
+        try:
+            await self.release(reservation)
+        except ServiceError:
+            LOG.warning("could not release %s", reservation, exc_info=True)
+
+    def _wake(self, scope: Scope) -> None:
+        woken = self._events.pop(scope, None)
+        if woken is not None:
+            woken.set()

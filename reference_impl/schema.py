@@ -1,0 +1,59 @@
+"""The tables, and the one place where they are created and the journal mode is chosen."""
+
+import os
+from typing import Literal
+
+import aiosqlite
+
+JournalMode = Literal["delete", "wal"]
+
+# The partial index is the last line of defence: whatever the code does, an agent never has two active tokens.
+# It has to be partial, because in UNIQUE(agent_id, revoked_at) two NULLs are distinct (SQLite docs, "Partial
+# Indexes"). References are not enforced: that takes a PRAGMA per connection, and issuing reads the agent in
+# its own transaction.
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS agents (
+    id TEXT PRIMARY KEY,
+    slug TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS tokens (
+    id TEXT PRIMARY KEY,
+    agent_id TEXT NOT NULL REFERENCES agents (id),
+    secret_hash TEXT NOT NULL,
+    issued_at REAL NOT NULL,
+    revoked_at REAL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS uniq_agent_active_token ON tokens (agent_id) WHERE revoked_at IS NULL;
+CREATE TABLE IF NOT EXISTS reservations (
+    caller TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'finished', 'released')),
+    generation INTEGER NOT NULL,
+    result TEXT,
+    PRIMARY KEY (caller, endpoint, key)
+);
+"""
+
+
+async def initialise(path: str | os.PathLike[str], *, journal_mode: JournalMode = "delete") -> None:
+    """Create the tables and choose the journal mode. Call it once, before any worker opens the database.
+
+    WAL is a property of the file, so workers never set it; changing it does not wait for locks (SQLite docs,
+    "WAL").
+
+    Args:
+        path: the database file; it is created where absent.
+        journal_mode: ``"delete"`` (rollback journal) or ``"wal"``.
+
+    Raises:
+        ValueError: for any other journal mode.
+        sqlite3.Error: where the file can't be opened or changed.
+    """
+    if journal_mode not in ("delete", "wal"):
+        raise ValueError(f"journal_mode must be 'delete' or 'wal', not {journal_mode!r}")
+    async with aiosqlite.connect(os.fspath(path), isolation_level=None) as connection:
+        await connection.execute_fetchall(f"PRAGMA journal_mode = {journal_mode}")
+        await connection.executescript(SCHEMA)

@@ -1,0 +1,218 @@
+"""Tokens: at most one active token per agent, shown once and kept hashed."""
+
+import hashlib
+import hmac
+import secrets
+import sqlite3
+import time
+from dataclasses import dataclass, field
+
+import aiosqlite
+
+from reference_impl.database import Database, fetch
+from reference_impl.errors import ActiveTokenExists, NoActiveToken, UnknownAgent
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A token as its agent is told it, this once.
+
+    Attributes:
+        id: names the token; not secret.
+        agent: the agent's slug.
+        secret: what the agent authenticates with: ``"<id>.<random>"``.
+    """
+
+    id: str
+    agent: str
+    secret: str = field(repr=False)
+
+
+class TokenStore:
+    """Issues, rotates, revokes and verifies tokens. Safe for several tasks and several workers.
+
+    Args:
+        database: this worker's database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def issue(self, agent: str) -> IssuedToken:
+        """Issue a token to an agent that has none.
+
+        Args:
+            agent: the agent's slug.
+
+        Returns:
+            The token, durable when this returns.
+
+        Raises:
+            UnknownAgent: no agent has the slug.
+            ActiveTokenExists: the agent has an active token.
+            DatabaseBusy: the database stayed locked; nothing was issued.
+        """
+        async with self._database.transaction() as connection:
+            agent_id, active = await find_agent(connection, agent)
+            if active is not None:
+                raise ActiveTokenExists(agent)
+            return await insert_token(connection, agent, agent_id)
+
+    async def rotate(self, agent: str) -> IssuedToken:
+        """Replace the agent's active token; the old one stops working at the instant the new one starts to.
+
+        Args:
+            agent: the agent's slug.
+
+        Returns:
+            The new token, durable when this returns.
+
+        Raises:
+            UnknownAgent: no agent has the slug.
+            NoActiveToken: there is nothing to replace.
+            DatabaseBusy: the database stayed locked; the old token is still active.
+        """
+        async with self._database.transaction() as connection:
+            agent_id, active = await find_agent(connection, agent)
+            if active is None:
+                raise NoActiveToken(agent)
+            await revoke_token(connection, agent, active)
+            return await insert_token(connection, agent, agent_id)
+
+    async def revoke(self, agent: str, token_id: str) -> None:
+        """Revoke one token: by its id, so that a late request can't hit the token's successor.
+
+        Args:
+            agent: the agent's slug.
+            token_id: the token to revoke.
+
+        Raises:
+            NoActiveToken: this token is not active, or not this agent's (an unknown agent has none).
+            DatabaseBusy: the database stayed locked; nothing was revoked.
+        """
+        async with self._database.autocommit() as connection:
+            revoked = await revoke_token(connection, agent, token_id)
+        if not revoked:
+            raise NoActiveToken(agent)
+
+    async def verify(self, secret: str) -> str | None:
+        """Whose active token is this?
+
+        The look-up is by the token's id and the comparison of hashes takes constant time, so that timing
+        tells nothing about the secret. A plain SHA-256 is enough: the secret is random, there is nothing to
+        guess from a dictionary.
+
+        Args:
+            secret: what the agent sent.
+
+        Returns:
+            The agent's slug, or None where no active token has this secret.
+
+        Raises:
+            DatabaseBusy: the database stayed locked.
+        """
+        token_id = secret.partition(".")[0]
+        async with self._database.autocommit() as connection:
+            rows = await fetch(
+                connection,
+                "SELECT slug, secret_hash FROM tokens JOIN agents ON agents.id = tokens.agent_id"
+                " WHERE tokens.id = ? AND tokens.revoked_at IS NULL",
+                (token_id,),
+            )
+        for slug, secret_hash in rows:
+            if hmac.compare_digest(str(secret_hash), _hashed(secret)):
+                return str(slug)
+        return None
+
+    async def get_active(self, agent: str) -> str | None:
+        """The agent's active token.
+
+        Args:
+            agent: the agent's slug.
+
+        Returns:
+            The token's id, or None where the agent has no active token.
+
+        Raises:
+            UnknownAgent: no agent has the slug.
+            DatabaseBusy: the database stayed locked.
+        """
+        async with self._database.autocommit() as connection:
+            return (await find_agent(connection, agent))[1]
+
+
+async def find_agent(connection: aiosqlite.Connection, agent: str) -> tuple[str, str | None]:
+    """Look an agent and its active token up, in one statement.
+
+    Args:
+        connection: where to look.
+        agent: the agent's slug.
+
+    Returns:
+        The agent's id, and the id of its active token or None.
+
+    Raises:
+        UnknownAgent: no agent has the slug.
+    """
+    rows = await fetch(
+        connection,
+        "SELECT agents.id, tokens.id FROM agents LEFT JOIN tokens"
+        " ON tokens.agent_id = agents.id AND tokens.revoked_at IS NULL WHERE agents.slug = ?",
+        (agent,),
+    )
+    if not rows:
+        raise UnknownAgent(agent)
+    agent_id, token_id = rows[0]
+    return agent_id, token_id
+
+
+async def insert_token(connection: aiosqlite.Connection, agent: str, agent_id: str) -> IssuedToken:
+    """Make a token and insert it.
+
+    Args:
+        connection: where to insert it.
+        agent: the agent's slug.
+        agent_id: the agent's id.
+
+    Returns:
+        The token, as durable as the transaction it was made in.
+
+    Raises:
+        ActiveTokenExists: the index on active tokens refused it.
+    """
+    token_id = secrets.token_hex(8)
+    secret = f"{token_id}.{secrets.token_urlsafe(32)}"
+    try:
+        await connection.execute(
+            "INSERT INTO tokens (id, agent_id, secret_hash, issued_at) VALUES (?, ?, ?, ?)",
+            (token_id, agent_id, _hashed(secret), time.time()),
+        )
+    except sqlite3.IntegrityError as error:
+        # UNIQUE is the index on active tokens; the id's own constraint has another code.
+        if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+            raise ActiveTokenExists(agent) from error
+        raise
+    return IssuedToken(token_id, agent, secret)
+
+
+async def revoke_token(connection: aiosqlite.Connection, agent: str, token_id: str) -> bool:
+    """Revoke one token of an agent.
+
+    Args:
+        connection: where to revoke it.
+        agent: the agent's slug.
+        token_id: the token.
+
+    Returns:
+        Whether it was active, and the agent's.
+    """
+    cursor = await connection.execute(
+        "UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL"
+        " AND agent_id = (SELECT id FROM agents WHERE slug = ?)",
+        (time.time(), token_id, agent),
+    )
+    return cursor.rowcount == 1
+
+
+def _hashed(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,185 @@
+"""Imports point one way: harness core <- reports <- edges, and harness, reference_impl <- scenarios."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+
+from tests.project.sources import PACKAGES, Source, read_sources, within
+
+EDGES = ("harness.cli", "harness.pytest_plugin", "harness.__main__")
+"""Where everything may be brought together: they parse, call and render."""
+
+INSIDE, OUTSIDE = "harness.worker", "harness.control"
+"""The line that matters most runs between these; only messages cross it."""
+
+STARTS_WORKERS = frozenset({"harness.control.processes"})
+"""What may import worker code, because it is what a forked process is told to run."""
+
+Rule = Callable[[list[Source]], Iterable[str]]
+
+
+def _forbidden(sources: Iterable[Source], targets: Iterable[str], why: str) -> Iterator[str]:
+    targets = tuple(targets)
+    for source in sources:
+        for line, name in source.imports():
+            if any(within(name, target) for target in targets):
+                yield f"{source.path}:{line}: imports {name}, but {why}"
+
+
+def _of(sources: Iterable[Source], *packages: str) -> list[Source]:
+    return [source for source in sources if any(within(source.module, package) for package in packages)]
+
+
+def harness_knows_nothing_of_what_is_raced(sources: list[Source]) -> Iterator[str]:
+    """``harness`` finds scenarios by entry points only."""
+    others = ("scenarios", "reference_impl", "benchmarks", "tests")
+    yield from _forbidden(_of(sources, "harness"), others, "harness knows nothing of what is raced")
+
+
+def core_knows_nothing_of_its_edges(sources: list[Source]) -> Iterator[str]:
+    """The core neither renders nor parses: no ``reports``, no command line, no plugin."""
+    core = [source for source in _of(sources, "harness") if source not in _of(sources, *EDGES)]
+    yield from _forbidden(core, ("reports", *EDGES), "the core knows nothing of reports and edges")
+
+
+def reports_see_values_only(sources: list[Source]) -> Iterator[str]:
+    """What ``reports`` imports leads, through any number of imports, to no code that runs something."""
+    running = (INSIDE, OUTSIDE, *EDGES)
+    yield from _forbidden(
+        _of(sources, "reports"), ("scenarios", "reference_impl", *running), "reports render values"
+    )
+    graph = {source.module: {_owner(name, sources) for _, name in source.imports()} for source in sources}
+    for source in _of(sources, "reports"):
+        for line, name in source.imports():
+            reached = _reachable(_owner(name, sources), graph)
+            if bad := sorted(r for r in reached if any(within(r, package) for package in running)):
+                yield f"{source.path}:{line}: {name} leads to {bad[0]}, but reports see value modules only"
+
+
+def _owner(name: str, sources: list[Source]) -> str:
+    """Return the module of ours that *name* comes from: ``harness.result`` for ``harness.result.Result``."""
+    modules = {source.module for source in sources}
+    while name and name not in modules:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def _reachable(start: str, graph: dict[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    todo = [start]
+    while todo:
+        if (module := todo.pop()) not in seen:
+            seen.add(module)
+            todo.extend(graph.get(module, ()))
+    return seen
+
+
+def reference_imports_nothing_of_ours(sources: list[Source]) -> Iterator[str]:
+    """``reference_impl`` is ordinary production code."""
+    others = ("harness", "scenarios", "reports", "benchmarks", "tests")
+    yield from _forbidden(_of(sources, "reference_impl"), others, "reference_impl imports nothing of ours")
+
+
+def scenarios_see_engine_and_reference_only(sources: list[Source]) -> Iterator[str]:
+    """``scenarios`` joins ``harness`` and ``reference_impl``, and nothing else."""
+    others = ("reports", "benchmarks", "tests", INSIDE, OUTSIDE, *EDGES)
+    yield from _forbidden(_of(sources, "scenarios"), others, "scenarios see harness's public side only")
+
+
+def inside_knows_nothing_of_outside(sources: list[Source]) -> Iterator[str]:
+    """Nothing in ``harness.worker`` imports ``harness.control``."""
+    yield from _forbidden(_of(sources, INSIDE), (OUTSIDE,), "only messages cross from worker to controller")
+
+
+def outside_knows_nothing_of_inside(sources: list[Source]) -> Iterator[str]:
+    """Nothing in ``harness.control`` imports ``harness.worker``, but for what starts the workers."""
+    control = [source for source in _of(sources, OUTSIDE) if source.module not in STARTS_WORKERS]
+    yield from _forbidden(control, (INSIDE,), "only messages cross from controller to worker")
+
+
+OFFENDERS: list[tuple[Rule, dict[str, str]]] = [
+    (harness_knows_nothing_of_what_is_raced, {"harness/run.py": "def f():\n    import scenarios"}),
+    (
+        harness_knows_nothing_of_what_is_raced,
+        {"harness/cli/main.py": "from reference_impl.tokens import Tokens"},
+    ),
+    (
+        harness_knows_nothing_of_what_is_raced,
+        {"harness/a.py": "from importlib import *\nimport_module('scenarios.x')"},
+    ),
+    (core_knows_nothing_of_its_edges, {"harness/run.py": "if TYPE_CHECKING:\n    from reports import text"}),
+    (core_knows_nothing_of_its_edges, {"harness/schedulers/random.py": "from ..cli import main"}),
+    (core_knows_nothing_of_its_edges, {"harness/__init__.py": "from .pytest_plugin import race"}),
+    (reports_see_values_only, {"reports/text.py": "import harness.control.world"}),
+    (reports_see_values_only, {"reports/text.py": "from harness import worker"}),
+    (
+        reports_see_values_only,
+        {
+            "reports/text.py": "from harness.result import Result",
+            "harness/result.py": "from harness.run import Run",
+            "harness/run.py": "from harness.control import world",
+            "harness/control/world.py": "",
+        },
+    ),
+    (
+        reference_imports_nothing_of_ours,
+        {"reference_impl/faulty/a.py": "async def f():\n    from harness import mark"},
+    ),
+    (scenarios_see_engine_and_reference_only, {"scenarios/issue.py": "from reports.text import render"}),
+    (scenarios_see_engine_and_reference_only, {"scenarios/issue.py": "from harness.worker import runtime"}),
+    (
+        inside_knows_nothing_of_outside,
+        {"harness/worker/instrument/sqlite.py": "from ...control import channel"},
+    ),
+    (outside_knows_nothing_of_inside, {"harness/control/world.py": "import harness.worker.runtime as r"}),
+]
+
+WITHIN_THE_RULES = {
+    "harness/__init__.py": "from .run import run\nfrom .result import Result",
+    "harness/cli/main.py": "from reports import text\nfrom harness import run",
+    "harness/control/processes.py": "from harness.worker.main import serve",
+    "harness/control/world.py": "from harness import schedule",
+    "harness/result.py": "from harness.schedule import Schedule",
+    "harness/run.py": "from harness.control import world",
+    "harness/schedule.py": "import json",
+    "harness/worker/__init__.py": "",
+    "harness/worker/main.py": "from . import runtime\nfrom ..schedule import Schedule",
+    "harness/worker/runtime.py": "import scenarios_of_my_own",
+    "reference_impl/tokens.py": "from .errors import Locked\nimport aiosqlite",
+    "reference_impl/errors.py": "",
+    "reports/text.py": "from harness.result import Result",
+    "scenarios/issue.py": "from harness import Scenario\nfrom reference_impl import tokens",
+}
+
+RULES = list(dict.fromkeys(rule for rule, _ in OFFENDERS))
+
+
+def _made_up(files: dict[str, str]) -> list[Source]:
+    return [Source(path, text) for path, text in files.items()]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_this_repository_obeys(rule: Rule) -> None:
+    """No file of this repository breaks the rule."""
+    assert list(rule(read_sources(*PACKAGES))) == []
+
+
+@pytest.mark.parametrize(("rule", "files"), OFFENDERS, ids=lambda value: getattr(value, "__name__", "in"))
+def test_an_offender_is_caught(rule: Rule, files: dict[str, str]) -> None:
+    """A made-up file that breaks the rule is named, with its line."""
+    found = list(rule(_made_up(files)))
+    assert found
+    assert found[0].startswith(f"{next(iter(files))}:")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_code_within_the_rules_is_left_alone(rule: Rule) -> None:
+    """Made-up files that use every import there may be break no rule."""
+    assert list(rule(_made_up(WITHIN_THE_RULES))) == []
+
+
+def test_every_package_is_looked_at() -> None:
+    """There is something to check: no package is missing or empty."""
+    assert {source.path.partition("/")[0] for source in read_sources(*PACKAGES)} == set(PACKAGES)
