@@ -14,14 +14,17 @@ import json
 import platform
 import sqlite3
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.child import Outcome, fresh_folder, run_child
 from benchmarks.goals import SECONDS_PER_PROGRAM
 from benchmarks.programs import JOURNALS, Program, programs
 
+Judgement = Literal["right", "WRONG", "undecided"]
 LIMIT_SECONDS = SECONDS_PER_PROGRAM
 MODES = {"default": ("frontrun",), "reused": ("frontrun-reused",), "both": ("frontrun", "frontrun-reused")}
 
@@ -35,7 +38,7 @@ class Cell:
     expected: str
     tool: str
     answer: str
-    right: bool
+    judged: Judgement
     executions: int
     seconds: float
     complete: bool | None
@@ -44,7 +47,7 @@ class Cell:
     @property
     def ok(self) -> bool:
         """Right, and in time."""
-        return self.right and self.seconds <= LIMIT_SECONDS
+        return self.judged == "right" and self.seconds <= LIMIT_SECONDS
 
 
 def judge(candidate: Program, tool: str, *, cap: float, python: str) -> Cell:
@@ -60,8 +63,7 @@ def judge(candidate: Program, tool: str, *, cap: float, python: str) -> Cell:
         expected=candidate.expected,
         tool=tool,
         answer=f"{answer} ({found['kind']})" if found.get("kind") else answer,
-        # "Nondeterministic" is frontrun saying that it could not tell, not that it found something.
-        right=answer == candidate.expected and found.get("kind") != "nondeterministic",
+        judged=_judged(candidate, answer, str(found.get("kind"))),
         executions=int(
             found.get("executions", found.get("started", 1) - 1)
         ),  # the last one begun never ended
@@ -71,6 +73,13 @@ def judge(candidate: Program, tool: str, *, cap: float, python: str) -> Cell:
     )
 
 
+def _judged(candidate: Program, answer: str, kind: str) -> Judgement:
+    """Only an answer can be wrong; `nondeterministic` is frontrun saying that it could not tell."""
+    if answer not in ("valid", "invalid") or kind == "nondeterministic":
+        return "undecided"
+    return "right" if answer == candidate.expected else "WRONG"
+
+
 def _no_answer(outcome: Outcome) -> str:
     return "no answer" if outcome.capped else "crashed"
 
@@ -78,7 +87,7 @@ def _no_answer(outcome: Outcome) -> str:
 # -- the table ---------------------------------------------------------------------------------------------
 
 HEADINGS = ("program", "journal", "expected", "tool", "answer", "", "executions", "complete", "seconds")
-WIDTHS = (18, 7, 8, 15, 24, 5, 10, 8, 8)
+WIDTHS = (17, 7, 8, 15, 26, 9, 10, 8, 7)
 
 
 def render(cells: Iterator[Cell]) -> Iterator[str]:
@@ -94,7 +103,7 @@ def render(cells: Iterator[Cell]) -> Iterator[str]:
                 cell.expected,
                 cell.tool,
                 cell.answer,
-                "right" if cell.right else "WRONG",
+                cell.judged,
                 str(cell.executions),
                 complete,
                 f"{cell.seconds:.2f}",
@@ -107,11 +116,15 @@ def _line(values: Sequence[str]) -> str:
 
 
 def summary(cells: Sequence[Cell]) -> Iterator[str]:
-    """One line per tool: how many it decided right, and how long it took over all of them."""
+    """One line per tool: how many it decided, how many of them right, and how long it took over all."""
     for tool in dict.fromkeys(cell.tool for cell in cells):
         own = [cell for cell in cells if cell.tool == tool]
-        right = sum(cell.right for cell in own)
-        yield f"{tool}: {right} of {len(own)} decided right, {sum(cell.seconds for cell in own):.1f} s in all"
+        count = Counter(cell.judged for cell in own)
+        took = sum(cell.seconds for cell in own)
+        yield (
+            f"{tool}: of {len(own)} {count['right']} right, {count['WRONG']} wrong,"
+            f" {count['undecided']} undecided, {took:.1f} s in all"
+        )
 
 
 # -- the command -------------------------------------------------------------------------------------------

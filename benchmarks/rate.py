@@ -107,7 +107,7 @@ def frontrun_rate(worker: Worker, seconds: float, folder: Path, *, reuse: bool) 
 
 
 class Clock:
-    """Counts from an exploration's first `setup` to its last `invariant`, or to its end if it ended in between."""
+    """Counts from an exploration's first `setup` to its last `invariant`, or its end if that was no pause."""
 
     def __init__(self, reset: ResetFromTemplate, invariant: Callable[[Path], bool]) -> None:
         self.seconds = 0.0

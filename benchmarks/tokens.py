@@ -53,7 +53,7 @@ async def issue_aiosqlite(db: Path) -> None:
 
 
 def issue_autocommit(db: Path) -> None:
-    """The same with no transaction round it, so that frontrun does not stall; the index refuses the second."""
+    """The same with no transaction round it, so that both tools explore it; the index refuses the second."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         ((agent_id, active),) = connection.execute(FIND_AGENT, ("a1",)).fetchall()
         if active is None:

@@ -79,7 +79,8 @@ class Scenario:
     - ``open(db)`` makes a worker's application when an execution begins, ``close(app)`` ends it; neither is raced.
       Without ``open`` the application is ``db`` itself.
     - ``operations`` are what clients call, as ``operation(app, *arguments)``.
-    - ``workload(workers)`` gives the calls to race; ``workloads(workers)`` a Hypothesis strategy for others.
+    - ``workload(workers)`` gives the calls to race; ``workloads(workers)`` a Hypothesis strategy for
+      others; with it, all rules must hold for any part of a workload too, and failing workloads are shrunk.
     - ``invariants``: ``holds(db)``, asked after every step that changed the shared state, on a *copy* of it.
     - ``at_end``: ``holds(db)``, asked when all calls have ended.
     - ``postconditions``: ``holds(history, db)``, asked at the end, over what the clients were told.

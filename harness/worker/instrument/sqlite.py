@@ -245,15 +245,14 @@ class Connection(_RealConnection):
         return None
 
     def close(self) -> None:
-        """Close, as a schedule point where that lets a lock go or may check-point a write-ahead log."""
+        """Close, as a schedule point where that lets a lock go."""
         if self.handle and self.files and self._matters_to_others():
             self.point("close", "CLOSE", "", self._close, where(2))
         else:
             self._close()
 
     def _matters_to_others(self) -> bool:
-        native = self.databases.native
-        return native.state(self.handle) != NONE or os.path.exists(native.filename(self.handle) + "-wal")
+        return self.databases.native.state(self.handle) != NONE
 
     def _close(self) -> None:
         super().close()

@@ -1,0 +1,40 @@
+"""Find, reproduce and rule out races between real worker processes that share state.
+
+``race`` is the sixty-second way in; ``Scenario`` and ``run`` are for more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.errors import BadInput, Diverged, HarnessError
+from harness.history import History
+from harness.race import RaceFound, Undecided, race
+from harness.result import Result
+from harness.scenario import Call, Check, Client, Scenario, Workload
+from harness.verdict import Verdict
+
+__all__ = [
+    "BadInput",
+    "Call",
+    "Check",
+    "Client",
+    "Diverged",
+    "HarnessError",
+    "History",
+    "RaceFound",
+    "Result",
+    "Scenario",
+    "Undecided",
+    "Verdict",
+    "Workload",
+    "race",
+    "run",
+]
+
+
+def run(scenario: Scenario, **options: Any) -> Result:
+    """Explore *scenario* and return what was found; *options* are those of ``harness.control.run.run``."""
+    from harness.control.run import run as explore
+
+    return explore(scenario, **options)

@@ -1,0 +1,55 @@
+"""Settings that come from outside: the only file that reads the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TextIO
+
+__all__ = ["child_environment", "colourful", "fix_hash_seed", "hash_seed", "version"]
+
+_HASH_SEED = "PYTHONHASHSEED"
+
+
+def hash_seed() -> str:
+    """Return what decides the order of sets of strings: the value of ``PYTHONHASHSEED``, or ``random``."""
+    return os.environ.get(_HASH_SEED) or "random"
+
+
+def fix_hash_seed() -> None:
+    """Begin this process anew with ``PYTHONHASHSEED=0`` if the variable is not set; otherwise do nothing.
+
+    So the order of sets in the code under test is the same in every run and replay. Whoever sets it, to
+    ``random`` for example, is obeyed; a Python told to ignore its environment (``-E``, ``-I``) is left alone.
+    """
+    if os.environ.get(_HASH_SEED) or sys.flags.ignore_environment or not sys.executable:
+        return
+    os.environ[_HASH_SEED] = "0"
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with suppress(OSError):
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    del os.environ[_HASH_SEED]
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment for a ``python -m harness`` that imports what this process can import."""
+    path = os.pathsep.join(part or os.getcwd() for part in sys.path)
+    return {**os.environ, _HASH_SEED: os.environ.get(_HASH_SEED) or "0", "PYTHONPATH": path}
+
+
+def colourful(stream: TextIO) -> bool:
+    """Return whether to write colours to *stream*: a terminal that has them, and nobody set ``NO_COLOR``."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def version() -> str:
+    """Return the version of the harness, or ``unknown`` where it is not installed."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("race-harness")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,48 @@
+"""A failure counts when it repeats itself, step for step, in freshly forked workers."""
+
+from __future__ import annotations
+
+from harness.control.theatre import Theatre
+from harness.errors import Diverged, HarnessError
+from harness.result import Execution
+from harness.schedulers.replay import Replay
+
+__all__ = ["Unconfirmed", "confirm", "replay_once"]
+
+
+class Unconfirmed(HarnessError):
+    """A failure was seen that does not repeat itself under the same schedule."""
+
+
+def replay_once(stage: Theatre, recorded: Execution) -> Execution:
+    """Run the schedule of *recorded* again and compare every step; raises ``Diverged``."""
+    scheduler = Replay(recorded.schedule, [step.digest for step in recorded.steps])
+    execution = stage.driver.run(scheduler, recorded.workload)
+    scheduler.compare(execution.steps)
+    if len(execution.steps) < len(recorded.steps):
+        number = len(execution.steps)
+        raise Diverged(number, recorded.steps[number].digest, "the execution has ended")
+    return execution
+
+
+def confirm(stage: Theatre, failed: Execution) -> Execution:
+    """Repeat *failed* in fresh processes and return that execution.
+
+    Raises ``Unconfirmed`` when it departs from the recording or ends otherwise.
+    """
+    assert failed.failure is not None
+    with stage.isolated():
+        try:
+            again = replay_once(stage, failed)
+        except Diverged as error:
+            raise Unconfirmed(
+                f"An execution failed ({failed.failure}), but does not repeat itself in fresh processes, so nothing "
+                f"is claimed. {error}"
+            ) from error
+    if again.failure is None or again.failure.sort != failed.failure.sort:
+        raise Unconfirmed(
+            f"An execution failed ({failed.failure}), but the same schedule in fresh processes "
+            f"{'passes' if again.failure is None else f'fails otherwise ({again.failure})'}. Usual cause: state that "
+            "outlives an execution in a module of the code under test; try isolation='fork'."
+        )
+    return again

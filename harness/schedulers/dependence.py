@@ -1,0 +1,106 @@
+"""Which steps depend on each other, which happen before which, and which pairs of an execution are races.
+
+The vocabulary and the use of races to find schedules worth trying are those of dynamic partial-order reduction:
+Flanagan and Godefroid, "Dynamic partial-order reduction for model checking software" (POPL 2005); Abdulla, Aronis,
+Jonsson and Sagonas, "Optimal dynamic partial order reduction" (POPL 2014), whose source sets ``Race.initials`` are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from harness.history import Access, Step
+from harness.schedule import FAULT_MARK
+
+__all__ = ["Race", "depend", "is_event", "races"]
+
+_CONFLICTING = {("r", "w"), ("w", "r"), ("w", "w"), ("i", "o"), ("o", "i")}
+_EVERYTHING = "*"
+_CLOCKED = ("timer", "sleep")
+
+
+class Race(NamedTuple):
+    """Two dependent steps of which the later could have come first.
+
+    ``position`` is the number of the earlier one; ``initials`` are the choices any of which, made there instead,
+    leads to executions in which the later comes first.
+    """
+
+    position: int
+    initials: tuple[str, ...]
+
+
+def is_event(step: Step) -> bool:
+    """Return whether *step* did anything at all: an attempt that only met somebody else's lock did not."""
+    if not step.waited:
+        return True
+    return any(access.mode == "w" and not access.resource.startswith("process:") for access in step.accesses)
+
+
+def depend(first: Sequence[Access], second: Sequence[Access]) -> bool:
+    """Return whether steps with these accesses may not be exchanged."""
+    for resource, mode in first:
+        for other, other_mode in second:
+            if resource == other:
+                if (mode, other_mode) in _CONFLICTING:
+                    return True
+            elif _EVERYTHING in (resource, other):
+                return True
+    return False
+
+
+def races(steps: Sequence[Step]) -> Iterator[Race]:
+    """Yield every race among *steps* (events only), each with the choices that would reverse it.
+
+    A pair counts when nothing the later task had done before it is ordered after the earlier step, whatever lies
+    between them: so the two acquisitions of a lock are a pair, not only a release and the acquisition after it.
+    """
+    before: list[int] = []
+    last_of_lane: dict[str, int] = {}
+    for number, step in enumerate(steps):
+        previous = last_of_lane.get(step.lane)
+        known = before[previous] if previous is not None else 0
+        dependent = [earlier for earlier in range(number) if _ordered(steps[earlier], step)]
+        past = 1 << number | known
+        for earlier in dependent:
+            past |= before[earlier]
+        before.append(past)
+        last_of_lane[step.lane] = number
+        for earlier in dependent:
+            if known >> earlier & 1 or not _reversible(steps[earlier], step):
+                continue
+            yield Race(earlier, _initials(steps, before, earlier, number))
+
+
+def _ordered(earlier: Step, later: Step) -> bool:
+    if earlier.lane == later.lane:
+        return True
+    if earlier.now < later.now and _by_clock(later):
+        # Time passes only when nothing else can run, so all that came before had to.
+        return True
+    return depend(earlier.accesses, later.accesses)
+
+
+def _by_clock(step: Step) -> bool:
+    return step.kind in _CLOCKED or step.gave_up
+
+
+def _reversible(earlier: Step, later: Step) -> bool:
+    if earlier.lane == later.lane or earlier.choice.startswith(FAULT_MARK):
+        return False
+    return not (earlier.now < later.now and _by_clock(later))
+
+
+def _initials(steps: Sequence[Step], before: Sequence[int], earlier: int, later: int) -> tuple[str, ...]:
+    """Return the choices that can come first among what need not wait for *earlier*, up to *later* (which counts)."""
+    free = [number for number in range(earlier + 1, later) if not before[number] >> earlier & 1]
+    free.append(later)
+    found: list[str] = []
+    mask = 0
+    for number in free:
+        past = before[number] & ~(1 << number)
+        if not past & mask:
+            found.append(steps[number].choice)
+        mask |= 1 << number
+    return tuple(found)

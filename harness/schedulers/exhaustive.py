@@ -1,0 +1,184 @@
+"""Every interleaving, or one of each class of equivalent ones; fewest preemptions and faults first.
+
+The search is stateless: each execution begins anew, follows a prefix to a decision, tries something else there and
+goes on without preemption. With ``reduction``, what to try comes from the races seen (source sets), and what would
+only repeat an equivalent execution is cut short by sleep sets (Godefroid 1996). Without, everything is tried.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from itertools import count
+
+from harness.errors import Diverged
+from harness.history import Access, Step
+from harness.result import Execution
+from harness.schedulers.base import Option, View
+from harness.schedulers.dependence import depend, is_event, races
+
+__all__ = ["Exhaustive"]
+
+
+class _Node:
+    """A decision: what was tried here, what it touched, and what would be redundant (asleep)."""
+
+    __slots__ = ("children", "cost", "options", "parent", "sleep", "touched", "tried", "via", "waited")
+
+    def __init__(self, parent: _Node | None, via: str, cost: int, sleep: dict[str, Sequence[Access]]) -> None:
+        self.parent, self.via, self.cost, self.sleep = parent, via, cost, sleep
+        self.options: tuple[Option, ...] | None = None
+        self.children: dict[str, _Node] = {}
+        self.touched: dict[str, tuple[Sequence[Access], str]] = {}
+        self.tried: set[str] = set()
+        self.waited: set[str] = set()
+
+    def path(self) -> list[str]:
+        """Return the choices that lead here from the root."""
+        choices: list[str] = []
+        node = self
+        while node.parent is not None:
+            choices.append(node.via)
+            node = node.parent
+        return choices[::-1]
+
+    def price(self, choice: str) -> int:
+        """Return the preemptions and faults spent once *choice* is made here."""
+        options = self.options or ()
+        preempts = bool(options) and options[0].continues
+        for option in options:
+            if option.choice == choice:
+                return self.cost + int(option.fault or (preempts and not option.continues))
+        return self.cost
+
+
+class Exhaustive:
+    """Covers every interleaving at schedule-point granularity. ``complete`` says that nothing is left to try.
+
+    With *reduction* False every order of every pair of steps is tried, which is what the reduction is tested against.
+    """
+
+    def __init__(self, reduction: bool = True) -> None:
+        self.name = "exhaustive" if reduction else "brute"
+        self._reduction = reduction
+        self._root = _Node(None, "", 0, {})
+        self._frontier: list[tuple[int, int, _Node, str]] = []
+        self._order = count()
+        self._limited = False
+        self._node = self._root
+        self._prefix: list[str] = []
+        self._target = ""
+        self._newest: _Node | None = None
+        self._events: list[Step] = []
+        self._nodes: list[_Node] = []
+        self._seen = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every interleaving was covered and no limit was hit on the way."""
+        return not any(choice not in node.children for _, _, node, choice in self._frontier) and not self._limited
+
+    def start(self, previous: Execution | None) -> bool:
+        """Learn from *previous*, then turn to the cheapest thing not yet tried."""
+        if previous is not None:
+            self._learn(previous)
+            if not self._next():
+                return False
+        self._node, self._events, self._nodes, self._seen = self._root, [], [], 0
+        return True
+
+    def _next(self) -> bool:
+        while self._frontier:
+            _, _, node, choice = heapq.heappop(self._frontier)
+            if choice not in node.children:
+                self._prefix, self._target = node.path(), choice
+                return True
+        return False
+
+    # Choosing
+
+    def choose(self, view: View) -> str | None:
+        """Return the prefix's next choice, then what is to be tried, then the default; None when all is redundant."""
+        self._follow(view.steps)
+        node, depth = self._node, len(self._events)
+        if depth < len(self._prefix):
+            return self._in_prefix(self._prefix[depth], view)
+        if depth == len(self._prefix) and self._target:
+            target, self._target = self._target, ""
+            return self._in_prefix(target, view)
+        if node.options is None:
+            return self._first(node, view)
+        return self._default(node, view) if node is self._newest else None
+
+    def _first(self, node: _Node, view: View) -> str | None:
+        """Meet a decision for the first time: take the default, note the rest that has to be tried whatever happens."""
+        node.options, self._newest = tuple(view.options), node
+        choice = self._default(node, view)
+        for option in view.options:
+            if option.fault or not self._reduction:
+                self._try(node, option.choice)
+        return choice
+
+    def _default(self, node: _Node, view: View) -> str | None:
+        """Return the first option that is not redundant and not found waiting here before."""
+        for option in view.options:
+            choice = option.choice
+            if not option.fault and choice not in node.sleep and choice not in node.waited:
+                node.waited.add(choice)
+                node.tried.add(choice)
+                return choice
+        return None
+
+    def _in_prefix(self, choice: str, view: View) -> str:
+        if any(option.choice == choice for option in view.options):
+            return choice
+        options = ", ".join(option.choice for option in view.options)
+        raise Diverged(len(view.steps), choice, f"this cannot run now; what can: {options}")
+
+    def _try(self, node: _Node, choice: str) -> None:
+        if choice in node.tried:
+            return
+        node.tried.add(choice)
+        if choice not in node.sleep:
+            heapq.heappush(self._frontier, (node.price(choice), next(self._order), node, choice))
+
+    # Following what happens
+
+    def _follow(self, steps: Sequence[Step]) -> None:
+        for step in steps[self._seen :]:
+            self._seen += 1
+            if is_event(step):
+                self._advance(step)
+
+    def _advance(self, step: Step) -> None:
+        node, choice = self._node, step.choice
+        known = node.touched.get(choice)
+        if known is not None and known[1] != step.digest:
+            raise Diverged(self._seen - 1, known[1], step.digest)
+        if (child := node.children.get(choice)) is None:
+            asleep = {
+                other: accesses
+                for other, accesses in (*node.sleep.items(), *((name, seen[0]) for name, seen in node.touched.items()))
+                if other != choice and not depend(accesses, step.accesses)
+            }
+            node.touched[choice] = step.accesses, step.digest
+            child = _Node(node, choice, node.price(choice), asleep if self._reduction else {})
+            node.children[choice] = child
+        self._nodes.append(node)
+        self._events.append(step)
+        self._node = child
+
+    def _learn(self, execution: Execution) -> None:
+        self._follow(execution.steps)
+        if execution.bounded or execution.stuck:
+            self._limited = True
+        if not self._reduction:
+            return
+        for race in races(self._events):
+            node = self._nodes[race.position]
+            if node.options is None or any(choice in node.tried or choice in node.sleep for choice in race.initials):
+                continue
+            possible = [option.choice for option in node.options]
+            chosen = next((choice for choice in reversed(race.initials) if choice in possible), None)
+            for choice in [chosen] if chosen else possible:
+                self._try(node, choice)
