@@ -36,6 +36,8 @@ class WorkerState:
     """One worker during one execution."""
 
     worker: Worker
+    alone: bool = False
+    """At most one client will call it."""
     concurrent: bool = False
     parked: dict[str, Parked] = field(default_factory=dict)
     timer: tuple[float, str, Source | None] | None = None

@@ -97,7 +97,7 @@ class Tally:
             self.first_failure = self.first_failure or self.executions
             self.failed = execution
         for check in self.scenario.must_happen:
-            if not execution.abandoned and check.holds(execution.history, execution.steps):
+            if check.holds(execution.history, execution.steps):
                 self.happened[check.name] += 1
         if execution.outcome:
             self.outcomes.add(execution.outcome)

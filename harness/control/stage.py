@@ -55,7 +55,10 @@ class Stage:
 
     def __init__(self, scenario: Scenario, fleet: Fleet, workload: Workload, seed: int, db: Path) -> None:
         self._scenario, self._fleet, self._seed, self._db = scenario, fleet, seed, str(db)
-        self._states = [WorkerState(worker) for worker in fleet.workers[: workload.workers]]
+        self._states = [
+            WorkerState(worker, alone=callers <= 1)
+            for worker, callers in zip(fleet.workers, _callers(workload), strict=False)
+        ]
         self._clients = [ClientState(number, client) for number, client in enumerate(workload.clients)]
         self._kills = scenario.kills
         self._running: set[int] = set()
@@ -80,7 +83,7 @@ class Stage:
     def _open(self, state: WorkerState) -> None:
         seed = f"{self._seed}/{state.incarnation}"
         self._running.add(state.worker.number)
-        news, _ = state.worker.ask("prepare", self._now, seed, self._db)
+        news, _ = state.worker.ask("prepare", self._now, seed, self._db, state.alone)
         for item in news:
             if item[0] == "ready":
                 state.concurrent = item[1]
@@ -365,6 +368,14 @@ class Stage:
         return Step(
             move.choice, state.worker.number, move.lane, move.kind, text, move.detail, move.source, self._now, (EVERYTHING,)
         )
+
+
+def _callers(workload: Workload) -> list[int]:
+    """Return for each worker how many clients will call it."""
+    return [
+        sum(any(call.worker == number for call in client.calls) for client in workload.clients)
+        for number in range(workload.workers)
+    ]
 
 
 def _move_of(state: WorkerState, parked: Parked) -> Move:

@@ -52,8 +52,8 @@ class Instrumented:
             + sqlite.replacements(self.databases)
         )
 
-    def _begin(self, seed: str, now: float) -> None:
-        self.runtime.begin()
+    def _begin(self, seed: str, now: float, alone: bool = True) -> None:
+        self.runtime.begin(alone)
         self.clock.now = now
         self.randomness.begin(seed)
         self.native.reseed()
@@ -74,8 +74,8 @@ class Instrumented:
                 order = peer.receive()
                 if order[0] == "exit":
                     os._exit(0)
-                _, now, seed, db = order
-                self._begin(f"{seed}/w{number}", now)
+                _, now, seed, db, alone = order
+                self._begin(f"{seed}/w{number}", now, alone)
                 session.run(db)
         except (PeerGone, BrokenPipeError):
             os._exit(0)

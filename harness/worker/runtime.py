@@ -70,6 +70,7 @@ class Runtime:
         self.home = Strand()
         self.controlled = False
         self.aborting = False
+        self.alone = False
         self.live = 0
         self.points = 0
         self.sleeper: Sleeper | None = None
@@ -81,6 +82,7 @@ class Runtime:
         self._ready: deque[Strand] = deque()
         self._home_idle = False
         self._rounds = 0
+        self._courteous: Strand | None = None
 
     def be_home(self, ident: int) -> None:
         """Take the thread *ident* for the main thread of this process (a fork has just changed it)."""
@@ -125,8 +127,22 @@ class Runtime:
             strand.granted = False
             return GO
         self.points += 1
-        if place is None:
-            place = strand.place
+        return self._parked_as(strand, kind, text, detail, place or strand.place, not_before)
+
+    def take_turn(self, kind: str, text: str, detail: str) -> None:
+        """Park like ``park`` where something else in this worker could go first; otherwise go on at once.
+
+        For what touches nothing shared between workers, so that its turn matters to tasks of this worker only.
+        """
+        strand = self._strands.get(threading.get_ident())
+        if strand is None or not self.controlled:
+            return
+        self._courteous = strand
+        self._parked_as(strand, kind, text, detail, strand.place, None)
+
+    def _parked_as(
+        self, strand: Strand, kind: str, text: str, detail: str, place: Place | None, not_before: float | None
+    ) -> int:
         lane = strand.lane if strand.lane is not None else LANE.get() or "main"
         key = self._free_key(lane)
         self._parked[key] = strand
@@ -198,9 +214,24 @@ class Runtime:
         if strand is not None:
             strand.gate.acquire()
 
+    def _nobody_else(self) -> Strand | None:
+        """Return the strand that only takes its turn, if nothing in this worker could go instead."""
+        strand, self._courteous = self._courteous, None
+        if strand is None or not self.alone or len(self._parked) != 1:
+            return None
+        key, parked = next(iter(self._parked.items()))
+        if parked is not strand:
+            return None
+        del self._parked[key]
+        self.news = [item for item in self.news if item[0] != "parked"]
+        strand.order = GO
+        return strand
+
     def _quiescent(self) -> Strand:
         if not self.controlled:
             return self._alone()
+        if (strand := self._nobody_else()) is not None:
+            return strand
         self.before_report()
         timer = self.sleeper.next_timer() if self.sleeper and self._home_idle else None
         self.peer.send((self.news, timer))
@@ -260,8 +291,10 @@ class Runtime:
 
     # One execution
 
-    def begin(self) -> None:
-        """Forget the execution before this one."""
+    def begin(self, alone: bool = True) -> None:
+        """Forget the execution before this one. *alone*: at most one client will call this worker."""
+        self.alone = alone
+        self._courteous = None
         self.controlled = self.aborting = False
         self.live = self.points = self._rounds = 0
         self.sleeper = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -41,12 +42,20 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Journa
 
 
 @pytest.fixture
-def make(tmp_path: Path, templates: Callable[[str, JournalMode], bytes]) -> Make:
+def in_memory() -> Iterator[Path]:
+    """A folder in memory where there is one: SQLite syncs every commit to the disk."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def make(in_memory: Path, templates: Callable[[str, JournalMode], bytes]) -> Make:
     """Makes a database of its own for each call, holding the agents ``ada`` and ``bob``."""
     numbers = count()
 
     def database(variant: str = "reference", mode: JournalMode = "delete") -> Path:
-        path = tmp_path / f"{next(numbers)}.db"
+        path = in_memory / f"{next(numbers)}.db"
         path.write_bytes(templates(variant, mode))
         return path
 

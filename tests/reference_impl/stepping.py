@@ -1,12 +1,32 @@
-"""Runs a coroutine and does something at one of its suspensions: cancel it there, or let others go first."""
+"""Runs a coroutine and does something at one of its suspensions: cancels it, or lets others go first."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Coroutine, Generator
+from contextlib import asynccontextmanager
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Closable(Protocol):
+    """A service or a database."""
+
+    async def close(self) -> None:
+        """Close it."""
+
+
+C = TypeVar("C", bound=Closable)
+
+
+@asynccontextmanager
+async def closed(thing: C) -> AsyncIterator[C]:
+    """Close it even where the test fails: the thread of an open connection would keep Python from exiting."""
+    try:
+        yield thing
+    finally:
+        await thing.close()
 
 
 class Stepped(Generic[T]):
@@ -50,11 +70,10 @@ class CancelledBefore(Stepped[T]):
     """Cancels the coroutine while what it awaits has yet to happen; a statement then runs all the same."""
 
     def act(self, awaited: Any) -> Generator[Any, None, BaseException | None]:
-        """Cancel the future as a cancelled task does."""
-        if awaited is not None:
-            awaited.cancel()
+        """Cancel the future, as a cancelled task does."""
+        awaited.cancel()
+        yield from ()
         return asyncio.CancelledError()
-        yield
 
 
 class CancelledAfter(Stepped[T]):

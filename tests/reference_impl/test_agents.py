@@ -14,6 +14,7 @@ from reference_impl import errors, open_service
 from reference_impl.agents import ENDPOINT, Agent, fingerprint_of, slug_of
 from reference_impl.errors import DatabaseBusy, InvalidName, KeyReused, SlugTaken, StillInProgress
 from tests.reference_impl.conftest import Rows
+from tests.reference_impl.stepping import closed
 
 SLUGS = "SELECT slug FROM agents ORDER BY rowid"
 
@@ -22,14 +23,12 @@ def test_an_agent_is_added_once_per_key(path: Path) -> None:
     """A retry under the same key is told the first answer, in this worker and in another."""
 
     async def main() -> None:
-        service, other = await open_service(path), await open_service(path)
-        agent = await service.agents.add("Eve Smith", caller="c", key="k")
-        assert agent.slug == "eve-smith"
-        assert await service.agents.add("Eve Smith", caller="c", key="k") == agent
-        assert await other.agents.add("Eve Smith", caller="c", key="k") == agent
-        assert (await service.agents.list())[2:] == (agent,)
-        await service.close()
-        await other.close()
+        async with closed(await open_service(path)) as service, closed(await open_service(path)) as other:
+            agent = await service.agents.add("Eve Smith", caller="c", key="k")
+            assert agent.slug == "eve-smith"
+            assert await service.agents.add("Eve Smith", caller="c", key="k") == agent
+            assert await other.agents.add("Eve Smith", caller="c", key="k") == agent
+            assert (await service.agents.list())[2:] == (agent,)
 
     asyncio.run(main())
 
@@ -38,15 +37,14 @@ def test_a_slug_that_is_taken_is_a_definite_answer(path: Path) -> None:
     """The error is stored: a retry is told the same, even when the slug has become free."""
 
     async def main() -> None:
-        service = await open_service(path)
-        with pytest.raises(SlugTaken):
-            await service.agents.add("Ada", caller="c", key="k")
-        async with service.database.autocommit() as connection:
-            await connection.execute("DELETE FROM agents")
-        with pytest.raises(SlugTaken, match="'ada'"):
-            await service.agents.add("Ada", caller="c", key="k")
-        assert (await service.agents.add("Ada", caller="c", key="k2")).slug == "ada"
-        await service.close()
+        async with closed(await open_service(path)) as service:
+            with pytest.raises(SlugTaken):
+                await service.agents.add("Ada", caller="c", key="k")
+            async with service.database.autocommit() as connection:
+                await connection.execute("DELETE FROM agents")
+            with pytest.raises(SlugTaken, match="'ada'"):
+                await service.agents.add("Ada", caller="c", key="k")
+            assert (await service.agents.add("Ada", caller="c", key="k2")).slug == "ada"
 
     asyncio.run(main())
 
@@ -55,12 +53,11 @@ def test_the_key_of_another_request_is_refused(path: Path) -> None:
     """One key, two names: the second is told that the key was used."""
 
     async def main() -> None:
-        service = await open_service(path)
-        await service.agents.add("Eve", caller="c", key="k")
-        with pytest.raises(KeyReused):
-            await service.agents.add("Mallory", caller="c", key="k")
-        assert (await service.agents.add("Mallory", caller="d", key="k")).slug == "mallory"
-        await service.close()
+        async with closed(await open_service(path)) as service:
+            await service.agents.add("Eve", caller="c", key="k")
+            with pytest.raises(KeyReused):
+                await service.agents.add("Mallory", caller="c", key="k")
+            assert (await service.agents.add("Mallory", caller="d", key="k")).slug == "mallory"
 
     asyncio.run(main())
 
@@ -69,11 +66,10 @@ def test_a_name_without_a_slug_uses_no_key(path: Path) -> None:
     """A name that no slug can be made from is refused, and the key is still free."""
 
     async def main() -> None:
-        service = await open_service(path)
-        with pytest.raises(InvalidName):
-            await service.agents.add("?!", caller="c", key="k")
-        await service.agents.add("Eve", caller="c", key="k")
-        await service.close()
+        async with closed(await open_service(path)) as service:
+            with pytest.raises(InvalidName):
+                await service.agents.add("?!", caller="c", key="k")
+            await service.agents.add("Eve", caller="c", key="k")
 
     asyncio.run(main())
 
@@ -82,13 +78,11 @@ def test_requests_with_one_key_make_one_agent(path: Path, rows: Rows) -> None:
     """Tasks of two workers that come at the same time are all told the same agent."""
 
     async def main() -> list[Agent]:
-        service, other = await open_service(path), await open_service(path)
-        answers = await asyncio.gather(
-            *(each.agents.add("Eve", caller="c", key="k") for each in (service, other, service, other))
-        )
-        await service.close()
-        await other.close()
-        return answers
+        async with closed(await open_service(path)) as service, closed(await open_service(path)) as other:
+            answers = await asyncio.gather(
+                *(each.agents.add("Eve", caller="c", key="k") for each in (service, other, service, other))
+            )
+            return answers
 
     assert len(set(asyncio.run(main()))) == 1
     assert rows(path, SLUGS) == [("ada",), ("bob",), ("eve",)]
@@ -98,14 +92,13 @@ def test_requests_with_different_keys_are_all_heard(path: Path, rows: Rows) -> N
     """No agent is lost; of those that want one slug, one gets it."""
 
     async def main() -> list[Agent | BaseException]:
-        service = await open_service(path)
-        names = ("Eve", "Mallory", "Trent", "Eve")
-        answers = await asyncio.gather(
-            *(service.agents.add(name, caller="c", key=f"k{n}") for n, name in enumerate(names)),
-            return_exceptions=True,
-        )
-        await service.close()
-        return answers
+        async with closed(await open_service(path)) as service:
+            names = ("Eve", "Mallory", "Trent", "Eve")
+            answers = await asyncio.gather(
+                *(service.agents.add(name, caller="c", key=f"k{n}") for n, name in enumerate(names)),
+                return_exceptions=True,
+            )
+            return answers
 
     answers = asyncio.run(main())
     assert sum(isinstance(answer, SlugTaken) for answer in answers) == 1
@@ -116,15 +109,14 @@ def test_waiting_for_another_request_has_a_bound(path: Path) -> None:
     """An owner that never finishes costs others their patience, not for ever."""
 
     async def main() -> None:
-        service = await open_service(path, patience=0.002)
-        async with service.database.transaction() as connection:
-            await connection.execute(
-                "INSERT INTO reservations VALUES ('c', ?, 'k', ?, 'pending', 1, NULL)",
-                (ENDPOINT, fingerprint_of("Eve")),
-            )
-        with pytest.raises(StillInProgress, match="'k'"):
-            await service.agents.add("Eve", caller="c", key="k")
-        await service.close()
+        async with closed(await open_service(path, patience=0.002)) as service:
+            async with service.database.transaction() as connection:
+                await connection.execute(
+                    "INSERT INTO reservations VALUES ('c', ?, 'k', ?, 'pending', 1, NULL)",
+                    (ENDPOINT, fingerprint_of("Eve")),
+                )
+            with pytest.raises(StillInProgress, match="'k'"):
+                await service.agents.add("Eve", caller="c", key="k")
 
     asyncio.run(main())
 
@@ -133,13 +125,12 @@ def test_a_locked_database_leaves_the_key_free(path: Path) -> None:
     """Busy at any moment means retry: once the lock is gone, the same key works."""
 
     async def main() -> None:
-        service = await open_service(path, busy_timeout=0.001)
-        with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(DatabaseBusy):
-                await service.agents.add("Eve", caller="c", key="k")
-        await service.agents.add("Eve", caller="c", key="k")
-        await service.close()
+        async with closed(await open_service(path, busy_timeout=0.001)) as service:
+            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                with pytest.raises(DatabaseBusy):
+                    await service.agents.add("Eve", caller="c", key="k")
+            await service.agents.add("Eve", caller="c", key="k")
 
     asyncio.run(main())
 

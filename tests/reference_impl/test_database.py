@@ -12,6 +12,7 @@ import pytest
 from reference_impl.database import Database, fetch, initialise
 from reference_impl.errors import DatabaseBusy
 from tests.reference_impl.conftest import Rows
+from tests.reference_impl.stepping import closed
 
 INSERT = "INSERT INTO agents VALUES ('3', 'eve', 'Eve')"
 EVE = "SELECT count(*) FROM agents WHERE slug = 'eve'"
@@ -46,11 +47,10 @@ def test_a_transaction_that_ends_well_is_durable(path: Path, rows: Rows) -> None
     """What was written is there when the block has ended, while the database is still open."""
 
     async def main() -> None:
-        database = Database(path)
-        async with database.transaction() as connection:
-            await connection.execute(INSERT)
-        assert rows(path, EVE) == [(1,)]
-        await database.close()
+        async with closed(Database(path)) as database:
+            async with database.transaction() as connection:
+                await connection.execute(INSERT)
+            assert rows(path, EVE) == [(1,)]
 
     asyncio.run(main())
 
@@ -59,14 +59,13 @@ def test_a_transaction_that_fails_leaves_nothing(path: Path, rows: Rows) -> None
     """Neither the write nor the lock outlives an exception, and the connection is used again."""
 
     async def main() -> None:
-        database = Database(path, busy_timeout=0)
-        with pytest.raises(sqlite3.IntegrityError):
+        async with closed(Database(path, busy_timeout=0)) as database:
+            with pytest.raises(sqlite3.IntegrityError):
+                async with database.transaction() as connection:
+                    await connection.executemany(INSERT, [(), ()])
+            assert "1 idle" in repr(database)
             async with database.transaction() as connection:
-                await connection.executemany(INSERT, [(), ()])
-        assert "1 idle" in repr(database)
-        async with database.transaction() as connection:
-            assert await fetch(connection, EVE, ()) == [(0,)]
-        await database.close()
+                assert await fetch(connection, EVE, ()) == [(0,)]
 
     asyncio.run(main())
 
@@ -75,19 +74,18 @@ def test_a_locked_database_is_a_typed_error(path: Path) -> None:
     """Where the write lock can't be had in time, the error says so, and a later try works."""
 
     async def main() -> None:
-        database = Database(path, busy_timeout=0.001)
-        with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(DatabaseBusy, match=r"0\.001 s"):
-                async with database.transaction():
-                    pass
-            with pytest.raises(DatabaseBusy):
-                async with database.autocommit() as connection:
+        async with closed(Database(path, busy_timeout=0.001)) as database:
+            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                with pytest.raises(DatabaseBusy, match=r"0\.001 s"):
+                    async with database.transaction():
+                        pass
+                with pytest.raises(DatabaseBusy):
+                    async with database.autocommit() as connection:
+                        await connection.execute(INSERT)
+                other.execute("ROLLBACK")
+                async with database.transaction() as connection:
                     await connection.execute(INSERT)
-            other.execute("ROLLBACK")
-            async with database.transaction() as connection:
-                await connection.execute(INSERT)
-        await database.close()
 
     asyncio.run(main())
 
@@ -98,17 +96,16 @@ def test_a_commit_kept_out_by_a_reader_is_undone(tmp_path: Path, rows: Rows) -> 
     asyncio.run(initialise(path))
 
     async def main() -> None:
-        database = Database(path, busy_timeout=0.001)
-        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
-            reader.execute("BEGIN")
-            reader.execute(EVE).fetchall()
-            with pytest.raises(DatabaseBusy):
-                async with database.transaction() as connection:
-                    await connection.execute(INSERT)
-        assert rows(path, EVE) == [(0,)]
-        async with database.transaction() as connection:
-            await connection.execute(INSERT)
-        await database.close()
+        async with closed(Database(path, busy_timeout=0.001)) as database:
+            with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+                reader.execute("BEGIN")
+                reader.execute(EVE).fetchall()
+                with pytest.raises(DatabaseBusy):
+                    async with database.transaction() as connection:
+                        await connection.execute(INSERT)
+            assert rows(path, EVE) == [(0,)]
+            async with database.transaction() as connection:
+                await connection.execute(INSERT)
 
     asyncio.run(main())
 
@@ -117,11 +114,10 @@ def test_other_errors_stay_what_they_are(path: Path) -> None:
     """Only a lock is called busy."""
 
     async def main() -> None:
-        database = Database(path)
-        with pytest.raises(sqlite3.OperationalError, match="no such table"):
-            async with database.autocommit() as connection:
-                await connection.execute("SELECT * FROM nothing")
-        await database.close()
+        async with closed(Database(path)) as database:
+            with pytest.raises(sqlite3.OperationalError, match="no such table"):
+                async with database.autocommit() as connection:
+                    await connection.execute("SELECT * FROM missing")
 
     asyncio.run(main())
 
@@ -130,13 +126,12 @@ def test_overlapping_tasks_have_connections_of_their_own(path: Path) -> None:
     """A connection in use is nobody else's, and an idle one is used again."""
 
     async def main() -> None:
-        database = Database(path)
-        async with database.autocommit() as first, database.autocommit() as second:
-            assert first is not second
-        async with database.autocommit() as third:
-            assert third in (first, second)
-        assert "2 idle" in repr(database)
-        await database.close()
+        async with closed(Database(path)) as database:
+            async with database.autocommit() as first, database.autocommit() as second:
+                assert first is not second
+            async with database.autocommit() as third:
+                assert third in (first, second)
+            assert "2 idle" in repr(database)
 
     asyncio.run(main())
 
@@ -145,13 +140,12 @@ def test_a_timeout_inside_a_transaction_undoes_it(path: Path, rows: Rows) -> Non
     """A statement given up for its timeout is undone with the rest, whenever it ran."""
 
     async def main() -> None:
-        database = Database(path)
-        with pytest.raises(TimeoutError):
-            async with database.transaction() as connection, asyncio.timeout(0):
-                await connection.execute(INSERT)
-        assert rows(path, EVE) == [(0,)]
-        async with database.transaction():
-            pass
-        await database.close()
+        async with closed(Database(path)) as database:
+            with pytest.raises(TimeoutError):
+                async with database.transaction() as connection, asyncio.timeout(0):
+                    await connection.execute(INSERT)
+            assert rows(path, EVE) == [(0,)]
+            async with database.transaction():
+                pass
 
     asyncio.run(main())

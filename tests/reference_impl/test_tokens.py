@@ -12,6 +12,7 @@ from reference_impl import open_service
 from reference_impl.errors import ActiveTokenExists, NoActiveToken, UnknownAgent
 from reference_impl.tokens import IssuedToken, find_agent, insert_token
 from tests.reference_impl.conftest import Rows
+from tests.reference_impl.stepping import closed
 
 ACTIVE = "SELECT id FROM tokens WHERE revoked_at IS NULL ORDER BY rowid"
 
@@ -20,12 +21,11 @@ def test_a_token_issued_verifies(path: Path) -> None:
     """An issued token is the agent's active one and its secret names the agent."""
 
     async def main() -> None:
-        service = await open_service(path)
-        token = await service.tokens.issue("ada")
-        assert token.secret.startswith(f"{token.id}.")
-        assert await service.tokens.get_active("ada") == token.id
-        assert await service.tokens.verify(token.secret) == "ada"
-        await service.close()
+        async with closed(await open_service(path)) as service:
+            token = await service.tokens.issue("ada")
+            assert token.secret.startswith(f"{token.id}.")
+            assert await service.tokens.get_active("ada") == token.id
+            assert await service.tokens.verify(token.secret) == "ada"
 
     asyncio.run(main())
 
@@ -34,10 +34,9 @@ def test_the_secret_is_stored_as_a_hash(path: Path, rows: Rows) -> None:
     """The database knows the secret's SHA-256 and not the secret, and a token's repr doesn't tell it."""
 
     async def main() -> IssuedToken:
-        service = await open_service(path)
-        token = await service.tokens.issue("ada")
-        await service.close()
-        return token
+        async with closed(await open_service(path)) as service:
+            token = await service.tokens.issue("ada")
+            return token
 
     token = asyncio.run(main())
     stored = rows(path, "SELECT secret_hash FROM tokens")
@@ -49,11 +48,10 @@ def test_a_second_token_is_refused(path: Path) -> None:
     """An agent with an active token gets no other."""
 
     async def main() -> None:
-        service = await open_service(path)
-        await service.tokens.issue("ada")
-        with pytest.raises(ActiveTokenExists):
+        async with closed(await open_service(path)) as service:
             await service.tokens.issue("ada")
-        await service.close()
+            with pytest.raises(ActiveTokenExists):
+                await service.tokens.issue("ada")
 
     asyncio.run(main())
 
@@ -62,14 +60,13 @@ def test_the_index_refuses_what_the_code_lets_through(path: Path) -> None:
     """A second active token is the same error where only the index notices it."""
 
     async def main() -> None:
-        service = await open_service(path)
-        await service.tokens.issue("ada")
-        async with service.database.autocommit() as connection:
-            agent_id, _ = await find_agent(connection, "ada")
-        with pytest.raises(ActiveTokenExists):
-            async with service.database.transaction() as connection:
-                await insert_token(connection, "ada", agent_id)
-        await service.close()
+        async with closed(await open_service(path)) as service:
+            await service.tokens.issue("ada")
+            async with service.database.autocommit() as connection:
+                agent_id, _ = await find_agent(connection, "ada")
+            with pytest.raises(ActiveTokenExists):
+                async with service.database.transaction() as connection:
+                    await insert_token(connection, "ada", agent_id)
 
     asyncio.run(main())
 
@@ -78,13 +75,12 @@ def test_a_rotation_replaces_the_token(path: Path, rows: Rows) -> None:
     """After a rotation the new token works and the old one doesn't."""
 
     async def main() -> None:
-        service = await open_service(path)
-        old = await service.tokens.issue("ada")
-        new = await service.tokens.rotate("ada")
-        assert await service.tokens.verify(old.secret) is None
-        assert await service.tokens.verify(new.secret) == "ada"
-        assert rows(path, ACTIVE) == [(new.id,)]
-        await service.close()
+        async with closed(await open_service(path)) as service:
+            old = await service.tokens.issue("ada")
+            new = await service.tokens.rotate("ada")
+            assert await service.tokens.verify(old.secret) is None
+            assert await service.tokens.verify(new.secret) == "ada"
+            assert rows(path, ACTIVE) == [(new.id,)]
 
     asyncio.run(main())
 
@@ -93,10 +89,9 @@ def test_a_rotation_needs_a_token(path: Path) -> None:
     """There is nothing to rotate for an agent without an active token."""
 
     async def main() -> None:
-        service = await open_service(path)
-        with pytest.raises(NoActiveToken):
-            await service.tokens.rotate("ada")
-        await service.close()
+        async with closed(await open_service(path)) as service:
+            with pytest.raises(NoActiveToken):
+                await service.tokens.rotate("ada")
 
     asyncio.run(main())
 
@@ -105,15 +100,14 @@ def test_a_revoked_token_is_dead(path: Path) -> None:
     """A revoked token verifies no more, can't be revoked twice, and makes room for another."""
 
     async def main() -> None:
-        service = await open_service(path)
-        token = await service.tokens.issue("ada")
-        await service.tokens.revoke("ada", token.id)
-        assert await service.tokens.verify(token.secret) is None
-        assert await service.tokens.get_active("ada") is None
-        with pytest.raises(NoActiveToken):
+        async with closed(await open_service(path)) as service:
+            token = await service.tokens.issue("ada")
             await service.tokens.revoke("ada", token.id)
-        await service.tokens.issue("ada")
-        await service.close()
+            assert await service.tokens.verify(token.secret) is None
+            assert await service.tokens.get_active("ada") is None
+            with pytest.raises(NoActiveToken):
+                await service.tokens.revoke("ada", token.id)
+            await service.tokens.issue("ada")
 
     asyncio.run(main())
 
@@ -122,16 +116,15 @@ def test_revoking_hits_no_other_token(path: Path) -> None:
     """Neither another agent's token nor a token's successor can be revoked by mistake."""
 
     async def main() -> None:
-        service = await open_service(path)
-        old = await service.tokens.issue("ada")
-        for agent in ("bob", "nobody"):
+        async with closed(await open_service(path)) as service:
+            old = await service.tokens.issue("ada")
+            for agent in ("bob", "nobody"):
+                with pytest.raises(NoActiveToken):
+                    await service.tokens.revoke(agent, old.id)
+            new = await service.tokens.rotate("ada")
             with pytest.raises(NoActiveToken):
-                await service.tokens.revoke(agent, old.id)
-        new = await service.tokens.rotate("ada")
-        with pytest.raises(NoActiveToken):
-            await service.tokens.revoke("ada", old.id)
-        assert await service.tokens.get_active("ada") == new.id
-        await service.close()
+                await service.tokens.revoke("ada", old.id)
+            assert await service.tokens.get_active("ada") == new.id
 
     asyncio.run(main())
 
@@ -140,11 +133,10 @@ def test_an_unknown_agent_is_an_error(path: Path) -> None:
     """Issuing, rotating and looking up name the agent that doesn't exist."""
 
     async def main() -> None:
-        service = await open_service(path)
-        for call in (service.tokens.issue, service.tokens.rotate, service.tokens.get_active):
-            with pytest.raises(UnknownAgent, match="'nobody'"):
-                await call("nobody")
-        await service.close()
+        async with closed(await open_service(path)) as service:
+            for call in (service.tokens.issue, service.tokens.rotate, service.tokens.get_active):
+                with pytest.raises(UnknownAgent, match="'nobody'"):
+                    await call("nobody")
 
     asyncio.run(main())
 
@@ -153,11 +145,10 @@ def test_what_is_not_a_token_belongs_to_nobody(path: Path) -> None:
     """Made-up, cut and altered secrets verify as nobody's."""
 
     async def main() -> None:
-        service = await open_service(path)
-        token = await service.tokens.issue("ada")
-        for secret in ("", ".", token.id, f"{token.id}.", token.secret[:-1], f"{token.secret}x", "ä.ö"):
-            assert await service.tokens.verify(secret) is None
-        await service.close()
+        async with closed(await open_service(path)) as service:
+            token = await service.tokens.issue("ada")
+            for secret in ("", ".", token.id, f"{token.id}.", token.secret[:-1], f"{token.secret}x", "ä.ö"):
+                assert await service.tokens.verify(secret) is None
 
     asyncio.run(main())
 
@@ -166,12 +157,11 @@ def test_of_many_tasks_one_is_issued_a_token(path: Path, rows: Rows) -> None:
     """Tasks of one worker that ask at the same time: one gets the token, the others the error."""
 
     async def main() -> list[IssuedToken | BaseException]:
-        service = await open_service(path)
-        answers = await asyncio.gather(
-            *(service.tokens.issue("ada") for _ in range(5)), return_exceptions=True
-        )
-        await service.close()
-        return answers
+        async with closed(await open_service(path)) as service:
+            answers = await asyncio.gather(
+                *(service.tokens.issue("ada") for _ in range(5)), return_exceptions=True
+            )
+            return answers
 
     answers = asyncio.run(main())
     issued = [answer for answer in answers if isinstance(answer, IssuedToken)]
@@ -183,11 +173,10 @@ def test_concurrent_rotations_all_succeed(path: Path, rows: Rows) -> None:
     """Tasks that rotate at the same time each get a token of their own; one is active at the end."""
 
     async def main() -> list[str]:
-        service = await open_service(path)
-        await service.tokens.issue("ada")
-        answers = await asyncio.gather(*(service.tokens.rotate("ada") for _ in range(4)))
-        await service.close()
-        return [token.id for token in answers]
+        async with closed(await open_service(path)) as service:
+            await service.tokens.issue("ada")
+            answers = await asyncio.gather(*(service.tokens.rotate("ada") for _ in range(4)))
+            return [token.id for token in answers]
 
     ids = asyncio.run(main())
     assert len(set(ids)) == 4
@@ -199,10 +188,9 @@ def test_tasks_for_different_agents_do_not_meet(path: Path, rows: Rows) -> None:
     """Tasks that ask for different agents at the same time all get what they ask for."""
 
     async def main() -> list[str]:
-        service = await open_service(path)
-        answers = await asyncio.gather(service.tokens.issue("ada"), service.tokens.issue("bob"))
-        await service.close()
-        return [token.id for token in answers]
+        async with closed(await open_service(path)) as service:
+            answers = await asyncio.gather(service.tokens.issue("ada"), service.tokens.issue("bob"))
+            return [token.id for token in answers]
 
     ids = asyncio.run(main())
     assert sorted(id for (id,) in rows(path, ACTIVE)) == sorted(ids)

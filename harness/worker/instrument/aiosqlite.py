@@ -64,7 +64,10 @@ class _Queue:
 
 def _in_turn(strand: Strand, function: Callable[[], Any]) -> Any:
     (kind, text, detail), merges = _described(function)
-    _runtime.park(kind, text, detail, strand.place)
+    if merges:
+        _runtime.park(kind, text, detail, strand.place)
+    else:
+        _runtime.take_turn(kind, text, detail)
     # The point that the statement itself meets is the one just chosen.
     strand.granted = merges
     try:

@@ -1,0 +1,56 @@
+"""What a run amounts to, in a paragraph."""
+
+from __future__ import annotations
+
+from harness.result import Result
+from harness.verdict import Verdict
+from reports.terminal import escaped, paragraph, wrapped
+
+__all__ = ["counted", "summary"]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return *number* with *noun* in the right form: ``1 step``, ``2,000 steps``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def summary(result: Result, *, width: int = 80) -> str:
+    """Return what *result* says: the verdict, how much was covered, in what time; and why it is unknown."""
+    name = f"{result.scenario}{f' ({result.variant})' if result.variant else ''}"
+    lines = wrapped(escaped(f"{name}: {result.verdict}. {_meaning(result)}"), width)
+    lines += wrapped(f"{_effort(result)} {_coverage(result)}", width)
+    for reason in result.reasons:
+        lines += ["", *paragraph(reason, width, "  ")]
+    if result.happened and result.verdict is not Verdict.INVALID:
+        happened = ", ".join(f"{rule} ({times:,})" for rule, times in result.happened.items())
+        lines += wrapped(escaped(f"It happened, in so many executions: {happened}."), width)
+    return "\n".join(lines) + "\n"
+
+
+def _meaning(result: Result) -> str:
+    if result.verdict is Verdict.VALID:
+        return "Every rule held in every execution."
+    if result.verdict is Verdict.INVALID:
+        failing = counted(result.failures, "execution")
+        return f"A rule broke in {failing}, first in number {result.first_failure}."
+    return "Nothing can be said, which is not a pass:" if result.reasons else "Nothing can be said."
+
+
+def _effort(result: Result) -> str:
+    return (
+        f"{counted(result.executions, 'execution')} of {counted(result.workers, 'worker')} "
+        f"({result.scheduler}, seed {result.seed}) in {result.seconds:.2f} s, "
+        f"start-up {result.startup_seconds:.2f} s."
+    )
+
+
+def _coverage(result: Result) -> str:
+    if result.complete:
+        return "Complete: every interleaving was covered."
+    if result.verdict is Verdict.INVALID:
+        return f"Shrinking took {counted(result.shrink_executions, 'more execution')}."
+    return (
+        f"Not complete: it stopped at the limit of {escaped(result.bound)}."
+        if result.bound
+        else "Not complete."
+    )

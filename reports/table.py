@@ -1,0 +1,99 @@
+"""The gate's table: a line per scenario and variant, what was expected of it and what came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from harness.verdict import Verdict
+from reports.terminal import escaped, one_line, padded, shortened, styled, wrapped
+
+__all__ = ["GateRow", "gate_table"]
+
+_WIDTHS = {"variant": 32, "expected": 8, "verdict": 7, "runs": 6, "first": 5, "pre/flt": 7, "s": 5}
+_RIGHT = ("runs", "first", "pre/flt", "s")
+_BESIDE = 24
+"""With so many columns left, the oracle stands beside the row, else under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateRow:
+    """One scenario on the reference (``variant`` empty) or on a variant, and what came of it.
+
+    ``first_failure`` is the number of the first execution that failed; ``preemptions`` and ``faults`` are those
+    of the minimal counterexample, ``oracle`` is the rule that it breaks. ``note`` says what went wrong where the
+    row is not as expected.
+    """
+
+    scenario: str
+    variant: str
+    expected: Verdict
+    verdict: Verdict
+    executions: int = 0
+    complete: bool = False
+    first_failure: int | None = None
+    preemptions: int | None = None
+    faults: int | None = None
+    oracle: str = ""
+    seconds: float = 0.0
+    note: str = ""
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether it came as it had to."""
+        return self.verdict is self.expected
+
+
+def gate_table(rows: Sequence[GateRow], *, width: int = 80, colour: bool = False) -> str:
+    """Return *rows* as a table of at most *width* columns, with a heading per scenario.
+
+    A row that is not as expected begins with ``!`` and says why.
+    """
+    spare = width - sum(_WIDTHS.values()) - len(_WIDTHS) - 2
+    head = _cells(dict(zip(_WIDTHS, _WIDTHS, strict=True)))
+    lines = [styled("dim", shortened(f"  {head}{'  oracle' if spare >= _BESIDE else ''}", width), colour)]
+    for scenario, group in groupby(rows, key=lambda row: row.scenario):
+        lines.append(styled("title", shortened(escaped(scenario), width), colour))
+        for row in group:
+            lines += _row(row, width, spare, colour)
+    wrong = sum(not row.as_expected for row in rows)
+    lines.append(
+        "  (runs: executions, + when complete; pre/flt: preemptions/faults of the minimal counterexample)"
+    )
+    lines[-1] = shortened(lines[-1].strip(), width)
+    lines.append(f"{len(rows) - wrong} of {len(rows)} as expected" + (f", {wrong} not" if wrong else ""))
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _row(row: GateRow, width: int, spare: int, colour: bool) -> Iterator[str]:
+    style = "" if row.as_expected else "broken"
+    minimal = "" if row.preemptions is None else f"{row.preemptions}/{row.faults}"
+    cells = _cells(
+        {
+            "variant": escaped(row.variant) or "(reference)",
+            "expected": str(row.expected),
+            "verdict": str(row.verdict),
+            "runs": f"{row.executions}{'+' if row.complete else ''}",
+            "first": str(row.first_failure or ""),
+            "pre/flt": minimal,
+            "s": f"{row.seconds:.1f}",
+        }
+    )
+    oracle = one_line(row.oracle)
+    beside = f"  {oracle}" if oracle and spare >= _BESIDE else ""
+    line = shortened(f"{' ' if row.as_expected else '!'} {cells}{beside}", width)
+    yield styled(style, line, colour)
+    if oracle and not beside:
+        yield styled("dim", shortened(f"    {oracle}", width), colour)
+    yield from (
+        styled(style, f"    {line}", colour) for line in wrapped(one_line(row.note), width - 4, most=6)
+    )
+
+
+def _cells(cells: dict[str, str]) -> str:
+    return " ".join(
+        text.rjust(width) if name in _RIGHT else padded(text, width)
+        for name, width in _WIDTHS.items()
+        for text in [shortened(cells[name], width)]
+    )

@@ -1,0 +1,92 @@
+"""Text for a terminal: made harmless, measured in columns, wrapped, shortened, coloured."""
+
+from __future__ import annotations
+
+import unicodedata
+
+__all__ = ["columns", "escaped", "one_line", "padded", "paragraph", "shortened", "styled", "wrapped"]
+
+_STYLES = {"title": "1", "broken": "1;31", "error": "31", "waiting": "33", "told": "32", "dim": "2"}
+_DOTS = "..."
+
+
+def escaped(text: str) -> str:
+    """Return *text* with all that a terminal might obey, or that can't be seen, written as an escape."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def one_line(text: str) -> str:
+    """Return *text* on one line, blanks run together, and escaped."""
+    return escaped(" ".join(text.split()))
+
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal *text* takes."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(char) for char in text)
+
+
+def _columns(char: str) -> int:
+    if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def padded(text: str, width: int) -> str:
+    """Return *text* filled up with blanks to *width* columns."""
+    return text + " " * (width - columns(text))
+
+
+def shortened(text: str, width: int) -> str:
+    """Return *text* if it fits in *width* columns, else its beginning and three dots."""
+    if columns(text) <= width:
+        return text
+    return _cut(text, max(0, width - len(_DOTS)))[0] + _DOTS[:width]
+
+
+def _cut(text: str, width: int) -> tuple[str, str]:
+    """Cut *text* after as much as fits in *width* columns."""
+    used = 0
+    for place, char in enumerate(text):
+        used += _columns(char)
+        if used > width:
+            return text[:place], text[place:]
+    return text, ""
+
+
+def wrapped(text: str, width: int, most: int = 1000) -> list[str]:
+    """Return *text* in lines of at most *width* columns, broken at blanks where possible.
+
+    At most *most* lines: the last one ends in dots if something is left.
+    """
+    width = max(width, 8)
+    lines: list[str] = []
+    rest = text.strip()
+    while rest and len(lines) < most:
+        line, after = _cut(rest, width)
+        if after and not after.startswith(" ") and " " in line.strip():
+            line = line[: line.rindex(" ")]
+        rest = rest[len(line) :].strip()
+        lines.append(line.rstrip())
+    if rest:
+        lines[-1] = shortened(f"{lines[-1]} {rest}", width)
+    return lines
+
+
+def paragraph(text: str, width: int, indent: str = "") -> list[str]:
+    """Return *text*, whose own line breaks are kept, escaped, wrapped and indented."""
+    lines = text.splitlines() or [""]
+    return [indent + line for part in lines for line in wrapped(escaped(part), width - len(indent))]
+
+
+def styled(style: str, text: str, colour: bool) -> str:
+    """Return *text* in the colour of *style*, or as it is."""
+    code = _STYLES.get(style)
+    return f"\x1b[{code}m{text}\x1b[0m" if colour and code and text else text

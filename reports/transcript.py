@@ -1,0 +1,248 @@
+"""The transcript of a failing execution: who ran what in which order, and where the rule broke."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from harness.counterexample import Counterexample
+from harness.history import Event, Outcome, Step
+from harness.result import Execution, Failure, Result, fault_count
+from harness.schedule import FAULT_MARK
+from reports.summary import counted, summary
+from reports.terminal import columns, escaped, one_line, padded, paragraph, shortened, styled, wrapped
+
+__all__ = ["transcript", "transcript_of"]
+
+Line = tuple[str, str]
+"""A style and the text in it."""
+
+_MOST_STEPS, _AT_EACH_END = 240, 100
+_SOURCE = 24
+_LEAST_TEXT = 30
+_TEXT_LINES, _TOLD_LINES = 3, 2
+_SHOWS_ITS_KIND = ("call", "fetch", "await")
+_PREEMPTED = "> took over from a task that could have gone on (a preemption)"
+
+
+def transcript_of(result: Result, *, command: str = "", width: int = 80, colour: bool = False) -> str:
+    """Return the transcript of the counterexample in *result*, and where there is none the summary."""
+    if result.counterexample is None:
+        return summary(result, width=width)
+    title = _title(result.scenario, result.variant, result.workers)
+    return transcript(result.counterexample, title=title, command=command, width=width, colour=colour)
+
+
+def transcript(
+    race: Execution | Counterexample,
+    *,
+    title: str = "",
+    command: str = "",
+    width: int = 80,
+    colour: bool = False,
+) -> str:
+    """Return *race* as text of at most *width* columns, ending with the *command* that replays it.
+
+    1. What was raced, and the rule that broke.
+    2. A line per step: its number, the task that ran in a column of its own, what ran, the line of source.
+       Under it what the step led to: an error, or what a client was told. The point where the rule broke.
+    3. What each client was told in the end.
+    """
+    if isinstance(race, Counterexample):
+        title = title or _title(race.scenario, race.variant, race.workers)
+    lines: list[Line] = [("title", line) for line in wrapped(escaped(title), width)]
+    lines += _found(race, width)
+    lines += _steps(race, width)
+    lines += _told(race, width)
+    if command:
+        # Not wrapped: it is there to be copied.
+        lines += [("", ""), ("", "To replay it:"), ("", f"  {command}")]
+    return "\n".join(styled(style, text.rstrip(), colour) for style, text in lines) + "\n"
+
+
+def _title(scenario: str, variant: str, workers: int) -> str:
+    return f"{scenario}{f', variant {variant}' if variant else ''}: {counted(workers, 'worker')}"
+
+
+def _found(race: Execution | Counterexample, width: int) -> Iterator[Line]:
+    if (failure := race.failure) is not None:
+        yield from (("broken", line) for line in wrapped(f"Broken: {_rule(failure)}", width))
+        yield from (("", line) for line in paragraph(failure.message, width, "  "))
+    steps = race.steps
+    switches = counted(sum(step.preempts for step in steps), "preemption")
+    size = f"{counted(len(steps), 'step')}, {switches}, {counted(fault_count(steps), 'fault')}."
+    schedule = wrapped(f"{size} Schedule: {escaped(str(race.schedule))}", width, most=4)
+    yield from (("dim", line) for line in schedule)
+
+
+def _rule(failure: Failure) -> str:
+    return f"{failure.kind} {one_line(failure.rule)!r}" if failure.rule else failure.kind
+
+
+# --- the steps ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where things stand in a line: number and mark, the tasks' labels, what ran, the source."""
+
+    number: int
+    tasks: dict[str, int]
+    """Each task's label and the column where it stands, from the end of the mark."""
+    labels: int
+    text: int
+    source: int
+
+    def line(self, number: str, mark: str, label: str, text: str, source: str) -> str:
+        """Return one line."""
+        where = padded(" " * self.tasks.get(label, 0) + label, self.labels)
+        start = f"{number:>{self.number}} {mark:1} {where} "
+        return start + (f"{padded(text, self.text)}  {source:>{self.source}}" if source else text)
+
+    def under(self, text: str) -> str:
+        """Return a line without number or task."""
+        return " " * (self.number + 3 + self.labels + 1) + text
+
+
+def _layout(steps: tuple[Step, ...], width: int) -> _Layout:
+    number = max(4, len(str(len(steps))))
+    order = {_label(step): (step.worker, step.lane) for step in steps}
+    names = sorted(order, key=order.__getitem__)
+    tasks: dict[str, int] = {}
+    used = 0
+    for name in names:
+        tasks[name] = used
+        used += columns(name) + 1
+    if used > width * 2 // 5:
+        tasks, used = dict.fromkeys(names, 0), max(map(columns, names), default=0) + 1
+    area = width - number - 3 - used - 1
+    source = max((len(_source(step)) for step in steps), default=0)
+    if area - source - 2 < _LEAST_TEXT:
+        source = 0
+    return _Layout(number, tasks, used, area - (source + 2 if source else 0), source)
+
+
+def _label(step: Step) -> str:
+    return shortened(f"w{step.worker} {escaped(step.lane)}".rstrip(), 16)
+
+
+def _source(step: Step) -> str:
+    if step.source is None:
+        return ""
+    text = escaped(str(step.source))
+    return text if columns(text) <= _SOURCE else "..." + text[3 - _SOURCE :]
+
+
+def _steps(race: Execution | Counterexample, width: int) -> Iterator[Line]:
+    steps, failure = race.steps, race.failure
+    layout = _layout(steps, width)
+    ends: dict[int, list[Event]] = defaultdict(list)
+    for event in race.history:
+        if event.kind != "invoke":
+            ends[event.step].append(event)
+    yield "", ""
+    left_out = range(_AT_EACH_END, len(steps) - _AT_EACH_END) if len(steps) > _MOST_STEPS else range(0)
+    now = 0.0
+    for number, step in enumerate(steps):
+        if number in left_out:
+            if number == left_out.start:
+                yield "dim", f"... {len(left_out):,} steps left out ..."
+        else:
+            if step.now > now:
+                yield "dim", layout.under(f"-- time passes: {step.now:g} s --")
+            yield from _step(layout, number, step)
+            yield from (line for event in ends[number] for line in _ended(layout, event))
+        now = step.now
+        if failure is not None and failure.step == number:
+            yield from _broken(failure, width)
+    if failure is not None and not 0 <= failure.step < len(steps):
+        yield from _broken(failure, width)
+    if any(step.preempts for step in steps):
+        yield from (("dim", line) for line in wrapped(_PREEMPTED, width))
+
+
+def _step(layout: _Layout, number: int, step: Step) -> Iterator[Line]:
+    source = _source(step)
+    what = _what(step) if layout.source or not source else f"{_what(step)}  ({source})"
+    style = (
+        "broken" if step.choice.startswith(FAULT_MARK) else "waiting" if step.waited or step.gave_up else ""
+    )
+    first, *more = wrapped(what, layout.text, _TEXT_LINES)
+    mark = ">" if step.preempts else ""
+    yield style, layout.line(str(number), mark, _label(step), first, source if layout.source else "")
+    yield from ((style, layout.under(f"  {line}")) for line in more)
+    if waiting := _waiting(step):
+        yield "waiting", layout.under(f"  {waiting}")
+    if step.error:
+        lines = wrapped(f"! {one_line(step.error)}", layout.text - 2, _TOLD_LINES)
+        yield from (("error", layout.under(f"  {line}")) for line in lines)
+
+
+def _what(step: Step) -> str:
+    text, detail = one_line(step.text), one_line(step.detail)
+    if step.choice.startswith(FAULT_MARK):
+        return f"*** {step.kind} worker {step.worker}: {text} ***"
+    kind = f"{step.kind} " if step.kind in _SHOWS_ITS_KIND and not text.startswith(step.kind) else ""
+    return f"{kind}{text}  {detail}".strip() or step.kind
+
+
+def _waiting(step: Step) -> str:
+    if step.gave_up:
+        return "<gave up>"
+    if step.waited:
+        return "<still waiting ...>" if step.resumed else "<waiting ...>"
+    return "<... went on>" if step.resumed else ""
+
+
+def _ended(layout: _Layout, event: Event) -> Iterator[Line]:
+    style = "told" if event.kind == "ok" else "error"
+    lines = wrapped(f"=> {escaped(event.client)} {_ending(event)}", layout.text - 2, _TOLD_LINES)
+    return ((style, layout.under(f"  {line}")) for line in lines)
+
+
+def _ending(end: Event | Outcome) -> str:
+    operation = one_line(end.operation)
+    if end.kind == "ok":
+        return f"is told: {operation} returned {one_line(repr(end.value))}"
+    if end.kind == "fail":
+        return f"is told: {operation} raised {one_line(end.error)}: {one_line(str(end.value))}".removesuffix(
+            ": "
+        )
+    if end.kind == "info":
+        return f"is told nothing: nobody knows whether {operation} happened"
+    return f"is told nothing: {operation} has not ended"
+
+
+def _broken(failure: Failure, width: int) -> Iterator[Line]:
+    return (("broken", line) for line in wrapped(f"*** BROKEN HERE: {_rule(failure)}", width))
+
+
+# --- the end --------------------------------------------------------------------------------------
+
+
+def _told(race: Execution | Counterexample, width: int) -> Iterator[Line]:
+    outcomes = race.history.outcomes()
+    if outcomes:
+        yield from (("", ""), ("", "What each client was told:"))
+    for outcome in outcomes:
+        arguments = ", ".join(map(repr, outcome.arguments))
+        call = shortened(one_line(f"{outcome.operation}({arguments})"), width // 2)
+        text = f"{escaped(outcome.client)} (worker {outcome.worker}): {call} -> {_short_ending(outcome)}"
+        style = {"ok": "told", "fail": "error"}.get(outcome.kind, "waiting")
+        yield from ((style, line) for line in _hanging(text, width))
+    for connection in race.history.left_open:
+        yield from (("error", line) for line in _hanging(f"Left in a transaction: {connection}", width))
+
+
+def _short_ending(outcome: Outcome) -> str:
+    if outcome.kind == "ok":
+        return one_line(repr(outcome.value))
+    if outcome.kind == "fail":
+        return f"{one_line(outcome.error)}: {one_line(str(outcome.value))}".removesuffix(": ")
+    return "nobody knows (its worker died)" if outcome.kind == "info" else "not ended"
+
+
+def _hanging(text: str, width: int) -> Iterable[str]:
+    first, *more = wrapped(one_line(text), width - 6, most=5)
+    return [f"  {first}", *(f"      {line}" for line in more)]

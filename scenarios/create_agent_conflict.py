@@ -1,0 +1,54 @@
+"""Clients send the same request, with the same key, for a name that another agent has already.
+
+The request fails, and that is its answer. If the reservation stays behind, a retry waits for an owner that is gone; if
+the waiter takes what is there when it wakes, it is told nothing at all. However the requests overlap, every client is
+told that the name is taken.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.history import History
+from harness.scenario import Check, Scenario, Workload
+from reference_impl.service import Service
+from scenarios.rules import CLEAN_CONNECTIONS, OVERLAPPED, UNIQUE_SLUGS, rows
+from scenarios.service import OPERATIONS, with_variants
+
+__all__ = ["SCENARIO"]
+
+
+async def prepare(service: Service, _: Path) -> None:
+    """Add the agent that has the name."""
+    await service.agents.add("Alpha", caller="setup", key="alpha")
+
+
+def all_told(history: History, db: Path) -> None:
+    """LIVE and REAL: every client is told that the slug is taken, and nothing was made."""
+    for outcome in history.outcomes("add"):
+        answer = outcome.error or repr(outcome.value)
+        assert outcome.error == "SlugTaken", f"{outcome.client} was told {answer} instead of SlugTaken"
+    assert rows(db, "SELECT count(*) FROM agents") == [(1,)], "an agent was made for a name that is taken"
+
+
+def workload(workers: int) -> Workload:
+    """One client at each worker, all with the same key."""
+    return Workload.each("add", "Alpha", "caller", "key", workers=workers)
+
+
+SCENARIO = with_variants(
+    Scenario(
+        name="create-agent-conflict",
+        story=__doc__,
+        setup=lambda _: None,
+        operations=OPERATIONS,
+        workload=workload,
+        invariants=(UNIQUE_SLUGS,),
+        postconditions=(Check("LIVE every client is told the name is taken", all_told), CLEAN_CONNECTIONS),
+        must_happen=(OVERLAPPED,),
+        raising_fails=False,
+        ordered=False,
+    ),
+    prepare,
+    ("r20-exception-leaves-reservation", "r34-waiter-returns-none"),
+)

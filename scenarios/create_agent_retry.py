@@ -1,0 +1,59 @@
+"""Clients send the same request, with the same idempotency key, to several workers at once.
+
+A client that got no answer in time sends its request again, and the retry reaches another worker while the first
+is still at work. If both make the agent, there are two, and a ``-2`` in the slug hides it. However the requests overlap,
+there is one agent in the end, and every client is told of that one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.history import History
+from harness.scenario import Check, Scenario, Workload
+from reference_impl.service import Service
+from scenarios.rules import CLEAN_CONNECTIONS, CONTENDED, OVERLAPPED, UNIQUE_SLUGS, rows
+from scenarios.service import OPERATIONS, with_variants
+
+__all__ = ["SCENARIO"]
+
+
+async def prepare(_: Service, __: Path) -> None:
+    """Begin with no agents."""
+
+
+def at_most_one(db: Path) -> None:
+    """ONCE: the key makes at most one agent."""
+    agents = rows(db, "SELECT slug FROM agents ORDER BY rowid")
+    assert len(agents) <= 1, f"one key made {len(agents)} agents: {', '.join(slug for (slug,) in agents)}"
+
+
+def same_answer(history: History, db: Path) -> None:
+    """SAME and REAL: every client is told of the agent that is there."""
+    agents = [{"id": row[0], "slug": row[1], "name": row[2]} for row in rows(db, "SELECT id, slug, name FROM agents")]
+    for outcome in history.outcomes("add"):
+        assert outcome.ok, f"{outcome.client} was told {outcome.error}: {outcome.value}"
+        assert outcome.value in agents, f"{outcome.client} was told of {outcome.value}, but there is {agents}"
+
+
+def workload(workers: int) -> Workload:
+    """One client at each worker, all with the same key."""
+    return Workload.each("add", "Alpha", "caller", "key", workers=workers)
+
+
+SCENARIO = with_variants(
+    Scenario(
+        name="create-agent-retry",
+        story=__doc__,
+        setup=lambda _: None,
+        operations=OPERATIONS,
+        workload=workload,
+        invariants=(Check("ONCE one agent per key", at_most_one), UNIQUE_SLUGS),
+        postconditions=(Check("SAME every client is told of the one agent", same_answer), CLEAN_CONNECTIONS),
+        must_happen=(OVERLAPPED, CONTENDED),
+        raising_fails=False,
+        ordered=False,
+    ),
+    prepare,
+    ("r01-get-then-set", "r02-select-then-put", "r03-in-memory-reservation", "c04-conflict-suffix"),
+)

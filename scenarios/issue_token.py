@@ -1,0 +1,75 @@
+"""Clients ask for a token for one agent at the same time, each at another worker.
+
+One of them gets it. If two workers look before either has inserted, and nothing else holds them back, both insert and
+the agent has two active tokens. However the requests overlap, exactly one is answered with a token, that token is the
+active one, and the others are told that there is one already.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.history import History, Step
+from harness.scenario import Check, Scenario, Workload
+from reference_impl.service import Service
+from scenarios.rules import (
+    CLEAN_CONNECTIONS,
+    CONTENDED,
+    ONE_ACTIVE_TOKEN,
+    OVERLAPPED,
+    RETURNED_TOKENS_ARE_REAL,
+    rows,
+    told,
+)
+from scenarios.service import OPERATIONS, with_variants
+
+__all__ = ["SCENARIO"]
+
+
+async def prepare(service: Service, _: Path) -> None:
+    """Add the agents."""
+    await service.agents.add("Alpha", caller="setup", key="alpha")
+    await service.agents.add("Beta", caller="setup", key="beta")
+
+
+def one_each(history: History, db: Path) -> None:
+    """For each agent that was asked for, exactly one client got a token, and it is the active one."""
+    for agent in sorted({str(outcome.arguments[0]) for outcome in history.outcomes("issue")}):
+        given = [o for o in told(history.outcomes("issue"), "ok") if o.arguments[0] == agent]
+        assert len(given) == 1, f"{len(given)} clients were given a token of {agent!r}; it must be one"
+        active = rows(
+            db,
+            "SELECT tokens.id FROM tokens JOIN agents ON agents.id = agent_id WHERE slug = ? AND revoked_at IS NULL",
+            agent,
+        )
+        token = given[0].value
+        assert isinstance(token, dict)
+        assert (token["id"],) in active, f"the token that {given[0].client} was given is not active"
+
+
+def refused(history: History, _: tuple[Step, ...]) -> bool:
+    """A client was told that there is a token already."""
+    return bool(told(history.outcomes("issue"), "fail", "ActiveTokenExists"))
+
+
+def workload(workers: int) -> Workload:
+    """One client at each worker, all for one agent."""
+    return Workload.each("issue", "alpha", workers=workers)
+
+
+SCENARIO = with_variants(
+    Scenario(
+        name="issue-token",
+        story=__doc__,
+        setup=lambda _: None,
+        operations=OPERATIONS,
+        workload=workload,
+        invariants=(ONE_ACTIVE_TOKEN,),
+        postconditions=(RETURNED_TOKENS_ARE_REAL, Check("TOKR one client gets the token", one_each), CLEAN_CONNECTIONS),
+        must_happen=(OVERLAPPED, CONTENDED, Check("a client was refused", refused)),
+        expected_errors=("ActiveTokenExists",),
+        ordered=False,
+    ),
+    prepare,
+    ("t01-check-then-insert", "t03-deferred-transaction", "t11-read-after-commit", "t13-non-partial-unique"),
+)

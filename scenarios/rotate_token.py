@@ -1,0 +1,78 @@
+"""Clients replace the token of one agent at the same time, each at another worker.
+
+Each revokes the active token and issues another. If that is not one transaction, somebody can see the agent without a
+token, or both revoke the same one and both issue. However they overlap: the agent always has exactly one active token,
+each client gets a token, and what is active in the end is what the rotation that came last returned.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.history import History
+from harness.scenario import Check, Scenario, Workload
+from reference_impl.service import Service
+from scenarios.rules import (
+    CLEAN_CONNECTIONS,
+    CONTENDED,
+    ONE_ACTIVE_TOKEN,
+    OVERLAPPED,
+    RETURNED_TOKENS_ARE_REAL,
+    rows,
+)
+from scenarios.service import OPERATIONS, with_variants
+
+__all__ = ["SCENARIO"]
+
+ACTIVE = "SELECT id FROM tokens WHERE revoked_at IS NULL"
+
+
+async def prepare(service: Service, _: Path) -> None:
+    """Add the agent and issue its first token."""
+    await service.agents.add("Alpha", caller="setup", key="alpha")
+    await service.tokens.issue("alpha")
+
+
+def never_none(db: Path) -> None:
+    """TOKLAST: a rotation never leaves the agent without an active token."""
+    assert rows(db, ACTIVE), "the agent has no active token"
+
+
+def last_one_active(history: History, db: Path) -> None:
+    """TOKLAST: the active token is one that no later rotation replaced."""
+    rotations = history.outcomes("rotate")
+    active = {token for (token,) in rows(db, ACTIVE)}
+    for outcome in rotations:
+        token = outcome.value
+        if not outcome.ok or not isinstance(token, dict) or token["id"] not in active:
+            continue
+        ended = outcome.ended if outcome.ended is not None else 0
+        later = [other.client for other in rotations if other.ok and other.invoked > ended]
+        assert not later, f"the token of {outcome.client} is active, though {later[0]} rotated after it had been told"
+        return
+    raise AssertionError("no client was given the token that is active")
+
+
+def workload(workers: int) -> Workload:
+    """One client at each worker, all for one agent."""
+    return Workload.each("rotate", "alpha", workers=workers)
+
+
+SCENARIO = with_variants(
+    Scenario(
+        name="rotate-token",
+        story=__doc__,
+        setup=lambda _: None,
+        operations=OPERATIONS,
+        workload=workload,
+        invariants=(ONE_ACTIVE_TOKEN, Check("TOKLAST a rotation never leaves none", never_none)),
+        postconditions=(
+            RETURNED_TOKENS_ARE_REAL,
+            Check("TOKLAST the last rotation's token is active", last_one_active),
+            CLEAN_CONNECTIONS,
+        ),
+        must_happen=(OVERLAPPED, CONTENDED),
+    ),
+    prepare,
+    ("t12-two-transactions",),
+)

@@ -1,0 +1,102 @@
+"""The rules that scenarios share (the names in capitals are the oracles they implement)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from harness.history import History, Outcome, Step
+from harness.scenario import Check
+
+__all__ = [
+    "CLEAN_CONNECTIONS",
+    "CONTENDED",
+    "OVERLAPPED",
+    "RETURNED_TOKENS_ARE_REAL",
+    "ONE_ACTIVE_TOKEN",
+    "UNIQUE_SLUGS",
+    "rows",
+]
+
+
+def rows(db: Path, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """Return what *sql* selects from the database file *db*."""
+    with closing(sqlite3.connect(db)) as connection:
+        return connection.execute(sql, parameters).fetchall()
+
+
+def one_active_token(db: Path) -> None:
+    """TOK1: no agent has two active tokens."""
+    many = rows(
+        db,
+        "SELECT agents.slug, count(*) FROM tokens JOIN agents ON agents.id = tokens.agent_id"
+        " WHERE revoked_at IS NULL GROUP BY agent_id HAVING count(*) > 1",
+    )
+    assert not many, f"agent {many[0][0]!r} has {many[0][1]} active tokens"
+
+
+def returned_tokens_are_real(history: History, db: Path) -> None:
+    """TOKR: a token that was returned is in the database, is the agent's it was issued for, and has that secret."""
+    for outcome in [*history.outcomes("issue"), *history.outcomes("rotate")]:
+        if not outcome.ok:
+            continue
+        token: Any = outcome.value
+        assert isinstance(token, dict), f"{outcome.client} was answered {token!r} instead of a token"
+        found = rows(
+            db,
+            "SELECT slug, secret_hash FROM tokens JOIN agents ON agents.id = tokens.agent_id WHERE tokens.id = ?",
+            token["id"],
+        )
+        assert found, f"{outcome.client} was given token {token['id']}, which is not in the database"
+        slug, secret_hash = found[0]
+        agent = outcome.arguments[0]
+        assert slug == agent, f"{outcome.client} asked for a token of {agent!r} and was given one of {slug!r}"
+        given = hashlib.sha256(token["secret"].encode()).hexdigest()
+        assert hmac.compare_digest(secret_hash, given), f"the secret {outcome.client} was given is not that of the token"
+
+
+def unique_slugs(db: Path) -> None:
+    """CFG: no two agents share a slug."""
+    many = rows(db, "SELECT slug, count(*) FROM agents GROUP BY slug HAVING count(*) > 1")
+    assert not many, f"{many[0][1]} agents have the slug {many[0][0]!r}"
+
+
+def clean_connections(history: History, _: Path) -> None:
+    """CLEAN: no connection is left in a transaction."""
+    assert not history.left_open, f"left in a transaction: {', '.join(history.left_open)}"
+
+
+def overlapped(history: History, _: Sequence[Step]) -> bool:
+    """Two calls were under way at the same time."""
+    under_way: set[str] = set()
+    for event in history:
+        if event.kind == "invoke":
+            if under_way - {event.client}:
+                return True
+            under_way.add(event.client)
+        else:
+            under_way.discard(event.client)
+    return False
+
+
+def contended(_: History, steps: Sequence[Step]) -> bool:
+    """A step met somebody else's lock."""
+    return any(step.waited or "locked" in step.error for step in steps)
+
+
+def told(outcomes: Sequence[Outcome], kind: str, error: str = "") -> list[Outcome]:
+    """Return the outcomes of *kind*, of those that failed only the ones with *error* if it is given."""
+    return [outcome for outcome in outcomes if outcome.kind == kind and error in ("", outcome.error)]
+
+
+ONE_ACTIVE_TOKEN = Check("TOK1 one active token per agent", one_active_token)
+RETURNED_TOKENS_ARE_REAL = Check("TOKR returned tokens are real", returned_tokens_are_real)
+UNIQUE_SLUGS = Check("CFG slugs are unique", unique_slugs)
+CLEAN_CONNECTIONS = Check("CLEAN no connection left in a transaction", clean_connections)
+OVERLAPPED = Check("calls overlapped", overlapped)
+CONTENDED = Check("a lock was contended", contended)

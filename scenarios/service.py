@@ -1,0 +1,86 @@
+"""How the reference service, or a faulty variant of it, becomes the system that a scenario races."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import reference_impl
+from harness.scenario import Scenario
+from reference_impl import faulty
+from reference_impl.errors import KeyReused
+from reference_impl.service import Service
+
+__all__ = ["OPERATIONS", "prepared", "with_variants"]
+
+
+async def issue(service: Service, agent: str) -> object:
+    """Issue a token."""
+    return await service.tokens.issue(agent)
+
+
+async def rotate(service: Service, agent: str) -> object:
+    """Replace the agent's token."""
+    return await service.tokens.rotate(agent)
+
+
+async def revoke(service: Service, agent: str, token: str) -> None:
+    """Revoke one token."""
+    await service.tokens.revoke(agent, token)
+
+
+async def verify(service: Service, secret: str) -> object:
+    """Authenticate with a token."""
+    return await service.tokens.verify(secret)
+
+
+async def get_active(service: Service, agent: str) -> object:
+    """Ask for the id of the agent's active token."""
+    return await service.tokens.get_active(agent)
+
+
+async def add(service: Service, name: str, caller: str, key: str) -> object:
+    """Add an agent under an idempotency key."""
+    return await service.agents.add(name, caller=caller, key=key)
+
+
+async def close(service: Service) -> None:
+    """Close the service."""
+    await service.close()
+
+
+OPERATIONS: Mapping[str, Callable[..., Any]] = {
+    operation.__name__: operation for operation in (issue, rotate, revoke, verify, get_active, add)
+}
+"""Operations on the service by name."""
+
+KEY_REUSED = KeyReused.__name__
+
+
+def prepared(
+    implementation: Any, prepare: Callable[[Service, Path], Awaitable[None]]
+) -> Callable[[Path], Awaitable[None]]:
+    """Return a setup that creates *implementation*'s database and has *prepare* fill it, in rollback-journal mode."""
+
+    async def setup(db: Path) -> None:
+        await implementation.initialise(db)
+        service = await reference_impl.open_service(db)
+        await prepare(service, db)
+        await service.close()
+
+    return setup
+
+
+def with_variants(
+    scenario: Scenario, prepare: Callable[[Service, Path], Awaitable[None]], names: tuple[str, ...]
+) -> Scenario:
+    """Return *scenario* over the reference implementation, with the faulty variants *names* beside it."""
+
+    def over(implementation: Any, name: str) -> Scenario:
+        return replace(
+            scenario, variant=name, setup=prepared(implementation, prepare), open=implementation.open_service, close=close
+        )
+
+    return replace(over(reference_impl, ""), variants={name: over(faulty.load(name), name) for name in names})
