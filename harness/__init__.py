@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import BadInput, Diverged, HarnessError
 from harness.history import History
-from harness.race import RaceFound, Undecided, race
+from harness.racing import RaceFound, Undecided, race
 from harness.result import Result
 from harness.scenario import Call, Check, Client, Scenario, Workload
 from harness.verdict import Verdict

@@ -162,8 +162,9 @@ async def fetch(
 async def _end(connection: aiosqlite.Connection) -> None:
     """Undo and close, in turn after whatever the connection's thread still has to do.
 
-    The rollback is needed: closing alone leaves the lock held for as long as any cursor of the connection
-    lives, say in the traceback of the cancelled call (SQLite docs, "sqlite3_close_v2": zombie connections).
+    The rollback is needed: closing alone leaves the write lock held for as long as a half-read cursor lives,
+    say in the traceback of the cancelled call (SQLite docs, "sqlite3_close_v2": zombie connections). Its read
+    lock stays even so, which is why :func:`fetch` reads to the end.
     """
     try:
         await connection.rollback()

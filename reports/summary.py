@@ -18,7 +18,7 @@ def summary(result: Result, *, width: int = 80) -> str:
     """Return what *result* says: the verdict, how much was covered, in what time; and why it is unknown."""
     name = f"{result.scenario}{f' ({result.variant})' if result.variant else ''}"
     lines = wrapped(escaped(f"{name}: {result.verdict}. {_meaning(result)}"), width)
-    lines += wrapped(f"{_effort(result)} {_coverage(result)}", width)
+    lines += [*wrapped(_effort(result), width), *wrapped(_coverage(result), width)]
     for reason in result.reasons:
         lines += ["", *paragraph(reason, width, "  ")]
     if result.happened and result.verdict is not Verdict.INVALID:

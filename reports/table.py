@@ -13,6 +13,7 @@ __all__ = ["GateRow", "gate_table"]
 
 _WIDTHS = {"variant": 32, "expected": 8, "verdict": 7, "runs": 6, "first": 5, "pre/flt": 7, "s": 5}
 _RIGHT = ("runs", "first", "pre/flt", "s")
+_LEGEND = "runs: executions, + if complete; pre/flt: of the minimal counterexample"
 _BESIDE = 24
 """With so many columns left, the oracle stands beside the row, else under it."""
 
@@ -21,9 +22,9 @@ _BESIDE = 24
 class GateRow:
     """One scenario on the reference (``variant`` empty) or on a variant, and what came of it.
 
-    ``first_failure`` is the number of the first execution that failed; ``preemptions`` and ``faults`` are those
-    of the minimal counterexample, ``oracle`` is the rule that it breaks. ``note`` says what went wrong where the
-    row is not as expected.
+    ``first_failure`` is the number of the first execution that failed; ``preemptions`` and ``faults`` are
+    those of the minimal counterexample, ``oracle`` is the rule that it breaks. ``note`` says what went wrong
+    where the row is not as expected.
     """
 
     scenario: str
@@ -58,10 +59,7 @@ def gate_table(rows: Sequence[GateRow], *, width: int = 80, colour: bool = False
         for row in group:
             lines += _row(row, width, spare, colour)
     wrong = sum(not row.as_expected for row in rows)
-    lines.append(
-        "  (runs: executions, + when complete; pre/flt: preemptions/faults of the minimal counterexample)"
-    )
-    lines[-1] = shortened(lines[-1].strip(), width)
+    lines += [styled("dim", line, colour) for line in wrapped(_LEGEND, width)]
     lines.append(f"{len(rows) - wrong} of {len(rows)} as expected" + (f", {wrong} not" if wrong else ""))
     return "\n".join(line.rstrip() for line in lines) + "\n"
 

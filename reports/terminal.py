@@ -61,22 +61,23 @@ def _cut(text: str, width: int) -> tuple[str, str]:
     return text, ""
 
 
-def wrapped(text: str, width: int, most: int = 1000) -> list[str]:
+def wrapped(text: str, width: int, most: int = 1000, hang: int = 0) -> list[str]:
     """Return *text* in lines of at most *width* columns, broken at blanks where possible.
 
-    At most *most* lines: the last one ends in dots if something is left.
+    At most *most* lines: the last one ends in dots if something is left. All but the first are narrower by
+    *hang*.
     """
-    width = max(width, 8)
     lines: list[str] = []
     rest = text.strip()
     while rest and len(lines) < most:
-        line, after = _cut(rest, width)
+        room = max(width - hang if lines else width, 8)
+        line, after = _cut(rest, room)
         if after and not after.startswith(" ") and " " in line.strip():
             line = line[: line.rindex(" ")]
         rest = rest[len(line) :].strip()
         lines.append(line.rstrip())
     if rest:
-        lines[-1] = shortened(f"{lines[-1]} {rest}", width)
+        lines[-1] = shortened(f"{lines[-1]} {rest}", room)
     return lines
 
 

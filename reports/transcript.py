@@ -13,7 +13,7 @@ from harness.schedule import FAULT_MARK
 from reports.summary import counted, summary
 from reports.terminal import columns, escaped, one_line, padded, paragraph, shortened, styled, wrapped
 
-__all__ = ["transcript", "transcript_of"]
+__all__ = ["title_of", "transcript", "transcript_of"]
 
 Line = tuple[str, str]
 """A style and the text in it."""
@@ -30,7 +30,7 @@ def transcript_of(result: Result, *, command: str = "", width: int = 80, colour:
     """Return the transcript of the counterexample in *result*, and where there is none the summary."""
     if result.counterexample is None:
         return summary(result, width=width)
-    title = _title(result.scenario, result.variant, result.workers)
+    title = title_of(result.scenario, result.variant, result.workers)
     return transcript(result.counterexample, title=title, command=command, width=width, colour=colour)
 
 
@@ -50,18 +50,19 @@ def transcript(
     3. What each client was told in the end.
     """
     if isinstance(race, Counterexample):
-        title = title or _title(race.scenario, race.variant, race.workers)
+        title = title or title_of(race.scenario, race.variant, race.workers)
     lines: list[Line] = [("title", line) for line in wrapped(escaped(title), width)]
     lines += _found(race, width)
     lines += _steps(race, width)
     lines += _told(race, width)
     if command:
         # Not wrapped: it is there to be copied.
-        lines += [("", ""), ("", "To replay it:"), ("", f"  {command}")]
+        lines += [("", ""), ("", "To replay it:"), ("", f"  {escaped(command)}")]
     return "\n".join(styled(style, text.rstrip(), colour) for style, text in lines) + "\n"
 
 
-def _title(scenario: str, variant: str, workers: int) -> str:
+def title_of(scenario: str, variant: str, workers: int) -> str:
+    """Return the first line of a transcript."""
     return f"{scenario}{f', variant {variant}' if variant else ''}: {counted(workers, 'worker')}"
 
 
@@ -77,7 +78,7 @@ def _found(race: Execution | Counterexample, width: int) -> Iterator[Line]:
 
 
 def _rule(failure: Failure) -> str:
-    return f"{failure.kind} {one_line(failure.rule)!r}" if failure.rule else failure.kind
+    return one_line(f"{failure.kind} '{failure.rule}'" if failure.rule else failure.kind)
 
 
 # --- the steps ------------------------------------------------------------------------------------
@@ -91,7 +92,10 @@ class _Layout:
     tasks: dict[str, int]
     """Each task's label and the column where it stands, from the end of the mark."""
     labels: int
+    area: int
+    """Columns from there to the end of the line."""
     text: int
+    """Columns of it for what ran; the source stands after them."""
     source: int
 
     def line(self, number: str, mark: str, label: str, text: str, source: str) -> str:
@@ -120,7 +124,10 @@ def _layout(steps: tuple[Step, ...], width: int) -> _Layout:
     source = max((len(_source(step)) for step in steps), default=0)
     if area - source - 2 < _LEAST_TEXT:
         source = 0
-    return _Layout(number, tasks, used, area - (source + 2 if source else 0), source)
+    text = area - (source + 2 if source else 0)
+    # On a wide terminal the source stays near what ran.
+    widest = max((columns(_what(step)) for step in steps), default=0)
+    return _Layout(number, tasks, used, area, min(text, max(widest, _LEAST_TEXT)) if source else text, source)
 
 
 def _label(step: Step) -> str:
@@ -164,19 +171,27 @@ def _steps(race: Execution | Counterexample, width: int) -> Iterator[Line]:
 
 def _step(layout: _Layout, number: int, step: Step) -> Iterator[Line]:
     source = _source(step)
-    what = _what(step) if layout.source or not source else f"{_what(step)}  ({source})"
     style = (
         "broken" if step.choice.startswith(FAULT_MARK) else "waiting" if step.waited or step.gave_up else ""
     )
-    first, *more = wrapped(what, layout.text, _TEXT_LINES)
+    first, *more = wrapped(_what(step), layout.text, _TEXT_LINES, hang=2)
+    if source and not layout.source:
+        first, *more = _with_source([first, *more], f"({source})", layout.text)
     mark = ">" if step.preempts else ""
     yield style, layout.line(str(number), mark, _label(step), first, source if layout.source else "")
     yield from ((style, layout.under(f"  {line}")) for line in more)
     if waiting := _waiting(step):
         yield "waiting", layout.under(f"  {waiting}")
     if step.error:
-        lines = wrapped(f"! {one_line(step.error)}", layout.text - 2, _TOLD_LINES)
+        lines = wrapped(f"! {one_line(step.error)}", layout.area - 2, _TOLD_LINES)
         yield from (("error", layout.under(f"  {line}")) for line in lines)
+
+
+def _with_source(lines: list[str], source: str, width: int) -> list[str]:
+    """Return *lines* with *source* after them: at the end of the only one if it fits, else below."""
+    if len(lines) == 1 and columns(lines[0]) + 2 + columns(source) <= width:
+        return [f"{lines[0]}  {source}"]
+    return [*lines, *wrapped(source, width - 2)]
 
 
 def _what(step: Step) -> str:
@@ -197,7 +212,7 @@ def _waiting(step: Step) -> str:
 
 def _ended(layout: _Layout, event: Event) -> Iterator[Line]:
     style = "told" if event.kind == "ok" else "error"
-    lines = wrapped(f"=> {escaped(event.client)} {_ending(event)}", layout.text - 2, _TOLD_LINES)
+    lines = wrapped(f"=> {escaped(event.client)} {_ending(event)}", layout.area - 2, _TOLD_LINES)
     return ((style, layout.under(f"  {line}")) for line in lines)
 
 

@@ -1,10 +1,12 @@
 """What is raced: one story per file, over the reference implementation and its faulty variants."""
 
 from scenarios.create_agent_conflict import SCENARIO as CREATE_AGENT_CONFLICT
+from scenarios.create_agent_key_reused import SCENARIO as CREATE_AGENT_KEY_REUSED
 from scenarios.create_agent_retry import SCENARIO as CREATE_AGENT_RETRY
 from scenarios.create_agents_distinct import SCENARIO as CREATE_AGENTS_DISTINCT
 from scenarios.issue_token import SCENARIO as ISSUE_TOKEN
 from scenarios.issue_token_tasks import SCENARIO as ISSUE_TOKEN_TASKS
+from scenarios.revoke_vs_rotate import SCENARIO as REVOKE_VS_ROTATE
 from scenarios.revoke_vs_verify import SCENARIO as REVOKE_VS_VERIFY
 from scenarios.rotate_token import SCENARIO as ROTATE_TOKEN
 
@@ -15,8 +17,10 @@ ALL = (
     ISSUE_TOKEN_TASKS,
     ROTATE_TOKEN,
     REVOKE_VS_VERIFY,
+    REVOKE_VS_ROTATE,
     CREATE_AGENT_RETRY,
     CREATE_AGENT_CONFLICT,
+    CREATE_AGENT_KEY_REUSED,
     CREATE_AGENTS_DISTINCT,
 )
 """Every scenario, the cheapest first."""

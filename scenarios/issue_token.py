@@ -71,5 +71,5 @@ SCENARIO = with_variants(
         ordered=False,
     ),
     prepare,
-    ("t01-check-then-insert", "t03-deferred-transaction", "t11-read-after-commit", "t13-non-partial-unique"),
+    ("t01-check-then-insert", "t03-deferred-transaction", "t13-non-partial-unique"),
 )

@@ -74,5 +74,5 @@ SCENARIO = with_variants(
         must_happen=(OVERLAPPED, CONTENDED),
     ),
     prepare,
-    ("t12-two-transactions",),
+    ("t11-read-after-commit", "t12-two-transactions"),
 )

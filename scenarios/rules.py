@@ -57,6 +57,7 @@ def returned_tokens_are_real(history: History, db: Path) -> None:
         agent = outcome.arguments[0]
         assert slug == agent, f"{outcome.client} asked for a token of {agent!r} and was given one of {slug!r}"
         given = hashlib.sha256(token["secret"].encode()).hexdigest()
+        assert token["secret"].startswith(token["id"] + "."), f"{outcome.client} was given the id of another token"
         assert hmac.compare_digest(secret_hash, given), f"the secret {outcome.client} was given is not that of the token"
 
 

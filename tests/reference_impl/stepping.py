@@ -76,6 +76,15 @@ class CancelledBefore(Stepped[T]):
         return asyncio.CancelledError()
 
 
+class CancelledOften(CancelledBefore[T]):
+    """Cancels the coroutine there, and again at whatever it awaits after that."""
+
+    def act(self, awaited: Any) -> Generator[Any, None, BaseException | None]:
+        """Cancel, and do so next time as well."""
+        self.at += 1
+        return (yield from super().act(awaited))
+
+
 class CancelledAfter(Stepped[T]):
     """Cancels the coroutine when what it awaits has happened, so that the result is lost."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from reference_impl.database import Database, fetch, initialise
 from reference_impl.errors import DatabaseBusy
-from tests.reference_impl.conftest import Rows
+from tests.reference_impl.conftest import Make, Rows
 from tests.reference_impl.stepping import closed
 
 INSERT = "INSERT INTO agents VALUES ('3', 'eve', 'Eve')"
@@ -132,6 +132,29 @@ def test_overlapping_tasks_have_connections_of_their_own(path: Path) -> None:
             async with database.autocommit() as third:
                 assert third in (first, second)
             assert "2 idle" in repr(database)
+
+    asyncio.run(main())
+
+
+def test_a_half_read_cursor_holds_no_write_lock(make: Make) -> None:
+    """A cursor that outlives its cancelled transaction does not keep others from writing.
+
+    In WAL mode, that is: in rollback-journal mode such a cursor keeps its read lock, and with it commits out.
+    """
+    path = make(mode="wal")
+    kept = []
+
+    async def cancelled(database: Database) -> None:
+        async with database.transaction() as connection:
+            kept.append(await connection.execute("SELECT slug FROM agents"))
+            raise asyncio.CancelledError
+
+    async def main() -> None:
+        async with closed(Database(path)) as database, closed(Database(path, busy_timeout=1)) as other:
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled(database)
+            async with other.transaction():
+                assert kept
 
     asyncio.run(main())
 

@@ -179,7 +179,7 @@ RACES = {
 }
 
 
-async def run(variant: Variant, path: Path, race: Race, at: int) -> tuple[Answers, bool]:
+async def run(variant: Variant, path: Path, race: Race, at: int, wait: float) -> tuple[Answers, bool]:
     """The second call interrupts the first after its step *at*; True where there was such a step."""
     patience = 0.05 if variant.NAME.startswith("r20") else 10.0
     async with AsyncExitStack() as stack:
@@ -192,14 +192,14 @@ async def run(variant: Variant, path: Path, race: Race, at: int) -> tuple[Answer
         reached = asyncio.create_task(first.reached.wait())
         await asyncio.wait((one, reached), return_when=asyncio.FIRST_COMPLETED)
         two = asyncio.create_task(race.second(services[-1]))
-        await asyncio.wait((two,), timeout=0.005)  # it may have to wait for the first
+        await asyncio.wait((two,), timeout=wait)  # it may have to wait for the first
         first.gate.set()
         answers = await asyncio.gather(one, two, return_exceptions=True)
         reached.cancel()
     return list(answers), first.reached.is_set()
 
 
-def wrong_at(variant: Variant, make: Make, rows: Rows, name: str) -> list[int]:
+def wrong_at(variant: Variant, make: Make, rows: Rows, name: str, wait: float = 0.005) -> list[int]:
     """At which steps of the first call the second one must come for it all to go wrong."""
     race, found = RACES[name], []
     for at in range(100):
@@ -207,7 +207,7 @@ def wrong_at(variant: Variant, make: Make, rows: Rows, name: str) -> list[int]:
         if race.token:
             with closing(sqlite3.connect(path)) as connection, connection:
                 connection.execute("INSERT INTO tokens VALUES ('t', '1', '', 0, NULL)")
-        answers, interrupted = asyncio.run(run(variant, path, race, at))
+        answers, interrupted = asyncio.run(run(variant, path, race, at, wait))
         if race.wrong(answers, path, rows):
             found.append(at)
         if not interrupted:
@@ -225,7 +225,8 @@ def test_every_variant_has_its_race() -> None:
 @pytest.mark.parametrize("name", RACES)
 def test_one_overlap_shows_the_fault(make: Make, rows: Rows, name: str) -> None:
     """Some overlap of two calls breaks the variant's rule."""
-    assert wrong_at(load(name), make, rows, name)
+    # The second call is given little time, as it may be locked out; more if the machine is that busy.
+    assert any(wrong_at(load(name), make, rows, name, wait) for wait in (0.005, 0.05, 0.5))
 
 
 @pytest.mark.slow

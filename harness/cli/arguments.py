@@ -1,0 +1,46 @@
+"""What the arguments of the command line may be: each function raises what ``argparse`` reports."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentTypeError
+from math import isfinite
+
+__all__ = ["count", "seconds", "seed", "workers"]
+
+_MOST_WORKERS = 64
+_NUMBER = re.compile(r"[0-9]{1,12}")
+_SEED = re.compile(r"-?[0-9]{1,18}")
+_SECONDS = re.compile(r"[0-9]{0,9}(\.[0-9]{0,9})?([eE][+-]?[0-9]{1,3})?")
+
+
+def count(text: str) -> int:
+    """Return a number of things, at least 1."""
+    if _NUMBER.fullmatch(text) is None or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a number of at least 1")
+    return int(text)
+
+
+def workers(text: str) -> int:
+    """Return a number of processes, from 1 to 64."""
+    if _NUMBER.fullmatch(text) is None or not 1 <= int(text) <= _MOST_WORKERS:
+        raise ArgumentTypeError(f"{text!r} is not a number from 1 to {_MOST_WORKERS}")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """Return a seed: any whole number of at most 18 digits."""
+    if _SEED.fullmatch(text) is None:
+        raise ArgumentTypeError(f"{text!r} is not a whole number of at most 18 digits")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds above 0."""
+    try:
+        number = float(text) if _SECONDS.fullmatch(text) else 0.0
+    except ValueError:
+        number = 0.0
+    if not (number > 0 and isfinite(number)):
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0, such as 30 or 0.5")
+    return number

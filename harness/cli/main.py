@@ -1,0 +1,197 @@
+"""The command ``harness``: its arguments, its exit codes, and what becomes of errors.
+
+Exit codes: 0 valid (replay: no longer fails), 1 invalid (replay: fails again), 2 bad input or usage,
+3 unknown; 130 when interrupted, 70 for a bug in the harness.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from argparse import (
+    SUPPRESS,
+    Action,
+    ArgumentParser,
+    Namespace,
+    RawDescriptionHelpFormatter,
+    _SubParsersAction,
+)
+from collections.abc import Sequence
+from importlib import import_module
+from io import TextIOWrapper
+from typing import TYPE_CHECKING
+
+from harness import config
+from harness.cli import arguments
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    Commands = _SubParsersAction[ArgumentParser]
+
+__all__ = ["main", "parser"]
+
+BAD_INPUT, BUG, INTERRUPTED, NOBODY_READS = 2, 70, 130, 141
+
+_EPILOG = """\
+exit codes:
+  0  valid                 replay: no longer fails
+  1  invalid               replay: fails again
+  2  bad input or usage
+  3  unknown, which is never a pass
+"""
+_ISOLATION = "warm: workers live on between executions (default); fork: each execution gets fresh processes"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line *argv* (by default this process's) and return the exit code."""
+    if argv is None:
+        config.fix_hash_seed()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        options = parser().parse_args(argv)
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    try:
+        code = _run(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read our output has gone, and Python would complain again on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
+
+
+def _run(options: Namespace) -> int:
+    try:
+        return int(import_module(f"harness.cli.{options.module}").command(options))
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("harness: interrupted, so nothing is concluded.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if options.debug:
+            traceback.print_exc()
+        print(
+            f"harness: this is a bug in the harness, please report it: {type(error).__name__}: {error}\n"
+            f"{'' if options.debug else 'The same command with --debug shows where it happened.'}".rstrip(),
+            file=sys.stderr,
+        )
+        return BUG
+
+
+class _Version(Action):
+    """Looks the version up only when asked, for that takes longer than all else here."""
+
+    def __call__(self, parser: ArgumentParser, *_: object) -> None:
+        print(f"harness {config.version()}")
+        parser.exit()
+
+
+def parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    top = ArgumentParser(
+        prog="harness",
+        description="Races real worker processes over a real database, every interleaving under control.",
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_list(commands)
+    _add_run(commands)
+    _add_replay(commands)
+    _add_gate(commands)
+    return top
+
+
+def _command(commands: Commands, name: str, module: str, text: str) -> ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    command.set_defaults(module=module)
+    command.add_argument("--json", action="store_true", help="print one JSON value on standard output")
+    command.add_argument("--debug", action="store_true", help="show the traceback of a bug in the harness")
+    return command
+
+
+def _add_list(commands: Commands) -> None:
+    _command(commands, "list", "listing", "show the scenarios and their faulty variants")
+
+
+def _add_run(commands: Commands) -> None:
+    run = _command(commands, "run", "running", "explore the interleavings of a scenario")
+    add = run.add_argument
+    add("scenario", metavar="SCENARIO", help="its name, or module:ATTRIBUTE, or path/to/file.py:ATTRIBUTE")
+    add("--variant", metavar="NAME", help="a faulty variant of it, by its name in `harness list`")
+    add(
+        "--workers",
+        type=arguments.workers,
+        metavar="N",
+        help="worker processes, 1 to 64 (default: the scenario's)",
+    )
+    add(
+        "--scheduler",
+        default="exhaustive",
+        metavar="NAME",
+        help="exhaustive (default), random, hypothesis, or brute (exhaustive without reduction)",
+    )
+    add("--max-executions", type=arguments.count, metavar="N", help="stop after so many executions")
+    add("--time", type=arguments.seconds, metavar="SECONDS", help="stop after so much time")
+    add(
+        "--seed",
+        type=arguments.seed,
+        default=0,
+        metavar="N",
+        help="of the scheduler and the code (default: 0)",
+    )
+    add("--isolation", choices=("warm", "fork"), default="warm", help=_ISOLATION)
+    _add_output(run)
+    add("--no-save", action="store_true", help="do not save the counterexample")
+    add("--dies-with", type=int, metavar="PID", help=SUPPRESS)
+
+
+def _add_output(command: ArgumentParser) -> None:
+    command.add_argument(
+        "--output",
+        default="counterexamples",
+        metavar="DIR",
+        help="where counterexamples are saved (default: counterexamples)",
+    )
+
+
+def _add_replay(commands: Commands) -> None:
+    replay = _command(commands, "replay", "replaying", "run a saved counterexample again, step by step")
+    add = replay.add_argument
+    add("file", metavar="FILE", help="a counterexample that `harness run` saved")
+    add("--times", type=arguments.count, default=1, metavar="N", help="so many times (default: 1)")
+    add("--isolation", choices=("warm", "fork"), default="warm", help=_ISOLATION)
+    add(
+        "--scenario",
+        metavar="REFERENCE",
+        help="module:ATTRIBUTE or path/to/file.py:ATTRIBUTE, for a scenario that is not installed",
+    )
+
+
+def _add_gate(commands: Commands) -> None:
+    gate = _command(
+        commands,
+        "gate",
+        "gating",
+        "hold every scenario valid on the reference, and every faulty variant caught",
+    )
+    add = gate.add_argument
+    add("--jobs", type=arguments.workers, metavar="N", help="runs at the same time (default: one per core)")
+    add(
+        "--time",
+        type=arguments.seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="for each exploration of the reference (default: 60)",
+    )
+    _add_output(gate)

@@ -1,0 +1,120 @@
+"""``harness replay``: runs a saved counterexample again and says whether it still fails."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from harness import registry
+from harness.cli.running import replay_command
+from harness.cli.terminal import EXIT_CODES, colour, print_json, width
+from harness.control.replaying import Replayed, replay
+from harness.counterexample import Counterexample, MadeWith, load
+from harness.errors import BadInput
+from harness.scenario import Scenario
+from harness.verdict import Verdict
+from reports.summary import counted
+from reports.terminal import escaped, paragraph, wrapped
+from reports.transcript import title_of, transcript
+
+__all__ = ["command"]
+
+
+def command(options: Namespace) -> int:
+    """Replay; return 0 where it no longer fails, 1 where it fails again, 3 where nothing can be said."""
+    path = Path(options.file)
+    counterexample = load(path)
+    scenario = _scenario(options, path, counterexample)
+    replayed = replay(scenario, counterexample, times=options.times, isolation=options.isolation)
+    differences = _differences(counterexample.made_with) if replayed.divergence else []
+    if options.json:
+        print_json(_as_json(path, counterexample, replayed, differences))
+    else:
+        _show(options, path, counterexample, replayed, differences)
+    return EXIT_CODES[replayed.verdict]
+
+
+def _scenario(options: Namespace, path: Path, counterexample: Counterexample) -> Scenario:
+    name, variant = counterexample.scenario, counterexample.variant or None
+    if options.scenario is None:
+        # The name comes from the file, so it is only looked up, never imported.
+        if name not in (known := registry.scenarios()):
+            raise BadInput(
+                f"{str(path)!r} is of the scenario {name!r}, which is not installed. "
+                f"{registry.nearest(name, known)}\n"
+                "Is it one of your own? Then say where it is: --scenario path/to/file.py:ATTRIBUTE"
+            )
+        return registry.find(name, variant)
+    scenario = registry.find(options.scenario, variant)
+    if scenario.name != name:
+        raise BadInput(
+            f"{str(path)!r} is of the scenario {name!r}, but {options.scenario!r} is {scenario.name!r}. "
+            "Give the one it was found with."
+        )
+    return scenario
+
+
+def _differences(made_with: MadeWith) -> list[str]:
+    here = MadeWith.here()
+    return [
+        f"{name}: recorded with {getattr(made_with, name)}, now {getattr(here, name)}"
+        for name in MadeWith.__slots__
+        if getattr(made_with, name) != getattr(here, name)
+    ]
+
+
+def _as_json(
+    path: Path, counterexample: Counterexample, replayed: Replayed, differences: list[str]
+) -> dict[str, object]:
+    failure = counterexample.failure
+    return {
+        "scenario": counterexample.scenario,
+        "variant": counterexample.variant or None,
+        "workers": counterexample.workers,
+        "counterexample": str(path),
+        "verdict": str(replayed.verdict),
+        "times": replayed.times,
+        "failed_again": replayed.failed_again,
+        "divergence": replayed.divergence or None,
+        "differences": differences,
+        "failure": {
+            "kind": failure.kind,
+            "rule": failure.rule,
+            "message": failure.message,
+            "step": failure.step,
+        },
+        "seconds": round(replayed.seconds, 6),
+        "startup_seconds": round(replayed.startup_seconds, 6),
+    }
+
+
+def _show(
+    options: Namespace, path: Path, counterexample: Counterexample, replayed: Replayed, differences: list[str]
+) -> None:
+    columns = width()
+    for line in [
+        *wrapped(escaped(f"{path}: {_meaning(replayed)}"), columns),
+        *paragraph(replayed.divergence, columns),
+    ]:
+        print(line)
+    if differences:
+        print("What differs from when it was recorded:")
+    for difference in differences:
+        print(*paragraph(difference, columns, "  "), sep="\n")
+    if replayed.verdict is Verdict.INVALID and replayed.execution is not None:
+        title = title_of(counterexample.scenario, counterexample.variant, counterexample.workers)
+        again = replay_command(path, options.scenario or "")
+        print()
+        print(
+            transcript(replayed.execution, title=title, command=again, width=columns, colour=colour()), end=""
+        )
+
+
+def _meaning(replayed: Replayed) -> str:
+    failed = f"{replayed.failed_again} of {counted(replayed.times, 'replay')}"
+    tally = f"{failed} failed as recorded, in {replayed.seconds:.2f} s."
+    return {
+        Verdict.INVALID: f"fails again. {tally}",
+        Verdict.VALID: f"no longer fails. The same steps were taken and every rule held. {tally}",
+        Verdict.UNKNOWN: f"unknown, which is neither pass nor failure. {tally}",
+    }[replayed.verdict]

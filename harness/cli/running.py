@@ -1,0 +1,134 @@
+"""``harness run``: explores a scenario, saves what it finds, shows it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from harness import registry
+from harness.cli.terminal import EXIT_CODES, Ticker, colour, print_json, width
+from harness.counterexample import Counterexample, save
+from harness.errors import BadInput
+from harness.result import Result, fault_count
+from harness.scenario import Scenario
+
+__all__ = ["command", "replay_command"]
+
+_INTERRUPTED = 130
+
+
+def command(options: Namespace) -> int:
+    """Explore; return 0 for valid, 1 for invalid, 3 for unknown."""
+    if options.dies_with is not None:
+        from harness.cli.parent import die_with
+
+        die_with(options.dies_with)
+    scenario = registry.find(options.scenario, options.variant)
+    seen: list[int] = []
+    try:
+        result = _explore(options, scenario, seen)
+    except KeyboardInterrupt:
+        executions, failures = seen[-2:] or (0, 0)
+        print(
+            f"harness: interrupted after about {executions} executions ({failures} failed). "
+            "Nothing was concluded and nothing saved.",
+            file=sys.stderr,
+        )
+        return _INTERRUPTED
+    path, unsaved = None, None
+    if result.counterexample is not None and not options.no_save:
+        try:
+            path = save(Counterexample.of(result), Path(options.output))
+        except BadInput as error:
+            unsaved = error
+    if options.json:
+        print_json(_as_json(result, path))
+    else:
+        _show(options, result, path)
+    if unsaved is not None:
+        # Only now, so that what was found is not lost.
+        raise unsaved
+    return EXIT_CODES[result.verdict]
+
+
+def _explore(options: Namespace, scenario: Scenario, seen: list[int]) -> Result:
+    from harness.control.run import SCHEDULERS, Progress, run
+
+    if options.scheduler not in SCHEDULERS:
+        raise BadInput(
+            f"There is no scheduler {options.scheduler!r}. {registry.nearest(options.scheduler, SCHEDULERS)}"
+        )
+    with Ticker() as ticker:
+
+        def progress(now: Progress) -> None:
+            seen[:] = now.executions, now.failures
+            ticker.show(
+                f"{now.phase}: {now.executions} executions, {now.failures} failed, {now.seconds:.1f} s"
+            )
+
+        return run(
+            scenario,
+            workers=options.workers,
+            scheduler=options.scheduler,
+            max_executions=options.max_executions,
+            seconds=options.time,
+            seed=options.seed,
+            isolation=options.isolation,
+            progress=progress,
+        )
+
+
+def _as_json(result: Result, path: Path | None) -> dict[str, object]:
+    found = result.counterexample
+    failure = found.failure if found else None
+    return {
+        "scenario": result.scenario,
+        "variant": result.variant or None,
+        "workers": result.workers,
+        "scheduler": result.scheduler,
+        "seed": result.seed,
+        "verdict": str(result.verdict),
+        "executions": result.executions,
+        "complete": result.complete,
+        "bound": result.bound or None,
+        "failures": result.failures,
+        "first_failure": result.first_failure,
+        "seconds": round(result.seconds, 6),
+        "startup_seconds": round(result.startup_seconds, 6),
+        "reasons": list(result.reasons),
+        "counterexample": str(path) if path else None,
+        "failure": {
+            "kind": failure.kind,
+            "rule": failure.rule,
+            "message": failure.message,
+            "step": failure.step,
+        }
+        if failure
+        else None,
+        "preemptions": found.preemptions if found else None,
+        "faults": fault_count(found.steps) if found else None,
+        "shrink_executions": result.shrink_executions,
+        "outcomes": result.outcomes,
+        "steps": result.steps,
+        "abandoned": result.abandoned,
+        "happened": dict(result.happened),
+    }
+
+
+def _show(options: Namespace, result: Result, path: Path | None) -> None:
+    from reports.summary import summary
+    from reports.transcript import transcript_of
+
+    print(summary(result, width=width()), end="")
+    if result.counterexample is not None:
+        again = replay_command(path, options.scenario) if path else ""
+        print()
+        print(transcript_of(result, command=again, width=width(), colour=colour()), end="")
+
+
+def replay_command(path: Path, scenario: str) -> str:
+    """Return the command that replays *path*; *scenario* is what the command line called the scenario."""
+    own = f" --scenario {shlex.quote(scenario)}" if ":" in scenario else ""
+    return f"harness replay {shlex.quote(str(path))}{own}"

@@ -1,0 +1,66 @@
+"""The terminal this command writes to: how wide it is, whether it has colours, the line that is rewritten."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from types import TracebackType
+
+from harness import config
+from reports.terminal import one_line, shortened
+
+__all__ = ["EXIT_CODES", "Ticker", "colour", "print_json", "width"]
+
+EXIT_CODES = {"valid": 0, "invalid": 1, "unknown": 3}
+_NARROWEST, _WIDEST = 40, 160
+
+
+def width() -> int:
+    """Return how many columns to write: the terminal's, or 80 where there is none."""
+    return min(max(shutil.get_terminal_size((80, 24)).columns, _NARROWEST), _WIDEST)
+
+
+def colour() -> bool:
+    """Return whether to write colours on standard output."""
+    return config.colourful(sys.stdout)
+
+
+def print_json(value: object) -> None:
+    """Print *value* as JSON that any reader takes: one value, finite numbers only, ASCII."""
+    print(json.dumps(value, indent=1, allow_nan=False))
+
+
+class Ticker:
+    """A line on standard error that says how far things are, rewritten in place; silent where it is none.
+
+    Use it as a context: the line is gone at the end.
+    """
+
+    def __init__(self, every: float = 0.1) -> None:
+        self.live = sys.stderr.isatty()
+        self._every, self._last = every, 0.0
+
+    def __enter__(self) -> Ticker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+
+    def show(self, text: str) -> None:
+        """Put *text* in the place of what is shown, at most ten times a second."""
+        now = time.monotonic()
+        if self.live and now - self._last >= self._every:
+            self._last = now
+            sys.stderr.write(f"\r\x1b[K{shortened(one_line(text), width() - 1)}")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Remove what is shown."""
+        if self.live and self._last:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._last = 0.0

@@ -1,0 +1,49 @@
+"""Two clients send different requests under the same idempotency key, to different workers.
+
+One of them made a mistake, and must be told so: an answer that was made for another request is worse than an error.
+However the requests overlap, one agent is made, its client is told of it, and the other is told that the key was used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from harness.history import History
+from harness.scenario import Call, Check, Client, Workload
+from scenarios import create_agent_retry
+from scenarios.rules import CLEAN_CONNECTIONS, rows, told
+from scenarios.service import KEY_REUSED, with_variants
+
+__all__ = ["SCENARIO"]
+
+
+def own_answer(history: History, db: Path) -> None:
+    """SCOPE: an answer is about the name that was asked for; whoever came second is told that the key was used."""
+    outcomes = history.outcomes("add")
+    for outcome in told(outcomes, "ok"):
+        name = outcome.value["name"] if isinstance(outcome.value, dict) else outcome.value
+        assert name == outcome.arguments[0], f"{outcome.client} asked for {outcome.arguments[0]!r}, was told of {name!r}"
+    assert len(told(outcomes, "ok")) == 1, f"{len(told(outcomes, 'ok'))} clients were told of an agent"
+    assert len(told(outcomes, "fail", KEY_REUSED)) == len(outcomes) - 1, "not every other client was told KeyReused"
+    assert rows(db, "SELECT count(*) FROM agents") == [(1,)], "not one agent was made"
+
+
+def workload(workers: int) -> Workload:
+    """One client at each worker, all with one key, each with a name of its own."""
+    return Workload(
+        tuple(Client((Call("add", (f"Agent {n}", "caller", "key"), n),)) for n in range(workers)), workers
+    )
+
+
+SCENARIO = with_variants(
+    replace(
+        create_agent_retry.SCENARIO,
+        name="create-agent-key-reused",
+        story=__doc__,
+        workload=workload,
+        postconditions=(Check("SCOPE no client is given another's answer", own_answer), CLEAN_CONNECTIONS),
+    ),
+    create_agent_retry.prepare,
+    ("r16-no-fingerprint",),
+)

@@ -1,0 +1,53 @@
+"""One client revokes the token it knows while another replaces it, at another worker.
+
+A revocation that arrives late must not hit the token's successor. However the two overlap: the rotation's token is the
+active one in the end, unless the revocation came first, in which case there was nothing to replace.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.history import History
+from harness.scenario import Call, Check, Client, Scenario, Workload
+from scenarios.revoke_vs_verify import TOKEN, prepare
+from scenarios.rules import CLEAN_CONNECTIONS, CONTENDED, ONE_ACTIVE_TOKEN, OVERLAPPED, RETURNED_TOKENS_ARE_REAL, rows
+from scenarios.service import OPERATIONS, with_variants
+
+__all__ = ["SCENARIO"]
+
+
+def successor_survives(history: History, db: Path) -> None:
+    """TOKLAST: a rotation that was acknowledged leaves its token active; one that was refused, none."""
+    (rotation,) = history.outcomes("rotate")
+    active = [token for (token,) in rows(db, "SELECT id FROM tokens WHERE revoked_at IS NULL")]
+    wanted = [rotation.value["id"]] if isinstance(rotation.value, dict) else []
+    assert active == wanted, f"active: {active or 'none'}; the rotation was told {wanted or rotation.error}"
+
+
+def workload(workers: int) -> Workload:
+    """One client revokes at worker 0, one rotates at worker 1."""
+    calls = Call("revoke", ("alpha", TOKEN), 0), Call("rotate", ("alpha",), min(1, workers - 1))
+    return Workload(tuple(Client((call,)) for call in calls), workers)
+
+
+SCENARIO = with_variants(
+    Scenario(
+        name="revoke-vs-rotate",
+        story=__doc__,
+        setup=lambda _: None,
+        operations=OPERATIONS,
+        workload=workload,
+        invariants=(ONE_ACTIVE_TOKEN,),
+        postconditions=(
+            RETURNED_TOKENS_ARE_REAL,
+            Check("TOKLAST the successor survives", successor_survives),
+            CLEAN_CONNECTIONS,
+        ),
+        must_happen=(OVERLAPPED, CONTENDED),
+        expected_errors=("NoActiveToken",),
+        ordered=False,
+    ),
+    prepare,
+    ("t16-revoke-by-agent",),
+)
