@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.plain import Plain
@@ -63,8 +63,7 @@ class Step(NamedTuple):
         return f"{self.choice} {self.kind} {self.text} {self.detail}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One line of the history: a client's call was invoked, or ended.
 
     ``kind`` is ``invoke``, ``ok`` (returned ``value``), ``fail`` (raised; ``error`` is the exception's type and
@@ -141,14 +140,3 @@ def _outcome(begin: Event, end: Event | None) -> Outcome:
         invoked=begin.step,
         ended=end.step if end else None,
     )
-
-
-@dataclass(slots=True)
-class Recorder:
-    """Collects the events of an execution that is under way."""
-
-    events: list[Event] = field(default_factory=list)
-
-    def history(self, left_open: Iterable[str] = ()) -> History:
-        """Return what was collected, as a value."""
-        return History(tuple(self.events), tuple(left_open))

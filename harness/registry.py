@@ -88,7 +88,7 @@ def _variant(scenario: Scenario, name: str) -> Scenario:
 def _loaded(point: EntryPoint, name: str) -> list[Scenario]:
     try:
         value = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _cannot_import(f"The entry point {name!r} in the group {GROUP!r}", error)
     found = list(value) if isinstance(value, Iterable) else []
     if not found or not all(isinstance(scenario, Scenario) for scenario in found):
@@ -121,7 +121,7 @@ def _from_path(name: str) -> ModuleType:
         sys.path.insert(0, str(Path.cwd()))
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _cannot_import(f"The module {name!r}", error)
 
 
@@ -138,13 +138,13 @@ def _from_file(name: str) -> ModuleType:
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         _cannot_import(f"The file {name!r}", error)
     return module
 
 
-def _cannot_import(what: str, error: Exception) -> NoReturn:
+def _cannot_import(what: str, error: BaseException) -> NoReturn:
     frames = traceback.extract_tb(error.__traceback__)
     last = frames[-1] if frames else None
     where = (

@@ -82,9 +82,12 @@ def wrapped(text: str, width: int, most: int = 1000, hang: int = 0) -> list[str]
 
 
 def paragraph(text: str, width: int, indent: str = "") -> list[str]:
-    """Return *text*, whose own line breaks are kept, escaped, wrapped and indented."""
-    lines = text.splitlines() or [""]
-    return [indent + line for part in lines for line in wrapped(escaped(part), width - len(indent))]
+    """Return *text*, whose own line breaks and margins are kept, escaped, wrapped and indented."""
+    found: list[str] = []
+    for line in text.splitlines():
+        margin = indent + " " * min(len(line) - len(line.lstrip(" ")), width // 4)
+        found += [margin + part for part in wrapped(escaped(line), width - len(margin))]
+    return found
 
 
 def styled(style: str, text: str, colour: bool) -> str:

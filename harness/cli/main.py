@@ -75,7 +75,7 @@ def _run(options: Namespace) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if options.debug:
             traceback.print_exc()
         print(

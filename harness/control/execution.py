@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from harness.control.observer import Broken, Observer
 from harness.control.processes import Fleet, WorkerDied, WorkerStuck, ending
-from harness.control.stage import Broke, Move, Stage
+from harness.control.lanes import Move
+from harness.control.stage import Broke, Stage
 from harness.control.world import World
-from harness.errors import HarnessError
 from harness.history import History, Step
 from harness.result import Execution, Failure
 from harness.scenario import Scenario, Workload
-from harness.schedulers.base import Option, Scheduler, View
+from harness.schedulers.base import Scheduler, View
 
 __all__ = ["Driver"]
 
@@ -107,7 +107,7 @@ class _Run:
         stage = self.stage
         while True:
             moves = stage.moves()
-            if not moves:
+            if not moves or (moves[0].fault and stage.all_ended):
                 if stage.all_ended:
                     return True
                 self._unblock()
@@ -115,18 +115,18 @@ class _Run:
             choice = self._choose(moves)
             if choice is None:
                 return False
-            self._take(moves[choice], preempts=choice not in stage.continuing and bool(stage.continuing))
+            move = next(move for move in moves if move.choice == choice)
+            self._take(move, stage.continues and move is not moves[0] and not move.fault)
 
-    def _choose(self, moves: dict[str, Move]) -> str | None:
+    def _choose(self, moves: list[Move]) -> str | None:
         if len(self.steps) >= self.scenario.steps:
             return self._fairly(moves)
-        continuing = self.stage.continuing
-        options = [Option(name, move.lane, name in continuing, move.fault) for name, move in moves.items()]
-        if continuing:
-            options.sort(key=_order)
+        options = [move.fresh for move in moves]
+        if self.stage.continues:
+            options[0] = moves[0].continuing
         return self.scheduler.choose(View(options, self.steps))
 
-    def _fairly(self, moves: dict[str, Move]) -> str:
+    def _fairly(self, moves: list[Move]) -> str:
         """After too many steps: take turns, so that only what no fair schedule ends is called endless."""
         self.bounded = True
         if len(self.steps) >= 2 * self.scenario.steps:
@@ -139,28 +139,36 @@ class _Run:
                     len(self.steps) - 1,
                 )
             )
-        names = [name for name, move in moves.items() if not move.fault]
+        names = [move.choice for move in moves if not move.fault]
         return min(names, key=lambda name: self.ran.get(name, -1))
 
     def _take(self, move: Move, preempts: bool = False) -> None:
+        stage = self.stage
         try:
-            step = self.stage.take(move)
+            step = stage.take(move, preempts)
         except WorkerDied as died:
-            code = self.fleet.reap(move.state.worker)
-            step = self.stage.lost(move, ending(code))
-            if code != _SIGKILL:
-                self.steps.append(step)
-                message = f"worker {died.number} {ending(code)} during {move.text or move.kind}"
-                raise _Over(Failure("worker died", "", message, len(self.steps) - 1)) from None
+            step = self._died(move, died.number)
         if step is None:
             return
         self.ran[step.choice] = len(self.steps)
-        self.steps.append(step._replace(preempts=preempts))
-        if self.stage.changed:
-            self.stage.changed = False
+        self.steps.append(step)
+        if stage.changed:
+            stage.changed = False
             self._check(self.observer.invariants(), "invariant")
-        if self.scenario.raising_fails and (error := self.stage.unexpected_error()):
-            raise _Over(Failure("error", error.error, f"{error.operation} raised {error.error}: {error.value}", len(self.steps) - 1))
+        if stage.failed is not None and self.scenario.raising_fails:
+            error = stage.failed
+            message = f"{error.operation} raised {error.error}: {error.value}"
+            raise _Over(Failure("error", error.error, message, len(self.steps) - 1))
+
+    def _died(self, move: Move, number: int) -> Step:
+        """A worker ended by itself: killed is a crash like any other, everything else is a failure."""
+        code = self.fleet.reap(move.state.worker)
+        step = self.stage.lost(move, ending(code))
+        if code != _SIGKILL:
+            self.steps.append(step)
+            message = f"worker {number} {ending(code)} during {move.text or move.kind}"
+            raise _Over(Failure("worker died", "", message, len(self.steps) - 1))
+        return step
 
     def _unblock(self) -> None:
         """Nothing can run: see whether a lock was released unnoticed, else let time pass, else it is a deadlock."""
@@ -175,9 +183,3 @@ class _Run:
         waits = stage.where_they_wait()
         message = "no call can go on, and no time-out will help: " + "; ".join(waits or stage.unfinished())
         raise _Over(Failure("deadlock", "every call ends", message, len(self.steps) - 1))
-
-
-def _order(option: Option) -> tuple[bool, bool]:
-    return option.fault, not option.continues
-
-

@@ -1,73 +1,100 @@
-"""What the controller knows of each worker between steps: what is parked, blocked and due."""
+"""What the controller knows of each worker and client between steps: what can go on, what waits, what is due."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from harness.control.processes import Worker
-from harness.history import Source
+from harness.history import Access, Source
 from harness.scenario import Call, Client
+from harness.schedulers.base import Option
 
-__all__ = ["ClientState", "Parked", "WorkerState", "source_of"]
+__all__ = ["ClientState", "Move", "WorkerState", "source_of"]
 
 
-@dataclass(slots=True)
-class Parked:
-    """An operation that waits to be let go. ``not_before`` and ``deadline`` are virtual times.
+class Move:
+    """Something that can be done next: let a parked operation go, invoke a call, fire timers, kill.
 
-    ``blocked`` says that it waits inside SQLite for a lock; ``retry_after`` is the count of lock releases it must see
-    exceeded before trying again makes sense.
+    ``key`` is the worker's name for a parked operation, ``client`` whose call is invoked. A move with ``not_before``
+    waits for that virtual time. One that is ``blocked`` waits inside SQLite for a lock, at most until ``deadline``; it and
+    one that was refused a lock may go on when ``retry_after`` releases of locks have been exceeded.
     """
 
-    key: str
-    lane: str
-    kind: str
-    text: str
-    detail: str
-    source: Source | None
-    not_before: float | None = None
-    blocked: bool = False
-    deadline: float = 0.0
-    retry_after: int = -1
+    __slots__ = (
+        "blocked", "choice", "client", "continuing", "deadline", "detail", "fault", "fresh", "key", "kind", "lane",
+        "not_before", "order", "retry_after", "source", "state", "text",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        state: WorkerState,
+        name: str,
+        lane: str,
+        kind: str,
+        text: str = "",
+        detail: str = "",
+        source: Source | None = None,
+        *,
+        key: str | None = None,
+        client: ClientState | None = None,
+    ) -> None:
+        fault = kind == "kill"
+        self.choice = name if fault else f"{state.name}:{name}"
+        self.order = len(self.choice), self.choice
+        self.state, self.lane, self.kind, self.text, self.detail, self.source = state, lane, kind, text, detail, source
+        self.key, self.client, self.fault = key, client, fault
+        self.blocked, self.deadline, self.retry_after = False, 0.0, -1
+        self.not_before: float | None = None
+        self.fresh = Option(self.choice, lane, False, fault)
+        self.continuing = Option(self.choice, lane, True, fault)
+
+    def __repr__(self) -> str:
+        return f"<Move {self.choice} {self.kind} {self.text}{' blocked' if self.blocked else ''}>"
+
+    def gives_up(self, now: float, releases: int) -> bool:
+        """Whether it has waited for its lock as long as it may, and nobody released one."""
+        return self.blocked and now >= self.deadline and self.retry_after >= releases
 
 
-@dataclass(slots=True)
 class WorkerState:
-    """One worker during one execution."""
+    """One worker during one execution. ``alone``: at most one client calls it; ``concurrent``: it takes several calls at once."""
 
-    worker: Worker
-    alone: bool = False
-    """At most one client will call it."""
-    concurrent: bool = False
-    parked: dict[str, Parked] = field(default_factory=dict)
-    timer: tuple[float, str, Source | None] | None = None
-    calls: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Calls under way: lane to (client number, call number)."""
-    incarnation: int = 0
-    used: bool = False
+    __slots__ = ("alone", "calls", "concurrent", "incarnation", "name", "parked", "process", "timer", "used", "worker")
+
+    def __init__(self, worker: Worker, alone: bool) -> None:
+        self.worker, self.alone = worker, alone
+        self.name = f"w{worker.number}"
+        self.process = Access(f"process:{worker.number}", "w")
+        self.concurrent = self.used = False
+        self.incarnation = 0
+        self.parked: dict[str, Move] = {}
+        self.timer: tuple[float, Move] | None = None
+        self.calls: dict[str, ClientState] = {}
 
 
-@dataclass(slots=True)
 class ClientState:
-    """A client during one execution."""
+    """A client during one execution: which call it makes next, and whether one is under way."""
 
-    number: int
-    client: Client
-    next_call: int = 0
-    busy: bool = False
+    __slots__ = ("busy", "calls", "lane", "name", "next_call")
 
-    @property
-    def lane(self) -> str:
-        """The lane its calls run in."""
-        return f"c{self.number}"
+    def __init__(self, number: int, client: Client) -> None:
+        self.lane = self.name = f"c{number}"
+        self.calls = client.calls
+        self.next_call = 0
+        self.busy = False
 
     @property
     def call(self) -> Call | None:
         """The call it is about to make."""
-        calls = self.client.calls
-        return calls[self.next_call] if not self.busy and self.next_call < len(calls) else None
+        return self.calls[self.next_call] if not self.busy and self.next_call < len(self.calls) else None
+
+
+_sources: dict[tuple[str, int, str], Source] = {}
 
 
 def source_of(place: tuple[str, int, str] | None) -> Source | None:
     """Return a place as it came from a worker, as a value."""
-    return Source(*place) if place is not None else None
+    if place is None:
+        return None
+    source = _sources.get(place)
+    if source is None:
+        source = _sources[place] = Source(*place)
+    return source

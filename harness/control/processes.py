@@ -83,15 +83,15 @@ class Worker:
     def report(self) -> Message:
         """Return the next report; raises as ``ask`` does."""
         peer = self.peer
-        while (message := peer.complete()) is None:
+        while True:
             ready = self._poll.poll(self._milliseconds)
             if not ready:
                 raise WorkerStuck(self.number, self._patience, self._stack())
-            if any(end == peer.read_end for end, _ in ready):
-                peer.fill()
-            else:
+            if ready[0][0] != peer.read_end and len(ready) == 1:
                 raise WorkerDied(self.number, None)
-        return message
+            peer.fill()
+            if (message := peer.complete()) is not None:
+                return message
 
     def wait_dead(self) -> None:
         """Return when the process has ended, and forget it and what it wrote last."""

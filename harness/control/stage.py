@@ -2,52 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from harness.control.lanes import ClientState, Parked, WorkerState, source_of
+from harness.control.lanes import ClientState, Move, WorkerState, source_of
 from harness.control.processes import Fleet, WorkerDied, WorkerStuck
 from harness.errors import HarnessError, SetupFailed
-from harness.history import Access, Event, Source, Step
-from harness.scenario import Call, Scenario, Workload
+from harness.history import Access, Event, Step
+from harness.scenario import Scenario, Workload
 from harness.wire import GIVE_UP, GO, Message
 
-__all__ = ["Broke", "Move", "Stage"]
+__all__ = ["Broke", "Stage"]
 
-EVERYTHING = Access("*", "w")
+_EVERYTHING = (Access("*", "w"),)
 """What a fault touches: it conflicts with every other step."""
+
+_INVOKED, _ENDED = Access("history", "i"), Access("history", "o")
+_BY_ORDER = attrgetter("order")
+_accesses: dict[tuple[str, str], Access] = {}
 
 
 class Broke(HarnessError):
     """A worker reported that it can't go on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """Something that can be done next: let a parked operation go, invoke a call, fire timers, kill."""
-
-    choice: str
-    state: WorkerState
-    lane: str
-    kind: str
-    text: str = ""
-    detail: str = ""
-    source: Source | None = None
-    fault: bool = False
-    parked: Parked | None = None
-    client: ClientState | None = None
-
-
-@dataclass(slots=True)
-class _Effects:
-    """What a report said of the step just taken."""
-
-    accesses: list[Access] = field(default_factory=list)
-    blocked: tuple[str, float] | None = None
-    visible: bool = False
-    busy: bool = False
-    error: str = ""
 
 
 class Stage:
@@ -56,8 +33,7 @@ class Stage:
     def __init__(self, scenario: Scenario, fleet: Fleet, workload: Workload, seed: int, db: Path) -> None:
         self._scenario, self._fleet, self._seed, self._db = scenario, fleet, seed, str(db)
         self._states = [
-            WorkerState(worker, alone=callers <= 1)
-            for worker, callers in zip(fleet.workers, _callers(workload), strict=False)
+            WorkerState(worker, callers <= 1) for worker, callers in zip(fleet.workers, _callers(workload), strict=False)
         ]
         self._clients = [ClientState(number, client) for number, client in enumerate(workload.clients)]
         self._kills = scenario.kills
@@ -66,8 +42,11 @@ class Stage:
         self._releases = 0
         self._last_lane = ""
         self._steps = 0
-        self._failed: Event | None = None
-        self.continuing: set[str] = set()
+        self._unended = len(self._clients)
+        self._enabled: dict[str, Move] = {}
+        self._waiting: dict[str, Move] = {}
+        self.failed: Event | None = None
+        self.continues = False
         self.events: list[Event] = []
         self.changed = False
 
@@ -79,6 +58,8 @@ class Stage:
             if isolated or not state.worker.pid:
                 (self._fleet.renew if state.worker.pid else self._fleet.fork)(state.worker)
             self._open(state)
+        for client in self._clients:
+            self._offer(client)
 
     def _open(self, state: WorkerState) -> None:
         seed = f"{self._seed}/{state.incarnation}"
@@ -103,7 +84,7 @@ class Stage:
         for item in report[0]:
             if item[0] == "closed":
                 self._running.discard(state.worker.number)
-                return [f"w{state.worker.number}: {text}" for text in item[1]]
+                return [f"{state.name}: {text}" for text in item[1]]
             if item[0] == "broken":
                 raise Broke(f"Worker {state.worker.number} could not end: {item[1]}.")
         raise Broke(f"Worker {state.worker.number} went on instead of closing.")
@@ -124,86 +105,91 @@ class Stage:
     @property
     def all_ended(self) -> bool:
         """Whether every client has made its last call and heard of it."""
-        return all(not client.busy and client.call is None for client in self._clients)
+        return self._unended == 0
 
     def unfinished(self) -> list[str]:
         """Return the calls under way, in words."""
-        return [
-            f"c{client.number} {client.client.calls[client.next_call]}" for client in self._clients if client.busy
-        ]
+        return [f"{client.name} {client.calls[client.next_call]}" for client in self._clients if client.busy]
 
-    def moves(self) -> dict[str, Move]:
-        """Return what can be done now by the name of the choice; empty when only time can help.
+    def moves(self) -> list[Move]:
+        """Return what can be done now, first what goes on with the task that ran last, faults last.
 
-        ``continuing`` is set to those that go on with the task that ran last.
+        Empty when only time can help. ``continues`` is set to whether the first one goes on with that task.
         """
-        found: list[Move] = []
-        for state in self._states:
-            self._parked_moves(state, found)
-        for client in self._clients:
-            if (call := client.call) is not None:
-                state = self._states[call.worker]
-                if state.concurrent or not state.calls:
-                    found.append(self._call_move(state, client, call))
-        if not found:
-            self.continuing = set()
-            return {}
-        found.sort(key=_by_name)
+        enabled = self._enabled
+        if not enabled:
+            self.continues = False
+            return []
+        found = list(enabled.values())
         last = self._last_lane
-        self.continuing = {move.choice for move in found if move.lane == last and move.kind != "timer"}
+        if len(found) > 1:
+            found.sort(key=_BY_ORDER)
+            for position, move in enumerate(found):
+                if move.lane == last and move.kind != "timer":
+                    found.insert(0, found.pop(position))
+                    break
+        self.continues = found[0].lane == last and found[0].kind != "timer"
         if self._kills:
             found += self._kill_moves()
-        return {move.choice: move for move in found}
-
-    def _parked_moves(self, state: WorkerState, found: list[Move]) -> None:
-        number, now = state.worker.number, self._now
-        for parked in state.parked.values():
-            if parked.blocked:
-                if parked.retry_after >= self._releases and now < parked.deadline:
-                    continue
-            elif parked.retry_after >= self._releases or (parked.not_before is not None and parked.not_before > now):
-                continue
-            found.append(_move_of(state, parked))
-        if state.timer is not None and state.timer[0] <= now:
-            _, lane, source = state.timer
-            found.append(Move(f"w{number}:clock", state, lane, "timer", "timer", f"at {now:g} s", source))
-
-    def _call_move(self, state: WorkerState, client: ClientState, call: Call) -> Move:
-        name = client.lane if client.lane not in state.parked else f"{client.lane}+call"
-        arguments = ", ".join(map(repr, call.arguments))
-        return Move(
-            f"w{call.worker}:{name}", state, client.lane, "call", f"{call.operation}({arguments})", client=client
-        )
+        return found
 
     def _kill_moves(self) -> list[Move]:
         return [
-            Move(f"!kill:w{state.worker.number}", state, "", "kill", "SIGKILL", fault=True)
+            Move(state, f"!kill:{state.name}", "", "kill", "SIGKILL")
             for state in self._states
             if state.calls or state.used
         ]
 
+    def _offer(self, client: ClientState) -> None:
+        """Make the call that *client* makes next a possible move, once its worker can take it."""
+        call = client.call
+        if call is None:
+            return
+        state = self._states[call.worker]
+        name = client.lane if client.lane not in state.parked else f"{client.lane}+call"
+        arguments = ", ".join(map(repr, call.arguments))
+        move = Move(state, name, client.lane, "call", f"{call.operation}({arguments})", client=client)
+        (self._enabled if state.concurrent or not state.calls else self._waiting)[move.choice] = move
+
+    def _free_or_busy(self, state: WorkerState) -> None:
+        """A worker that takes one call at a time has taken one, or ended it: hold the others back, or offer them."""
+        if state.concurrent or state.alone:
+            return
+        here, there = (self._enabled, self._waiting) if state.calls else (self._waiting, self._enabled)
+        for move in [move for move in here.values() if move.kind == "call" and move.state is state]:
+            there[move.choice] = here.pop(move.choice)
+
     def waiting(self) -> list[Move]:
         """Return what waits for a lock, or was refused one and would ask again."""
-        return [
-            _move_of(state, parked)
-            for state in self._states
-            for parked in list(state.parked.values())
-            if parked.retry_after >= 0
-        ]
+        return sorted((move for move in self._waiting.values() if move.retry_after >= 0), key=_BY_ORDER)
+
+    def _released(self) -> None:
+        """Somebody let a lock go: whoever waits for one may try again."""
+        self._releases += 1
+        for move in [move for move in self._waiting.values() if move.retry_after >= 0]:
+            self._enabled[move.choice] = self._waiting.pop(move.choice)
 
     def advance(self) -> bool:
         """Let virtual time jump to the next deadline; return False if there is none."""
         times = [state.timer[0] for state in self._states if state.timer is not None]
-        for state in self._states:
-            for parked in state.parked.values():
-                if parked.blocked:
-                    times.append(parked.deadline)
-                elif parked.not_before is not None:
-                    times.append(parked.not_before)
+        for move in self._waiting.values():
+            if move.blocked:
+                times.append(move.deadline)
+            elif move.not_before is not None:
+                times.append(move.not_before)
         later = [time for time in times if time > self._now]
         if not later:
             return False
         self._now = min(later)
+        for move in list(self._waiting.values()):
+            due = move.deadline if move.blocked else move.not_before
+            if due is not None and due <= self._now:
+                self._enabled[move.choice] = self._waiting.pop(move.choice)
+        for state in self._states:
+            if state.timer is not None and state.timer[0] <= self._now:
+                move = state.timer[1]
+                move.detail = f"at {self._now:g} s"
+                self._enabled[move.choice] = move
         return True
 
     def where_they_wait(self) -> list[str]:
@@ -213,160 +199,182 @@ class Stage:
             if state.concurrent and state.calls:
                 news, _ = state.worker.ask("where", self._now)
                 places = [(item[1], source_of(item[2])) for item in news if item[0] == "waiting"]
-                found += [f"w{state.worker.number} {lane} waits at {source}" for lane, source in places if source]
+                found += [f"{state.name} {lane} waits at {source}" for lane, source in places if source]
         return found
 
     # Doing it
 
-    def take(self, move: Move) -> Step | None:
+    def take(self, move: Move, preempts: bool) -> Step | None:
         """Do *move*; return the step, or None where a blocked operation only went on waiting.
 
         Raises ``WorkerDied`` and ``WorkerStuck``.
         """
-        if move.kind == "kill":
+        if move.fault:
             self._kills -= 1
             self._fleet.kill(move.state.worker)
-            return self.lost(move, move.text)
-        report = self._ask(move)
-        effects = self._absorb(move.state, report)
-        parked = move.parked
-        if effects.blocked is not None:
-            self._still_blocked(move, *effects.blocked)
-            if parked is not None and parked.blocked and not effects.visible:
-                return None
-        if effects.busy:
-            self._will_spin(move)
+            return self.lost(move, "")
+        state = move.state
+        now = self._now
+        resumed = move.blocked
+        gives_up = resumed and move.gives_up(now, self._releases)
+        self._enabled.pop(move.choice, None) or self._waiting.pop(move.choice, None)
+        if move.key is not None:
+            del state.parked[move.key]
+            report = state.worker.ask("go", now, move.key, GIVE_UP if gives_up else GO)
+            accesses = [state.process]
+        elif move.client is not None:
+            report = self._invoke(move, move.client)
+            accesses = [state.process, _INVOKED] if self._scenario.ordered else [state.process]
+        else:
+            report = state.worker.ask("tick", now)
+            accesses = [state.process]
+        error, blocked, visible = self._absorb(move, report, accesses)
+        if blocked and resumed and not visible:
+            return None
         self._last_lane = move.lane
         self._steps += 1
         return Step(
-            choice=move.choice,
-            worker=move.state.worker.number,
-            lane=move.lane,
-            kind=move.kind,
-            text=move.text,
-            detail=move.detail,
-            source=move.source,
-            now=self._now,
-            accesses=tuple(effects.accesses),
-            waited=effects.blocked is not None,
-            resumed=parked is not None and parked.blocked,
-            gave_up=parked is not None and parked.blocked and self._gives_up(parked),
-            error=effects.error,
-        )
+            move.choice, state.worker.number, move.lane, move.kind, move.text, move.detail, move.source, now,
+            tuple(accesses), blocked, resumed, gives_up, preempts, error,
+        )  # fmt: skip
 
-    def _gives_up(self, parked: Parked) -> bool:
-        return self._now >= parked.deadline and parked.retry_after >= self._releases
+    def _invoke(self, move: Move, client: ClientState) -> Message:
+        state = move.state
+        call = client.calls[client.next_call]
+        client.busy = state.used = True
+        state.calls[client.lane] = client
+        self._free_or_busy(state)
+        self._note("invoke", client)
+        return state.worker.ask("call", self._now, client.lane, call.operation, call.arguments)
 
-    def _ask(self, move: Move) -> Message:
-        worker = move.state.worker
-        if (parked := move.parked) is not None:
-            gives_up = parked.blocked and self._gives_up(parked)
-            report = worker.ask("go", self._now, parked.key, GIVE_UP if gives_up else GO)
-            del move.state.parked[parked.key]
-            return report
-        if (client := move.client) is not None:
-            call = client.client.calls[client.next_call]
-            self._invoked(move.state, client, call)
-            return worker.ask("call", self._now, client.lane, call.operation, call.arguments)
-        return worker.ask("tick", self._now)
+    def _note(self, kind: str, client: ClientState, value: Any = None, error: str = "") -> Event:
+        call = client.calls[client.next_call]
+        event = Event(
+            kind, client.name, client.next_call, call.worker, call.operation, call.arguments, self._steps, self._now, value,
+            error,
+        )  # fmt: skip
+        self.events.append(event)
+        return event
 
-    def _invoked(self, state: WorkerState, client: ClientState, call: Call) -> None:
-        client.busy = True
-        state.used = True
-        state.calls[client.lane] = client.number, client.next_call
-        self.events.append(self._event("invoke", client.number, client.next_call))
+    def _absorb(self, move: Move, report: Message, accesses: list[Access]) -> tuple[str, bool, bool]:
+        """Note everything *report* says: what parked, what was touched, which calls ended.
 
-    def _event(self, kind: str, client: int, call: int, value: Any = None, error: str = "") -> Event:
-        called = self._clients[client].client.calls[call]
-        return Event(
-            kind, f"c{client}", call, called.worker, called.operation, called.arguments, self._steps, self._now, value, error
-        )
-
-    def _absorb(self, state: WorkerState, report: Message) -> _Effects:
-        """Note everything *report* says: what parked, what was touched, which calls ended."""
+        Return the error that the operation ended with, and whether it waits for a lock now, visibly to others.
+        """
+        state = move.state
         news, timer = report
-        effects = _Effects()
-        accesses = effects.accesses
-        accesses.append(Access(f"process:{state.worker.number}", "w"))
-        if self._scenario.ordered and self.events and self.events[-1].step == self._steps:
-            accesses.append(Access("history", "i"))
+        error, blocked, visible, busy = "", False, False, False
         for item in news:
             tag = item[0]
             if tag == "parked":
-                _, key, lane, kind, text, detail, place, not_before = item
-                state.parked[key] = Parked(key, lane, kind, text, detail, source_of(place), not_before)
+                self._park(state, *item[1:])
             elif tag == "access":
-                accesses.append(Access(item[1], item[2]))
+                key = item[1], item[2]
+                access = _accesses.get(key)
+                if access is None:
+                    access = _accesses[key] = Access(*key)
+                accesses.append(access)
                 if item[2] == "w" and item[1].startswith("data:"):
                     self.changed = True
             elif tag == "returned":
-                self._returned(state, *item[1:])
+                self._ended(state, *item[1:])
                 if self._scenario.ordered:
-                    accesses.append(Access("history", "o"))
+                    accesses.append(_ENDED)
             elif tag == "released":
-                self._releases += 1
+                self._released()
             elif tag == "blocked":
-                effects.blocked = item[1], item[4]
+                blocked = True
+                self._block(move, item[1], item[4])
             elif tag == "visible":
-                effects.visible = True
+                visible = True
             elif tag == "busy":
-                effects.busy = True
+                busy = True
             elif tag == "error":
-                effects.error = item[1]
+                error = item[1]
             elif tag == "broken":
                 raise Broke(f"Worker {state.worker.number} can't go on: {item[1]}.")
-        state.timer = (timer[0], timer[1], source_of(timer[2])) if timer is not None else None
-        return effects
+        if busy:
+            self._will_spin(move)
+        self._set_timer(state, timer)
+        return error, blocked, visible
 
-    def _returned(self, state: WorkerState, lane: str, kind: str, value: Any, error: str) -> None:
-        number, call = state.calls.pop(lane)
-        client = self._clients[number]
+    def _park(
+        self, state: WorkerState, key: str, lane: str, kind: str, text: str, detail: str, place: Any, not_before: float | None
+    ) -> None:
+        move = state.parked[key] = Move(state, key, lane, kind, text, detail, source_of(place), key=key)
+        if not_before is not None and not_before > self._now:
+            move.not_before = not_before
+            self._waiting[move.choice] = move
+        else:
+            self._enabled[move.choice] = move
+
+    def _block(self, move: Move, key: str, deadline: float) -> None:
+        """The operation just let go waits for a lock, from now on under *key*."""
+        state = move.state
+        blocked = Move(state, key, move.lane, move.kind, move.text, move.detail, move.source, key=key)
+        blocked.blocked, blocked.deadline, blocked.retry_after = True, deadline, self._releases
+        state.parked[key] = self._waiting[blocked.choice] = blocked
+
+    def _set_timer(self, state: WorkerState, timer: Any) -> None:
+        if state.timer is not None:
+            self._enabled.pop(state.timer[1].choice, None)
+            state.timer = None
+        if timer is not None:
+            when, lane, place = timer
+            move = Move(state, "clock", lane, "timer", "timer", f"at {when:g} s", source_of(place))
+            state.timer = when, move
+            if when <= self._now:
+                self._enabled[move.choice] = move
+
+    def _ended(self, state: WorkerState, lane: str, kind: str, value: Any, error: str) -> None:
+        client = state.calls.pop(lane)
+        event = self._note(kind, client, value, error)
+        self._next(state, client)
+        self.changed = True
+        if kind == "fail" and error not in self._scenario.expected_errors and self.failed is None:
+            self.failed = event
+
+    def _next(self, state: WorkerState, client: ClientState) -> None:
         client.busy = False
         client.next_call += 1
-        event = self._event(kind, number, call, value, error)
-        self.events.append(event)
-        self.changed = True
-        if kind == "fail" and error not in self._scenario.expected_errors and self._failed is None:
-            self._failed = event
-
-    def unexpected_error(self) -> Event | None:
-        """Return the first call that ended with an error the scenario does not expect."""
-        return self._failed
-
-    def _still_blocked(self, move: Move, key: str, deadline: float) -> None:
-        move.state.parked[key] = Parked(
-            key, move.lane, move.kind, move.text, move.detail, move.source, None, True, deadline, self._releases
-        )
+        self._free_or_busy(state)
+        if client.next_call < len(client.calls):
+            self._offer(client)
+        else:
+            self._unended -= 1
 
     def _will_spin(self, move: Move) -> None:
         """The statement was refused at once. If the code asks again, that is waiting: not before a lock was released."""
         for parked in move.state.parked.values():
             same = parked.lane == move.lane and parked.text == move.text and parked.source == move.source
-            if same and not parked.blocked:
+            if same and not parked.blocked and parked.choice in self._enabled:
                 parked.retry_after = self._releases
+                self._waiting[parked.choice] = self._enabled.pop(parked.choice)
 
     def lost(self, move: Move, how: str) -> Step:
         """*move*'s worker is dead: nobody knows what became of its calls; a fresh process takes its place."""
         state = move.state
-        for number, call in state.calls.values():
-            client = self._clients[number]
-            client.busy = False
-            client.next_call += 1
-            self.events.append(self._event("info", number, call))
-        state.calls.clear()
+        self._running.discard(state.worker.number)
+        for moves in (self._enabled, self._waiting):
+            for gone in [one for one in moves.values() if one.state is state and one.client is None]:
+                del moves[gone.choice]
         state.parked.clear()
         state.timer = None
         state.incarnation += 1
-        self._releases += 1
+        self._fleet.fork(state.worker)
+        self._open(state)
+        calls = list(state.calls.values())
+        state.calls.clear()
+        for client in calls:
+            self._note("info", client)
+            self._next(state, client)
+        self._released()
         self.changed = True
         self._last_lane = ""
         self._steps += 1
-        self._running.discard(state.worker.number)
-        self._fleet.fork(state.worker)
-        self._open(state)
-        text = move.text if move.kind == "kill" else f"{move.text} -- the worker {how}"
+        text = f"{move.text} -- the worker {how}" if how else move.text
         return Step(
-            move.choice, state.worker.number, move.lane, move.kind, text, move.detail, move.source, self._now, (EVERYTHING,)
+            move.choice, state.worker.number, move.lane, move.kind, text, move.detail, move.source, self._now, _EVERYTHING
         )
 
 
@@ -376,20 +384,3 @@ def _callers(workload: Workload) -> list[int]:
         sum(any(call.worker == number for call in client.calls) for client in workload.clients)
         for number in range(workload.workers)
     ]
-
-
-def _move_of(state: WorkerState, parked: Parked) -> Move:
-    return Move(
-        f"w{state.worker.number}:{parked.key}",
-        state,
-        parked.lane,
-        parked.kind,
-        parked.text,
-        parked.detail,
-        parked.source,
-        parked=parked,
-    )
-
-
-def _by_name(move: Move) -> tuple[int, str]:
-    return len(move.choice), move.choice

@@ -18,6 +18,7 @@ from harness.worker import clock as clocks
 from harness.worker import randomness as random_streams
 from harness.worker.clock import Clock
 from harness.worker.instrument import aiosqlite, sqlite
+from harness.worker.instrument.databases import Databases
 from harness.worker.instrument.sqlite_native import Native
 from harness.worker.loop import VirtualLoop
 from harness.worker.randomness import Randomness
@@ -40,7 +41,7 @@ class Instrumented:
         self.runtime = Runtime(Peer(-1, -1), self.clock)
         self.randomness = Randomness(self.runtime.lane)
         self.native = Native()
-        self.databases = sqlite.Databases(self.runtime, self.native)
+        self.databases = Databases(self.runtime, self.native)
         aiosqlite.install(self.runtime)
         sleep = sleeper(self.runtime)
         self.native.install_time_and_randomness(

@@ -49,17 +49,14 @@ class Session:
         self._runtime, self._program = runtime, program
         self._left_open, self._clean = left_open, clean
         self._concurrent = is_async(program.open, program.close, *program.operations.values())
-        self._loop: VirtualLoop
+        self._made_loop: VirtualLoop | None = None
         self._app: Any = None
         self._finished = False
         self._count = 0
 
     def run(self, db: str) -> None:
         """Run one execution over the database file *db*, from opening the application to the last clean-up."""
-        self._loop = VirtualLoop(self._runtime)
-        self._runtime.sleeper = self._loop
         self._finished = False
-        asyncio.set_event_loop(self._loop)
         try:
             self._race(Path(db))
         except Aborted:
@@ -67,6 +64,14 @@ class Session:
         finally:
             left_open = self._end()
         self._runtime.peer.send(([("closed", left_open)], None))
+
+    @property
+    def _loop(self) -> VirtualLoop:
+        """This execution's event loop, made when it is first needed."""
+        if self._made_loop is None:
+            self._made_loop = self._runtime.sleeper = VirtualLoop(self._runtime)
+            asyncio.set_event_loop(self._made_loop)
+        return self._made_loop
 
     def _race(self, db: Path) -> None:
         runtime = self._runtime
@@ -153,7 +158,7 @@ class Session:
     # The end
 
     def _end(self) -> list[str]:
-        runtime, loop = self._runtime, self._loop
+        runtime = self._runtime
         runtime.controlled = False
         runtime.news = []
         left_open = self._left_open() if not runtime.aborting else []
@@ -165,12 +170,20 @@ class Session:
         self._app = None
         runtime.aborting = True
         self._clean()
-        loop.run_forever()
-        loop.close()
+        self._end_threads_and_tasks()
         self._count += 1
         if self._count % _EXECUTIONS_BETWEEN_COLLECTIONS == 0:
             gc.collect()
         return left_open
+
+    def _end_threads_and_tasks(self) -> None:
+        """Let library threads end, and unwind what tasks are left."""
+        if self._made_loop is not None:
+            self._made_loop.run_forever()
+            self._made_loop.close()
+            self._made_loop = None
+        elif self._runtime.others_ready:
+            self._runtime.idle()
 
 
 def _text(error: BaseException) -> str:

@@ -35,7 +35,7 @@ def test_the_table_in_80_columns() -> None:
         "create-agents-distinct\n"
         "  (reference)                      valid    valid      18+                 0.3\n"
         "  r20-exception-leaves-reservation invalid  invalid      7     7     1/0   1.3\n"
-        "    postcondition SAME every client is told of the one agent, whichever worker...\n"
+        "    postcondition SAME every client is told of the one agent, whichever worke...\n"
         "issue-token\n"
         "! t11-read-after-commit            invalid  valid       8+                 0.0\n"
         "    not caught\n"
@@ -49,7 +49,7 @@ def test_the_table_in_80_columns() -> None:
 def test_a_wide_table_has_the_oracle_beside() -> None:
     """With room for it, the oracle stands in its row."""
     line = next(line for line in gate_table(ROWS, width=140).splitlines() if "r20" in line)
-    assert line.endswith("1.3  postcondition SAME every client is told of the one agent, whi...")
+    assert line.endswith("1.3  postcondition SAME every client is told of the one agent,...")
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140])

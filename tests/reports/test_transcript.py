@@ -31,6 +31,7 @@ def test_no_line_is_wider_than_asked(name: str, width: int) -> None:
     assert [line for line in lines[:-1] if columns(line) > width] == []
 
 
+@pytest.mark.slow
 @given(
     text=st.text(max_size=60),
     detail=st.text(max_size=60),
@@ -164,5 +165,5 @@ def test_a_summary_says_why_it_is_unknown() -> None:
         _result(verdict=Verdict.UNKNOWN, complete=False, reasons=("one\n  two", "three\x1b"))
     )
     assert "not a pass" in shown
-    assert "  one\n  two\n" in shown
+    assert "  one\n    two\n" in shown
     assert "three\\x1b" in shown

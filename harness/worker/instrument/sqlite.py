@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import weakref
 from _thread import get_ident
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from harness.worker.instrument.sqlite_native import NONE, READ, WRITE, Native
+from harness.worker.instrument.databases import Databases
+from harness.worker.instrument.sqlite_native import NONE, WRITE
 from harness.worker.instrument.statements import (
     is_attach,
     is_dml,
@@ -26,91 +26,12 @@ from harness.worker.instrument.statements import (
     shown,
 )
 from harness.worker.rebind import Replacement
-from harness.worker.runtime import Runtime
 from harness.worker.source import Place, where
 
-__all__ = ["Databases", "replacements"]
+__all__ = ["Connection", "Cursor", "replacements"]
 
 _RealConnection, _RealCursor = sqlite3.Connection, sqlite3.Cursor
 _BUSY_CODES = (5, 6)
-
-
-class Databases:
-    """Every connection that this worker has open, and what is known of the locks each one holds."""
-
-    def __init__(self, runtime: Runtime, native: Native) -> None:
-        self.runtime, self.native = runtime, native
-        self.connections: weakref.WeakSet[Connection] = weakref.WeakSet()
-        self._holding: dict[int, tuple[weakref.ref[Connection], str]] = {}
-
-    # What statements report
-
-    def moved(self, connection: Connection, before: int, after: int, wrote: bool, failed: bool) -> None:
-        """Report what a statement did to locks and data, from the transaction state around it (see ``accesses``)."""
-        for file in connection.files:
-            for resource, mode in accesses(before, after, wrote, failed):
-                self.runtime.touched(f"{resource}:{file}", mode)
-        if after < before:
-            self.runtime.news.append(("released",))
-        if after == NONE:
-            self._holding.pop(id(connection), None)
-        elif before == NONE:
-            self._holding[id(connection)] = (weakref.ref(connection), connection.files[0])
-
-    def settle(self) -> None:
-        """Before the worker reports: notice locks let go without a statement, by a cursor or connection collected."""
-        for key, (reference, file) in list(self._holding.items()):
-            connection = reference()
-            if connection is None or not connection.handle:
-                del self._holding[key]
-                self._let_go(file)
-            elif not connection.in_transaction and self.native.state(connection.handle) == NONE:
-                del self._holding[key]
-                self._let_go(file)
-
-    def _let_go(self, file: str) -> None:
-        self.runtime.touched(f"data:{file}", "w")
-        self.runtime.touched(f"lock:{file}", "w")
-        self.runtime.news.append(("released",))
-
-    # The end of an execution
-
-    def in_transaction(self) -> list[str]:
-        """Return a description of every connection that is still in a transaction."""
-        return sorted(
-            f"{connection.files[0]} opened at {connection.opened[0].rpartition('/')[2]}:{connection.opened[1]}"
-            if connection.opened
-            else connection.files[0]
-            for connection in list(self.connections)
-            if connection.handle and connection.in_transaction
-        )
-
-    def close_all(self) -> None:
-        """Close what the code under test left open, whichever thread it belongs to."""
-        for connection in list(self.connections):
-            connection.drop()
-        self.connections.clear()
-        self._holding.clear()
-
-
-def accesses(before: int, after: int, wrote: bool, failed: bool) -> list[tuple[str, str]]:
-    """Return what a statement touched, given its connection's transaction state *before* and *after* it.
-
-    ``data`` is the committed content together with the shared locks that protect reading it; ``lock`` the
-    right to write. Beginning or ending a read touches ``data`` as a reader; committing or undoing writes both.
-    A failed attempt has looked at what refused it. A statement inside a transaction that already holds what
-    it needs touches nothing that anybody else can see.
-    """
-    if failed:
-        touched = [("data", "w" if before == WRITE else "r"), ("lock", "w" if after != before else "r")]
-        return [("data", "w"), ("lock", "w")] if before == WRITE and after != WRITE else touched
-    if after == WRITE:
-        return [] if before == WRITE else [("data", "r"), ("lock", "w")]
-    if before == WRITE or wrote:
-        return [("data", "w"), ("lock", "w")]
-    if before == after == READ:
-        return []
-    return [("data", "r")]
 
 
 class Connection(_RealConnection):
@@ -120,43 +41,29 @@ class Connection(_RealConnection):
 
     def __init__(self, database: Any, *args: Any, **options: Any) -> None:
         self.handle = 0
-        # Ours to check, so that an execution that is over can be cleaned up from the main thread.
-        checked = options.pop("check_same_thread", args[3] if len(args) > 3 else True)
-        self._owner = get_ident() if checked else None
-        args = args[:3] + ((False,) + args[4:] if len(args) > 3 else ())
-        if len(args) < 4:
+        self._owner = get_ident()
+        # Which thread uses the connection is ours to check: what an execution left open is closed by the main thread.
+        if len(args) > 3:
+            checked, args = args[3], (*args[:3], False, *args[4:])
+        else:
+            checked = options.get("check_same_thread", True)
             options["check_same_thread"] = False
+        if not checked:
+            self._owner = 0
         super().__init__(database, *args, **options)
         databases = self.databases
-        self.opened: Place | None = where(2) or databases.runtime.place()
-        self.handle = databases.native.handle(self, _plain_path(database, options))
-        path = databases.native.filename(self.handle)
-        self.files: tuple[str, ...] = (os.path.basename(path),) if path else ()
         self.timeout = float(options.get("timeout", args[0] if args else 5.0))
+        self.opened: Place | None = where(2) or databases.runtime.place()
+        self.handle, path = databases.native.handle(self, _plain_path(database, options))
+        self.files: tuple[str, ...] = (path.rpartition("/")[2],) if path else ()
         self._waits_until: float | None = None
         self._statement: tuple[str, int] = ("", NONE)
-        self._busy: Any = None
         self._fetched_at = -1
-        if self.files:
-            databases.connections.add(self)
-            self._watch_locks()
+        if path:
+            databases.opened(self)
 
-    def _watch_locks(self) -> None:
-        native = self.databases.native
-        if self.timeout > 0:
-            reference = weakref.ref(self)
-
-            def waits(attempt: int) -> bool:
-                connection = reference()
-                return connection is not None and connection._wait(attempt)
-
-            self._busy = native.on_busy(self.handle, waits)
-        else:
-            native.no_busy(self.handle)
-            self._busy = None
-
-    def _wait(self, attempt: int) -> bool:
-        """SQLite met a lock and would sleep: park until somebody may have released it, or time is up."""
+    def waits(self, attempt: int) -> bool:
+        """SQLite met a lock and would sleep: park until somebody may have released it; return False when time is up."""
         runtime = self.databases.runtime
         text, before = self._statement
         if attempt == 0 or self._waits_until is None:
@@ -172,7 +79,8 @@ class Connection(_RealConnection):
 
     def point(self, kind: str, text: str, detail: str, run: Callable[[], Any], place: Place | None) -> Any:
         """Park, then *run* one statement and report what it did."""
-        self._check_thread()
+        if self._owner and self._owner != get_ident():
+            self._wrong_thread()
         databases = self.databases
         runtime = databases.runtime
         if not self.files or not (runtime.controlled or runtime.aborting):
@@ -256,8 +164,7 @@ class Connection(_RealConnection):
 
     def _close(self) -> None:
         super().close()
-        self.handle = 0
-        self.databases.connections.discard(self)
+        self.databases.closed(self)
 
     def drop(self) -> None:
         """Close from outside, in whatever thread."""
@@ -265,12 +172,11 @@ class Connection(_RealConnection):
             self.handle = 0
             super().close()
 
-    def _check_thread(self) -> None:
-        if self._owner is not None and self._owner != get_ident():
-            raise sqlite3.ProgrammingError(
-                "SQLite objects created in a thread can only be used in that same thread. "
-                f"The object was created in thread id {self._owner} and this is thread id {get_ident()}."
-            )
+    def _wrong_thread(self) -> None:
+        raise sqlite3.ProgrammingError(
+            "SQLite objects created in a thread can only be used in that same thread. "
+            f"The object was created in thread id {self._owner} and this is thread id {get_ident()}."
+        )
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
         """Commit or roll back as ``with connection:`` does, through the schedule points."""
@@ -283,6 +189,11 @@ class Connection(_RealConnection):
             self.rollback()
             raise
         return False
+
+    def all_files(self) -> tuple[str, ...]:
+        """Return the names of the main and all attached database files."""
+        rows = _RealCursor(self).execute("PRAGMA database_list").fetchall()
+        return tuple(os.path.basename(path) for _, _, path in rows if path)
 
     def _idle(self) -> bool:
         return not self.handle or not self.in_transaction
@@ -316,7 +227,7 @@ class Cursor(_RealCursor):
         if sets_busy_timeout(sql):
             self._busy_timeout_changed()
         elif is_attach(sql):
-            connection.files = connection.files + ("*",)
+            connection.files = connection.all_files()
         return result
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
@@ -362,7 +273,6 @@ class Cursor(_RealCursor):
 
     def _fetch(self, name: str, run: Callable[[], Any]) -> Any:
         connection = self.connection
-        connection._check_thread()
         runtime = connection.databases.runtime
         if not runtime.controlled or not connection.handle or connection.in_transaction:
             return run()
@@ -377,7 +287,7 @@ class Cursor(_RealCursor):
         connection = self.connection
         row = _RealCursor(connection).execute("PRAGMA busy_timeout").fetchone()
         connection.timeout = row[0] / 1000
-        connection._watch_locks()
+        connection.databases.watch(connection)
 
 
 def _plain_path(database: Any, options: Any) -> str:

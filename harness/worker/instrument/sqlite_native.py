@@ -66,38 +66,32 @@ class Native:
         self._vfs_find.argtypes = (ctypes.c_char_p,)
         self._vfs_find.restype = ctypes.c_void_p
         self._kept: list[Any] = []
+        self.waits: Callable[[int, int], bool] = lambda _, __: False
+        self._on_busy, self._never = _BusyHandler(self._ask), _BusyHandler(0)
 
-    def handle(self, connection: sqlite3.Connection, path: str) -> int:
-        """Return the ``sqlite3*`` of *connection*, verified to be open on *path*; raises ``OSError`` otherwise."""
+    def handle(self, connection: sqlite3.Connection, path: str) -> tuple[int, str]:
+        """Return the ``sqlite3*`` of *connection* and the path of its main database (empty for one in memory).
+
+        Verified to be open on *path*, if that is not empty; raises ``OSError`` otherwise.
+        """
         handle = ctypes.c_void_p.from_address(id(connection) + object.__basicsize__).value
         if handle is None:
             raise OSError("the connection has no handle")
         name = os.fsdecode(self._filename(handle, b"main") or b"")
-        if path and os.path.basename(name) != os.path.basename(path):
+        if path and name.rpartition("/")[2] != path.rpartition("/")[2]:
             raise OSError(f"the handle is open on {name!r}, not on {path!r}")
-        return handle
-
-    def filename(self, handle: int) -> str:
-        """Return the path of the main database, or an empty string for one in memory."""
-        return os.fsdecode(self._filename(handle, b"main") or b"")
+        return handle, name
 
     def state(self, handle: int) -> int:
         """Return the strongest transaction state over all attached databases."""
         return int(self._txn_state(handle, None))
 
-    def on_busy(self, handle: int, waits: Callable[[int], bool]) -> Any:
-        """Have ``waits(attempt)`` decide, when a lock is taken, whether SQLite tries again; return what keeps it alive."""
+    def watch(self, handle: int, wait: bool) -> None:
+        """Have ``waits(handle, attempt)`` decide, when *handle* meets a lock, whether SQLite tries again; or never wait."""
+        self._busy_handler(handle, self._on_busy if wait else self._never, handle)
 
-        def callback(_: object, attempt: int) -> int:
-            return 1 if waits(attempt) else 0
-
-        handler = _BusyHandler(callback)
-        self._busy_handler(handle, handler, None)
-        return handler
-
-    def no_busy(self, handle: int) -> None:
-        """Remove the busy handler."""
-        self._busy_handler(handle, _BusyHandler(0), None)
+    def _ask(self, handle: int | None, attempt: int) -> int:
+        return 1 if self.waits(handle or 0, attempt) else 0
 
     def reseed(self) -> None:
         """Make SQLite's own random generator start again from the seed it asks its file system layer for."""

@@ -1,0 +1,132 @@
+"""What a worker knows of its connections and of the locks they hold, and what statements did to those locks."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Protocol
+
+from harness.worker.instrument.sqlite_native import NONE, READ, WRITE, Native
+from harness.worker.runtime import Runtime
+from harness.worker.source import Place
+
+__all__ = ["Databases", "Watched", "accesses"]
+
+
+class Watched(Protocol):
+    """An instrumented connection. ``handle`` is its ``sqlite3*`` while it is open, 0 afterwards."""
+
+    handle: int
+    files: tuple[str, ...]
+    timeout: float
+    opened: Place | None
+
+    @property
+    def in_transaction(self) -> bool: ...
+
+    def waits(self, attempt: int) -> bool: ...
+
+    def drop(self) -> None: ...
+
+
+class Databases:
+    """Every connection that this worker has open, and what is known of the locks each one holds."""
+
+    def __init__(self, runtime: Runtime, native: Native) -> None:
+        self.runtime, self.native = runtime, native
+        self._open: dict[int, weakref.ref[Watched]] = {}
+        self._holding: dict[int, tuple[weakref.ref[Watched], str]] = {}
+        native.waits = self._waits
+
+    # What statements report
+
+    def moved(self, connection: Watched, before: int, after: int, wrote: bool, failed: bool) -> None:
+        """Report what a statement did to locks and data, from the transaction state around it (see ``accesses``)."""
+        for file in connection.files:
+            for resource, mode in accesses(before, after, wrote, failed):
+                self.runtime.touched(f"{resource}:{file}", mode)
+        if after < before:
+            self.runtime.news.append(("released",))
+        if after == NONE:
+            self._holding.pop(id(connection), None)
+        elif before == NONE:
+            self._holding[id(connection)] = (weakref.ref(connection), connection.files[0])
+
+    def settle(self) -> None:
+        """Before the worker reports: notice locks let go without a statement, by a cursor or connection collected."""
+        for key, (reference, file) in list(self._holding.items()):
+            connection = reference()
+            if connection is None or not connection.handle:
+                del self._holding[key]
+                self._let_go(file)
+            elif not connection.in_transaction and self.native.state(connection.handle) == NONE:
+                del self._holding[key]
+                self._let_go(file)
+
+    def _let_go(self, file: str) -> None:
+        self.runtime.touched(f"data:{file}", "w")
+        self.runtime.touched(f"lock:{file}", "w")
+        self.runtime.news.append(("released",))
+
+    # Opening and closing
+
+    def opened(self, connection: Watched) -> None:
+        """Know *connection* from now on, and wait for locks on its behalf."""
+        self._open[connection.handle] = weakref.ref(connection)
+        self.watch(connection)
+
+    def closed(self, connection: Watched) -> None:
+        """Forget *connection*, whose handle is closed."""
+        self._open.pop(connection.handle, None)
+        connection.handle = 0
+
+    def watch(self, connection: Watched) -> None:
+        """Have SQLite ask here when *connection* meets a lock; with no time-out it is refused at once, as without us."""
+        self.native.watch(connection.handle, connection.timeout > 0)
+
+    def _waits(self, handle: int, attempt: int) -> bool:
+        reference = self._open.get(handle)
+        connection = reference() if reference is not None else None
+        return connection is not None and connection.waits(attempt)
+
+    def _still_open(self) -> list[Watched]:
+        return [connection for reference in self._open.values() if (connection := reference()) is not None]
+
+    def in_transaction(self) -> list[str]:
+        """Return a description of every connection that is still in a transaction."""
+        return sorted(_described(connection) for connection in self._still_open() if connection.in_transaction)
+
+    def close_all(self) -> None:
+        """Close what the code under test left open, whichever thread it belongs to."""
+        if self._open:
+            for connection in self._still_open():
+                connection.drop()
+            self._open.clear()
+        self._holding.clear()
+
+
+def _described(connection: Watched) -> str:
+    if connection.opened is None:
+        return connection.files[0]
+    file, line, _ = connection.opened
+    return f"{connection.files[0]} opened at {os.path.basename(file)}:{line}"
+
+
+def accesses(before: int, after: int, wrote: bool, failed: bool) -> list[tuple[str, str]]:
+    """Return what a statement touched, given its connection's transaction state *before* and *after* it.
+
+    ``data`` is the committed content together with the shared locks that protect reading it; ``lock`` the
+    right to write. Beginning or ending a read touches ``data`` as a reader; committing or undoing writes both.
+    A failed attempt has looked at what refused it. A statement inside a transaction that already holds what
+    it needs touches nothing that anybody else can see.
+    """
+    if failed:
+        touched = [("data", "w" if before == WRITE else "r"), ("lock", "w" if after != before else "r")]
+        return [("data", "w"), ("lock", "w")] if before == WRITE and after != WRITE else touched
+    if after == WRITE:
+        return [] if before == WRITE else [("data", "r"), ("lock", "w")]
+    if before == WRITE or wrote:
+        return [("data", "w"), ("lock", "w")]
+    if before == after == READ:
+        return []
+    return [("data", "r")]
