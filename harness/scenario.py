@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +116,11 @@ class Scenario:
     variants: Mapping[str, Scenario] = field(default_factory=dict)
     variant: str = ""
 
+    @property
+    def concurrent(self) -> bool:
+        """Whether its workers run an event loop, and so take several calls at once."""
+        return any(map(_is_coroutine_function, (self.open, self.close, *self.operations.values())))
+
     def __repr__(self) -> str:
         variant = f" variant={self.variant}" if self.variant else ""
         return f"<Scenario {self.name}{variant} operations={','.join(self.operations)}>"
@@ -121,3 +128,9 @@ class Scenario:
 
 Invariant = Callable[[Path], object]
 Postcondition = Callable[[History, Path], object]
+
+
+def _is_coroutine_function(function: Any) -> bool:
+    while isinstance(function, partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))

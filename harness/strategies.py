@@ -18,6 +18,7 @@ from harness.schedulers.base import View
 __all__ = ["Drawn", "interleavings", "workloads", "workloads_of"]
 
 _FAULT_ONE_IN = 8
+_LONG = 1_000
 
 
 @lru_cache(maxsize=256)
@@ -50,6 +51,10 @@ class Drawn:
         if faults and self._draw(_FAULT_ONE_IN) == _FAULT_ONE_IN - 1:
             return options[runnable + self._draw(faults)].choice
         return options[self._draw(runnable)].choice
+
+    def ahead(self, view: View) -> int:
+        """Return that the task goes on by itself where there is nothing to draw."""
+        return _LONG if len(view.options) == 1 else 0
 
     def _draw(self, size: int) -> int:
         return self._data.draw(_numbers(size)) if size > 1 else 0

@@ -62,6 +62,7 @@ class _Run:
         self.left_open: list[str] = []
         self.bounded = False
         self.ran: dict[str, int] = {}
+        self.looks_ahead = getattr(scheduler, "ahead", None)
 
     def run(self) -> Execution:
         failure, abandoned, stuck, outcome = None, False, "", ""
@@ -112,19 +113,23 @@ class _Run:
                     return True
                 self._unblock()
                 continue
-            choice = self._choose(moves)
+            options = [move.fresh for move in moves]
+            if stage.continues:
+                options = [move.continuing if move.family == stage.last else move.fresh for move in moves]
+            view = View(options, self.steps)
+            over = len(self.steps) >= self.scenario.steps
+            choice = self._fairly(moves) if over else self.scheduler.choose(view)
             if choice is None:
                 return False
             move = next(move for move in moves if move.choice == choice)
-            self._take(move, stage.continues and move is not moves[0] and not move.fault)
+            ahead = 0 if over or move.fault else self._ahead(view)
+            self._take(move, stage.continues and move.family != stage.last and not move.fault, ahead)
 
-    def _choose(self, moves: list[Move]) -> str | None:
-        if len(self.steps) >= self.scenario.steps:
-            return self._fairly(moves)
-        options = [move.fresh for move in moves]
-        if self.stage.continues:
-            options[0] = moves[0].continuing
-        return self.scheduler.choose(View(options, self.steps))
+    def _ahead(self, view: View) -> int:
+        """Return how many more operations of the task just chosen may run without asking the scheduler."""
+        if self.looks_ahead is None:
+            return 0
+        return max(0, min(self.looks_ahead(view), self.scenario.steps - len(self.steps) - 1))
 
     def _fairly(self, moves: list[Move]) -> str:
         """After too many steps: take turns, so that only what no fair schedule ends is called endless."""
@@ -142,16 +147,16 @@ class _Run:
         names = [move.choice for move in moves if not move.fault]
         return min(names, key=lambda name: self.ran.get(name, -1))
 
-    def _take(self, move: Move, preempts: bool = False) -> None:
+    def _take(self, move: Move, preempts: bool = False, ahead: int = 0) -> None:
         stage = self.stage
         try:
-            step = stage.take(move, preempts)
+            steps = stage.take(move, preempts, ahead)
         except WorkerDied as died:
-            step = self._died(move, died.number)
-        if step is None:
+            steps = [self._died(move, died.number)]
+        if not steps:
             return
-        self.ran[step.choice] = len(self.steps)
-        self.steps.append(step)
+        self.steps += steps
+        self.ran[move.choice] = len(self.steps)
         if stage.changed:
             stage.changed = False
             self._check(self.observer.invariants(), "invariant")

@@ -19,7 +19,7 @@ class Move:
     """
 
     __slots__ = (
-        "blocked", "choice", "client", "continuing", "deadline", "detail", "fault", "fresh", "key", "kind", "lane",
+        "blocked", "choice", "client", "continuing", "deadline", "detail", "family", "fault", "fresh", "key", "kind", "lane",
         "not_before", "order", "retry_after", "source", "state", "text",
     )  # fmt: skip
 
@@ -40,6 +40,7 @@ class Move:
         self.choice = name if fault else f"{state.name}:{name}"
         self.order = len(self.choice), self.choice
         self.state, self.lane, self.kind, self.text, self.detail, self.source = state, lane, kind, text, detail, source
+        self.family = lane.partition("/")[0]
         self.key, self.client, self.fault = key, client, fault
         self.blocked, self.deadline, self.retry_after = False, 0.0, -1
         self.not_before: float | None = None
@@ -55,16 +56,16 @@ class Move:
 
 
 class WorkerState:
-    """One worker during one execution. ``alone``: at most one client calls it; ``concurrent``: it takes several calls at once."""
+    """One worker during one execution. ``alone``: at most one client calls it."""
 
-    __slots__ = ("alone", "calls", "concurrent", "incarnation", "name", "parked", "process", "timer", "used", "worker")
+    __slots__ = ("alone", "beginnings", "calls", "name", "parked", "process", "timer", "used", "worker")
 
     def __init__(self, worker: Worker, alone: bool) -> None:
         self.worker, self.alone = worker, alone
         self.name = f"w{worker.number}"
         self.process = Access(f"process:{worker.number}", "w")
-        self.concurrent = self.used = False
-        self.incarnation = 0
+        self.used = False
+        self.beginnings = 0
         self.parked: dict[str, Move] = {}
         self.timer: tuple[float, Move] | None = None
         self.calls: dict[str, ClientState] = {}

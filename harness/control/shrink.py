@@ -36,6 +36,11 @@ class Deviations:
             return wanted
         return by_default(view)
 
+    def ahead(self, view: View) -> int:
+        """Return how many steps are left to the next deviation."""
+        number = len(view.steps)
+        return min((step for step in self.deviations if step > number), default=number + 1_000) - number - 1
+
 
 def cost(execution: Execution) -> tuple[int, int, int, int]:
     """Return what is to be made small: calls, faults and preemptions, waits, steps."""

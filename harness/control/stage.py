@@ -32,6 +32,8 @@ class Stage:
 
     def __init__(self, scenario: Scenario, fleet: Fleet, workload: Workload, seed: int, db: Path) -> None:
         self._scenario, self._fleet, self._seed, self._db = scenario, fleet, seed, str(db)
+        self._concurrent = scenario.concurrent
+        self._at_first_call = scenario.open is None and not self._concurrent
         self._states = [
             WorkerState(worker, callers <= 1) for worker, callers in zip(fleet.workers, _callers(workload), strict=False)
         ]
@@ -40,7 +42,7 @@ class Stage:
         self._running: set[int] = set()
         self._now = 0.0
         self._releases = 0
-        self._last_lane = ""
+        self.last = ""
         self._steps = 0
         self._unended = len(self._clients)
         self._enabled: dict[str, Move] = {}
@@ -57,27 +59,32 @@ class Stage:
         for state in self._states:
             if isolated or not state.worker.pid:
                 (self._fleet.renew if state.worker.pid else self._fleet.fork)(state.worker)
-            self._open(state)
+            if not self._at_first_call:
+                self._open(state)
         for client in self._clients:
             self._offer(client)
 
     def _open(self, state: WorkerState) -> None:
-        seed = f"{self._seed}/{state.incarnation}"
         self._running.add(state.worker.number)
-        news, _ = state.worker.ask("prepare", self._now, seed, self._db, state.alone)
+        news, _ = state.worker.ask("prepare", self._now, *self._beginning(state))
         for item in news:
-            if item[0] == "ready":
-                state.concurrent = item[1]
-            elif item[0] == "unopened":
+            if item[0] == "unopened":
                 raise SetupFailed(f"Worker {state.worker.number} could not open its application: {item[1]}")
             elif item[0] == "broken":
                 raise Broke(f"Worker {state.worker.number} could not begin: {item[1]}.")
 
+    def _beginning(self, state: WorkerState) -> tuple[str, str, bool]:
+        """Return what a worker needs to begin: its seed (new for each beginning), the database, whether one client calls."""
+        seed = f"{self._seed}/{state.beginnings}"
+        state.beginnings += 1
+        return seed, self._db, state.alone
+
     def finish(self) -> list[str]:
-        """Have every worker close; return what was left in a transaction."""
+        """Have every worker that has not ended by itself close; return what was left in a transaction."""
         left: list[str] = []
         for state in self._states:
-            left += self._closed(state, state.worker.ask("finish", self._now))
+            if state.worker.number in self._running:
+                left += self._closed(state, state.worker.ask("finish", self._now))
         return left
 
     def _closed(self, state: WorkerState, report: Message) -> list[str]:
@@ -112,23 +119,20 @@ class Stage:
         return [f"{client.name} {client.calls[client.next_call]}" for client in self._clients if client.busy]
 
     def moves(self) -> list[Move]:
-        """Return what can be done now, first what goes on with the task that ran last, faults last.
+        """Return what can be done now, first what goes on with the call that ran last, faults last.
 
-        Empty when only time can help. ``continues`` is set to whether the first one goes on with that task.
+        Empty when only time can help. ``continues`` is set to whether the first one goes on with that call.
         """
         enabled = self._enabled
         if not enabled:
             self.continues = False
             return []
         found = list(enabled.values())
-        last = self._last_lane
+        last = self.last
         if len(found) > 1:
             found.sort(key=_BY_ORDER)
-            for position, move in enumerate(found):
-                if move.lane == last and move.kind != "timer":
-                    found.insert(0, found.pop(position))
-                    break
-        self.continues = found[0].lane == last and found[0].kind != "timer"
+            found.sort(key=lambda move: move.family != last or move.kind == "timer")
+        self.continues = found[0].family == last and found[0].kind != "timer"
         if self._kills:
             found += self._kill_moves()
         return found
@@ -149,11 +153,11 @@ class Stage:
         name = client.lane if client.lane not in state.parked else f"{client.lane}+call"
         arguments = ", ".join(map(repr, call.arguments))
         move = Move(state, name, client.lane, "call", f"{call.operation}({arguments})", client=client)
-        (self._enabled if state.concurrent or not state.calls else self._waiting)[move.choice] = move
+        (self._enabled if self._concurrent or not state.calls else self._waiting)[move.choice] = move
 
     def _free_or_busy(self, state: WorkerState) -> None:
         """A worker that takes one call at a time has taken one, or ended it: hold the others back, or offer them."""
-        if state.concurrent or state.alone:
+        if self._concurrent or state.alone:
             return
         here, there = (self._enabled, self._waiting) if state.calls else (self._waiting, self._enabled)
         for move in [move for move in here.values() if move.kind == "call" and move.state is state]:
@@ -196,7 +200,7 @@ class Stage:
         """Ask the workers at which lines their unfinished tasks wait."""
         found: list[str] = []
         for state in self._states:
-            if state.concurrent and state.calls:
+            if self._concurrent and state.calls:
                 news, _ = state.worker.ask("where", self._now)
                 places = [(item[1], source_of(item[2])) for item in news if item[0] == "waiting"]
                 found += [f"{state.name} {lane} waits at {source}" for lane, source in places if source]
@@ -204,48 +208,81 @@ class Stage:
 
     # Doing it
 
-    def take(self, move: Move, preempts: bool) -> Step | None:
-        """Do *move*; return the step, or None where a blocked operation only went on waiting.
+    def take(self, move: Move, preempts: bool, ahead: int = 0) -> list[Step]:
+        """Do *move*; return the steps taken: none where a blocked operation only went on waiting.
 
-        Raises ``WorkerDied`` and ``WorkerStuck``.
+        With *ahead*, the worker goes on by itself with up to so many operations of the same task, as long as nothing
+        it does matters to anybody else; each is a step. Raises ``WorkerDied`` and ``WorkerStuck``.
         """
         if move.fault:
             self._kills -= 1
             self._fleet.kill(move.state.worker)
-            return self.lost(move, "")
+            return [self.lost(move, "")]
         state = move.state
         now = self._now
         resumed = move.blocked
         gives_up = resumed and move.gives_up(now, self._releases)
         self._enabled.pop(move.choice, None) or self._waiting.pop(move.choice, None)
+        accesses = [state.process]
         if move.key is not None:
             del state.parked[move.key]
-            report = state.worker.ask("go", now, move.key, GIVE_UP if gives_up else GO)
-            accesses = [state.process]
+            report = state.worker.ask("go", now, move.key, GIVE_UP if gives_up else GO, ahead)
         elif move.client is not None:
-            report = self._invoke(move, move.client)
-            accesses = [state.process, _INVOKED] if self._scenario.ordered else [state.process]
+            report = self._invoke(move, move.client, ahead)
+            if self._scenario.ordered:
+                accesses.append(_INVOKED)
         else:
             report = state.worker.ask("tick", now)
-            accesses = [state.process]
-        error, blocked, visible = self._absorb(move, report, accesses)
+        steps: list[Step] = []
+        report, last, accesses = self._passed(move, report, accesses, steps, preempts)
+        error, blocked, visible = self._absorb(last, report, accesses)
         if blocked and resumed and not visible:
-            return None
-        self._last_lane = move.lane
+            return []
+        self.last = move.family
         self._steps += 1
-        return Step(
-            move.choice, state.worker.number, move.lane, move.kind, move.text, move.detail, move.source, now,
-            tuple(accesses), blocked, resumed, gives_up, preempts, error,
-        )  # fmt: skip
+        first = not steps
+        steps.append(
+            Step(
+                last.choice, state.worker.number, last.lane, last.kind, last.text, last.detail, last.source, now,
+                tuple(accesses), blocked, resumed and first, gives_up and first, preempts and first, error,
+            )  # fmt: skip
+        )
+        return steps
 
-    def _invoke(self, move: Move, client: ClientState) -> Message:
+    def _passed(
+        self, move: Move, report: Message, accesses: list[Access], steps: list[Step], preempts: bool
+    ) -> tuple[Message, Move, list[Access]]:
+        """Make steps of what the worker passed without asking; return the rest of *report*, and the step it is about."""
+        news, timer = report
+        count = 0
+        for item in news:
+            if item[0] != "passed":
+                break
+            steps.append(
+                Step(
+                    move.choice, move.state.worker.number, move.lane, move.kind, move.text, move.detail, move.source,
+                    self._now, tuple(accesses), False, move.blocked, False, preempts and not steps,
+                )  # fmt: skip
+            )
+            self._steps += 1
+            count += 1
+            _, lane, kind, text, detail, place = item
+            move = Move(move.state, lane, lane, kind, text, detail, source_of(place))
+            accesses = [move.state.process]
+        return ((news[count:], timer) if count else report), move, accesses
+
+    def _invoke(self, move: Move, client: ClientState, ahead: int) -> Message:
         state = move.state
         call = client.calls[client.next_call]
         client.busy = state.used = True
         state.calls[client.lane] = client
         self._free_or_busy(state)
         self._note("invoke", client)
-        return state.worker.ask("call", self._now, client.lane, call.operation, call.arguments)
+        beginning = None
+        if state.worker.number not in self._running:
+            self._running.add(state.worker.number)
+            beginning = self._beginning(state)
+        return state.worker.ask("call", self._now, client.lane, call.operation, call.arguments, ahead, beginning)
 
     def _note(self, kind: str, client: ClientState, value: Any = None, error: str = "") -> Event:
         call = client.calls[client.next_call]
@@ -291,6 +328,8 @@ class Stage:
                 busy = True
             elif tag == "error":
                 error = item[1]
+            elif tag == "closed":
+                self._running.discard(state.worker.number)
             elif tag == "broken":
                 raise Broke(f"Worker {state.worker.number} can't go on: {item[1]}.")
         if busy:
@@ -360,9 +399,9 @@ class Stage:
                 del moves[gone.choice]
         state.parked.clear()
         state.timer = None
-        state.incarnation += 1
         self._fleet.fork(state.worker)
-        self._open(state)
+        if not self._at_first_call:
+            self._open(state)
         calls = list(state.calls.values())
         state.calls.clear()
         for client in calls:
@@ -370,7 +409,7 @@ class Stage:
             self._next(state, client)
         self._released()
         self.changed = True
-        self._last_lane = ""
+        self.last = ""
         self._steps += 1
         text = f"{move.text} -- the worker {how}" if how else move.text
         return Step(

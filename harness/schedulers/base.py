@@ -38,6 +38,10 @@ class View(NamedTuple):
 class Scheduler(Protocol):
     """Chooses. ``name`` is what the command line calls it.
 
+    A scheduler may have a third method, ``ahead(view)``, called right after ``choose`` with the same view: how many more times
+    it would go on with the task it chose, if the options stay as they are. The worker then need not ask, and
+    executions are faster; ``choose`` may see several new steps at once.
+
     ``start(previous)`` is called before each execution with the one before it (None at first) and returns whether
     there is another one to run. ``choose(view)`` returns the choice, or None to abandon the execution.
     """

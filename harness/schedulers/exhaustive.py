@@ -19,6 +19,9 @@ from harness.schedulers.dependence import depend, is_event, races
 
 __all__ = ["Exhaustive"]
 
+_LONG = 1_000
+"""Steps that are as good as all."""
+
 
 class _Node:
     """A decision: what was tried here, what it touched, and what would be redundant (asleep)."""
@@ -72,6 +75,7 @@ class Exhaustive:
         self._events: list[Step] = []
         self._nodes: list[_Node] = []
         self._seen = 0
+        self._options: Sequence[Option] = ()
 
     @property
     def complete(self) -> bool:
@@ -100,6 +104,7 @@ class Exhaustive:
     def choose(self, view: View) -> str | None:
         """Return the prefix's next choice, then what is to be tried, then the default; None when all is redundant."""
         self._follow(view.steps)
+        self._options = view.options
         node, depth = self._node, len(self._events)
         if depth < len(self._prefix):
             return self._in_prefix(self._prefix[depth], view)
@@ -109,6 +114,16 @@ class Exhaustive:
         if node.options is None:
             return self._first(node, view)
         return self._default(node, view) if node is self._newest else None
+
+    def ahead(self, view: View) -> int:
+        """Return how often the prefix goes on with its choice; past it, the default is to go on as long as possible."""
+        depth = len(self._events)
+        if depth >= len(self._prefix):
+            return _LONG
+        end = depth + 1
+        while end < len(self._prefix) and self._prefix[end] == self._prefix[depth]:
+            end += 1
+        return end - depth - 1
 
     def _first(self, node: _Node, view: View) -> str | None:
         """Meet a decision for the first time: take the default, note the rest that has to be tried whatever happens."""
@@ -145,10 +160,24 @@ class Exhaustive:
     # Following what happens
 
     def _follow(self, steps: Sequence[Step]) -> None:
-        for step in steps[self._seen :]:
+        chosen = steps[self._seen].choice if self._seen < len(steps) else ""
+        for number, step in enumerate(steps[self._seen :]):
             self._seen += 1
             if is_event(step):
+                if number and self._node.options is None:
+                    self._passed(step, [option for option in self._options if option.choice != chosen])
                 self._advance(step)
+
+    def _passed(self, step: Step, others: Sequence[Option]) -> None:
+        """The task went on without asking: beside it, the options were those of the decision before."""
+        node, choice = self._node, step.choice
+        others = [option._replace(continues=False) for option in others]
+        node.options = Option(choice, step.lane, continues=True), *others
+        node.tried.add(choice)
+        node.waited.add(choice)
+        for option in others:
+            if option.fault or not self._reduction:
+                self._try(node, option.choice)
 
     def _advance(self, step: Step) -> None:
         node, choice = self._node, step.choice

@@ -9,6 +9,9 @@ from harness.schedulers.base import View
 
 __all__ = ["RandomWalk"]
 
+_LONG = 1_000
+"""Steps that are as good as all."""
+
 
 class RandomWalk:
     """Chooses uniformly among what can run; a fault is injected with probability *fault_rate* where one may be."""
@@ -19,11 +22,13 @@ class RandomWalk:
         self._seed, self._fault_rate = seed, fault_rate
         self._count = 0
         self._random = random.Random()
+        self._turn = (-1, 0)
 
     def start(self, previous: Execution | None) -> bool:
         """Begin the next execution, with a stream of its own; there is always another one."""
         self._random.seed(f"{self._seed}/{self._count}")
         self._count += 1
+        self._turn = (-1, 0)
         return True
 
     def choose(self, view: View) -> str | None:
@@ -34,4 +39,23 @@ class RandomWalk:
             options = [option for option in options if not option.fault]
             if not options or self._random.random() < self._fault_rate:
                 return self._random.choice(faults).choice
+        elif self._turn == (len(view.steps), len(options)) and view.could_continue:
+            options = options[1:]
         return options[int(self._random.random() * len(options))].choice
+
+    def ahead(self, view: View) -> int:
+        """Return how often the walk would go on with the same task before it turns: a geometric number.
+
+        When it is used up the walk turns elsewhere; where the options change before, it is forgotten: the walk
+        has no memory.
+        """
+        size = len(view.options)
+        if view.options[-1].fault:
+            return 0
+        if size == 1:
+            return _LONG
+        times = 0
+        while times < _LONG and self._random.random() * size < 1:
+            times += 1
+        self._turn = (len(view.steps) + times + 1, size)
+        return times

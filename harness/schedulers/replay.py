@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import Diverged
+from harness.history import Step
 from harness.result import Execution
 from harness.schedule import Schedule
 from harness.schedulers.base import View, by_default
@@ -27,10 +28,12 @@ class Replay:
     ) -> None:
         self._choices, self._digests = schedule.choices, digests
         self._times, self._lenient = times, lenient
+        self._compared = 0
 
     def start(self, previous: Execution | None) -> bool:
         """Begin again, as often as was asked for."""
         self._times -= 1
+        self._compared = 0
         return self._times >= 0
 
     def choose(self, view: View) -> str | None:
@@ -51,10 +54,21 @@ class Replay:
         options = ", ".join(option.choice for option in view.options)
         raise Diverged(number, expected, f"this cannot run now; what can: {options}")
 
-    def compare(self, steps: Sequence[object]) -> None:
-        """Raise ``Diverged`` if the last of *steps* is not the recorded one; the engine asks for the very last too."""
-        number = len(steps) - 1
-        if 0 <= number < len(self._digests):
-            found = steps[number].digest  # type: ignore[attr-defined]
-            if found != self._digests[number]:
+    def ahead(self, view: View) -> int:
+        """Return how often the recording goes on with the same choice."""
+        number = len(view.steps)
+        choice = self._choices[number] if number < len(self._choices) else ""
+        end = number + 1
+        while end < len(self._choices) and self._choices[end] == choice:
+            end += 1
+        return 0 if self._lenient else end - number - 1
+
+    def compare(self, steps: Sequence[Step]) -> None:
+        """Raise ``Diverged`` at the first of *steps*, after those compared before, that is not the recorded one.
+
+        The engine asks for the very last ones too.
+        """
+        for number in range(self._compared, min(len(steps), len(self._digests))):
+            if (found := steps[number].digest) != self._digests[number]:
                 raise Diverged(number, self._digests[number], found)
+        self._compared = len(steps)

@@ -68,20 +68,37 @@ class Instrumented:
         runtime.peer = peer
         runtime.be_home(threading.get_ident())
         runtime.before_report = self.databases.settle
-        session = Session(runtime, program, self.databases.in_transaction, self._clean)
+        session = Session(runtime, program, self)
         peer.send(([("hello", os.getpid())], None))
         try:
             while True:
                 order = peer.receive()
                 if order[0] == "exit":
                     os._exit(0)
-                _, now, seed, db, alone = order
-                self._begin(f"{seed}/w{number}", now, alone)
-                session.run(db)
+                if order[0] == "call":
+                    now, ahead, (seed, db, alone) = order[1], order[5], order[6]
+                    self._begin(f"{seed}/w{number}", now, alone)
+                    runtime.go_ahead(order[2], ahead)
+                    session.run_call(order, db)
+                else:
+                    _, now, seed, db, alone = order
+                    self._begin(f"{seed}/w{number}", now, alone)
+                    session.run(db)
         except (PeerGone, BrokenPipeError):
             os._exit(0)
 
-    def _clean(self) -> None:
+    # What the session asks about leftovers
+
+    def in_transaction(self) -> list[str]:
+        """Return a description of every connection that is still in a transaction."""
+        return self.databases.in_transaction()
+
+    def none(self) -> bool:
+        """Return whether no connection and no library thread is left."""
+        return self.databases.none_open and not aiosqlite.any_alive()
+
+    def clean(self) -> None:
+        """End the threads and close the connections that were left."""
         aiosqlite.stop_all()
         self.databases.close_all()
 
@@ -95,7 +112,7 @@ class Instrumented:
             self.runtime.sleeper = loop
             asyncio.set_event_loop(loop)
             loop.run_until_complete(value)
-        self._clean()
+        self.clean()
 
 
 def instrument() -> Instrumented:

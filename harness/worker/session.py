@@ -6,7 +6,6 @@ import asyncio
 import gc
 import inspect
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +14,7 @@ from harness.wire import Message
 from harness.worker.loop import VirtualLoop
 from harness.worker.runtime import LANE, Aborted, Runtime
 
-__all__ = ["Program", "Session", "is_async"]
+__all__ = ["Program", "Session"]
 
 _EXECUTIONS_BETWEEN_COLLECTIONS = 64
 
@@ -29,26 +28,26 @@ class Program(Protocol):
     def open(self) -> Any: ...
     @property
     def close(self) -> Any: ...
+    @property
+    def concurrent(self) -> bool: ...
 
 
-def is_async(*functions: Any) -> bool:
-    """Return whether any of *functions* is a coroutine function."""
-    return any(_is_coroutine_function(function) for function in functions if function is not None)
+class Leftovers(Protocol):
+    """What knows of the connections and threads that the code under test has open."""
 
+    def in_transaction(self) -> list[str]: ...
 
-def _is_coroutine_function(function: Any) -> bool:
-    while isinstance(function, partial):
-        function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+    def none(self) -> bool: ...
+
+    def clean(self) -> None: ...
 
 
 class Session:
     """The executions of one worker, one after another."""
 
-    def __init__(self, runtime: Runtime, program: Program, left_open: Callable[[], list[str]], clean: Callable[[], None]):
+    def __init__(self, runtime: Runtime, program: Program, left: Leftovers) -> None:
         self._runtime, self._program = runtime, program
-        self._left_open, self._clean = left_open, clean
-        self._concurrent = is_async(program.open, program.close, *program.operations.values())
+        self._left = left
         self._made_loop: VirtualLoop | None = None
         self._app: Any = None
         self._finished = False
@@ -65,6 +64,29 @@ class Session:
             left_open = self._end()
         self._runtime.peer.send(([("closed", left_open)], None))
 
+    def run_call(self, order: Message, db: str) -> None:
+        """Run an execution that begins with the call in *order*, and ends with it too if nothing is left behind.
+
+        For programs that open nothing and take one call at a time: saves the messages for beginning and ending.
+        """
+        runtime = self._runtime
+        self._finished, self._app = False, Path(db)
+        runtime.controlled = True
+        try:
+            self._call_now(order)
+            if self._nothing_left():
+                runtime.before_report()
+                runtime.news.append(("closed", []))
+                runtime.controlled = False
+                self._app = None
+                runtime.peer.send((runtime.news, None))
+                return
+            self._one_by_one()
+        except Aborted:
+            pass
+        left_open = self._end()
+        runtime.peer.send(([("closed", left_open)], None))
+
     @property
     def _loop(self) -> VirtualLoop:
         """This execution's event loop, made when it is first needed."""
@@ -80,9 +102,8 @@ class Session:
         except Exception as error:
             runtime.news.append(("unopened", f"{type(error).__name__}: {error}"))
         runtime.controlled = True
-        if self._concurrent:
+        if self._program.concurrent:
             self._loop.take_orders = self._take_orders
-            runtime.news.append(("ready", True))
             self._loop.run_forever()
         else:
             self._one_by_one()
@@ -90,7 +111,6 @@ class Session:
     def _one_by_one(self) -> None:
         """Run calls in the main thread, each when the controller orders it."""
         runtime = self._runtime
-        runtime.news.append(("ready", False))
         while not self._finished and not runtime.aborting:
             runtime.idle()
             while runtime.inbox:
@@ -101,7 +121,7 @@ class Session:
                     self._call_now(order)
 
     def _call_now(self, order: Message) -> None:
-        _, _, lane, operation, arguments = order
+        lane, operation, arguments = order[2:5]
         runtime = self._runtime
         runtime.home.lane = lane
         token = LANE.set(lane)
@@ -139,7 +159,7 @@ class Session:
                 self._loop.start(self._call(order), order[2])
 
     async def _call(self, order: Message) -> None:
-        _, _, lane, operation, arguments = order
+        lane, operation, arguments = order[2:5]
         runtime = self._runtime
         runtime.live += 1
         try:
@@ -161,7 +181,7 @@ class Session:
         runtime = self._runtime
         runtime.controlled = False
         runtime.news = []
-        left_open = self._left_open() if not runtime.aborting else []
+        left_open = self._left.in_transaction() if not runtime.aborting else []
         if not runtime.aborting and self._app is not None:
             try:
                 self._complete(self._program.close, self._app)
@@ -169,12 +189,16 @@ class Session:
                 left_open.append(f"close raised {type(error).__name__}: {error}")
         self._app = None
         runtime.aborting = True
-        self._clean()
+        self._left.clean()
         self._end_threads_and_tasks()
         self._count += 1
         if self._count % _EXECUTIONS_BETWEEN_COLLECTIONS == 0:
             gc.collect()
         return left_open
+
+    def _nothing_left(self) -> bool:
+        """Whether the code under test has left no connection, thread, task or timer behind."""
+        return self._made_loop is None and not self._runtime.others_ready and self._left.none()
 
     def _end_threads_and_tasks(self) -> None:
         """Let library threads end, and unwind what tasks are left."""

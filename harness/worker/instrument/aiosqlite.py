@@ -18,7 +18,7 @@ from harness.worker.instrument.statements import is_dml, shown
 from harness.worker.runtime import Runtime, Strand
 from harness.worker.source import Place, where
 
-__all__ = ["install", "stop_all"]
+__all__ = ["any_alive", "install", "stop_all"]
 
 _queues: weakref.WeakSet[_Queue] = weakref.WeakSet()
 _runtime: Runtime
@@ -140,8 +140,15 @@ def install(runtime: Runtime) -> None:
     core.Thread = _Thread  # type: ignore[misc,assignment]
 
 
+def any_alive() -> bool:
+    """Return whether a connection's thread is alive."""
+    return bool(_queues) and any(queue.alive for queue in _queues)
+
+
 def stop_all() -> None:
     """End the threads of connections that the code under test left open; their connections are closed elsewhere."""
+    if not _queues:
+        return
     from aiosqlite import core
 
     for queue in list(_queues):

@@ -96,6 +96,11 @@ class Databases:
         """Return a description of every connection that is still in a transaction."""
         return sorted(_described(connection) for connection in self._still_open() if connection.in_transaction)
 
+    @property
+    def none_open(self) -> bool:
+        """Whether no connection to a file is open."""
+        return not self._open
+
     def close_all(self) -> None:
         """Close what the code under test left open, whichever thread it belongs to."""
         if self._open:
