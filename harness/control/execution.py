@@ -33,6 +33,7 @@ class Driver:
 
     def __init__(self, scenario: Scenario, fleet: Fleet, world: World, observer: Observer, seed: int) -> None:
         self.scenario, self.fleet, self.world, self.observer, self.seed = scenario, fleet, world, observer, seed
+        self.concurrent = scenario.concurrent
         self.isolated = False
         self.wants_outcomes = False
 
@@ -57,7 +58,7 @@ class _Run:
     def __init__(self, driver: Driver, scheduler: Scheduler, workload: Workload) -> None:
         self.driver, self.scheduler, self.workload = driver, scheduler, workload
         self.scenario, self.fleet, self.observer = driver.scenario, driver.fleet, driver.observer
-        self.stage = Stage(driver.scenario, driver.fleet, workload, driver.seed, driver.world.db)
+        self.stage = Stage(driver.scenario, driver.fleet, workload, driver.seed, driver.world.db, driver.concurrent)
         self.steps: list[Step] = []
         self.left_open: list[str] = []
         self.bounded = False

@@ -30,9 +30,9 @@ class Broke(HarnessError):
 class Stage:
     """See the module's text. ``events`` is the history so far, ``changed`` that the shared state may have changed."""
 
-    def __init__(self, scenario: Scenario, fleet: Fleet, workload: Workload, seed: int, db: Path) -> None:
+    def __init__(self, scenario: Scenario, fleet: Fleet, workload: Workload, seed: int, db: Path, concurrent: bool) -> None:
         self._scenario, self._fleet, self._seed, self._db = scenario, fleet, seed, str(db)
-        self._concurrent = scenario.concurrent
+        self._concurrent = concurrent
         self._at_first_call = scenario.open is None and not self._concurrent
         self._states = [
             WorkerState(worker, callers <= 1) for worker, callers in zip(fleet.workers, _callers(workload), strict=False)

@@ -69,7 +69,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _cancel_all(self) -> None:
         """The execution is over and no thread has anything left to do: unwind every task, then stop."""
-        pending = [task for task in asyncio.all_tasks(self) if not task.done()]
+        pending = [task for task in self._tasks.values() if not task.done()]
         for task in pending:
             task.cancel()
         if not pending:

@@ -48,6 +48,7 @@ class Session:
     def __init__(self, runtime: Runtime, program: Program, left: Leftovers) -> None:
         self._runtime, self._program = runtime, program
         self._left = left
+        self._concurrent = program.concurrent
         self._made_loop: VirtualLoop | None = None
         self._app: Any = None
         self._finished = False
@@ -102,7 +103,7 @@ class Session:
         except Exception as error:
             runtime.news.append(("unopened", f"{type(error).__name__}: {error}"))
         runtime.controlled = True
-        if self._program.concurrent:
+        if self._concurrent:
             self._loop.take_orders = self._take_orders
             self._loop.run_forever()
         else:
