@@ -64,9 +64,7 @@ def judge(candidate: Program, tool: str, *, cap: float, python: str) -> Cell:
         tool=tool,
         answer=f"{answer} ({found['kind']})" if found.get("kind") else answer,
         judged=_judged(candidate, answer, str(found.get("kind"))),
-        executions=int(
-            found.get("executions", found.get("started", 1) - 1)
-        ),  # the last one begun never ended
+        executions=int(found.get("executions", found.get("started", 1) - 1)),  # the last one begun never ended
         seconds=float(found.get("seconds", outcome.seconds)),
         complete=found.get("complete"),
         detail=str(found.get("detail") or outcome.errors[-2000:]),

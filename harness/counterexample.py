@@ -315,7 +315,7 @@ def _step(part: Part, workers: int) -> Step:
 def _source(part: Part) -> Source | None:
     if part.value is None:
         return None
-    return Source(part["file"].text(), part["line"].integer(0), part["function"].text())
+    return Source(part["file"].text(), part["line"].integer(0), part["function"].text(), part.get("caller", "").text())
 
 
 def _access(part: Part) -> Access:

@@ -17,9 +17,12 @@ class Source(NamedTuple):
     file: str
     line: int
     function: str
+    caller: str = ""
+    """Where in another file that function was called from, as ``file:line``."""
 
     def __str__(self) -> str:
-        return f"{self.file.rpartition('/')[2]}:{self.line}"
+        here = f"{self.file.rpartition('/')[2]}:{self.line}"
+        return f"{here} < {self.caller}" if self.caller else here
 
 
 class Access(NamedTuple):
@@ -39,7 +42,8 @@ class Step(NamedTuple):
     started), ``kind`` is ``call``, ``sql``, ``fetch``, ``commit``, ``rollback``, ``close``, ``await``, ``timer``,
     ``sleep`` or a fault's name; ``text`` and ``detail`` are what ran (SQL and its parameters). ``now`` is virtual seconds.
     ``waited`` says that the step ended blocked on a lock; ``resumed`` that it went on from there; ``gave_up``
-    that its time-out passed. ``preempts`` says that another task could have gone on. ``error`` is the error the operation ended with.
+    that its time-out passed. ``preempts`` says that the task before could have gone on. ``error`` is the error
+    that the operation ended with.
     """
 
     choice: str

@@ -45,9 +45,7 @@ def plain(value: object, depth: int = _DEPTH) -> Plain:
     if isinstance(value, (set, frozenset)):
         return sorted((plain(part, depth - 1) for part in value), key=repr)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: plain(getattr(value, field.name), depth - 1) for field in dataclasses.fields(value)
-        }
+        return {field.name: plain(getattr(value, field.name), depth - 1) for field in dataclasses.fields(value)}
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
         return value.isoformat()
     if isinstance(value, (uuid.UUID, pathlib.PurePath)):

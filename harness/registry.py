@@ -147,9 +147,7 @@ def _from_file(name: str) -> ModuleType:
 def _cannot_import(what: str, error: BaseException) -> NoReturn:
     frames = traceback.extract_tb(error.__traceback__)
     last = frames[-1] if frames else None
-    where = (
-        f" ({Path(last.filename).name}:{last.lineno})" if last and "importlib" not in last.filename else ""
-    )
+    where = f" ({Path(last.filename).name}:{last.lineno})" if last and "importlib" not in last.filename else ""
     raise BadInput(
         f"{what} can't be imported: {type(error).__name__}: {error}{where}.\n"
         "Is the code sound, and all that it needs installed in this environment?"

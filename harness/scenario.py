@@ -51,11 +51,7 @@ class Workload:
     def each(cls, operation: str, *arguments: Plain, workers: int = 2, tasks: int = 1) -> Workload:
         """Return a workload in which *tasks* clients in each worker make the same call once."""
         return cls(
-            tuple(
-                Client((Call(operation, arguments, worker),))
-                for _ in range(tasks)
-                for worker in range(workers)
-            ),
+            tuple(Client((Call(operation, arguments, worker),)) for _ in range(tasks) for worker in range(workers)),
             workers,
         )
 
@@ -97,7 +93,7 @@ class Scenario:
 
     name: str
     story: str = ""
-    setup: Callable[[Path], None | Awaitable[None]]
+    setup: Callable[[Path], Awaitable[None] | None]
     operations: Mapping[str, Callable[..., Anything]]
     workload: Callable[[int], Workload]
     workloads: Callable[[int], SearchStrategy[Workload]] | None = None
@@ -133,4 +129,4 @@ Postcondition = Callable[[History, Path], object]
 def _is_coroutine_function(function: Any) -> bool:
     while isinstance(function, partial):
         function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)

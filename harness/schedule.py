@@ -55,11 +55,7 @@ class Schedule:
         choices: list[str] = []
         for part in text.split():
             choice, star, count = part.partition("*")
-            if (
-                not choice
-                or ":" not in choice
-                or (star and not (count.isdecimal() and 0 < int(count) <= 100_000))
-            ):
+            if not choice or ":" not in choice or (star and not (count.isdecimal() and 0 < int(count) <= 100_000)):
                 raise BadInput(
                     f"The schedule has the part {part!r}, which is neither CHOICE nor CHOICE*COUNT "
                     f"(for example w0:c0*3). Was it edited by hand?"

@@ -26,9 +26,7 @@ def parse(data: bytes) -> Part:
     """Return the JSON value in *data*; raises ``Unsound``, also for what only Python takes for JSON."""
     try:
         text = data.decode("utf-8")
-        value = json.loads(
-            text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_distinct
-        )
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_distinct)
     except UnicodeDecodeError:
         raise Unsound("it is not UTF-8 text") from None
     except RecursionError:

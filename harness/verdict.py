@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import Enum
+from enum import StrEnum
 
 __all__ = ["Verdict", "merge"]
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """What a check, an execution or a run concluded. ``UNKNOWN`` is never a pass."""
 
     VALID = "valid"
     INVALID = "invalid"
     UNKNOWN = "unknown"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 _SEVERITY = {Verdict.VALID: 0, Verdict.UNKNOWN: 1, Verdict.INVALID: 2}

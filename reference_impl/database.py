@@ -140,9 +140,7 @@ class Database:
             raise
 
 
-async def fetch(
-    connection: aiosqlite.Connection, sql: str, parameters: Sequence[object]
-) -> list[tuple[Any, ...]]:
+async def fetch(connection: aiosqlite.Connection, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
     """Run one statement and fetch all its rows, so that it holds no lock afterwards.
 
     Args:

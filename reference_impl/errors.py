@@ -127,9 +127,7 @@ class StillInProgress(ServiceError):
         self.waited = waited
 
     def __str__(self) -> str:
-        return (
-            f"the request with key {self.key!r} is still in progress after {self.waited:g} s; retry it later"
-        )
+        return f"the request with key {self.key!r} is still in progress after {self.waited:g} s; retry it later"
 
 
 class ReservationLost(ServiceError):

@@ -120,9 +120,7 @@ class Reservations:
         # Weak: an event lives exactly as long as someone waits for it.
         self._events: WeakValueDictionary[Scope, asyncio.Event] = WeakValueDictionary()
 
-    async def try_reserve(
-        self, key: str, *, caller: str, endpoint: str, fingerprint: str
-    ) -> Proceed | Wait | Finished:
+    async def try_reserve(self, key: str, *, caller: str, endpoint: str, fingerprint: str) -> Proceed | Wait | Finished:
         """Take the key where it is free, in one atomic statement.
 
         Args:

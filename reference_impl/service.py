@@ -55,9 +55,7 @@ def assemble(
     )
 
 
-async def open_service(
-    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
-) -> Service:
+async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
     """Make one worker's service. Connections are opened when first needed.
 
     Args:

@@ -49,8 +49,4 @@ def _coverage(result: Result) -> str:
         return "Complete: every interleaving was covered."
     if result.verdict is Verdict.INVALID:
         return f"Shrinking took {counted(result.shrink_executions, 'more execution')}."
-    return (
-        f"Not complete: it stopped at the limit of {escaped(result.bound)}."
-        if result.bound
-        else "Not complete."
-    )
+    return f"Not complete: it stopped at the limit of {escaped(result.bound)}." if result.bound else "Not complete."

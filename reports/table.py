@@ -84,9 +84,7 @@ def _row(row: GateRow, width: int, spare: int, colour: bool) -> Iterator[str]:
     yield styled(style, line, colour)
     if oracle and not beside:
         yield styled("dim", shortened(f"    {oracle}", width), colour)
-    yield from (
-        styled(style, f"    {line}", colour) for line in wrapped(one_line(row.note), width - 4, most=6)
-    )
+    yield from (styled(style, f"    {line}", colour) for line in wrapped(one_line(row.note), width - 4, most=6))
 
 
 def _cells(cells: dict[str, str]) -> str:

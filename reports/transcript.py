@@ -171,9 +171,7 @@ def _steps(race: Execution | Counterexample, width: int) -> Iterator[Line]:
 
 def _step(layout: _Layout, number: int, step: Step) -> Iterator[Line]:
     source = _source(step)
-    style = (
-        "broken" if step.choice.startswith(FAULT_MARK) else "waiting" if step.waited or step.gave_up else ""
-    )
+    style = "broken" if step.choice.startswith(FAULT_MARK) else "waiting" if step.waited or step.gave_up else ""
     first, *more = wrapped(_what(step), layout.text, _TEXT_LINES, hang=2)
     if source and not layout.source:
         first, *more = _with_source([first, *more], f"({source})", layout.text)
@@ -221,9 +219,7 @@ def _ending(end: Event | Outcome) -> str:
     if end.kind == "ok":
         return f"is told: {operation} returned {one_line(repr(end.value))}"
     if end.kind == "fail":
-        return f"is told: {operation} raised {one_line(end.error)}: {one_line(str(end.value))}".removesuffix(
-            ": "
-        )
+        return f"is told: {operation} raised {one_line(end.error)}: {one_line(str(end.value))}".removesuffix(": ")
     if end.kind == "info":
         return f"is told nothing: nobody knows whether {operation} happened"
     return f"is told nothing: {operation} has not ended"

@@ -23,7 +23,9 @@ def own_answer(history: History, db: Path) -> None:
     outcomes = history.outcomes("add")
     for outcome in told(outcomes, "ok"):
         name = outcome.value["name"] if isinstance(outcome.value, dict) else outcome.value
-        assert name == outcome.arguments[0], f"{outcome.client} asked for {outcome.arguments[0]!r}, was told of {name!r}"
+        assert name == outcome.arguments[0], (
+            f"{outcome.client} asked for {outcome.arguments[0]!r}, was told of {name!r}"
+        )
     assert len(told(outcomes, "ok")) == 1, f"{len(told(outcomes, 'ok'))} clients were told of an agent"
     assert len(told(outcomes, "fail", KEY_REUSED)) == len(outcomes) - 1, "not every other client was told KeyReused"
     assert rows(db, "SELECT count(*) FROM agents") == [(1,)], "not one agent was made"
@@ -31,9 +33,7 @@ def own_answer(history: History, db: Path) -> None:
 
 def workload(workers: int) -> Workload:
     """One client at each worker, all with one key, each with a name of its own."""
-    return Workload(
-        tuple(Client((Call("add", (f"Agent {n}", "caller", "key"), n),)) for n in range(workers)), workers
-    )
+    return Workload(tuple(Client((Call("add", (f"Agent {n}", "caller", "key"), n),)) for n in range(workers)), workers)
 
 
 SCENARIO = with_variants(

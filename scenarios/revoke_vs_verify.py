@@ -54,7 +54,10 @@ SCENARIO = with_variants(
         setup=lambda _: None,
         operations=OPERATIONS,
         workload=workload,
-        postconditions=(Check("no token works once its revocation is acknowledged", refused_once_revoked), CLEAN_CONNECTIONS),
+        postconditions=(
+            Check("no token works once its revocation is acknowledged", refused_once_revoked),
+            CLEAN_CONNECTIONS,
+        ),
         must_happen=(
             OVERLAPPED,
             Check("a verification succeeded", lambda history, _: any(o.value for o in history.outcomes("verify"))),

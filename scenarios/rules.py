@@ -16,9 +16,9 @@ from harness.scenario import Check
 __all__ = [
     "CLEAN_CONNECTIONS",
     "CONTENDED",
+    "ONE_ACTIVE_TOKEN",
     "OVERLAPPED",
     "RETURNED_TOKENS_ARE_REAL",
-    "ONE_ACTIVE_TOKEN",
     "UNIQUE_SLUGS",
     "rows",
 ]
@@ -58,7 +58,9 @@ def returned_tokens_are_real(history: History, db: Path) -> None:
         assert slug == agent, f"{outcome.client} asked for a token of {agent!r} and was given one of {slug!r}"
         given = hashlib.sha256(token["secret"].encode()).hexdigest()
         assert token["secret"].startswith(token["id"] + "."), f"{outcome.client} was given the id of another token"
-        assert hmac.compare_digest(secret_hash, given), f"the secret {outcome.client} was given is not that of the token"
+        assert hmac.compare_digest(secret_hash, given), (
+            f"the secret {outcome.client} was given is not that of the token"
+        )
 
 
 def unique_slugs(db: Path) -> None:

@@ -80,7 +80,11 @@ def with_variants(
 
     def over(implementation: Any, name: str) -> Scenario:
         return replace(
-            scenario, variant=name, setup=prepared(implementation, prepare), open=implementation.open_service, close=close
+            scenario,
+            variant=name,
+            setup=prepared(implementation, prepare),
+            open=implementation.open_service,
+            close=close,
         )
 
     return replace(over(reference_impl, ""), variants={name: over(faulty.load(name), name) for name in names})

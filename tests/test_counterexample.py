@@ -101,9 +101,7 @@ def test_a_result_becomes_a_counterexample() -> None:
         Counterexample.of(replace(result, counterexample=None))
 
 
-@pytest.mark.parametrize(
-    "value", [b"bytes", (1, 2), {1: 2}, float("nan"), float("inf"), object(), {"a": {3}}]
-)
+@pytest.mark.parametrize("value", [b"bytes", (1, 2), {1: 2}, float("nan"), float("inf"), object(), {"a": {3}}])
 def test_what_a_file_cannot_hold_is_not_saved(value: object, tmp_path: Path) -> None:
     """An argument that would come back as something else is refused, and no file is left."""
     with pytest.raises(BadInput, match="plain data only"):

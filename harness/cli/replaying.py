@@ -105,9 +105,7 @@ def _show(
         title = title_of(counterexample.scenario, counterexample.variant, counterexample.workers)
         again = replay_command(path, options.scenario or "")
         print()
-        print(
-            transcript(replayed.execution, title=title, command=again, width=columns, colour=colour()), end=""
-        )
+        print(transcript(replayed.execution, title=title, command=again, width=columns, colour=colour()), end="")
 
 
 def _meaning(replayed: Replayed) -> str:

@@ -64,9 +64,7 @@ def _explore(options: Namespace, scenario: Scenario, seen: list[int]) -> Result:
 
         def progress(now: Progress) -> None:
             seen[:] = now.executions, now.failures
-            ticker.show(
-                f"{now.phase}: {now.executions} executions, {now.failures} failed, {now.seconds:.1f} s"
-            )
+            ticker.show(f"{now.phase}: {now.executions} executions, {now.failures} failed, {now.seconds:.1f} s")
 
         return run(
             scenario,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from harness.control.lanes import Move
 from harness.control.observer import Broken, Observer
 from harness.control.processes import Fleet, WorkerDied, WorkerStuck, ending
-from harness.control.lanes import Move
 from harness.control.stage import Broke, Stage
 from harness.control.world import World
 from harness.history import History, Step
@@ -63,7 +65,7 @@ class _Run:
         self.left_open: list[str] = []
         self.bounded = False
         self.ran: dict[str, int] = {}
-        self.looks_ahead = getattr(scheduler, "ahead", None)
+        self.looks_ahead: Callable[[View], int] | None = getattr(scheduler, "ahead", None)
 
     def run(self) -> Execution:
         failure, abandoned, stuck, outcome = None, False, "", ""

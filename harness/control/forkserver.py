@@ -33,7 +33,9 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def serve(orders: Peer, peers: list[Peer], stacks: list[int], scenario: Scenario, directory: Path, unneeded: list[int]) -> None:
+def serve(
+    orders: Peer, peers: list[Peer], stacks: list[int], scenario: Scenario, directory: Path, unneeded: list[int]
+) -> None:
     """Carry out *orders* until the controller is gone: ``fork`` and ``reap`` workers, run ``setup``.
 
     *peers* and *stacks* are the workers' ends of their pipes and the files for their stacks; *unneeded* are the

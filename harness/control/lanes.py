@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.control.processes import Worker
-from harness.history import Access, Source
+from harness.history import Access, Source, Step
 from harness.scenario import Call, Client
 from harness.schedulers.base import Option
 
@@ -50,6 +52,22 @@ class Move:
     def __repr__(self) -> str:
         return f"<Move {self.choice} {self.kind} {self.text}{' blocked' if self.blocked else ''}>"
 
+    def step(
+        self,
+        now: float,
+        accesses: Sequence[Access],
+        waited: bool = False,
+        resumed: bool = False,
+        gave_up: bool = False,
+        preempts: bool = False,
+        error: str = "",
+    ) -> Step:
+        """Return the step that making this move was."""
+        return Step(
+            self.choice, self.state.worker.number, self.lane, self.kind, self.text, self.detail, self.source, now,
+            tuple(accesses), waited, resumed, gave_up, preempts, error,
+        )  # fmt: skip
+
     def gives_up(self, now: float, releases: int) -> bool:
         """Whether it has waited for its lock as long as it may, and nobody released one."""
         return self.blocked and now >= self.deadline and self.retry_after >= releases
@@ -88,10 +106,10 @@ class ClientState:
         return self.calls[self.next_call] if not self.busy and self.next_call < len(self.calls) else None
 
 
-_sources: dict[tuple[str, int, str], Source] = {}
+_sources: dict[tuple[str, int, str, str], Source] = {}
 
 
-def source_of(place: tuple[str, int, str] | None) -> Source | None:
+def source_of(place: tuple[str, int, str, str] | None) -> Source | None:
     """Return a place as it came from a worker, as a value."""
     if place is None:
         return None

@@ -137,8 +137,7 @@ class Fleet:
         theirs = [Peer(down[0], up[1]) for down, up in pipes]
         self._server = Peer(from_server[0], to_server[1])
         self.workers = [
-            Worker(number, Peer(up[0], down[1]), stacks[number], patience)
-            for number, (down, up) in enumerate(pipes)
+            Worker(number, Peer(up[0], down[1]), stacks[number], patience) for number, (down, up) in enumerate(pipes)
         ]
         self._ends = [*to_server[1:], *from_server[:1], *(end for down, up in pipes for end in (down[1], up[0]))]
         sys.stdout.flush()

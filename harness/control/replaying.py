@@ -30,7 +30,12 @@ class Replayed:
 
 
 def replay(
-    scenario: Scenario, counterexample: Counterexample, *, times: int = 1, isolation: str = "warm", patience: float = 5.0
+    scenario: Scenario,
+    counterexample: Counterexample,
+    *,
+    times: int = 1,
+    isolation: str = "warm",
+    patience: float = 5.0,
 ) -> Replayed:
     """Make the choices of *counterexample* again, *times* times.
 
@@ -69,7 +74,9 @@ def replay(
     elif failed == times:
         verdict = Verdict.INVALID
     else:
-        verdict = Verdict.VALID if failed == 0 and execution is not None and execution.failure is None else Verdict.UNKNOWN
+        verdict = (
+            Verdict.VALID if failed == 0 and execution is not None and execution.failure is None else Verdict.UNKNOWN
+        )
         if verdict is Verdict.UNKNOWN:
             divergence = f"{failed} of {times} replays failed as recorded; the others ended otherwise."
     return Replayed(times, failed, verdict, divergence, execution, elapsed, stage.startup_seconds)

@@ -228,5 +228,3 @@ def _recheck(driver: Driver, tally: Tally) -> None:
         tally.stuck.append(first.stuck)
         return
     driver.run(Replay(first.schedule, [step.digest for step in first.steps]), workload)
-
-

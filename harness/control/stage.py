@@ -30,12 +30,15 @@ class Broke(HarnessError):
 class Stage:
     """See the module's text. ``events`` is the history so far, ``changed`` that the shared state may have changed."""
 
-    def __init__(self, scenario: Scenario, fleet: Fleet, workload: Workload, seed: int, db: Path, concurrent: bool) -> None:
+    def __init__(
+        self, scenario: Scenario, fleet: Fleet, workload: Workload, seed: int, db: Path, concurrent: bool
+    ) -> None:
         self._scenario, self._fleet, self._seed, self._db = scenario, fleet, seed, str(db)
         self._concurrent = concurrent
         self._at_first_call = scenario.open is None and not self._concurrent
         self._states = [
-            WorkerState(worker, callers <= 1) for worker, callers in zip(fleet.workers, _callers(workload), strict=False)
+            WorkerState(worker, callers <= 1)
+            for worker, callers in zip(fleet.workers, _callers(workload), strict=False)
         ]
         self._clients = [ClientState(number, client) for number, client in enumerate(workload.clients)]
         self._kills = scenario.kills
@@ -236,16 +239,13 @@ class Stage:
         steps: list[Step] = []
         report, last, accesses = self._passed(move, report, accesses, steps, preempts)
         error, blocked, visible = self._absorb(last, report, accesses)
-        if blocked and resumed and not visible:
+        first = not steps
+        if blocked and resumed and first and not visible:
             return []
         self.last = move.family
         self._steps += 1
-        first = not steps
         steps.append(
-            Step(
-                last.choice, state.worker.number, last.lane, last.kind, last.text, last.detail, last.source, now,
-                tuple(accesses), blocked, resumed and first, gives_up and first, preempts and first, error,
-            )  # fmt: skip
+            last.step(now, accesses, blocked, resumed and first, gives_up and first, preempts and first, error)
         )
         return steps
 
@@ -258,12 +258,7 @@ class Stage:
         for item in news:
             if item[0] != "passed":
                 break
-            steps.append(
-                Step(
-                    move.choice, move.state.worker.number, move.lane, move.kind, move.text, move.detail, move.source,
-                    self._now, tuple(accesses), False, move.blocked, False, preempts and not steps,
-                )  # fmt: skip
-            )
+            steps.append(move.step(self._now, accesses, False, move.blocked, False, preempts and not steps))
             self._steps += 1
             count += 1
             _, lane, kind, text, detail, place = item
@@ -338,7 +333,15 @@ class Stage:
         return error, blocked, visible
 
     def _park(
-        self, state: WorkerState, key: str, lane: str, kind: str, text: str, detail: str, place: Any, not_before: float | None
+        self,
+        state: WorkerState,
+        key: str,
+        lane: str,
+        kind: str,
+        text: str,
+        detail: str,
+        place: Any,
+        not_before: float | None,
     ) -> None:
         move = state.parked[key] = Move(state, key, lane, kind, text, detail, source_of(place), key=key)
         if not_before is not None and not_before > self._now:
@@ -412,9 +415,8 @@ class Stage:
         self.last = ""
         self._steps += 1
         text = f"{move.text} -- the worker {how}" if how else move.text
-        return Step(
-            move.choice, state.worker.number, move.lane, move.kind, text, move.detail, move.source, self._now, _EVERYTHING
-        )
+        move.text = text
+        return move.step(self._now, _EVERYTHING)
 
 
 def _callers(workload: Workload) -> list[int]:

@@ -48,9 +48,11 @@ class Scheduler(Protocol):
 
     name: str
 
-    def start(self, previous: Execution | None) -> bool: ...
+    def start(self, previous: Execution | None) -> bool:
+        """Return whether there is another execution to run."""
 
-    def choose(self, view: View) -> str | None: ...
+    def choose(self, view: View) -> str | None:
+        """Return one of the options, or None."""
 
 
 def by_default(view: View) -> str:

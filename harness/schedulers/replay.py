@@ -23,9 +23,7 @@ class Replay:
 
     name = "replay"
 
-    def __init__(
-        self, schedule: Schedule, digests: Sequence[str] = (), times: int = 1, lenient: bool = False
-    ) -> None:
+    def __init__(self, schedule: Schedule, digests: Sequence[str] = (), times: int = 1, lenient: bool = False) -> None:
         self._choices, self._digests = schedule.choices, digests
         self._times, self._lenient = times, lenient
         self._compared = 0

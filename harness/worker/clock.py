@@ -8,11 +8,14 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness.worker.rebind import Replacement
 
 __all__ = ["EPOCH", "Clock", "replacements"]
+
+_RealDatetime: TypeAlias = datetime.datetime
+_RealDate: TypeAlias = datetime.date
 
 EPOCH = 1_700_000_000.0
 """What ``time.time()`` says when an execution begins (14 November 2023, 22:13:20 UTC)."""
@@ -70,7 +73,6 @@ def _of_now(original: Callable[..., Any], wall: Callable[[], float]) -> Callable
 
 
 def _of_datetime(wall: Callable[[], float]) -> list[Replacement]:
-    real_datetime, real_date = datetime.datetime, datetime.date
 
     class _Either(type):
         """Makes ``isinstance`` and ``issubclass`` take the real classes for their replacements."""
@@ -81,28 +83,28 @@ def _of_datetime(wall: Callable[[], float]) -> list[Replacement]:
         def __subclasscheck__(cls, other: type) -> bool:
             return issubclass(other, cls.__mro__[1])
 
-    class VirtualDatetime(real_datetime, metaclass=_Either):
+    class VirtualDatetime(_RealDatetime, metaclass=_Either):
         @classmethod
         def now(cls, tz: datetime.tzinfo | None = None) -> Any:
-            return real_datetime.fromtimestamp(wall(), tz)
+            return _RealDatetime.fromtimestamp(wall(), tz)
 
         @classmethod
         def utcnow(cls) -> Any:
-            return real_datetime.fromtimestamp(wall(), datetime.timezone.utc).replace(tzinfo=None)
+            return _RealDatetime.fromtimestamp(wall(), datetime.UTC).replace(tzinfo=None)
 
         @classmethod
         def today(cls) -> Any:
-            return real_datetime.fromtimestamp(wall())
+            return _RealDatetime.fromtimestamp(wall())
 
-    class VirtualDate(real_date, metaclass=_Either):
+    class VirtualDate(_RealDate, metaclass=_Either):
         @classmethod
         def today(cls) -> Any:
-            return real_datetime.fromtimestamp(wall()).date()
+            return _RealDatetime.fromtimestamp(wall()).date()
 
     found = []
     for virtual, real, name in (
-        (VirtualDatetime, real_datetime, "datetime"),
-        (VirtualDate, real_date, "date"),
+        (VirtualDatetime, _RealDatetime, "datetime"),
+        (VirtualDate, _RealDate, "date"),
     ):
         virtual.__name__ = virtual.__qualname__ = name
         virtual.__module__ = "datetime"

@@ -105,11 +105,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def waiting_places(self) -> list[tuple[str, Place | None]]:
         """Return every unfinished lane and the line at which it waits."""
-        return [
-            (lane, place_of_coroutine(task.get_coro()))
-            for lane, task in self._tasks.items()
-            if not task.done()
-        ]
+        return [(lane, place_of_coroutine(task.get_coro())) for lane, task in self._tasks.items() if not task.done()]
 
     # Threads
 

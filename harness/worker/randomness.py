@@ -53,7 +53,7 @@ _Original = random.Random
 class _PerLane(random.Random):
     """A ``random.Random`` whose bits come from the running lane's stream."""
 
-    def __new__(cls, randomness: Randomness) -> _PerLane:
+    def __new__(cls, _: Randomness) -> _PerLane:
         return super().__new__(cls)
 
     def __init__(self, randomness: Randomness) -> None:

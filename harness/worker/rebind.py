@@ -8,7 +8,17 @@ from typing import Any, NamedTuple
 
 __all__ = ["Replacement", "rebind"]
 
-_KEEP = ("harness", "threading", "_thread", "queue", "selectors", "subprocess", "multiprocess", "logging", "faulthandler")
+_KEEP = (
+    "harness",
+    "threading",
+    "_thread",
+    "queue",
+    "selectors",
+    "subprocess",
+    "multiprocess",
+    "logging",
+    "faulthandler",
+)
 """Modules that go on with the real thing: ours, and those that wait for real processes and threads."""
 
 

@@ -15,7 +15,7 @@ from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol
 
 from harness.wire import ABORT, GO, Message, Peer
 from harness.worker.clock import Clock
@@ -108,9 +108,7 @@ class Runtime:
 
     # Schedule points
 
-    def park(
-        self, kind: str, text: str, detail: str, place: Place | None, not_before: float | None = None
-    ) -> int:
+    def park(self, kind: str, text: str, detail: str, place: Place | None, not_before: float | None = None) -> int:
         """Wait here until the controller lets this operation go; return how (``GO`` or ``GIVE_UP``).
 
         *not_before* is the virtual time before which it can't be let go. Raises ``Aborted`` when the execution
@@ -311,7 +309,7 @@ class Runtime:
         if self._rounds > _PATIENCE:
             self.fail("it never stops waiting, before or after the race")
 
-    def fail(self, why: str) -> None:
+    def fail(self, why: str) -> NoReturn:
         """Tell the controller that this worker can't go on, and end it."""
         self.peer.send(([("broken", why)], None))
         os._exit(70)

@@ -23,13 +23,20 @@ class Program(Protocol):
     """What a worker runs, as far as it needs to know the scenario."""
 
     @property
-    def operations(self) -> Any: ...
+    def operations(self) -> Any:
+        """What can be called, by name."""
+
     @property
-    def open(self) -> Any: ...
+    def open(self) -> Any:
+        """What makes the application, or None."""
+
     @property
-    def close(self) -> Any: ...
+    def close(self) -> Any:
+        """What ends it."""
+
     @property
-    def concurrent(self) -> bool: ...
+    def concurrent(self) -> bool:
+        """Whether it needs an event loop."""
 
 
 class Leftovers(Protocol):

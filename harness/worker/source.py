@@ -9,59 +9,63 @@ from typing import Any
 
 __all__ = ["Place", "place_of_coroutine", "where"]
 
-Place = tuple[str, int, str]
-"""File, line and function of the code under test, as plain data."""
+Place = tuple[str, int, str, str]
+"""File, line and function of the code under test, and where in another of its files that was called from."""
 
-_LIBRARIES = (
-    "harness",
-    "aiosqlite",
-    "sqlite3",
-    "asyncio",
-    "contextlib",
-    "hypothesis",
-    "multiprocess",
-    "dill",
-)
+_LIBRARIES = ("harness", "aiosqlite", "sqlite3", "asyncio", "contextlib", "hypothesis", "multiprocess", "dill")
 _ROOTS = tuple(
-    {sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib")} | {__file__.rpartition("/worker/")[0]}
+    {sysconfig.get_paths()[name] + "/" for name in ("stdlib", "platstdlib")}
+    | {__file__.rpartition("/worker/")[0] + "/"}
 )
-_known: dict[CodeType, bool] = {}
+_HARNESS = __file__.rpartition("/worker/")[0] + "/"
+_OUTERMOST = (_HARNESS + "worker/session.py", _HARNESS + "control/forkserver.py")
+"""Beyond these lie only the frames of whoever forked us."""
+
+_CODE_UNDER_TEST, _LIBRARY, _END = range(3)
+_known: dict[CodeType, int] = {}
 
 
 def where(depth: int = 1) -> Place | None:
     """Return the innermost line of the running code that is neither ours nor a library's, or None."""
     frame: FrameType | None = sys._getframe(depth)
+    file, line, function = "", 0, ""
     while frame is not None:
         code = frame.f_code
-        ours = _known.get(code)
-        if ours is None:
-            ours = _known[code] = _is_library(code)
-        if not ours:
-            return code.co_filename, frame.f_lineno, code.co_qualname
+        whose = _known.get(code)
+        if whose is None:
+            whose = _known[code] = _whose(code)
+        if whose == _END:
+            break
+        if whose == _CODE_UNDER_TEST:
+            if not file:
+                file, line, function = code.co_filename, frame.f_lineno, code.co_qualname
+            elif code.co_filename != file:
+                return file, line, function, f"{code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"
         frame = frame.f_back
-    return None
+    return (file, line, function, "") if file else None
 
 
 def place_of_coroutine(coroutine: Any) -> Place | None:
     """Return the innermost line of the code under test at which *coroutine* waits, or None."""
     found: Place | None = None
+    caller = ""
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
-        if frame is not None and not _is_library(frame.f_code):
-            found = frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname
+        if frame is not None and _whose(frame.f_code) == _CODE_UNDER_TEST:
+            code = frame.f_code
+            if found is not None and found[0] != code.co_filename:
+                caller = f"{found[0].rpartition('/')[2]}:{found[1]}"
+            found = code.co_filename, frame.f_lineno, code.co_qualname, caller
         coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
     return found
 
 
-def _is_library(code: CodeType) -> bool:
+def _whose(code: CodeType) -> int:
     file = code.co_filename
-    if (
-        file.startswith("<")
-        or file.startswith(_ROOTS[0] + "/python")
-        or any(file.startswith(root + "/") for root in _ROOTS)
-    ):
-        # site-packages lies inside the standard library's folder; what is there may well be the code under test.
-        inside = file.rpartition("/site-packages/")[2]
-        return inside == file or inside.partition("/")[0].removesuffix(".py") in _LIBRARIES
-    inside = file.rpartition("/site-packages/")[2]
-    return inside != file and inside.partition("/")[0].removesuffix(".py") in _LIBRARIES
+    if file in _OUTERMOST:
+        return _END
+    # site-packages lies inside the standard library's folder; what is there may well be the code under test.
+    before, inside, package = file.rpartition("/site-packages/")
+    if inside and before:
+        return _LIBRARY if package.partition("/")[0].removesuffix(".py") in _LIBRARIES else _CODE_UNDER_TEST
+    return _LIBRARY if file.startswith("<") or file.startswith(_ROOTS) else _CODE_UNDER_TEST

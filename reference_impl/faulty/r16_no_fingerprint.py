@@ -25,9 +25,7 @@ class UnboundAgents(Agents):
         return await self._reservations.try_reserve(key, caller=caller, endpoint=ENDPOINT, fingerprint="")
 
 
-async def open_service(
-    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
-) -> Service:
+async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
     """As :func:`reference_impl.open_service`."""
     database = Database(path, busy_timeout=busy_timeout)
     return assemble(database, agents=UnboundAgents(database, Reservations(database), patience=patience))

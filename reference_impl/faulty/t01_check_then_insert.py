@@ -45,9 +45,7 @@ async def initialise(path: str | os.PathLike[str], *, journal_mode: JournalMode 
         await connection.execute("DROP INDEX IF EXISTS uniq_agent_active_token")
 
 
-async def open_service(
-    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
-) -> Service:
+async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
     """As :func:`reference_impl.open_service`."""
     database = Database(path, busy_timeout=busy_timeout)
     return assemble(database, tokens=LockedTokenStore(database), patience=patience)

@@ -42,8 +42,6 @@ class DeferredDatabase(Database):
         self._idle.append(connection)
 
 
-async def open_service(
-    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
-) -> Service:
+async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
     """As :func:`reference_impl.open_service`."""
     return assemble(DeferredDatabase(path, busy_timeout=busy_timeout), patience=patience)

@@ -63,8 +63,6 @@ class SharedConnection(Database):
         return await asyncio.shield(self._opening)
 
 
-async def open_service(
-    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
-) -> Service:
+async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
     """As :func:`reference_impl.open_service`."""
     return assemble(SharedConnection(path, busy_timeout=busy_timeout), patience=patience)

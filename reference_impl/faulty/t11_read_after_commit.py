@@ -38,9 +38,7 @@ class ReadingTokenStore(TokenStore):
         return replace(token, id=active)
 
 
-async def open_service(
-    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
-) -> Service:
+async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
     """As :func:`reference_impl.open_service`."""
     database = Database(path, busy_timeout=busy_timeout)
     return assemble(database, tokens=ReadingTokenStore(database), patience=patience)

@@ -34,9 +34,7 @@ class TwoStepTokenStore(TokenStore):
             return await insert_token(connection, agent, agent_id)
 
 
-async def open_service(
-    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
-) -> Service:
+async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
     """As :func:`reference_impl.open_service`."""
     database = Database(path, busy_timeout=busy_timeout)
     return assemble(database, tokens=TwoStepTokenStore(database), patience=patience)

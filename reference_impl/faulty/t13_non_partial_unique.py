@@ -43,9 +43,7 @@ async def initialise(path: str | os.PathLike[str], *, journal_mode: JournalMode 
         )
 
 
-async def open_service(
-    path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
-) -> Service:
+async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
     """As :func:`reference_impl.open_service`."""
     database = Database(path, busy_timeout=busy_timeout)
     return assemble(database, tokens=TrustingTokenStore(database), patience=patience)

@@ -211,9 +211,7 @@ def test_a_fixed_race_no_longer_fails_or_departs(project: Path) -> None:
 def test_the_hash_seed_is_fixed_unless_it_is_set(project: Path) -> None:
     """And the counterexample says which it was."""
     for seed, recorded in (("", "0"), ("7", "7")):
-        said = json.loads(
-            _harness(project, "run", "counter", "--variant", "lost", "--json", seed=seed).stdout
-        )
+        said = json.loads(_harness(project, "run", "counter", "--variant", "lost", "--json", seed=seed).stdout)
         content = json.loads((project / said["counterexample"]).read_text())
         assert content["made_with"]["hash_seed"] == recorded
 

@@ -165,9 +165,7 @@ def test_a_failure_of_ones_own_is_replayed_from_where_it_is(
     assert capsys.readouterr().out.endswith(".json --scenario races.py:MINE\n")
 
 
-def test_what_cannot_be_saved_is_shown_all_the_same(
-    asked: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_saved_is_shown_all_the_same(asked: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     """The finding is not lost; the exit code says that something is wrong with the input."""
     asked["result"] = INVALID
     Path("file").write_text("")
@@ -199,10 +197,7 @@ def test_the_options_reach_the_engine(asked: dict[str, Any]) -> None:
     [
         *(f"--workers={text}" for text in ("0", "-1", "65", "2.0", "two", "", "1_0", "\u0662", "9" * 5000)),
         *(f"--max-executions={text}" for text in ("0", "-1", "1e3", "nan", "inf", "9" * 99)),
-        *(
-            f"--time={text}"
-            for text in ("0", "-1", "nan", "inf", "-inf", "1e999", "0x1", "", ".", "1_0", "e5")
-        ),
+        *(f"--time={text}" for text in ("0", "-1", "nan", "inf", "-inf", "1e999", "0x1", "", ".", "1_0", "e5")),
         *(f"--seed={text}" for text in ("x", "1.5", "", "9" * 5000)),
         "--isolation=thread",
         "--scheduler=exhaust",
@@ -220,9 +215,7 @@ def test_nonsense_is_refused(options: str, asked: dict[str, Any], capsys: pytest
     assert "scenario" not in asked
 
 
-@pytest.mark.parametrize(
-    "argv", [[], ["nonsense"], ["run"], ["run", "a", "b"], ["replay"], ["gate", "--jobs", "0"]]
-)
+@pytest.mark.parametrize("argv", [[], ["nonsense"], ["run"], ["run", "a", "b"], ["replay"], ["gate", "--jobs", "0"]])
 def test_bad_usage_is_refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """With exit code 2 and the usage on standard error."""
     assert main(argv) == 2
@@ -247,9 +240,7 @@ def test_an_error_on_purpose_is_a_message(asked: dict[str, Any], capsys: pytest.
 
 
 @pytest.mark.parametrize("error", [RuntimeError("oops"), SystemExit(0)])
-def test_a_bug_is_called_one(
-    error: BaseException, asked: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bug_is_called_one(error: BaseException, asked: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     """Anything else has an exit code that is no verdict; the traceback comes with --debug only."""
     asked["result"] = error
     assert main(["run", "issue-token"]) == 70
@@ -339,9 +330,7 @@ def test_a_file_decides_nothing_that_is_imported(
     assert "--scenario path/to/file.py:ATTRIBUTE" in capsys.readouterr().err
 
 
-def test_another_scenario_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_scenario_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A counterexample is replayed with the scenario it was found with."""
     others = {name: replace(variant, name="other") for name, variant in SCENARIO.variants.items()}
     monkeypatch.setattr(registry, "_referred", lambda _: replace(SCENARIO, name="other", variants=others))

@@ -58,9 +58,7 @@ def test_a_variant_is_found() -> None:
 
 def test_an_unknown_scenario_is_reported() -> None:
     """With the nearest name and all names."""
-    with pytest.raises(
-        BadInput, match=r"no scenario 'countr'. Did you mean 'counter'\? There is: counter, other"
-    ):
+    with pytest.raises(BadInput, match=r"no scenario 'countr'. Did you mean 'counter'\? There is: counter, other"):
         registry.find("countr")
 
 
@@ -147,9 +145,7 @@ def test_a_file_that_exits_does_not_end_the_harness(tmp_path: Path) -> None:
         registry.find(f"{tmp_path}/leaving_races.py:X")
 
 
-@pytest.mark.parametrize(
-    "name", ["", "no such", "nowhere.py:X", "no.such.module:X", ":", ":X", "a:", "::", "..:X"]
-)
+@pytest.mark.parametrize("name", ["", "no such", "nowhere.py:X", "no.such.module:X", ":", ":X", "a:", "::", "..:X"])
 def test_nonsense_is_refused(name: str) -> None:
     """Whatever is written, the answer is an explanation."""
     with pytest.raises(BadInput):

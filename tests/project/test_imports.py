@@ -47,9 +47,7 @@ def core_knows_nothing_of_its_edges(sources: list[Source]) -> Iterator[str]:
 def reports_see_values_only(sources: list[Source]) -> Iterator[str]:
     """What ``reports`` imports leads, through any number of imports, to no code that runs something."""
     running = (INSIDE, OUTSIDE, *EDGES)
-    yield from _forbidden(
-        _of(sources, "reports"), ("scenarios", "reference_impl", *running), "reports render values"
-    )
+    yield from _forbidden(_of(sources, "reports"), ("scenarios", "reference_impl", *running), "reports render values")
     graph = {source.module: {_owner(name, sources) for _, name in source.imports()} for source in sources}
     for source in _of(sources, "reports"):
         for line, name in source.imports():

@@ -102,9 +102,7 @@ def test_this_repository_obeys(rule: Rule) -> None:
     assert list(rule(read_sources(*PACKAGES, "benchmarks"))) == []
 
 
-@pytest.mark.parametrize(
-    ("rule", "path", "text"), OFFENDERS, ids=lambda value: getattr(value, "__name__", "in")
-)
+@pytest.mark.parametrize(("rule", "path", "text"), OFFENDERS, ids=lambda value: getattr(value, "__name__", "in"))
 def test_an_offender_is_caught(rule: Rule, path: str, text: str) -> None:
     """A made-up file that breaks the rule is named, once."""
     found = list(rule([Source(path, text)]))

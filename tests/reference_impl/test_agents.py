@@ -135,9 +135,7 @@ def test_a_locked_database_leaves_the_key_free(path: Path) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(
-    ("name", "slug"), [("Ada", "ada"), ("  Ada  Lovelace!", "ada-lovelace"), ("R2-D2", "r2-d2")]
-)
+@pytest.mark.parametrize(("name", "slug"), [("Ada", "ada"), ("  Ada  Lovelace!", "ada-lovelace"), ("R2-D2", "r2-d2")])
 def test_slugs(name: str, slug: str) -> None:
     """A slug is lower case, with one hyphen for whatever is not a letter or digit."""
     assert slug_of(name) == slug

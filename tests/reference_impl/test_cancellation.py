@@ -115,9 +115,7 @@ def test_a_begin_cancelled_while_it_waits_gives_the_lock_back(path: Path) -> Non
 
     async def main() -> None:
         async with closed(await open_service(path)) as service:
-            await service.tokens.get_active(
-                "ada"
-            )  # so that a connection is open and BEGIN is what comes first
+            await service.tokens.get_active("ada")  # so that a connection is open and BEGIN is what comes first
             with closing(sqlite3.connect(path, isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
                 with pytest.raises(asyncio.CancelledError):

@@ -133,9 +133,7 @@ def both_own(answers: Answers, path: Path, rows: Rows) -> bool:
 
 def other_name(answers: Answers, path: Path, rows: Rows) -> bool:
     """A client was told of an agent it did not ask for."""
-    return any(
-        isinstance(a, Agent) and a.name != asked for a, asked in zip(answers, ("Eve", "Mallory"), strict=True)
-    )
+    return any(isinstance(a, Agent) and a.name != asked for a, asked in zip(answers, ("Eve", "Mallory"), strict=True))
 
 
 def bad_tokens(answers: Answers, path: Path, rows: Rows) -> bool:

@@ -48,8 +48,7 @@ def test_two_processes_agree(path: Path, rows: Rows) -> None:
     command = [sys.executable, "-c", WORKER, str(path), str(ROUNDS)]
     root = Path(__file__).parents[2]
     processes = [
-        subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
+        subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
     for process in processes:
         assert process.stdout is not None

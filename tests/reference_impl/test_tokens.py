@@ -158,9 +158,7 @@ def test_of_many_tasks_one_is_issued_a_token(path: Path, rows: Rows) -> None:
 
     async def main() -> list[IssuedToken | BaseException]:
         async with closed(await open_service(path)) as service:
-            answers = await asyncio.gather(
-                *(service.tokens.issue("ada") for _ in range(5)), return_exceptions=True
-            )
+            answers = await asyncio.gather(*(service.tokens.issue("ada") for _ in range(5)), return_exceptions=True)
             return answers
 
     answers = asyncio.run(main())

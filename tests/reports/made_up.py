@@ -26,9 +26,7 @@ def step(task: str, kind: str, text: str, line: int = 0, **more: object) -> Step
     return Step(choice=task, worker=worker, lane=lane, kind=kind, text=text, source=source, **values)  # type: ignore[arg-type]
 
 
-def event(
-    kind: str, client: int, at: int, value: object = None, error: str = "", call: str = "issue"
-) -> Event:
+def event(kind: str, client: int, at: int, value: object = None, error: str = "", call: str = "issue") -> Event:
     """Return an event of the call *call* that *client* makes in the worker of its number."""
     return Event(kind, f"c{client}", 0, client, call, ("alpha",), at, 0.0, value, error)
 
@@ -89,9 +87,7 @@ def blocked() -> Counterexample:
         event("ok", 1, 13, {"id": "244ca48da4ca40de", "agent": "alpha"}),
     ]
     failure = Failure("invariant", "one active token per agent", "agent 'alpha' has 2 active tokens", 13)
-    return counterexample(
-        steps, events, failure, "t01-check-then-insert", ("w0: db.sqlite opened at tokens.py:20",)
-    )
+    return counterexample(steps, events, failure, "t01-check-then-insert", ("w0: db.sqlite opened at tokens.py:20",))
 
 
 def killed() -> Counterexample:
@@ -109,9 +105,7 @@ def killed() -> Counterexample:
         event("invoke", 1, 3),
         event("fail", 1, 4, "disk I/O error", "OperationalError"),
     ]
-    return counterexample(
-        steps, events, Failure("error", "OperationalError", "issue raised it:\ndisk I/O error", 4)
-    )
+    return counterexample(steps, events, Failure("error", "OperationalError", "issue raised it:\ndisk I/O error", 4))
 
 
 def hostile() -> Counterexample:
@@ -124,9 +118,7 @@ def hostile() -> Counterexample:
     ]
     steps[2] = steps[2]._replace(source=Source(f"/made/up/{'long' * 20}\x1b[31m.py", 2, "f"))
     events = [event("invoke", 0, 0), event("ok", 0, 1, evil), event("invoke", 1, 2, call=f"issue{evil}")]
-    return counterexample(
-        steps, events, Failure("at end", f"a rule {evil}", f"first {evil}\n\nlast\x00", 2), evil
-    )
+    return counterexample(steps, events, Failure("at end", f"a rule {evil}", f"first {evil}\n\nlast\x00", 2), evil)
 
 
 CASES = {"blocked": blocked, "killed": killed, "hostile": hostile}

@@ -47,9 +47,7 @@ def test_any_text_is_made_harmless(
     """Whatever the code under test says: every line fits and holds nothing that a terminal obeys."""
     base = blocked()
     ran = step("w0:c0", "sql", text, detail=detail, error=error)._replace(source=Source(file, 3, "f"))
-    race = Execution(
-        base.workload, 0, (ran, *base.steps[1:]), base.history, Failure("invariant", rule, message, 0)
-    )
+    race = Execution(base.workload, 0, (ran, *base.steps[1:]), base.history, Failure("invariant", rule, message, 0))
     shown = transcript(race, title=f"a {text}", width=width)
     assert [line for line in shown.split("\n") if columns(line) > width or not line.isprintable()] == []
 
@@ -76,9 +74,7 @@ def test_the_break_is_marked_after_its_step() -> None:
 def test_a_failure_before_any_step_is_shown() -> None:
     """Where nothing ran, the rule is still marked as broken."""
     base = blocked()
-    race = Execution(
-        base.workload, 0, (), base.history.__class__(), Failure("at end", "empty", "it is not", -1)
-    )
+    race = Execution(base.workload, 0, (), base.history.__class__(), Failure("at end", "empty", "it is not", -1))
     assert "*** BROKEN HERE: at end 'empty'" in transcript(race)
 
 
@@ -86,9 +82,7 @@ def test_many_tasks_share_one_column() -> None:
     """Where a column for each task does not fit, each line names its task in the same place."""
     tasks = [f"w{number}:c{number}" for number in range(9)]
     base = blocked()
-    race = Execution(
-        base.workload, 0, tuple(step(task, "sql", "SELECT 1", 7) for task in tasks), base.history
-    )
+    race = Execution(base.workload, 0, tuple(step(task, "sql", "SELECT 1", 7) for task in tasks), base.history)
     lines = [line for line in transcript(race).splitlines() if "SELECT 1" in line]
     assert {line.index("SELECT") for line in lines} == {lines[0].index("SELECT")}
     assert [line[7:12] for line in lines] == [f"w{number} c{number}" for number in range(9)]
@@ -161,9 +155,7 @@ def test_a_summary_says_which_limit_was_hit() -> None:
 
 def test_a_summary_says_why_it_is_unknown() -> None:
     """Every reason is given, with its own line breaks, and that this is no pass."""
-    shown = transcript_of(
-        _result(verdict=Verdict.UNKNOWN, complete=False, reasons=("one\n  two", "three\x1b"))
-    )
+    shown = transcript_of(_result(verdict=Verdict.UNKNOWN, complete=False, reasons=("one\n  two", "three\x1b")))
     assert "not a pass" in shown
     assert "  one\n    two\n" in shown
     assert "three\\x1b" in shown

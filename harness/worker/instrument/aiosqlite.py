@@ -136,8 +136,8 @@ def install(runtime: Runtime) -> None:
         from aiosqlite import core
     except ImportError:
         return
-    core.SimpleQueue = _Queue  # type: ignore[misc,assignment]
-    core.Thread = _Thread  # type: ignore[misc,assignment]
+    core.SimpleQueue = _Queue  # type: ignore[attr-defined,assignment]
+    core.Thread = _Thread  # type: ignore[attr-defined,assignment]
 
 
 def any_alive() -> bool:

@@ -22,11 +22,14 @@ class Watched(Protocol):
     opened: Place | None
 
     @property
-    def in_transaction(self) -> bool: ...
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
 
-    def waits(self, attempt: int) -> bool: ...
+    def waits(self, attempt: int) -> bool:
+        """Decide whether to try again for a lock."""
 
-    def drop(self) -> None: ...
+    def drop(self) -> None:
+        """Close, from whatever thread."""
 
 
 class Databases:
@@ -56,12 +59,12 @@ class Databases:
         """Before the worker reports: notice locks let go without a statement, by a cursor or connection collected."""
         for key, (reference, file) in list(self._holding.items()):
             connection = reference()
-            if connection is None or not connection.handle:
+            if connection is None or not connection.handle or self._let_go_of_all(connection):
                 del self._holding[key]
                 self._let_go(file)
-            elif not connection.in_transaction and self.native.state(connection.handle) == NONE:
-                del self._holding[key]
-                self._let_go(file)
+
+    def _let_go_of_all(self, connection: Watched) -> bool:
+        return not connection.in_transaction and self.native.state(connection.handle) == NONE
 
     def _let_go(self, file: str) -> None:
         self.runtime.touched(f"data:{file}", "w")
@@ -113,7 +116,7 @@ class Databases:
 def _described(connection: Watched) -> str:
     if connection.opened is None:
         return connection.files[0]
-    file, line, _ = connection.opened
+    file, line = connection.opened[:2]
     return f"{connection.files[0]} opened at {os.path.basename(file)}:{line}"
 
 

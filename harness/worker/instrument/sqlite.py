@@ -11,7 +11,7 @@ import os
 import sqlite3
 from _thread import get_ident
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from harness.worker.instrument.databases import Databases
 from harness.worker.instrument.sqlite_native import NONE, WRITE
@@ -30,7 +30,8 @@ from harness.worker.source import Place, where
 
 __all__ = ["Connection", "Cursor", "replacements"]
 
-_RealConnection, _RealCursor = sqlite3.Connection, sqlite3.Cursor
+_RealConnection: TypeAlias = sqlite3.Connection
+_RealCursor: TypeAlias = sqlite3.Cursor
 _BUSY_CODES = (5, 6)
 
 
@@ -141,16 +142,16 @@ class Connection(_RealConnection):
     def commit(self) -> None:
         """Commit, as a schedule point if there is a transaction."""
         if self._idle():
-            return super().commit()
-        self.point("commit", "COMMIT", "", super().commit, where(2))
-        return None
+            super().commit()
+        else:
+            self.point("commit", "COMMIT", "", super().commit, where(2))
 
     def rollback(self) -> None:
         """Roll back, as a schedule point if there is a transaction."""
         if self._idle():
-            return super().rollback()
-        self.point("rollback", "ROLLBACK", "", super().rollback, where(2))
-        return None
+            super().rollback()
+        else:
+            self.point("rollback", "ROLLBACK", "", super().rollback, where(2))
 
     def close(self) -> None:
         """Close, as a schedule point where that lets a lock go."""

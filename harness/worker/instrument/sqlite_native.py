@@ -6,13 +6,12 @@ CPython's module exposes none of these. The ``sqlite3*`` is the first field afte
 
 from __future__ import annotations
 
+import _sqlite3
 import ctypes
 import os
 import sqlite3
 from collections.abc import Callable
 from typing import Any
-
-import _sqlite3
 
 __all__ = ["NONE", "READ", "WRITE", "Native"]
 
