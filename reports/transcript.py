@@ -102,7 +102,9 @@ class _Layout:
         """Return one line."""
         where = padded(" " * self.tasks.get(label, 0) + label, self.labels)
         start = f"{number:>{self.number}} {mark:1} {where} "
-        return start + (f"{padded(text, self.text)}  {source:>{self.source}}" if source else text)
+        return start + (
+            f"{padded(text, self.text)}  {' ' * (self.source - columns(source))}{source}" if source else text
+        )
 
     def under(self, text: str) -> str:
         """Return a line without number or task."""
@@ -121,7 +123,7 @@ def _layout(steps: tuple[Step, ...], width: int) -> _Layout:
     if used > width * 2 // 5:
         tasks, used = dict.fromkeys(names, 0), max(map(columns, names), default=0) + 1
     area = width - number - 3 - used - 1
-    source = max((len(_source(step)) for step in steps), default=0)
+    source = max((columns(_source(step)) for step in steps), default=0)
     if area - source - 2 < _LEAST_TEXT:
         source = 0
     text = area - (source + 2 if source else 0)

@@ -9,10 +9,11 @@ from scenarios.issue_token_tasks import SCENARIO as ISSUE_TOKEN_TASKS
 from scenarios.revoke_vs_rotate import SCENARIO as REVOKE_VS_ROTATE
 from scenarios.revoke_vs_verify import SCENARIO as REVOKE_VS_VERIFY
 from scenarios.rotate_token import SCENARIO as ROTATE_TOKEN
+from scenarios.service import in_wal
 
 __all__ = ["ALL"]
 
-ALL = (
+_IN_ROLLBACK_MODE = (
     ISSUE_TOKEN,
     ISSUE_TOKEN_TASKS,
     ROTATE_TOKEN,
@@ -23,4 +24,6 @@ ALL = (
     CREATE_AGENT_KEY_REUSED,
     CREATE_AGENTS_DISTINCT,
 )
-"""Every scenario, the cheapest first."""
+
+ALL = (*_IN_ROLLBACK_MODE, *map(in_wal, _IN_ROLLBACK_MODE))
+"""Every scenario, over a rollback journal and (``-wal``) over a write-ahead log."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.history import History
 from harness.scenario import Check, Scenario, Workload
 from reference_impl.service import Service
+from scenarios import create_agent_retry
 from scenarios.rules import CLEAN_CONNECTIONS, OVERLAPPED, UNIQUE_SLUGS, rows
 from scenarios.service import OPERATIONS, with_variants
 
@@ -43,6 +44,7 @@ SCENARIO = with_variants(
         setup=lambda _: None,
         operations=OPERATIONS,
         workload=workload,
+        workloads=create_agent_retry.workloads,
         invariants=(UNIQUE_SLUGS,),
         postconditions=(Check("LIVE every client is told the name is taken", all_told), CLEAN_CONNECTIONS),
         must_happen=(OVERLAPPED,),

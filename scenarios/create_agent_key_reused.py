@@ -42,6 +42,7 @@ SCENARIO = with_variants(
         name="create-agent-key-reused",
         story=__doc__,
         workload=workload,
+        workloads=None,
         postconditions=(Check("SCOPE no client is given another's answer", own_answer), CLEAN_CONNECTIONS),
     ),
     create_agent_retry.prepare,

@@ -8,12 +8,16 @@ there is one agent in the end, and every client is told of that one.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.history import History
 from harness.scenario import Check, Scenario, Workload
 from reference_impl.service import Service
 from scenarios.rules import CLEAN_CONNECTIONS, CONTENDED, OVERLAPPED, UNIQUE_SLUGS, rows
 from scenarios.service import OPERATIONS, with_variants
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 __all__ = ["SCENARIO"]
 
@@ -41,6 +45,15 @@ def workload(workers: int) -> Workload:
     return Workload.each("add", "Alpha", "caller", "key", workers=workers)
 
 
+def workloads(workers: int) -> SearchStrategy[Workload]:
+    """Up to three clients that send the request up to two times each, to any worker."""
+    from hypothesis import strategies as st
+
+    from harness.strategies import workloads as drawn
+
+    return drawn({"add": st.just(("Alpha", "caller", "key"))}, workers=workers, clients=3, calls=2)
+
+
 SCENARIO = with_variants(
     Scenario(
         name="create-agent-retry",
@@ -48,6 +61,7 @@ SCENARIO = with_variants(
         setup=lambda _: None,
         operations=OPERATIONS,
         workload=workload,
+        workloads=workloads,
         invariants=(Check("ONCE one agent per key", at_most_one), UNIQUE_SLUGS),
         postconditions=(Check("SAME every client is told of the one agent", same_answer), CLEAN_CONNECTIONS),
         must_happen=(OVERLAPPED, CONTENDED),

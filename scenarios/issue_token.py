@@ -8,6 +8,7 @@ active one, and the others are told that there is one already.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.history import History, Step
 from harness.scenario import Check, Scenario, Workload
@@ -22,6 +23,9 @@ from scenarios.rules import (
     told,
 )
 from scenarios.service import OPERATIONS, with_variants
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 __all__ = ["SCENARIO"]
 
@@ -57,6 +61,15 @@ def workload(workers: int) -> Workload:
     return Workload.each("issue", "alpha", workers=workers)
 
 
+def workloads(workers: int) -> SearchStrategy[Workload]:
+    """Up to three clients with up to two calls each, for either agent, at any worker."""
+    from hypothesis import strategies as st
+
+    from harness.strategies import workloads as drawn
+
+    return drawn({"issue": st.tuples(st.sampled_from(["alpha", "beta"]))}, workers=workers, clients=3, calls=2)
+
+
 SCENARIO = with_variants(
     Scenario(
         name="issue-token",
@@ -64,6 +77,7 @@ SCENARIO = with_variants(
         setup=lambda _: None,
         operations=OPERATIONS,
         workload=workload,
+        workloads=workloads,
         invariants=(ONE_ACTIVE_TOKEN,),
         postconditions=(RETURNED_TOKENS_ARE_REAL, Check("TOKR one client gets the token", one_each), CLEAN_CONNECTIONS),
         must_happen=(OVERLAPPED, CONTENDED, Check("a client was refused", refused)),

@@ -8,6 +8,7 @@ each client gets a token, and what is active in the end is what the rotation tha
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.history import History
 from harness.scenario import Check, Scenario, Workload
@@ -21,6 +22,9 @@ from scenarios.rules import (
     rows,
 )
 from scenarios.service import OPERATIONS, with_variants
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 __all__ = ["SCENARIO"]
 
@@ -58,6 +62,15 @@ def workload(workers: int) -> Workload:
     return Workload.each("rotate", "alpha", workers=workers)
 
 
+def workloads(workers: int) -> SearchStrategy[Workload]:
+    """Up to three clients with up to two rotations each, at any worker."""
+    from hypothesis import strategies as st
+
+    from harness.strategies import workloads as drawn
+
+    return drawn({"rotate": st.just(("alpha",))}, workers=workers, clients=3, calls=2)
+
+
 SCENARIO = with_variants(
     Scenario(
         name="rotate-token",
@@ -65,6 +78,7 @@ SCENARIO = with_variants(
         setup=lambda _: None,
         operations=OPERATIONS,
         workload=workload,
+        workloads=workloads,
         invariants=(ONE_ACTIVE_TOKEN, Check("TOKLAST a rotation never leaves none", never_none)),
         postconditions=(
             RETURNED_TOKENS_ARE_REAL,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ import reference_impl
 from harness.scenario import Scenario
 from reference_impl import faulty
 from reference_impl.errors import KeyReused
+from reference_impl.schema import JournalMode
 from reference_impl.service import Service
 
-__all__ = ["OPERATIONS", "prepared", "with_variants"]
+__all__ = ["KEY_REUSED", "OPERATIONS", "in_wal", "with_variants"]
 
 
 async def issue(service: Service, agent: str) -> object:
@@ -59,18 +60,20 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
 KEY_REUSED = KeyReused.__name__
 
 
-def prepared(
-    implementation: Any, prepare: Callable[[Service, Path], Awaitable[None]]
-) -> Callable[[Path], Awaitable[None]]:
-    """Return a setup that creates *implementation*'s database and has *prepare* fill it, in rollback-journal mode."""
+@dataclass(frozen=True)
+class Prepared:
+    """A setup: creates *implementation*'s database in *journal_mode* and has *prepare* fill it."""
 
-    async def setup(db: Path) -> None:
-        await implementation.initialise(db)
+    implementation: Any
+    prepare: Callable[[Service, Path], Awaitable[None]]
+    journal_mode: JournalMode = "delete"
+
+    async def __call__(self, db: Path) -> None:
+        """Make the database file *db*."""
+        await self.implementation.initialise(db, journal_mode=self.journal_mode)
         service = await reference_impl.open_service(db)
-        await prepare(service, db)
+        await self.prepare(service, db)
         await service.close()
-
-    return setup
 
 
 def with_variants(
@@ -79,12 +82,18 @@ def with_variants(
     """Return *scenario* over the reference implementation, with the faulty variants *names* beside it."""
 
     def over(implementation: Any, name: str) -> Scenario:
-        return replace(
-            scenario,
-            variant=name,
-            setup=prepared(implementation, prepare),
-            open=implementation.open_service,
-            close=close,
-        )
+        setup = Prepared(implementation, prepare)
+        return replace(scenario, variant=name, setup=setup, open=implementation.open_service, close=close)
 
     return replace(over(reference_impl, ""), variants={name: over(faulty.load(name), name) for name in names})
+
+
+def in_wal(scenario: Scenario) -> Scenario:
+    """Return *scenario* and its variants over a database in write-ahead-log mode, under a name of its own."""
+    assert isinstance(scenario.setup, Prepared)
+    return replace(
+        scenario,
+        name=f"{scenario.name}-wal",
+        setup=replace(scenario.setup, journal_mode="wal"),
+        variants={name: in_wal(variant) for name, variant in scenario.variants.items()},
+    )

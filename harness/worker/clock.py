@@ -61,8 +61,23 @@ def replacements(clock: Clock, sleep: Callable[[float], None]) -> list[Replaceme
         "sleep": sleep,
         **broken_down,
     }
+    for name, at in (("clock_gettime", since), ("clock_gettime_ns", since_ns)):
+        functions[name] = _of_clock(getattr(time, name), wall_ns if name.endswith("_ns") else wall, at)
     found = [Replacement(getattr(time, name), function, time, name) for name, function in functions.items()]
     return found + _of_datetime(wall)
+
+
+def _of_clock(
+    original: Callable[[int], Any], wall: Callable[[], Any], since: Callable[[], Any]
+) -> Callable[[int], Any]:
+    """Return ``clock_gettime`` with virtual time for the clocks that show time; processor time stays real."""
+
+    def read(clock: int, /) -> Any:
+        if clock == time.CLOCK_REALTIME:
+            return wall()
+        return original(clock) if clock in (time.CLOCK_PROCESS_CPUTIME_ID, time.CLOCK_THREAD_CPUTIME_ID) else since()
+
+    return read
 
 
 def _of_now(original: Callable[..., Any], wall: Callable[[], float]) -> Callable[..., Any]:

@@ -11,10 +11,11 @@ import contextvars
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from harness.worker.rebind import Replacement
 from harness.worker.runtime import LANE, Aborted, Runtime
 from harness.worker.source import Place, place_of_coroutine
 
-__all__ = ["VirtualLoop"]
+__all__ = ["VirtualLoop", "replacements"]
 
 
 class _Quiescence:
@@ -54,6 +55,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _write_to_self(self) -> None:
         self._runtime.wake_home()
+
+    def run_forever(self) -> None:
+        """Run until stopped; while this loop runs, its timers are the worker's."""
+        outer, self._runtime.sleeper = self._runtime.sleeper, self
+        try:
+            super().run_forever()
+        finally:
+            self._runtime.sleeper = outer
 
     # Being idle
 
@@ -151,3 +160,10 @@ def _in_own_lane(loop: VirtualLoop, coroutine: Coroutine[Any, Any, Any], **optio
     loop._runtime.live += 1
     task.add_done_callback(loop._one_less)
     return task
+
+
+def replacements(runtime: Runtime) -> list[Replacement]:
+    """Return what makes ``asyncio.run`` and ``asyncio.new_event_loop`` use a deterministic loop."""
+    return [
+        Replacement(asyncio.new_event_loop, lambda: VirtualLoop(runtime), asyncio.events, "new_event_loop"),
+    ]

@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.wire import Peer, PeerGone
 from harness.worker import clock as clocks
+from harness.worker import loop as loops
 from harness.worker import randomness as random_streams
 from harness.worker.clock import Clock
 from harness.worker.instrument import aiosqlite, sqlite
@@ -51,6 +52,7 @@ class Instrumented:
             clocks.replacements(self.clock, sleep)
             + random_streams.replacements(self.randomness)
             + sqlite.replacements(self.databases)
+            + loops.replacements(self.runtime)
         )
 
     def _begin(self, seed: str, now: float, alone: bool = True) -> None:
@@ -109,7 +111,6 @@ class Instrumented:
         value = setup(Path(db))
         if inspect.isawaitable(value):
             loop = VirtualLoop(self.runtime)
-            self.runtime.sleeper = loop
             asyncio.set_event_loop(loop)
             loop.run_until_complete(value)
         self.clean()

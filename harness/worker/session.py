@@ -99,7 +99,7 @@ class Session:
     def _loop(self) -> VirtualLoop:
         """This execution's event loop, made when it is first needed."""
         if self._made_loop is None:
-            self._made_loop = self._runtime.sleeper = VirtualLoop(self._runtime)
+            self._made_loop = VirtualLoop(self._runtime)
             asyncio.set_event_loop(self._made_loop)
         return self._made_loop
 
