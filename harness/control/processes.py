@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -133,7 +134,7 @@ class Fleet:
         self._directory = directory
         to_server, from_server = os.pipe(), os.pipe()
         pipes = [(os.pipe(), os.pipe()) for _ in range(workers)]
-        stacks = [os.memfd_create(f"harness-stack-{number}") for number in range(workers)]
+        stacks = [_stack_file(number) for number in range(workers)]
         theirs = [Peer(down[0], up[1]) for down, up in pipes]
         self._server = Peer(from_server[0], to_server[1])
         self.workers = [
@@ -195,6 +196,13 @@ class Fleet:
                 os.close(worker._process)
         for end in (*self._stacks, *self._kept):
             os.close(end)
+
+
+def _stack_file(number: int) -> int:
+    file = os.memfd_create(f"harness-stack-{number}")
+    # Appending, so that a second stack begins at the start of the file once that has been emptied.
+    fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_APPEND)
+    return file
 
 
 def _require_linux() -> None:

@@ -14,11 +14,16 @@ __all__ = ["Databases", "Watched", "accesses"]
 
 
 class Watched(Protocol):
-    """An instrumented connection. ``handle`` is its ``sqlite3*`` while it is open, 0 afterwards."""
+    """An instrumented connection. ``handle`` is its ``sqlite3*`` while it is open, 0 afterwards.
+
+    ``running``: a thread is inside SQLite with it, perhaps waiting for a lock, and holds the connection's mutex: whoever
+    asked SQLite anything about it would wait for that thread.
+    """
 
     handle: int
     files: tuple[str, ...]
     timeout: float
+    running: bool
     opened: Place | None
 
     @property
@@ -59,6 +64,8 @@ class Databases:
         """Before the worker reports: notice locks let go without a statement, by a cursor or connection collected."""
         for key, (reference, file) in list(self._holding.items()):
             connection = reference()
+            if connection is not None and connection.running:
+                continue
             if connection is None or not connection.handle or self._let_go_of_all(connection):
                 del self._holding[key]
                 self._let_go(file)

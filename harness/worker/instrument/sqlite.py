@@ -60,6 +60,7 @@ class Connection(_RealConnection):
         self._waits_until: float | None = None
         self._statement: tuple[str, int] = ("", NONE)
         self._fetched_at = -1
+        self.running = False
         if path:
             databases.opened(self)
 
@@ -92,6 +93,7 @@ class Connection(_RealConnection):
         self._statement, self._waits_until = (text, before), None
         changes = self.total_changes
         failed = False
+        self.running = True
         try:
             return run()
         except sqlite3.Error as error:
@@ -102,6 +104,7 @@ class Connection(_RealConnection):
             runtime.news.append(("error", f"{type(error).__name__}: {error}"))
             raise
         finally:
+            self.running = False
             after = native.state(self.handle) if self.handle else NONE
             silent = before == after and not failed and is_silent(text)
             if not silent:
