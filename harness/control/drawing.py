@@ -14,7 +14,7 @@ from harness.result import Execution
 from harness.strategies import Drawn, workloads_of
 
 if TYPE_CHECKING:
-    from harness.control.run import Tally
+    from harness.control.tally import Tally
 
 __all__ = ["explore_drawn"]
 

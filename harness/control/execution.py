@@ -137,6 +137,11 @@ class _Run:
     def _fairly(self, moves: list[Move]) -> str:
         """After too many steps: take turns, so that only what no fair schedule ends is called endless."""
         self.bounded = True
+        self._end_if_endless()
+        names = [move.choice for move in moves if not move.fault]
+        return min(names, key=lambda name: self.ran.get(name, -1))
+
+    def _end_if_endless(self) -> None:
         if len(self.steps) >= 2 * self.scenario.steps:
             raise _Over(
                 Failure(
@@ -147,8 +152,6 @@ class _Run:
                     len(self.steps) - 1,
                 )
             )
-        names = [move.choice for move in moves if not move.fault]
-        return min(names, key=lambda name: self.ran.get(name, -1))
 
     def _take(self, move: Move, preempts: bool = False, ahead: int = 0) -> None:
         stage = self.stage
@@ -181,12 +184,17 @@ class _Run:
     def _unblock(self) -> None:
         """Nothing can run: see whether a lock was released unnoticed, else let time pass, else it is a deadlock."""
         stage = self.stage
-        for move in stage.waiting():
+        for move in stage.waiting(inside=True):
             before = len(self.steps)
             self._take(move)
             if len(self.steps) > before:
                 return
         if stage.advance():
+            return
+        if refused := stage.waiting(inside=False):
+            # Nobody will release anything: asking again is all that is left, in turns, and for so long only.
+            self._take(min(refused, key=lambda move: self.ran.get(move.choice, -1)))
+            self._end_if_endless()
             return
         waits = stage.where_they_wait()
         message = "no call can go on, and no time-out will help: " + "; ".join(waits or stage.unfinished())

@@ -10,11 +10,13 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import select
 import shutil
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic  # by name: the module's own functions show virtual time here
 from typing import Any
 
 from multiprocess import get_context
@@ -26,6 +28,7 @@ from harness.worker.main import Instrumented, instrument
 __all__ = ["serve"]
 
 _PR_SET_PDEATHSIG = 1
+_SETUP_SECONDS = 60
 
 
 def die_with_parent() -> None:
@@ -46,7 +49,12 @@ def serve(
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for end in unneeded:
         os.close(end)
-    server = _Server(orders, peers, stacks, scenario)
+    try:
+        server = _Server(orders, peers, stacks, scenario)
+        orders.send(("ready", ""))
+    except Exception as error:
+        orders.send(("unsupported", f"{type(error).__name__}: {error}"))
+        os._exit(70)
     try:
         while True:
             server.obey(orders.receive())
@@ -74,6 +82,8 @@ class _Server:
             self._orders.send(("set up", self._set_up(order[1], order[2])))
 
     def _fork(self, number: int) -> int:
+        _drain(self._peers[number].read_end)
+
         def work() -> None:
             die_with_parent()
             self._close_all_but(number)
@@ -110,20 +120,45 @@ class _Server:
         process = self._context.Process(target=_quietly, args=(work,), name="harness setup")
         process.start()
         os.close(write_end)
-        report = b""
-        while piece := os.read(read_end, 1 << 16):
-            report += piece
+        report = self._hear(read_end)
         os.close(read_end)
+        if report is None:
+            process.kill()
+            report = f"it took more than {_SETUP_SECONDS} s and was killed".encode()
         process.join()
         if report:
             return report.decode()
         return f"the process that ran it ended with exit code {process.exitcode}"
+
+    def _hear(self, read_end: int) -> bytes | None:
+        """Return all that comes from *read_end*, None if it takes too long; raises ``PeerGone`` with the controller."""
+        poll = select.poll()
+        poll.register(read_end, select.POLLIN)
+        poll.register(self._orders.read_end, 0)
+        report, deadline = b"", monotonic() + _SETUP_SECONDS
+        while (left := deadline - monotonic()) > 0:
+            for end, _ in poll.poll(left * 1000):
+                if end != read_end:
+                    raise PeerGone
+                piece = os.read(read_end, 1 << 16)
+                if not piece:
+                    return report
+                report += piece
+        return None
 
     def kill_all(self) -> None:
         for process in self._workers.values():
             process.kill()
         for process in self._workers.values():
             process.join()
+
+
+def _drain(read_end: int) -> None:
+    """Drop an order that the worker before this one did not live to read."""
+    poll = select.poll()
+    poll.register(read_end, select.POLLIN)
+    while poll.poll(0):
+        os.read(read_end, 1 << 16)
 
 
 def _quietly(work: Callable[[], None]) -> None:

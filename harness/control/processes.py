@@ -153,6 +153,13 @@ class Fleet:
         self._kept = [end for down, up in pipes for end in (down[0], up[1])]
         for end in (to_server[0], from_server[1]):
             os.close(end)
+        kind, why = self._server.receive()
+        if kind != "ready":
+            self.close()
+            raise Unsupported(
+                f"The instrumentation could not be installed ({why}). It needs a CPython whose sqlite3 module is linked to "
+                "the SQLite library dynamically, and aiosqlite 0.22 or later if that is used."
+            )
 
     def set_up(self, db: Path, seed: str) -> None:
         """Have ``setup`` make the shared state at *db*; raises ``SetupFailed``."""

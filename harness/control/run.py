@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from harness.control.confirm import Unconfirmed, confirm
+from harness.control.confirm import Unconfirmed, confirm, replay_once
 from harness.control.execution import Driver
 from harness.control.shrink import shrink
-from harness.control.theatre import theatre
+from harness.control.tally import Budget, Progress, Tally
+from harness.control.theatre import Theatre, theatre
 from harness.errors import BadInput, Diverged
 from harness.result import Execution, Result
-from harness.scenario import Scenario, Workload
+from harness.scenario import Scenario
 from harness.schedulers.base import Scheduler
 from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.random_walk import RandomWalk
-from harness.schedulers.replay import Replay
 from harness.verdict import Verdict
 
 __all__ = ["SCHEDULERS", "Progress", "run"]
@@ -29,80 +27,6 @@ SCHEDULERS = {
     "brute": "every interleaving without reduction; what the reduction is tested against",
 }
 DEFAULT_EXECUTIONS = {"exhaustive": 20_000, "brute": 20_000, "random": 1_000, "hypothesis": 1_000}
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run has come: ``phase`` is ``exploring``, ``confirming`` or ``shrinking``."""
-
-    executions: int
-    seconds: float
-    failures: int
-    phase: str
-
-
-@dataclass(slots=True)
-class Budget:
-    """When to stop: after so many executions, or so many seconds (None for no limit)."""
-
-    executions: int
-    seconds: float | None
-    began: float = field(default_factory=time.perf_counter)
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the beginning."""
-        return time.perf_counter() - self.began
-
-    def spent(self, executions: int) -> str:
-        """Return the limit that *executions* or the time have reached, or an empty string."""
-        if executions >= self.executions:
-            return f"{self.executions} executions"
-        if self.seconds is not None and self.elapsed >= self.seconds:
-            return f"{self.seconds:g} seconds"
-        return ""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What the executions of a run came to so far."""
-
-    scenario: Scenario
-    budget: Budget
-    progress: Callable[[Progress], None]
-    executions: int = 0
-    failures: int = 0
-    steps: int = 0
-    abandoned: int = 0
-    first_failure: int | None = None
-    failed: Execution | None = None
-    bound: str = ""
-    complete: bool = False
-    stuck: list[str] = field(default_factory=list)
-    outcomes: set[str] = field(default_factory=set)
-    happened: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.happened = {check.name: 0 for check in self.scenario.must_happen}
-
-    def count(self, execution: Execution) -> None:
-        """Take *execution* into account."""
-        self.executions += 1
-        self.steps += len(execution.steps)
-        self.abandoned += execution.abandoned
-        if execution.stuck and execution.stuck not in self.stuck:
-            self.stuck.append(execution.stuck)
-        if execution.failure is not None:
-            self.failures += 1
-            self.first_failure = self.first_failure or self.executions
-            self.failed = execution
-        for check in self.scenario.must_happen:
-            if check.holds(execution.history, execution.steps):
-                self.happened[check.name] += 1
-        if execution.outcome:
-            self.outcomes.add(execution.outcome)
-        if self.executions % 50 == 0:
-            self.progress(Progress(self.executions, self.budget.elapsed, self.failures, "exploring"))
 
 
 def run(
@@ -135,38 +59,21 @@ def run(
     if isinstance(scheduler, str) and scheduler not in SCHEDULERS:
         raise BadInput(f"There is no scheduler {scheduler!r}: it is one of {', '.join(SCHEDULERS)}.")
     with theatre(scenario, workers, seed=seed, isolation=isolation, patience=patience) as stage:
-        driver = stage.driver
-        driver.wants_outcomes = outcomes
+        stage.driver.wants_outcomes = outcomes
         budget = Budget(max_executions or DEFAULT_EXECUTIONS.get(name, 1_000), seconds)
         tally = Tally(scenario, budget, progress or (lambda _: None))
-        reasons: list[str] = []
-        found: Execution | None = None
-        shrinking = 0
+        found = None
         try:
-            if scheduler == "hypothesis":
-                from harness.control.drawing import explore_drawn
-
-                explore_drawn(driver, workers, seed, tally)
-            else:
-                chosen = _scheduler(scheduler, seed) if isinstance(scheduler, str) else scheduler
-                _explore(driver, chosen, scenario.workload(workers), tally)
-            elapsed = budget.elapsed
+            _explore(stage.driver, scheduler, workers, seed, tally)
+            tally.explored()
+            if tally.failed is None and not tally.stuck:
+                _recheck(stage, tally)
             if tally.failed is not None:
-                tally.progress(Progress(tally.executions, elapsed, tally.failures, "confirming"))
-                confirm(stage, tally.failed)
-                tally.progress(Progress(tally.executions, elapsed, tally.failures, "shrinking"))
-                found, shrinking = shrink(driver, tally.failed)
-                found = confirm(stage, found)
-            elif not tally.stuck:
-                _recheck(driver, tally)
+                found = _minimal(stage, tally.failed, tally)
         except (Diverged, Unconfirmed) as error:
-            elapsed = budget.elapsed
-            reasons.append(str(error))
-            tally.complete = False
-        reasons += tally.stuck
-        missing = [rule for rule, times in tally.happened.items() if not times]
-        if found is None and missing:
-            reasons.append("what the scenario is about never happened: " + ", ".join(missing))
+            tally.explored()
+            tally.doubts.append(str(error))
+        reasons = tally.reasons(found)
         return Result(
             scenario=scenario.name,
             variant=scenario.variant,
@@ -177,13 +84,13 @@ def run(
             executions=tally.executions,
             complete=tally.complete and not reasons and found is None,
             failures=tally.failures,
-            seconds=elapsed,
+            seconds=tally.seconds,
             startup_seconds=stage.startup_seconds,
             bound=tally.bound,
-            reasons=tuple(reasons),
+            reasons=reasons,
             counterexample=found,
             first_failure=tally.first_failure,
-            shrink_executions=shrinking,
+            shrink_executions=tally.shrinking,
             outcomes=len(tally.outcomes),
             steps=tally.steps,
             abandoned=tally.abandoned,
@@ -202,29 +109,44 @@ def _scheduler(name: str, seed: int) -> Scheduler:
     return RandomWalk(seed) if name == "random" else Exhaustive(reduction=name == "exhaustive")
 
 
-def _explore(driver: Driver, scheduler: Scheduler, workload: Workload, tally: Tally) -> None:
-    """Run executions until *scheduler* has no more, one fails, none can be judged, or the budget is spent."""
+def _explore(driver: Driver, scheduler: str | Scheduler, workers: int, seed: int, tally: Tally) -> None:
+    """Run executions until there are no more, one fails, none can be judged, or the budget is spent."""
+    if scheduler == "hypothesis":
+        from harness.control.drawing import explore_drawn
+
+        explore_drawn(driver, workers, seed, tally)
+        return
+    chosen = _scheduler(scheduler, seed) if isinstance(scheduler, str) else scheduler
+    workload = driver.scenario.workload(workers)
     previous: Execution | None = None
-    while scheduler.start(previous):
+    while chosen.start(previous):
         if bound := tally.budget.spent(tally.executions):
             tally.bound = bound
             return
-        previous = driver.run(scheduler, workload)
+        previous = driver.run(chosen, workload)
         tally.count(previous)
         if previous.failure is not None or previous.stuck:
             return
-    tally.complete = bool(getattr(scheduler, "complete", False))
+    tally.complete = bool(getattr(chosen, "complete", False))
     if not tally.complete:
         tally.bound = f"{driver.scenario.steps} steps in one execution"
 
 
-def _recheck(driver: Driver, tally: Tally) -> None:
-    """Run a default execution twice: raises ``Diverged`` when the second does not repeat the first."""
-    workload = tally.scenario.workload(len(driver.fleet.workers))
-    walk = RandomWalk(driver.seed)
+def _minimal(stage: Theatre, failed: Execution, tally: Tally) -> Execution:
+    """Return the smallest execution found that fails like *failed*; both are confirmed in fresh processes."""
+    tally.report("confirming")
+    confirm(stage, failed)
+    tally.report("shrinking")
+    smallest, tally.shrinking = shrink(stage.driver, failed)
+    return confirm(stage, smallest)
+
+
+def _recheck(stage: Theatre, tally: Tally) -> None:
+    """Run one more random walk, twice: raises ``Diverged`` when the second does not repeat the first."""
+    walk = RandomWalk(stage.driver.seed)
     walk.start(None)
-    first = driver.run(walk, workload)
-    if first.stuck:
-        tally.stuck.append(first.stuck)
-        return
-    driver.run(Replay(first.schedule, [step.digest for step in first.steps]), workload)
+    first = stage.driver.run(walk, tally.scenario.workload(len(stage.driver.fleet.workers)))
+    if first.failure is not None or first.stuck:
+        tally.count(first)
+    else:
+        replay_once(stage, first)

@@ -166,9 +166,10 @@ class Stage:
         for move in [move for move in here.values() if move.kind == "call" and move.state is state]:
             there[move.choice] = here.pop(move.choice)
 
-    def waiting(self) -> list[Move]:
-        """Return what waits for a lock, or was refused one and would ask again."""
-        return sorted((move for move in self._waiting.values() if move.retry_after >= 0), key=_BY_ORDER)
+    def waiting(self, inside: bool) -> list[Move]:
+        """Return what waits for a lock *inside* SQLite, or else what was refused one and would ask again."""
+        found = [move for move in self._waiting.values() if move.retry_after >= 0 and move.blocked == inside]
+        return sorted(found, key=_BY_ORDER)
 
     def _released(self) -> None:
         """Somebody let a lock go: whoever waits for one may try again."""
@@ -325,6 +326,11 @@ class Stage:
                 error = item[1]
             elif tag == "closed":
                 self._running.discard(state.worker.number)
+            elif tag == "outside":
+                raise Broke(
+                    f"Worker {state.worker.number} ran {item[1]}, which the harness does not control: a thread that the code "
+                    "under test started itself. What such threads do is not explored, so nothing can be said."
+                )
             elif tag == "broken":
                 raise Broke(f"Worker {state.worker.number} can't go on: {item[1]}.")
         if busy:

@@ -147,8 +147,11 @@ class Exhaustive:
     def _in_prefix(self, choice: str, view: View) -> str:
         if any(option.choice == choice for option in view.options):
             return choice
-        options = ", ".join(option.choice for option in view.options)
-        raise Diverged(len(view.steps), choice, f"this cannot run now; what can: {options}")
+        # It ran because everything else was found waiting, and waits were left out of the prefix: find that out again.
+        for option in view.options:
+            if not option.fault:
+                return option.choice
+        raise Diverged(len(view.steps), choice, "this cannot run now, and nothing else can")
 
     def _try(self, node: _Node, choice: str) -> None:
         if choice in node.tried:
@@ -181,6 +184,9 @@ class Exhaustive:
 
     def _advance(self, step: Step) -> None:
         node, choice = self._node, step.choice
+        depth = len(self._events)
+        if depth < len(self._prefix) and self._prefix[depth] != choice:
+            raise Diverged(self._seen - 1, self._prefix[depth], f"{step.digest} ran instead")
         known = node.touched.get(choice)
         if known is not None and known[1] != step.digest:
             raise Diverged(self._seen - 1, known[1], step.digest)

@@ -115,7 +115,10 @@ class Runtime:
         is over. Does nothing outside an execution, or in a thread the runtime doesn't know.
         """
         strand = self._strands.get(threading.get_ident())
-        if strand is None or not (self.controlled or self.aborting):
+        if not (self.controlled or self.aborting):
+            return GO
+        if strand is None:
+            self.news.append(("outside", f"{text} in thread {threading.current_thread().name!r}"))
             return GO
         if self.aborting:
             if kind in _CLEANING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
+import marshal
 import os
 import threading
 import uuid
@@ -135,13 +136,36 @@ def peers() -> Iterator[tuple[Peer, Peer]]:
             continue
 
 
-def test_messages_arrive_whole_and_in_order(peers: tuple[Peer, Peer]) -> None:
-    """Several messages in the pipe are told apart."""
+def test_messages_arrive_as_they_were_sent(peers: tuple[Peer, Peer]) -> None:
+    """A conversation, message by message, in both directions."""
     one, other = peers
-    one.send(("a", 1))
-    one.send(("b", None, [1.5, {"x": b"y"}]))
-    assert other.receive() == ("a", 1)
-    assert other.receive() == ("b", None, [1.5, {"x": b"y"}])
+    for message in (("a", 1), ("b", None, [1.5, {"x": b"y"}]), ()):
+        one.send(message)
+        assert other.receive() == message
+        other.send((message,))
+        assert one.receive() == (message,)
+
+
+def test_a_message_may_arrive_in_pieces(peers: tuple[Peer, Peer]) -> None:
+    """A part of a message, even of its length, is not taken for a message."""
+    one, other = peers
+    body = marshal.dumps(("abc",))
+    for piece in (len(body).to_bytes(4, "little")[:2], len(body).to_bytes(4, "little")[2:] + body[:3]):
+        os.write(one.write_end, piece)
+        other.fill()
+        assert other.complete() is None
+    os.write(one.write_end, body[3:])
+    assert other.receive() == ("abc",)
+
+
+def test_what_the_dead_said_is_forgotten(peers: tuple[Peer, Peer]) -> None:
+    """The beginning of a message whose sender died does not spoil the next one."""
+    one, other = peers
+    os.write(one.write_end, b"\x40\x00")
+    other.fill()
+    other.forget()
+    one.send(("alive",))
+    assert other.receive() == ("alive",)
 
 
 def test_a_message_larger_than_the_pipe_arrives(peers: tuple[Peer, Peer]) -> None:

@@ -8,6 +8,7 @@ calls that touch no lock, because the tasks may share memory: such a call parks 
 from __future__ import annotations
 
 import sqlite3
+import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -136,6 +137,8 @@ def install(runtime: Runtime) -> None:
         from aiosqlite import core
     except ImportError:
         return
+    if issubclass(core.Connection, threading.Thread):
+        raise RuntimeError("this aiosqlite is older than 0.22")
     core.SimpleQueue = _Queue  # type: ignore[attr-defined,assignment]
     core.Thread = _Thread  # type: ignore[attr-defined,assignment]
 

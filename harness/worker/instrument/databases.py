@@ -30,7 +30,7 @@ class Watched(Protocol):
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
 
-    def waits(self, attempt: int) -> bool:
+    def waits(self) -> bool:
         """Decide whether to try again for a lock."""
 
     def drop(self) -> None:
@@ -48,10 +48,10 @@ class Databases:
 
     # What statements report
 
-    def moved(self, connection: Watched, before: int, after: int, wrote: bool, failed: bool) -> None:
-        """Report what a statement did to locks and data, from the transaction state around it (see ``accesses``)."""
+    def moved(self, connection: Watched, before: int, after: int, touched: list[tuple[str, str]]) -> None:
+        """Report what a statement did to locks and data: *touched* as ``accesses`` says, and whether it let a lock go."""
         for file in connection.files:
-            for resource, mode in accesses(before, after, wrote, failed):
+            for resource, mode in touched:
                 self.runtime.touched(f"{resource}:{file}", mode)
         if after < before:
             self.runtime.news.append(("released",))
@@ -94,10 +94,10 @@ class Databases:
         """Have SQLite ask here when *connection* meets a lock; with no time-out it is refused at once, as without us."""
         self.native.watch(connection.handle, connection.timeout > 0)
 
-    def _waits(self, handle: int, attempt: int) -> bool:
+    def _waits(self, handle: int) -> bool:
         reference = self._open.get(handle)
         connection = reference() if reference is not None else None
-        return connection is not None and connection.waits(attempt)
+        return connection is not None and connection.waits()
 
     def _still_open(self) -> list[Watched]:
         return [connection for reference in self._open.values() if (connection := reference()) is not None]
@@ -127,19 +127,24 @@ def _described(connection: Watched) -> str:
     return f"{connection.files[0]} opened at {os.path.basename(file)}:{line}"
 
 
-def accesses(before: int, after: int, wrote: bool, failed: bool) -> list[tuple[str, str]]:
+def accesses(before: int, after: int, wrote: bool, failed: bool, excludes: bool = False) -> list[tuple[str, str]]:
     """Return what a statement touched, given its connection's transaction state *before* and *after* it.
 
     ``data`` is the committed content together with the shared locks that protect reading it; ``lock`` the
     right to write. Beginning or ending a read touches ``data`` as a reader; committing or undoing writes both.
-    A failed attempt has looked at what refused it. A statement inside a transaction that already holds what
-    it needs touches nothing that anybody else can see.
+    *wrote* says that the statement changes what others see, *excludes* that it keeps readers out from its beginning
+    (BEGIN EXCLUSIVE). One that *failed* on a lock has looked at what refused it: at the readers too, if it would
+    have written. A statement inside a transaction that already holds what it needs touches nothing that anybody else
+    can see.
     """
     if failed:
-        touched = [("data", "w" if before == WRITE else "r"), ("lock", "w" if after != before else "r")]
-        return [("data", "w"), ("lock", "w")] if before == WRITE and after != WRITE else touched
+        if before == WRITE and after != WRITE:
+            return [("data", "w"), ("lock", "w")]
+        looked = wrote or excludes or before == WRITE
+        return [("data", "w" if looked else "r"), ("lock", "w" if after != before else "r")]
     if after == WRITE:
-        return [] if before == WRITE else [("data", "r"), ("lock", "w")]
+        touched = [("data", "w")] if wrote or excludes else []
+        return touched if before == WRITE else [*(touched or [("data", "r")]), ("lock", "w")]
     if before == WRITE or wrote:
         return [("data", "w"), ("lock", "w")]
     if before == after == READ:

@@ -13,9 +13,10 @@ from _thread import get_ident
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypeAlias
 
-from harness.worker.instrument.databases import Databases
+from harness.worker.instrument.databases import Databases, accesses
 from harness.worker.instrument.sqlite_native import NONE, WRITE
 from harness.worker.instrument.statements import (
+    excludes_readers,
     is_attach,
     is_dml,
     is_reading,
@@ -58,20 +59,26 @@ class Connection(_RealConnection):
         self.handle, path = databases.native.handle(self, _plain_path(database, options))
         self.files: tuple[str, ...] = (path.rpartition("/")[2],) if path else ()
         self._waits_until: float | None = None
+        self._waits_with: int | None = None
         self._statement: tuple[str, int] = ("", NONE)
         self._fetched_at = -1
+        self._spills = 0
         self.running = False
         if path:
             databases.opened(self)
 
-    def waits(self, attempt: int) -> bool:
+    def waits(self) -> bool:
         """SQLite met a lock and would sleep: park until somebody may have released it; return False when time is up."""
         runtime = self.databases.runtime
         text, before = self._statement
-        if attempt == 0 or self._waits_until is None:
+        state = self.databases.native.state(self.handle)
+        if self._waits_until is None:
             self._waits_until = runtime.clock.now + self.timeout
-            # A commit that waits for readers keeps new readers out from now on (SQLite's PENDING lock).
-            pending = self.databases.native.state(self.handle) == WRITE
+        if state != self._waits_with:
+            # A commit that waits for readers keeps new readers out from now on (SQLite's PENDING lock), and a
+            # statement that committed by itself may have waited for the right to write before.
+            self._waits_with = state
+            pending = state == WRITE
             for file in self.files:
                 runtime.touched(f"data:{file}", "w" if pending else "r")
                 runtime.touched(f"lock:{file}", "w" if pending and before != WRITE else "r")
@@ -90,7 +97,7 @@ class Connection(_RealConnection):
         runtime.park(kind, text, detail, place)
         native = databases.native
         before = native.state(self.handle)
-        self._statement, self._waits_until = (text, before), None
+        self._statement, self._waits_until, self._waits_with = (text, before), None, None
         changes = self.total_changes
         failed = False
         self.running = True
@@ -106,19 +113,26 @@ class Connection(_RealConnection):
         finally:
             self.running = False
             after = native.state(self.handle) if self.handle else NONE
-            silent = before == after and not failed and is_silent(text)
-            if not silent:
-                databases.moved(self, before, after, self._wrote(kind, text, before, changes), failed)
+            if failed or before != after or not is_silent(text):
+                wrote = self._wrote(kind, text, before, changes)
+                touched = accesses(before, after, wrote, failed, excludes=excludes_readers(text))
+                databases.moved(self, before, after, touched)
 
     def _wrote(self, kind: str, text: str, before: int, changes: int) -> bool:
-        """Whether the statement just run made a change that others can see now."""
+        """Whether the statement just run made a change that others can see now, or would have needed to."""
         if not self.handle:
             return True
         if self.in_transaction:
-            return False
+            return self._spilled()
         if kind == "sql" and not is_reading(text):
             return True
         return before == WRITE or self.total_changes != changes
+
+    def _spilled(self) -> bool:
+        """Whether a transaction grew out of its cache since last asked: SQLite then takes the exclusive lock early."""
+        spills = self.databases.native.spills(self.handle)
+        before, self._spills = self._spills, spills
+        return spills != before
 
     # The public methods that touch shared state
 

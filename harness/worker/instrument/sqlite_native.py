@@ -23,6 +23,11 @@ _Randomness = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctyp
 _CurrentTime = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64))
 _Sleep = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
 
+_IntPointer = ctypes.POINTER(ctypes.c_int)
+
+_CACHE_SPILL = 12
+"""``SQLITE_DBSTATUS_CACHE_SPILL``."""
+
 _JULIAN_UNIX_EPOCH_MS = 210_866_760_000_000
 """1 January 1970 in the milliseconds since noon of 24 November 4714 BC that SQLite counts."""
 
@@ -61,11 +66,14 @@ class Native:
         self._busy_handler.argtypes = (ctypes.c_void_p, _BusyHandler, ctypes.c_void_p)
         self._randomness = library.sqlite3_randomness
         self._randomness.argtypes = (ctypes.c_int, ctypes.c_void_p)
+        self._status = library.sqlite3_db_status
+        self._status.argtypes = (ctypes.c_void_p, ctypes.c_int, _IntPointer, _IntPointer, ctypes.c_int)
+        self._spilled, self._ignored = ctypes.c_int(), ctypes.c_int()
         self._vfs_find = library.sqlite3_vfs_find
         self._vfs_find.argtypes = (ctypes.c_char_p,)
         self._vfs_find.restype = ctypes.c_void_p
         self._kept: list[Any] = []
-        self.waits: Callable[[int, int], bool] = lambda _, __: False
+        self.waits: Callable[[int], bool] = lambda _: False
         self._on_busy, self._never = _BusyHandler(self._ask), _BusyHandler(0)
 
     def handle(self, connection: sqlite3.Connection, path: str) -> tuple[int, str]:
@@ -85,12 +93,17 @@ class Native:
         """Return the strongest transaction state over all attached databases."""
         return int(self._txn_state(handle, None))
 
+    def spills(self, handle: int) -> int:
+        """Return how many pages *handle* had to write out before its transaction ended."""
+        self._status(handle, _CACHE_SPILL, self._spilled, self._ignored, 0)
+        return self._spilled.value
+
     def watch(self, handle: int, wait: bool) -> None:
-        """Have ``waits(handle, attempt)`` decide, when *handle* meets a lock, whether SQLite tries again; or never wait."""
+        """Have ``waits(handle)`` decide, when *handle* meets a lock, whether SQLite tries again; or never wait."""
         self._busy_handler(handle, self._on_busy if wait else self._never, handle)
 
-    def _ask(self, handle: int | None, attempt: int) -> int:
-        return 1 if self.waits(handle or 0, attempt) else 0
+    def _ask(self, handle: int | None, _: int) -> int:
+        return 1 if self.waits(handle or 0) else 0
 
     def reseed(self) -> None:
         """Make SQLite's own random generator start again from the seed it asks its file system layer for."""

@@ -8,7 +8,17 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["is_attach", "is_dml", "is_reading", "is_rollback", "is_silent", "parts", "sets_busy_timeout", "shown"]
+__all__ = [
+    "excludes_readers",
+    "is_attach",
+    "is_dml",
+    "is_reading",
+    "is_rollback",
+    "is_silent",
+    "parts",
+    "sets_busy_timeout",
+    "shown",
+]
 
 _COMMENTS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?(?:\*/|$))*", re.DOTALL)
 _BUSY = re.compile(r"pragma\s+(?:\w+\s*\.\s*)?busy_timeout\s*[=(]", re.IGNORECASE)
@@ -40,6 +50,12 @@ def is_reading(sql: str) -> bool:
 def is_silent(sql: str) -> bool:
     """Return whether *sql* touches no lock as long as it leaves the transaction state as it was."""
     return keyword(sql) in ("BEGIN", "SAVEPOINT", "RELEASE")
+
+
+@lru_cache(maxsize=4096)
+def excludes_readers(sql: str) -> bool:
+    """Return whether *sql* begins a transaction that keeps readers out at once."""
+    return keyword(sql) == "BEGIN" and "EXCLUSIVE" in sql.upper()
 
 
 def is_rollback(sql: str) -> bool:

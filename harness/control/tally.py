@@ -1,0 +1,105 @@
+"""What the executions of a run come to while it goes on: how many, of what kind, and whether the budget is spent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from harness.result import Execution
+from harness.scenario import Scenario
+
+__all__ = ["Budget", "Progress", "Tally"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come: ``phase`` is ``exploring``, ``confirming`` or ``shrinking``."""
+
+    executions: int
+    seconds: float
+    failures: int
+    phase: str
+
+
+@dataclass(slots=True)
+class Budget:
+    """When to stop: after so many executions, or so many seconds (None for no limit)."""
+
+    executions: int
+    seconds: float | None
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return time.perf_counter() - self.began
+
+    def spent(self, executions: int) -> str:
+        """Return the limit that *executions* or the time have reached, or an empty string."""
+        if executions >= self.executions:
+            return f"{self.executions} executions"
+        if self.seconds is not None and self.elapsed >= self.seconds:
+            return f"{self.seconds:g} seconds"
+        return ""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the executions of a run came to so far."""
+
+    scenario: Scenario
+    budget: Budget
+    progress: Callable[[Progress], None]
+    executions: int = 0
+    failures: int = 0
+    steps: int = 0
+    abandoned: int = 0
+    first_failure: int | None = None
+    failed: Execution | None = None
+    bound: str = ""
+    complete: bool = False
+    stuck: list[str] = field(default_factory=list)
+    outcomes: set[str] = field(default_factory=set)
+    happened: dict[str, int] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    shrinking: int = 0
+
+    def __post_init__(self) -> None:
+        self.happened = {check.name: 0 for check in self.scenario.must_happen}
+
+    def count(self, execution: Execution) -> None:
+        """Take *execution* into account."""
+        self.executions += 1
+        self.steps += len(execution.steps)
+        self.abandoned += execution.abandoned
+        if execution.stuck and execution.stuck not in self.stuck:
+            self.stuck.append(execution.stuck)
+        if execution.failure is not None:
+            self.failures += 1
+            self.first_failure = self.first_failure or self.executions
+            self.failed = execution
+        for check in self.scenario.must_happen:
+            if check.holds(execution.history, execution.steps):
+                self.happened[check.name] += 1
+        if execution.outcome:
+            self.outcomes.add(execution.outcome)
+        if self.executions % 50 == 0:
+            self.report("exploring")
+
+    def report(self, phase: str) -> None:
+        """Say how far the run has come."""
+        self.progress(Progress(self.executions, self.seconds or self.budget.elapsed, self.failures, phase))
+
+    def explored(self) -> None:
+        """Note that exploring is over: what follows does not count as its time."""
+        self.seconds = self.seconds or self.budget.elapsed
+
+    def reasons(self, found: Execution | None) -> tuple[str, ...]:
+        """Return why nothing can be claimed, given the failure *found*, if any."""
+        missing = [rule for rule, times in self.happened.items() if not times]
+        never = (
+            ["what the scenario is about never happened: " + ", ".join(missing)] if missing and found is None else []
+        )
+        return (*self.doubts, *self.stuck, *never)
