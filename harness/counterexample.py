@@ -184,7 +184,7 @@ def _step_as_json(step: Step) -> dict[str, Any]:
         "kind": step.kind,
         "text": step.text,
         "detail": step.detail,
-        "source": {"file": source.file, "line": source.line, "function": source.function} if source else None,
+        "source": source._asdict() if source else None,
         "now": step.now,
         "accesses": [f"{access.mode} {access.resource}" for access in step.accesses],
         **{flag: True for flag in _FLAGS if getattr(step, flag)},

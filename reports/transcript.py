@@ -19,7 +19,7 @@ Line = tuple[str, str]
 """A style and the text in it."""
 
 _MOST_STEPS, _AT_EACH_END = 240, 100
-_SOURCE = 24
+_SOURCE = 28
 _LEAST_TEXT = 30
 _TEXT_LINES, _TOLD_LINES = 3, 2
 _SHOWS_ITS_KIND = ("call", "fetch", "await")
@@ -101,14 +101,14 @@ class _Layout:
     def line(self, number: str, mark: str, label: str, text: str, source: str) -> str:
         """Return one line."""
         where = padded(" " * self.tasks.get(label, 0) + label, self.labels)
-        start = f"{number:>{self.number}} {mark:1} {where} "
-        return start + (
-            f"{padded(text, self.text)}  {' ' * (self.source - columns(source))}{source}" if source else text
-        )
+        return f"{number:>{self.number}} {mark:1} {where} " + self._with(text, source)
 
-    def under(self, text: str) -> str:
+    def under(self, text: str, source: str = "") -> str:
         """Return a line without number or task."""
-        return " " * (self.number + 3 + self.labels + 1) + text
+        return " " * (self.number + 3 + self.labels + 1) + self._with(text, source)
+
+    def _with(self, text: str, source: str) -> str:
+        return f"{padded(text, self.text)}  {' ' * (self.source - columns(source))}{source}" if source else text
 
 
 def _layout(steps: tuple[Step, ...], width: int) -> _Layout:
@@ -123,7 +123,7 @@ def _layout(steps: tuple[Step, ...], width: int) -> _Layout:
     if used > width * 2 // 5:
         tasks, used = dict.fromkeys(names, 0), max(map(columns, names), default=0) + 1
     area = width - number - 3 - used - 1
-    source = max((columns(_source(step)) for step in steps), default=0)
+    source = max((columns(text) for step in steps for text in (_source(step), _caller(step))), default=0)
     if area - source - 2 < _LEAST_TEXT:
         source = 0
     text = area - (source + 2 if source else 0)
@@ -137,9 +137,19 @@ def _label(step: Step) -> str:
 
 
 def _source(step: Step) -> str:
+    """Return the line of the code under test, short enough for a column."""
     if step.source is None:
         return ""
-    text = escaped(str(step.source))
+    return _short(f"{step.source.file.rpartition('/')[2]}:{step.source.line}")
+
+
+def _caller(step: Step) -> str:
+    """Return where in another file that line was called from."""
+    return _short(f"< {step.source.caller}") if step.source is not None and step.source.caller else ""
+
+
+def _short(text: str) -> str:
+    text = escaped(text)
     return text if columns(text) <= _SOURCE else "..." + text[3 - _SOURCE :]
 
 
@@ -175,11 +185,15 @@ def _step(layout: _Layout, number: int, step: Step) -> Iterator[Line]:
     source = _source(step)
     style = "broken" if step.choice.startswith(FAULT_MARK) else "waiting" if step.waited or step.gave_up else ""
     first, *more = wrapped(_what(step), layout.text, _TEXT_LINES, hang=2)
+    caller = _caller(step)
     if source and not layout.source:
-        first, *more = _with_source([first, *more], f"({source})", layout.text)
+        first, *more = _with_source([first, *more], f"({source} {caller})" if caller else f"({source})", layout.text)
+    elif caller and not more:
+        more = [""]
     mark = ">" if step.preempts else ""
     yield style, layout.line(str(number), mark, _label(step), first, source if layout.source else "")
-    yield from ((style, layout.under(f"  {line}")) for line in more)
+    for position, line in enumerate(more):
+        yield style, layout.under(f"  {line}".rstrip(), caller if layout.source and position == 0 else "")
     if waiting := _waiting(step):
         yield "waiting", layout.under(f"  {waiting}")
     if step.error:

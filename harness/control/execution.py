@@ -125,7 +125,8 @@ class _Run:
             if choice is None:
                 return False
             move = next(move for move in moves if move.choice == choice)
-            ahead = 0 if over or move.fault else self._ahead(view)
+            # While workers may be killed every step is a choice of its own: not even invoking a call leaves it as it was.
+            ahead = 0 if over or stage.kills else self._ahead(view)
             self._take(move, stage.continues and move.family != stage.last and not move.fault, ahead)
 
     def _ahead(self, view: View) -> int:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from harness.control.processes import Worker
 from harness.history import Access, Source, Step
-from harness.scenario import Call, Client
+from harness.scenario import Call, Client, Workload
 from harness.schedulers.base import Option
 
-__all__ = ["ClientState", "Move", "WorkerState", "source_of"]
+__all__ = ["ClientState", "Move", "WorkerState", "callers", "source_of"]
 
 
 class Move:
@@ -68,6 +68,11 @@ class Move:
             tuple(accesses), waited, resumed, gave_up, preempts, error,
         )  # fmt: skip
 
+    @property
+    def due(self) -> float | None:
+        """The virtual time until which it waits, if there is one."""
+        return self.deadline if self.blocked else self.not_before
+
     def gives_up(self, now: float, releases: int) -> bool:
         """Whether it has waited for its lock as long as it may, and nobody released one."""
         return self.blocked and now >= self.deadline and self.retry_after >= releases
@@ -117,3 +122,11 @@ def source_of(place: tuple[str, int, str, str] | None) -> Source | None:
     if source is None:
         source = _sources[place] = Source(*place)
     return source
+
+
+def callers(workload: Workload) -> list[int]:
+    """Return for each worker how many clients will call it."""
+    return [
+        sum(any(call.worker == number for call in client.calls) for client in workload.clients)
+        for number in range(workload.workers)
+    ]

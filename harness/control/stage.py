@@ -6,7 +6,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from harness.control.lanes import ClientState, Move, WorkerState, source_of
+from harness.control.lanes import ClientState, Move, WorkerState, callers, source_of
+from harness.control.moves import Moves
 from harness.control.processes import Fleet, WorkerDied, WorkerStuck
 from harness.errors import HarnessError, SetupFailed
 from harness.history import Access, Event, Step
@@ -37,19 +38,16 @@ class Stage:
         self._concurrent = concurrent
         self._at_first_call = scenario.open is None and not self._concurrent
         self._states = [
-            WorkerState(worker, callers <= 1)
-            for worker, callers in zip(fleet.workers, _callers(workload), strict=False)
+            WorkerState(worker, count <= 1) for worker, count in zip(fleet.workers, callers(workload), strict=False)
         ]
         self._clients = [ClientState(number, client) for number, client in enumerate(workload.clients)]
-        self._kills = scenario.kills
+        self.kills = scenario.kills
         self._running: set[int] = set()
         self._now = 0.0
-        self._releases = 0
         self.last = ""
         self._steps = 0
         self._unended = len(self._clients)
-        self._enabled: dict[str, Move] = {}
-        self._waiting: dict[str, Move] = {}
+        self._moves = Moves()
         self.failed: Event | None = None
         self.continues = False
         self.events: list[Event] = []
@@ -126,7 +124,7 @@ class Stage:
 
         Empty when only time can help. ``continues`` is set to whether the first one goes on with that call.
         """
-        enabled = self._enabled
+        enabled = self._moves.enabled
         if not enabled:
             self.continues = False
             return []
@@ -136,7 +134,7 @@ class Stage:
             found.sort(key=_BY_ORDER)
             found.sort(key=lambda move: move.family != last or move.kind == "timer")
         self.continues = found[0].family == last and found[0].kind != "timer"
-        if self._kills:
+        if self.kills:
             found += self._kill_moves()
         return found
 
@@ -156,48 +154,29 @@ class Stage:
         name = client.lane if client.lane not in state.parked else f"{client.lane}+call"
         arguments = ", ".join(map(repr, call.arguments))
         move = Move(state, name, client.lane, "call", f"{call.operation}({arguments})", client=client)
-        (self._enabled if self._concurrent or not state.calls else self._waiting)[move.choice] = move
+        self._moves.offer(move, waits=not self._concurrent and bool(state.calls))
 
     def _free_or_busy(self, state: WorkerState) -> None:
         """A worker that takes one call at a time has taken one, or ended it: hold the others back, or offer them."""
-        if self._concurrent or state.alone:
-            return
-        here, there = (self._enabled, self._waiting) if state.calls else (self._waiting, self._enabled)
-        for move in [move for move in here.values() if move.kind == "call" and move.state is state]:
-            there[move.choice] = here.pop(move.choice)
+        if not self._concurrent and not state.alone:
+            self._moves.hold_calls(state, bool(state.calls))
 
     def waiting(self, inside: bool) -> list[Move]:
         """Return what waits for a lock *inside* SQLite, or else what was refused one and would ask again."""
-        found = [move for move in self._waiting.values() if move.retry_after >= 0 and move.blocked == inside]
-        return sorted(found, key=_BY_ORDER)
-
-    def _released(self) -> None:
-        """Somebody let a lock go: whoever waits for one may try again."""
-        self._releases += 1
-        for move in [move for move in self._waiting.values() if move.retry_after >= 0]:
-            self._enabled[move.choice] = self._waiting.pop(move.choice)
+        return self._moves.waiting_for_locks(inside)
 
     def advance(self) -> bool:
         """Let virtual time jump to the next deadline; return False if there is none."""
-        times = [state.timer[0] for state in self._states if state.timer is not None]
-        for move in self._waiting.values():
-            if move.blocked:
-                times.append(move.deadline)
-            elif move.not_before is not None:
-                times.append(move.not_before)
-        later = [time for time in times if time > self._now]
+        timers = [state.timer for state in self._states if state.timer is not None]
+        later = [time for time in (*self._moves.deadlines(), *(when for when, _ in timers)) if time > self._now]
         if not later:
             return False
         self._now = min(later)
-        for move in list(self._waiting.values()):
-            due = move.deadline if move.blocked else move.not_before
-            if due is not None and due <= self._now:
-                self._enabled[move.choice] = self._waiting.pop(move.choice)
-        for state in self._states:
-            if state.timer is not None and state.timer[0] <= self._now:
-                move = state.timer[1]
+        self._moves.due(self._now)
+        for when, move in timers:
+            if when <= self._now:
                 move.detail = f"at {self._now:g} s"
-                self._enabled[move.choice] = move
+                self._moves.offer(move)
         return True
 
     def where_they_wait(self) -> list[str]:
@@ -219,14 +198,14 @@ class Stage:
         it does matters to anybody else; each is a step. Raises ``WorkerDied`` and ``WorkerStuck``.
         """
         if move.fault:
-            self._kills -= 1
+            self.kills -= 1
             self._fleet.kill(move.state.worker)
             return [self.lost(move, "")]
         state = move.state
         now = self._now
         resumed = move.blocked
-        gives_up = resumed and move.gives_up(now, self._releases)
-        self._enabled.pop(move.choice, None) or self._waiting.pop(move.choice, None)
+        gives_up = resumed and move.gives_up(now, self._moves.releases)
+        self._moves.drop(move)
         accesses = [state.process]
         if move.key is not None:
             del state.parked[move.key]
@@ -314,7 +293,7 @@ class Stage:
                 if self._scenario.ordered:
                     accesses.append(_ENDED)
             elif tag == "released":
-                self._released()
+                self._moves.released()
             elif tag == "blocked":
                 blocked = True
                 self._block(move, item[1], item[4])
@@ -352,27 +331,28 @@ class Stage:
         move = state.parked[key] = Move(state, key, lane, kind, text, detail, source_of(place), key=key)
         if not_before is not None and not_before > self._now:
             move.not_before = not_before
-            self._waiting[move.choice] = move
+            self._moves.offer(move, waits=True)
         else:
-            self._enabled[move.choice] = move
+            self._moves.offer(move)
 
     def _block(self, move: Move, key: str, deadline: float) -> None:
         """The operation just let go waits for a lock, from now on under *key*."""
         state = move.state
         blocked = Move(state, key, move.lane, move.kind, move.text, move.detail, move.source, key=key)
-        blocked.blocked, blocked.deadline, blocked.retry_after = True, deadline, self._releases
-        state.parked[key] = self._waiting[blocked.choice] = blocked
+        blocked.blocked, blocked.deadline = True, deadline
+        state.parked[key] = blocked
+        self._moves.hold(blocked)
 
     def _set_timer(self, state: WorkerState, timer: Any) -> None:
         if state.timer is not None:
-            self._enabled.pop(state.timer[1].choice, None)
+            self._moves.drop(state.timer[1])
             state.timer = None
         if timer is not None:
             when, lane, place = timer
             move = Move(state, "clock", lane, "timer", "timer", f"at {when:g} s", source_of(place))
             state.timer = when, move
             if when <= self._now:
-                self._enabled[move.choice] = move
+                self._moves.offer(move)
 
     def _ended(self, state: WorkerState, lane: str, kind: str, value: Any, error: str) -> None:
         client = state.calls.pop(lane)
@@ -395,17 +375,14 @@ class Stage:
         """The statement was refused at once. If the code asks again, that is waiting: not before a lock was released."""
         for parked in move.state.parked.values():
             same = parked.lane == move.lane and parked.text == move.text and parked.source == move.source
-            if same and not parked.blocked and parked.choice in self._enabled:
-                parked.retry_after = self._releases
-                self._waiting[parked.choice] = self._enabled.pop(parked.choice)
+            if same and not parked.blocked and parked.choice in self._moves.enabled:
+                self._moves.hold(parked)
 
     def lost(self, move: Move, how: str) -> Step:
         """*move*'s worker is dead: nobody knows what became of its calls; a fresh process takes its place."""
         state = move.state
         self._running.discard(state.worker.number)
-        for moves in (self._enabled, self._waiting):
-            for gone in [one for one in moves.values() if one.state is state and one.client is None]:
-                del moves[gone.choice]
+        self._moves.forget(state)
         state.parked.clear()
         state.timer = None
         self._fleet.fork(state.worker)
@@ -416,18 +393,10 @@ class Stage:
         for client in calls:
             self._note("info", client)
             self._next(state, client)
-        self._released()
+        self._moves.released()
         self.changed = True
         self.last = ""
         self._steps += 1
         text = f"{move.text} -- the worker {how}" if how else move.text
         move.text = text
         return move.step(self._now, _EVERYTHING)
-
-
-def _callers(workload: Workload) -> list[int]:
-    """Return for each worker how many clients will call it."""
-    return [
-        sum(any(call.worker == number for call in client.calls) for client in workload.clients)
-        for number in range(workload.workers)
-    ]

@@ -50,16 +50,18 @@ def counts_to(wanted: int, sql: str = "SELECT n FROM t WHERE k = 1", file: str =
 
 def raced(worker: Callable[..., Any] | Sequence[Callable[..., Any]], mode: str = "delete", **fields: Any) -> Scenario:
     """Return a scenario in which each of two workers (or of those given) runs *worker* once."""
-    given = None if callable(worker) else list(worker)
+    given: list[Callable[..., Any]] = [] if callable(worker) else list(worker)
 
     def workload(workers: int) -> Workload:
         return Workload(
             tuple(Client((Call(f"op{number if given else 0}", (), number),)) for number in range(workers)), workers
         )
 
-    operations = {f"op{number}": function for number, function in enumerate(given or [worker])}
-    fields = {"setup": prepared(mode), "ordered": False, "workers": len(given or [0, 0]), **fields}
-    return Scenario(name="counter", operations=operations, workload=workload, **fields)
+    operations = {f"op{number}": function for number, function in enumerate([worker] if callable(worker) else worker)}
+    defaults = {
+        "setup": prepared(mode), "workload": workload, "ordered": False, "workers": len(given) or 2,
+    }  # fmt: skip
+    return Scenario(name="counter", operations=operations, **{**defaults, **fields})
 
 
 def explored(scenario: Scenario, **options: Any) -> Result:

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import connect as connect_by_name
 from typing import Any
@@ -18,11 +18,13 @@ ADD = "UPDATE t SET n = n + 1 WHERE k = 1"
 
 @dataclass(frozen=True)
 class Program:
-    """A worker, whether two of it are right, and what else its scenario needs."""
+    """A worker, whether two of it are right, the preemptions its race takes, and the defect it shows in the engine."""
 
     worker: Callable[[Path], Any]
     correct: bool
-    fields: dict[str, Any] = field(default_factory=dict)
+    preemptions: int = 1
+    misjudged: str = ""
+    pruned: str = ""
 
     def __str__(self) -> str:
         return self.worker.__name__
@@ -31,11 +33,11 @@ class Program:
 PROGRAMS: list[Program] = []
 
 
-def program(correct: bool, **fields: Any) -> Callable[[Callable[[Path], Any]], Callable[[Path], Any]]:
+def program(correct: bool, **options: Any) -> Callable[[Callable[[Path], Any]], Callable[[Path], Any]]:
     """Register a worker."""
 
     def register(worker: Callable[[Path], Any]) -> Callable[[Path], Any]:
-        PROGRAMS.append(Program(worker, correct, fields))
+        PROGRAMS.append(Program(worker, correct, **options))
         return worker
 
     return register
@@ -179,6 +181,7 @@ def timeout_taken_away(db: Path) -> None:
     with plainly(db) as connection:
         connection.execute("PRAGMA busy_timeout = 0")
         connection.execute("BEGIN IMMEDIATE")
+        bump(connection)
         connection.execute("COMMIT")
 
 
@@ -192,7 +195,7 @@ def timeout_given(db: Path) -> None:
         connection.execute("COMMIT")
 
 
-@program(correct=False)
+@program(correct=False, preemptions=0, pruned="who gives up after waiting is never tried first")
 def lock_held_too_long(db: Path) -> None:
     """The lock is held for six seconds, and the other waits for five."""
     with plainly(db) as connection:
@@ -221,7 +224,7 @@ def executemany(db: Path) -> None:
         connection.commit()
 
 
-@program(correct=False)
+@program(correct=False, misjudged="each part of a script commits what the parts before it began")
 def executescript(db: Path) -> None:
     """A script with a transaction in it, written from a value read before."""
     with closing(sqlite3.connect(db)) as connection:
@@ -229,7 +232,7 @@ def executescript(db: Path) -> None:
         connection.executescript(f"BEGIN IMMEDIATE; UPDATE t SET n = {n + 1} WHERE k = 1; COMMIT;")
 
 
-@program(correct=True)
+@program(correct=True, misjudged="each part of a script commits what the parts before it began")
 def executescript_in_one(db: Path) -> None:
     """A script that adds inside a transaction."""
     with closing(sqlite3.connect(db)) as connection:

@@ -55,9 +55,7 @@ def test_a_choice_names_its_worker(choice: str, number: int) -> None:
 @given(st.lists(st.sampled_from(Verdict)))
 def test_verdicts_merge_by_severity(verdicts: list[Verdict]) -> None:
     """Invalid beats unknown, unknown beats valid, nothing is valid, and the order does not matter."""
-    expected = next(
-        (verdict for verdict in (Verdict.INVALID, Verdict.UNKNOWN) if verdict in verdicts), Verdict.VALID
-    )
+    expected = next((verdict for verdict in (Verdict.INVALID, Verdict.UNKNOWN) if verdict in verdicts), Verdict.VALID)
     assert merge(verdicts) is expected
     assert merge(reversed(verdicts)) is expected
 

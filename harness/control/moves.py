@@ -1,0 +1,71 @@
+"""The moves of an execution: which can be made now, and what the others wait for (a lock, a time, a free worker)."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+
+from harness.control.lanes import Move, WorkerState
+
+__all__ = ["Moves"]
+
+_BY_ORDER = attrgetter("order")
+
+
+class Moves:
+    """``enabled`` are the moves that can be made, by choice. ``releases`` counts the locks let go so far."""
+
+    def __init__(self) -> None:
+        self.enabled: dict[str, Move] = {}
+        self._waiting: dict[str, Move] = {}
+        self.releases = 0
+
+    def __repr__(self) -> str:
+        return f"<Moves enabled={list(self.enabled)} waiting={list(self._waiting)}>"
+
+    def offer(self, move: Move, waits: bool = False) -> None:
+        """Take *move* in, among those that can be made or, if it *waits*, among the others."""
+        (self._waiting if waits else self.enabled)[move.choice] = move
+
+    def hold(self, move: Move) -> None:
+        """Have *move* wait until a lock is let go."""
+        move.retry_after = self.releases
+        self.enabled.pop(move.choice, None)
+        self._waiting[move.choice] = move
+
+    def drop(self, move: Move) -> None:
+        """Take *move* out."""
+        self.enabled.pop(move.choice, None)
+        self._waiting.pop(move.choice, None)
+
+    def forget(self, state: WorkerState) -> None:
+        """Take out what the process of *state* had parked; calls not yet made stay."""
+        for moves in (self.enabled, self._waiting):
+            for gone in [move for move in moves.values() if move.state is state and move.client is None]:
+                del moves[gone.choice]
+
+    def hold_calls(self, state: WorkerState, hold: bool) -> None:
+        """Hold back the calls that *state*'s worker could take, or offer them again."""
+        here, there = (self.enabled, self._waiting) if hold else (self._waiting, self.enabled)
+        for move in [move for move in here.values() if move.kind == "call" and move.state is state]:
+            there[move.choice] = here.pop(move.choice)
+
+    def released(self) -> None:
+        """Somebody let a lock go: whoever waits for one may try again."""
+        self.releases += 1
+        for move in [move for move in self._waiting.values() if move.retry_after >= 0]:
+            self.enabled[move.choice] = self._waiting.pop(move.choice)
+
+    def waiting_for_locks(self, inside: bool) -> list[Move]:
+        """Return what waits for a lock *inside* SQLite, or else what was refused one and would ask again."""
+        found = [move for move in self._waiting.values() if move.retry_after >= 0 and move.blocked == inside]
+        return sorted(found, key=_BY_ORDER)
+
+    def deadlines(self) -> list[float]:
+        """Return the virtual times at which something that waits would go on."""
+        return [due for move in self._waiting.values() if (due := move.due) is not None]
+
+    def due(self, now: float) -> None:
+        """It is *now*: offer what has waited long enough."""
+        for move in list(self._waiting.values()):
+            if move.due is not None and move.due <= now:
+                self.enabled[move.choice] = self._waiting.pop(move.choice)
