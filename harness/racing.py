@@ -58,6 +58,7 @@ def race(
     Sync or async functions, lambdas and closures. Returns the result. With *check*, raises ``RaceFound`` for an invalid
     verdict and ``Undecided`` for an unknown one.
     """
+    __tracebackhide__ = True  # pytest then ends the traceback at the test's own call
     scenario = _scenario(setup, worker, invariant, always, workers, kills)
     from harness.control.run import run
 

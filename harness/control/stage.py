@@ -113,10 +113,10 @@ class Stage:
     @property
     def all_ended(self) -> bool:
         """Whether every client has made its last call and heard of it."""
-        return self._unended == 0
+        return not self._unended
 
     def unfinished(self) -> list[str]:
-        """Return the calls under way, in words."""
+        """The calls under way, in words."""
         return [f"{client.name} {client.calls[client.next_call]}" for client in self._clients if client.busy]
 
     def moves(self) -> list[Move]:
@@ -233,8 +233,7 @@ class Stage:
         self, move: Move, report: Message, accesses: list[Access], steps: list[Step], preempts: bool
     ) -> tuple[Message, Move, list[Access]]:
         """Make steps of what the worker passed without asking; return the rest of *report*, and the step it is about."""
-        news, timer = report
-        count = 0
+        (news, timer), count = report, 0
         for item in news:
             if item[0] != "passed":
                 break
@@ -397,6 +396,5 @@ class Stage:
         self.changed = True
         self.last = ""
         self._steps += 1
-        text = f"{move.text} -- the worker {how}" if how else move.text
-        move.text = text
+        move.text = f"{move.text} -- the worker {how}" if how else move.text
         return move.step(self._now, _EVERYTHING)

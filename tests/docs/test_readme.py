@@ -1,0 +1,78 @@
+"""What the README shows is what happens."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def example(name: str) -> str:
+    """Return the Python example that the README marks with *name*."""
+    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", README, re.DOTALL)
+    assert found, f"the README has no example {name!r}"
+    return found.group(1)
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python with *arguments* in *cwd*."""
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def as_shown(text: str) -> list[str]:
+    """Return the lines of the transcript in *text*, without what pytest puts before them."""
+    lines = [re.sub(r"^(E {3}|    )", "", line).strip() for line in text.splitlines()]
+    begin = lines.index("increment: 2 workers")
+    end = next(n for n, line in enumerate(lines) if n > begin and line.startswith("*** BROKEN HERE"))
+    return lines[begin : end + 1]
+
+
+@pytest.mark.forks
+def test_the_sixty_second_example_finds_the_lost_update(tmp_path: Path) -> None:
+    """The example, typed in, fails with the transcript that the README shows, step for step."""
+    (tmp_path / "test_counter.py").write_text(example("sixty"))
+    ran = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_counter.py", cwd=tmp_path)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert as_shown(ran.stdout) == as_shown(README.partition("`pytest` on this file fails")[2])
+
+
+@pytest.mark.forks
+def test_with_begin_immediate_the_example_passes(tmp_path: Path) -> None:
+    """The correction that the README names makes the example valid after the executions it says."""
+    code = example("sixty").replace("        (n,) =", '        connection.execute("BEGIN IMMEDIATE")\n        (n,) =')
+    code = (
+        code.replace("    harness.race(", "    result = harness.race(")
+        + "    assert (result.executions, result.complete) == (4, True)\n"
+    )
+    (tmp_path / "test_counter.py").write_text(code)
+    ran = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_counter.py", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.forks
+def test_the_race_it_found_is_found_and_replays(tmp_path: Path) -> None:
+    """The commands under "A race it found" do what the README says: found, in that execution, and replayed."""
+    found = run("-m", "harness", "run", "rotate-token", "--variant", "t11-read-after-commit", cwd=tmp_path)
+    assert found.returncode == 1, found.stdout + found.stderr
+    assert "first in number 6" in " ".join(found.stdout.split())
+    (file,) = (tmp_path / "counterexamples").glob("rotate-token-t11-read-after-commit-*.json")
+    replayed = run("-m", "harness", "replay", str(file), "--times", "100", cwd=tmp_path)
+    assert replayed.returncode == 1, replayed.stdout + replayed.stderr
+
+
+def test_every_command_shown_exists() -> None:
+    """Each `harness COMMAND` of the table answers to --help with the options the table shows."""
+    rows = re.findall(r"^\| `harness (\w+)([^`]*)` \|", README, re.MULTILINE)
+    assert {command for command, _ in rows} == {"list", "run", "replay", "gate"}
+    for command, rest in rows:
+        shown = run("-m", "harness", command, "--help", cwd=ROOT).stdout
+        missing = [option for option in re.findall(r"--[\w-]+", rest) if option not in shown]
+        assert not missing, f"harness {command} has no {missing}"
