@@ -8,7 +8,7 @@ import enum
 import pathlib
 import uuid
 
-__all__ = ["Plain", "plain"]
+__all__ = ["Plain", "is_plain", "plain"]
 
 Plain = object
 """None, bool, int, float, str, or a list or a dict with string keys of these."""
@@ -31,7 +31,8 @@ def plain(value: object, depth: int = _DEPTH) -> Plain:
     if isinstance(value, float):
         return float(value)
     if isinstance(value, str):
-        return value if len(value) <= _TEXT else value[:_TEXT] + "..."
+        text = str.__str__(value)
+        return text if len(text) <= _TEXT else text[:_TEXT] + "..."
     if depth <= 0:
         return "..."
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -51,6 +52,15 @@ def plain(value: object, depth: int = _DEPTH) -> Plain:
     if isinstance(value, (uuid.UUID, pathlib.PurePath)):
         return str(value)
     return _described(value)
+
+
+def is_plain(value: object) -> bool:
+    """Return whether *value* is plain data already (tuples count as lists)."""
+    if isinstance(value, (list, tuple)):
+        return all(map(is_plain, value))
+    if isinstance(value, dict):
+        return all(type(key) is str and is_plain(part) for key, part in value.items())
+    return value is None or type(value) in (bool, int, float, str)
 
 
 def _described(value: object) -> str:

@@ -23,6 +23,10 @@ class _Found(Exception):
     """What tells Hypothesis that an example fails."""
 
 
+class _Enough(KeyboardInterrupt):
+    """What ends the search at once: the one thing that Hypothesis takes for neither a failure nor an end of drawing."""
+
+
 class _OfScenario(ExampleDatabase):
     """Another database, with the scenario in front of every key, because one test function serves all scenarios."""
 
@@ -71,7 +75,7 @@ def explore_drawn(driver: Driver, workers: int, seeded: int, tally: Tally) -> No
                 raise _Found
             return
         if tally.stuck or tally.budget.spent(tally.executions):
-            return
+            raise _Enough
         workload = data.draw(strategy)
         execution = driver.run(Drawn(data), workload)
         tally.count(execution)
@@ -81,6 +85,8 @@ def explore_drawn(driver: Driver, workers: int, seeded: int, tally: Tally) -> No
 
     try:
         test()
+    except _Enough:
+        pass
     except _Found:
         tally.failed = smallest[-1]
     except BaseException as error:

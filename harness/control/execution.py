@@ -9,7 +9,9 @@ from harness.control.observer import Broken, Observer
 from harness.control.processes import Fleet, WorkerDied, WorkerStuck, ending
 from harness.control.stage import Broke, Stage
 from harness.control.world import World
+from harness.errors import BadInput
 from harness.history import History, Step
+from harness.plain import is_plain
 from harness.result import Execution, Failure
 from harness.scenario import Scenario, Workload
 from harness.schedulers.base import Scheduler, View
@@ -36,8 +38,34 @@ class Driver:
     def __init__(self, scenario: Scenario, fleet: Fleet, world: World, observer: Observer, seed: int) -> None:
         self.scenario, self.fleet, self.world, self.observer, self.seed = scenario, fleet, world, observer, seed
         self.concurrent = scenario.concurrent
+        self._checked: Workload | None = None
         self.isolated = False
         self.wants_outcomes = False
+
+    def _check(self, workload: Workload) -> None:
+        """Raise ``BadInput`` for a workload that cannot be run."""
+        if workload is self._checked:
+            return
+        calls = [call for client in workload.clients for call in client.calls]
+        if not calls:
+            raise BadInput(f"The workload of {self.scenario.name!r} has no calls, so there is nothing to race.")
+        for call in calls:
+            if call.operation not in self.scenario.operations:
+                known = ", ".join(self.scenario.operations)
+                raise BadInput(
+                    f"The workload calls {call.operation!r}, but the operations of the scenario are {known}."
+                )
+            if not 0 <= call.worker < min(workload.workers, len(self.fleet.workers)):
+                raise BadInput(
+                    f"The call {call} goes to worker {call.worker}, but there are {workload.workers} workers."
+                )
+            if not is_plain(call.arguments):
+                raise BadInput(
+                    f"The call {call} has an argument that is not plain data, so it can't travel to a worker or into a file. "
+                    "Plain are None, bool, int, float, str, and lists and dicts of them. Give the call a name or number from "
+                    "which the operation makes the rest."
+                )
+        self._checked = workload
 
     def run(self, scheduler: Scheduler, workload: Workload) -> Execution:
         """Run *workload* once under *scheduler*.
@@ -51,6 +79,7 @@ class Driver:
 
         What *scheduler* raises (``Diverged``, Hypothesis' own signals) leaves this method after step 5.
         """
+        self._check(workload)
         return _Run(self, scheduler, workload).run()
 
 
@@ -119,7 +148,7 @@ class _Run:
             options = [move.fresh for move in moves]
             if stage.continues:
                 options = [move.continuing if move.family == stage.last else move.fresh for move in moves]
-            view = View(options, self.steps)
+            view = View(options, self.steps, stage.now)
             over = len(self.steps) >= self.scenario.steps
             choice = self._fairly(moves) if over else self.scheduler.choose(view)
             if choice is None:

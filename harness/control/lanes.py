@@ -17,12 +17,12 @@ class Move:
 
     ``key`` is the worker's name for a parked operation, ``client`` whose call is invoked. A move with ``not_before``
     waits for that virtual time. One that is ``blocked`` waits inside SQLite for a lock, at most until ``deadline``; it and
-    one that was refused a lock may go on when ``retry_after`` releases of locks have been exceeded.
+    one that was refused a lock may go on when a lock on one of the files that it ``awaits`` is let go.
     """
 
     __slots__ = (
-        "blocked", "choice", "client", "continuing", "deadline", "detail", "family", "fault", "fresh", "key", "kind", "lane",
-        "not_before", "order", "retry_after", "source", "state", "text",
+        "awaits", "blocked", "choice", "client", "continuing", "deadline", "detail", "family", "fault", "fresh", "key",
+        "kind", "lane", "not_before", "order", "source", "state", "text",
     )  # fmt: skip
 
     def __init__(
@@ -44,7 +44,8 @@ class Move:
         self.state, self.lane, self.kind, self.text, self.detail, self.source = state, lane, kind, text, detail, source
         self.family = lane.partition("/")[0]
         self.key, self.client, self.fault = key, client, fault
-        self.blocked, self.deadline, self.retry_after = False, 0.0, -1
+        self.blocked, self.deadline = False, 0.0
+        self.awaits: tuple[str, ...] = ()
         self.not_before: float | None = None
         self.fresh = Option(self.choice, lane, False, fault)
         self.continuing = Option(self.choice, lane, True, fault)
@@ -73,9 +74,9 @@ class Move:
         """The virtual time until which it waits, if there is one."""
         return self.deadline if self.blocked else self.not_before
 
-    def gives_up(self, now: float, releases: int) -> bool:
+    def gives_up(self, now: float) -> bool:
         """Whether it has waited for its lock as long as it may, and nobody released one."""
-        return self.blocked and now >= self.deadline and self.retry_after >= releases
+        return self.blocked and now >= self.deadline and bool(self.awaits)
 
 
 class WorkerState:

@@ -12,12 +12,11 @@ _BY_ORDER = attrgetter("order")
 
 
 class Moves:
-    """``enabled`` are the moves that can be made, by choice. ``releases`` counts the locks let go so far."""
+    """``enabled`` are the moves that can be made, by choice."""
 
     def __init__(self) -> None:
         self.enabled: dict[str, Move] = {}
         self._waiting: dict[str, Move] = {}
-        self.releases = 0
 
     def __repr__(self) -> str:
         return f"<Moves enabled={list(self.enabled)} waiting={list(self._waiting)}>"
@@ -26,9 +25,9 @@ class Moves:
         """Take *move* in, among those that can be made or, if it *waits*, among the others."""
         (self._waiting if waits else self.enabled)[move.choice] = move
 
-    def hold(self, move: Move) -> None:
-        """Have *move* wait until a lock is let go."""
-        move.retry_after = self.releases
+    def hold(self, move: Move, files: tuple[str, ...]) -> None:
+        """Have *move* wait until a lock on one of *files* is let go."""
+        move.awaits = files
         self.enabled.pop(move.choice, None)
         self._waiting[move.choice] = move
 
@@ -49,15 +48,16 @@ class Moves:
         for move in [move for move in here.values() if move.kind == "call" and move.state is state]:
             there[move.choice] = here.pop(move.choice)
 
-    def released(self) -> None:
-        """Somebody let a lock go: whoever waits for one may try again."""
-        self.releases += 1
-        for move in [move for move in self._waiting.values() if move.retry_after >= 0]:
-            self.enabled[move.choice] = self._waiting.pop(move.choice)
+    def released(self, file: str | None) -> None:
+        """Somebody let a lock on *file* go (None: on any): whoever waits for that may try again."""
+        for moves in (self._waiting, self.enabled):
+            for move in [move for move in moves.values() if move.awaits and (file is None or file in move.awaits)]:
+                move.awaits = ()
+                self.enabled[move.choice] = moves.pop(move.choice)
 
     def waiting_for_locks(self, inside: bool) -> list[Move]:
         """Return what waits for a lock *inside* SQLite, or else what was refused one and would ask again."""
-        found = [move for move in self._waiting.values() if move.retry_after >= 0 and move.blocked == inside]
+        found = [move for move in self._waiting.values() if move.awaits and move.blocked == inside]
         return sorted(found, key=_BY_ORDER)
 
     def deadlines(self) -> list[float]:

@@ -100,7 +100,7 @@ def breaks(check: Check, *arguments: History | Path) -> Broken | None:
         answer = holds(*arguments)
     except AssertionError as error:
         return check.name, str(error) or "the assertion failed"
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return check.name, f"the check itself raised {type(error).__name__}: {error}"
     if answer is False:
         return check.name, "it returned False"

@@ -142,11 +142,12 @@ def _minimal(stage: Theatre, failed: Execution, tally: Tally) -> Execution:
 
 
 def _recheck(stage: Theatre, tally: Tally) -> None:
-    """Run one more random walk, twice: raises ``Diverged`` when the second does not repeat the first."""
+    """Run one more random walk, then again in fresh processes: raises ``Diverged`` when that does not repeat it."""
     walk = RandomWalk(stage.driver.seed)
     walk.start(None)
     first = stage.driver.run(walk, tally.scenario.workload(len(stage.driver.fleet.workers)))
     if first.failure is not None or first.stuck:
         tally.count(first)
-    else:
+        return
+    with stage.isolated():
         replay_once(stage, first)

@@ -62,6 +62,9 @@ class _Shrinker:
         self._tried = 0
 
     def shrink(self) -> tuple[Execution, int]:
+        if self._sort[0] == "no progress":
+            # Endless executions take long, and show no more for being a little shorter.
+            return self._best, self._tried
         if self._driver.scenario.workloads is not None:
             # Only then do the rules hold for other workloads than the one given.
             while any(self._fails_anywhere(workload) for workload in smaller(self._best.workload)):

@@ -43,10 +43,10 @@ class Stage:
         self._clients = [ClientState(number, client) for number, client in enumerate(workload.clients)]
         self.kills = scenario.kills
         self._running: set[int] = set()
-        self._now = 0.0
+        self.now = 0.0
         self.last = ""
         self._steps = 0
-        self._unended = len(self._clients)
+        self._unended = sum(bool(client.calls) for client in self._clients)
         self._moves = Moves()
         self.failed: Event | None = None
         self.continues = False
@@ -67,9 +67,13 @@ class Stage:
 
     def _open(self, state: WorkerState) -> None:
         self._running.add(state.worker.number)
-        news, _ = state.worker.ask("prepare", self._now, *self._beginning(state))
+        news, _ = state.worker.ask("prepare", self.now, *self._beginning(state))
         for item in news:
             if item[0] == "unopened":
+                if self._steps:
+                    raise Broke(
+                        f"Worker {state.worker.number}, forked anew, could not open its application: {item[1]}."
+                    )
                 raise SetupFailed(f"Worker {state.worker.number} could not open its application: {item[1]}")
             elif item[0] == "broken":
                 raise Broke(f"Worker {state.worker.number} could not begin: {item[1]}.")
@@ -85,7 +89,7 @@ class Stage:
         left: list[str] = []
         for state in self._states:
             if state.worker.number in self._running:
-                left += self._closed(state, state.worker.ask("finish", self._now))
+                left += self._closed(state, state.worker.ask("finish", self.now))
         return left
 
     def _closed(self, state: WorkerState, report: Message) -> list[str]:
@@ -103,7 +107,7 @@ class Stage:
             if state.worker.number not in self._running:
                 continue
             try:
-                self._closed(state, state.worker.ask("abort", self._now))
+                self._closed(state, state.worker.ask("abort", self.now))
             except (WorkerDied, WorkerStuck, Broke, BrokenPipeError):
                 self._fleet.renew(state.worker)
                 self._running.discard(state.worker.number)
@@ -135,15 +139,8 @@ class Stage:
             found.sort(key=lambda move: move.family != last or move.kind == "timer")
         self.continues = found[0].family == last and found[0].kind != "timer"
         if self.kills:
-            found += self._kill_moves()
+            found += [Move(state, f"!kill:{state.name}", "", "kill", "SIGKILL") for state in self._states if state.used]
         return found
-
-    def _kill_moves(self) -> list[Move]:
-        return [
-            Move(state, f"!kill:{state.name}", "", "kill", "SIGKILL")
-            for state in self._states
-            if state.calls or state.used
-        ]
 
     def _offer(self, client: ClientState) -> None:
         """Make the call that *client* makes next a possible move, once its worker can take it."""
@@ -168,14 +165,14 @@ class Stage:
     def advance(self) -> bool:
         """Let virtual time jump to the next deadline; return False if there is none."""
         timers = [state.timer for state in self._states if state.timer is not None]
-        later = [time for time in (*self._moves.deadlines(), *(when for when, _ in timers)) if time > self._now]
+        later = [time for time in (*self._moves.deadlines(), *(when for when, _ in timers)) if time > self.now]
         if not later:
             return False
-        self._now = min(later)
-        self._moves.due(self._now)
+        self.now = min(later)
+        self._moves.due(self.now)
         for when, move in timers:
-            if when <= self._now:
-                move.detail = f"at {self._now:g} s"
+            if when <= self.now:
+                move.detail = f"at {self.now:g} s"
                 self._moves.offer(move)
         return True
 
@@ -184,7 +181,7 @@ class Stage:
         found: list[str] = []
         for state in self._states:
             if self._concurrent and state.calls:
-                news, _ = state.worker.ask("where", self._now)
+                news, _ = state.worker.ask("where", self.now)
                 places = [(item[1], source_of(item[2])) for item in news if item[0] == "waiting"]
                 found += [f"{state.name} {lane} waits at {source}" for lane, source in places if source]
         return found
@@ -202,9 +199,9 @@ class Stage:
             self._fleet.kill(move.state.worker)
             return [self.lost(move, "")]
         state = move.state
-        now = self._now
+        now = self.now
         resumed = move.blocked
-        gives_up = resumed and move.gives_up(now, self._moves.releases)
+        gives_up = resumed and move.gives_up(now)
         self._moves.drop(move)
         accesses = [state.process]
         if move.key is not None:
@@ -237,7 +234,7 @@ class Stage:
         for item in news:
             if item[0] != "passed":
                 break
-            steps.append(move.step(self._now, accesses, False, move.blocked, False, preempts and not steps))
+            steps.append(move.step(self.now, accesses, False, move.blocked, False, preempts and not steps))
             self._steps += 1
             count += 1
             _, lane, kind, text, detail, place = item
@@ -256,12 +253,12 @@ class Stage:
         if state.worker.number not in self._running:
             self._running.add(state.worker.number)
             beginning = self._beginning(state)
-        return state.worker.ask("call", self._now, client.lane, call.operation, call.arguments, ahead, beginning)
+        return state.worker.ask("call", self.now, client.lane, call.operation, call.arguments, ahead, beginning)
 
     def _note(self, kind: str, client: ClientState, value: Any = None, error: str = "") -> Event:
         call = client.calls[client.next_call]
         event = Event(
-            kind, client.name, client.next_call, call.worker, call.operation, call.arguments, self._steps, self._now, value,
+            kind, client.name, client.next_call, call.worker, call.operation, call.arguments, self._steps, self.now, value,
             error,
         )  # fmt: skip
         self.events.append(event)
@@ -274,7 +271,8 @@ class Stage:
         """
         state = move.state
         news, timer = report
-        error, blocked, visible, busy = "", False, False, False
+        error, blocked, visible = "", False, False
+        busy: tuple[str, ...] = ()
         for item in news:
             tag = item[0]
             if tag == "parked":
@@ -292,14 +290,14 @@ class Stage:
                 if self._scenario.ordered:
                     accesses.append(_ENDED)
             elif tag == "released":
-                self._moves.released()
+                self._moves.released(item[1])
             elif tag == "blocked":
                 blocked = True
-                self._block(move, item[1], item[4])
+                self._block(move, *item[1:])
             elif tag == "visible":
                 visible = True
             elif tag == "busy":
-                busy = True
+                busy = item[1]
             elif tag == "error":
                 error = item[1]
             elif tag == "closed":
@@ -312,7 +310,7 @@ class Stage:
             elif tag == "broken":
                 raise Broke(f"Worker {state.worker.number} can't go on: {item[1]}.")
         if busy:
-            self._will_spin(move)
+            self._will_spin(move, busy)
         self._set_timer(state, timer)
         return error, blocked, visible
 
@@ -328,19 +326,19 @@ class Stage:
         not_before: float | None,
     ) -> None:
         move = state.parked[key] = Move(state, key, lane, kind, text, detail, source_of(place), key=key)
-        if not_before is not None and not_before > self._now:
+        if not_before is not None and not_before > self.now:
             move.not_before = not_before
             self._moves.offer(move, waits=True)
         else:
             self._moves.offer(move)
 
-    def _block(self, move: Move, key: str, deadline: float) -> None:
+    def _block(self, move: Move, key: str, deadline: float, files: tuple[str, ...]) -> None:
         """The operation just let go waits for a lock, from now on under *key*."""
         state = move.state
         blocked = Move(state, key, move.lane, move.kind, move.text, move.detail, move.source, key=key)
         blocked.blocked, blocked.deadline = True, deadline
         state.parked[key] = blocked
-        self._moves.hold(blocked)
+        self._moves.hold(blocked, files)
 
     def _set_timer(self, state: WorkerState, timer: Any) -> None:
         if state.timer is not None:
@@ -350,7 +348,7 @@ class Stage:
             when, lane, place = timer
             move = Move(state, "clock", lane, "timer", "timer", f"at {when:g} s", source_of(place))
             state.timer = when, move
-            if when <= self._now:
+            if when <= self.now:
                 self._moves.offer(move)
 
     def _ended(self, state: WorkerState, lane: str, kind: str, value: Any, error: str) -> None:
@@ -370,12 +368,12 @@ class Stage:
         else:
             self._unended -= 1
 
-    def _will_spin(self, move: Move) -> None:
+    def _will_spin(self, move: Move, files: tuple[str, ...]) -> None:
         """The statement was refused at once. If the code asks again, that is waiting: not before a lock was released."""
         for parked in move.state.parked.values():
             same = parked.lane == move.lane and parked.text == move.text and parked.source == move.source
             if same and not parked.blocked and parked.choice in self._moves.enabled:
-                self._moves.hold(parked)
+                self._moves.hold(parked, files)
 
     def lost(self, move: Move, how: str) -> Step:
         """*move*'s worker is dead: nobody knows what became of its calls; a fresh process takes its place."""
@@ -392,9 +390,9 @@ class Stage:
         for client in calls:
             self._note("info", client)
             self._next(state, client)
-        self._moves.released()
+        self._moves.released(None)
         self.changed = True
         self.last = ""
         self._steps += 1
         move.text = f"{move.text} -- the worker {how}" if how else move.text
-        return move.step(self._now, _EVERYTHING)
+        return move.step(self.now, _EVERYTHING)

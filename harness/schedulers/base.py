@@ -28,6 +28,8 @@ class View(NamedTuple):
 
     options: Sequence[Option]
     steps: Sequence[Step]
+    now: float = 0.0
+    """Virtual seconds."""
 
     @property
     def could_continue(self) -> bool:

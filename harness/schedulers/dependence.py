@@ -89,7 +89,10 @@ def _by_clock(step: Step) -> bool:
 def _reversible(earlier: Step, later: Step) -> bool:
     if earlier.lane == later.lane or earlier.choice.startswith(FAULT_MARK):
         return False
-    return not (earlier.now < later.now and _by_clock(later))
+    if earlier.now < later.now and _by_clock(later):
+        # A timer could not have fired before. Who gave up waiting for a lock could have come first and had it.
+        return later.gave_up and depend(earlier.accesses, later.accesses)
+    return True
 
 
 def _initials(steps: Sequence[Step], before: Sequence[int], earlier: int, later: int) -> tuple[str, ...]:

@@ -26,10 +26,11 @@ _LONG = 1_000
 class _Node:
     """A decision: what was tried here, what it touched, and what would be redundant (asleep)."""
 
-    __slots__ = ("children", "cost", "options", "parent", "sleep", "touched", "tried", "via", "waited")
+    __slots__ = ("children", "cost", "now", "options", "parent", "sleep", "touched", "tried", "via", "waited")
 
     def __init__(self, parent: _Node | None, via: str, cost: int, sleep: dict[str, Sequence[Access]]) -> None:
         self.parent, self.via, self.cost, self.sleep = parent, via, cost, sleep
+        self.now: float = parent.now if parent is not None else 0.0
         self.options: tuple[Option, ...] | None = None
         self.children: dict[str, _Node] = {}
         self.touched: dict[str, tuple[Sequence[Access], str]] = {}
@@ -74,7 +75,7 @@ class Exhaustive:
         self._newest: _Node | None = None
         self._events: list[Step] = []
         self._nodes: list[_Node] = []
-        self._seen = 0
+        self._seen = self._depth = 0
         self._options: Sequence[Option] = ()
 
     @property
@@ -88,7 +89,7 @@ class Exhaustive:
             self._learn(previous)
             if not self._next():
                 return False
-        self._node, self._events, self._nodes, self._seen = self._root, [], [], 0
+        self._node, self._events, self._nodes, self._seen, self._depth = self._root, [], [], 0, 0
         return True
 
     def _next(self) -> bool:
@@ -104,8 +105,9 @@ class Exhaustive:
     def choose(self, view: View) -> str | None:
         """Return the prefix's next choice, then what is to be tried, then the default; None when all is redundant."""
         self._follow(view.steps)
+        self._pass_time(view.now)
         self._options = view.options
-        node, depth = self._node, len(self._events)
+        node, depth = self._node, self._depth
         if depth < len(self._prefix):
             return self._in_prefix(self._prefix[depth], view)
         if depth == len(self._prefix) and self._target:
@@ -117,7 +119,7 @@ class Exhaustive:
 
     def ahead(self, view: View) -> int:
         """Return how often the prefix goes on with its choice; past it, the default is to go on as long as possible."""
-        depth = len(self._events)
+        depth = self._depth
         if depth >= len(self._prefix):
             return _LONG
         end = depth + 1
@@ -184,7 +186,8 @@ class Exhaustive:
 
     def _advance(self, step: Step) -> None:
         node, choice = self._node, step.choice
-        depth = len(self._events)
+        self._pass_time(step.now)
+        node, depth = self._node, self._depth
         if depth < len(self._prefix) and self._prefix[depth] != choice:
             raise Diverged(self._seen - 1, self._prefix[depth], f"{step.digest} ran instead")
         known = node.touched.get(choice)
@@ -201,7 +204,22 @@ class Exhaustive:
             node.children[choice] = child
         self._nodes.append(node)
         self._events.append(step)
-        self._node = child
+        self._node, self._depth = child, depth + 1
+
+    def _pass_time(self, now: float) -> None:
+        """Time has passed since the last step: that is a place of its own in the tree, where nothing is tried yet.
+
+        It passes only when nothing can run, so nothing is left to try before, and nothing is asleep.
+        """
+        node = self._node
+        if now <= node.now:
+            return
+        name = f"@{now:g}"
+        if name not in node.children:
+            node.children[name] = child = _Node(node, name, node.cost, {})
+            child.now = now
+        self._node = node.children[name]
+        self._depth += 1
 
     def _learn(self, execution: Execution) -> None:
         self._follow(execution.steps)

@@ -61,10 +61,18 @@ def replacements(clock: Clock, sleep: Callable[[float], None]) -> list[Replaceme
         "sleep": sleep,
         **broken_down,
     }
+    functions["strftime"] = _formatted(time.strftime, broken_down["localtime"])
     for name, at in (("clock_gettime", since), ("clock_gettime_ns", since_ns)):
         functions[name] = _of_clock(getattr(time, name), wall_ns if name.endswith("_ns") else wall, at)
     found = [Replacement(getattr(time, name), function, time, name) for name, function in functions.items()]
     return found + _of_datetime(wall)
+
+
+def _formatted(original: Callable[..., str], now: Callable[[], Any]) -> Callable[..., str]:
+    def strftime(form: str, at: Any = None, /) -> str:
+        return original(form, now() if at is None else at)
+
+    return strftime
 
 
 def _of_clock(
@@ -99,6 +107,10 @@ def _of_datetime(wall: Callable[[], float]) -> list[Replacement]:
             return issubclass(other, cls.__mro__[1])
 
     class VirtualDatetime(_RealDatetime, metaclass=_Either):
+        def __new__(cls, *args: Any, **options: Any) -> Any:
+            # What is made is of the real class, so that adapters, pickles and C code know it.
+            return _RealDatetime.__new__(_RealDatetime if cls is VirtualDatetime else cls, *args, **options)
+
         @classmethod
         def now(cls, tz: datetime.tzinfo | None = None) -> Any:
             return _RealDatetime.fromtimestamp(wall(), tz)
@@ -112,6 +124,10 @@ def _of_datetime(wall: Callable[[], float]) -> list[Replacement]:
             return _RealDatetime.fromtimestamp(wall())
 
     class VirtualDate(_RealDate, metaclass=_Either):
+        def __new__(cls, *args: Any, **options: Any) -> Any:
+            # What is made is of the real class, so that adapters, pickles and C code know it.
+            return _RealDate.__new__(_RealDate if cls is VirtualDate else cls, *args, **options)
+
         @classmethod
         def today(cls) -> Any:
             return _RealDatetime.fromtimestamp(wall()).date()

@@ -45,9 +45,7 @@ class Instrumented:
         self.databases = Databases(self.runtime, self.native)
         aiosqlite.install(self.runtime)
         sleep = sleeper(self.runtime)
-        self.native.install_time_and_randomness(
-            lambda: clocks.EPOCH + self.clock.now, lambda size: self.randomness.stream().randbytes(size), sleep
-        )
+        self.native.install_time_and_randomness(lambda: clocks.EPOCH + self.clock.now, self.randomness.bytes, sleep)
         rebind(
             clocks.replacements(self.clock, sleep)
             + random_streams.replacements(self.randomness)
@@ -75,9 +73,10 @@ class Instrumented:
         try:
             while True:
                 order = peer.receive()
-                if order[0] == "exit":
-                    os._exit(0)
-                if order[0] == "call":
+                if order[0] in ("abort", "finish"):
+                    # The execution is over here already: it ended with its last call, or never began.
+                    peer.send(([("closed", [])], None))
+                elif order[0] == "call":
                     now, ahead, (seed, db, alone) = order[1], order[5], order[6]
                     self._begin(f"{seed}/w{number}", now, alone)
                     runtime.go_ahead(order[2], ahead)

@@ -5,10 +5,12 @@ Because every lane has a stream of its own, what a task draws does not depend on
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import uuid
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from harness.worker.rebind import Replacement
 
@@ -26,64 +28,82 @@ _NODE = 0x0242AC110002
 
 
 class Randomness:
-    """The streams of one execution."""
+    """The streams of one execution: for each lane one of bytes and, if it is used, one of numbers."""
 
     def __init__(self, lane: Callable[[], str]) -> None:
         self._lane = lane
         self._seed = "0"
-        self._streams: dict[str, random.Random] = {}
+        self._numbers: dict[str, random.Random] = {}
+        self._drawn: dict[str, int] = {}
 
     def begin(self, seed: str) -> None:
         """Start all streams anew from *seed*."""
         self._seed = seed
-        self._streams.clear()
+        self._numbers.clear()
+        self._drawn.clear()
 
-    def stream(self) -> random.Random:
-        """Return the stream of the running lane."""
+    def bytes(self, size: int) -> bytes:
+        """Return the next *size* bytes of the running lane."""
         lane = self._lane()
-        stream = self._streams.get(lane)
+        number = self._drawn[lane] = self._drawn.get(lane, 0) + 1
+        return hashlib.shake_128(f"{self._seed}/{lane}/{number}".encode()).digest(size)
+
+    def numbers(self) -> random.Random:
+        """Return the generator of the running lane."""
+        lane = self._lane()
+        stream = self._numbers.get(lane)
         if stream is None:
-            stream = self._streams[lane] = _Original(f"{self._seed}/{lane}")
+            stream = self._numbers[lane] = _Original(f"{self._seed}/{lane}")
         return stream
 
 
-_Original = random.Random
+_Original: TypeAlias = random.Random
 
 
 class _PerLane(random.Random):
-    """A ``random.Random`` whose bits come from the running lane's stream."""
+    """A ``random.Random`` whose bits come from the running lane's generator."""
 
-    def __new__(cls, _: Randomness) -> _PerLane:
-        return super().__new__(cls)
-
-    def __init__(self, randomness: Randomness) -> None:
-        self._randomness = randomness
-        super().__init__(0)
+    _randomness: Randomness | None = None
 
     def random(self) -> float:
-        return self._randomness.stream().random()
+        return self._of_lane().random()
 
     def getrandbits(self, k: int, /) -> int:
-        return self._randomness.stream().getrandbits(k)
+        return self._of_lane().getrandbits(k)
 
-    def seed(self, a: object = None, version: int = 2) -> None:
-        """Seed the running lane's stream; seeding from the machine's randomness (None) leaves the stream as it is."""
-        if a is not None and self._randomness._streams:
-            self._randomness.stream().seed(a, version)  # type: ignore[arg-type]
+    def seed(self, a: Any = None, version: int = 2) -> None:
+        """Seed the running lane's generator; None, the machine's randomness, leaves it as it is."""
+        if a is not None and self._randomness is not None:
+            self._of_lane().seed(a, version)
+
+    def _of_lane(self) -> _Original:
+        assert self._randomness is not None
+        return self._randomness.numbers()
 
 
 def replacements(randomness: Randomness) -> list[Replacement]:
     """Return what puts *randomness* behind ``random``, ``secrets``, ``os.urandom`` and ``uuid``."""
-    shared = _PerLane(randomness)
+    shared = _PerLane()
+    shared._randomness = randomness
+
+    class Random(_Original):
+        """``random.Random``, which seeds itself from the running lane where it would from the machine's randomness."""
+
+        def seed(self, a: Any = None, version: int = 2) -> None:
+            super().seed(randomness.bytes(32) if a is None else a, version)
+
+        def __init__(self, x: Any = None) -> None:
+            super().__init__(randomness.bytes(32) if x is None else x)
 
     def urandom(size: int, /) -> bytes:
-        return randomness.stream().randbytes(size)
+        return randomness.bytes(size)
 
     found = [
         Replacement(getattr(random, name), getattr(shared, name), random, name)
         for name in _MODULE_FUNCTIONS
         if hasattr(random, name)
     ]
+    found.append(Replacement(_Original, Random, random, "Random"))
     found.append(Replacement(os.urandom, urandom, os, "urandom"))
     found.append(Replacement(random._urandom, urandom, random, "_urandom"))  # type: ignore[attr-defined]
     found.append(Replacement(uuid._generate_time_safe, None, uuid, "_generate_time_safe"))  # type: ignore[attr-defined]

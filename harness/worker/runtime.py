@@ -129,6 +129,8 @@ class Runtime:
             return GO
         self.points += 1
         place = place or strand.place
+        if type(text) is not str:
+            text = str.__str__(text)
         lane = strand.lane if strand.lane is not None else LANE.get() or "main"
         if self.ahead and not_before is None and self._unnoticed(strand, lane):
             self.ahead -= 1
@@ -176,8 +178,8 @@ class Runtime:
             raise Aborted
         return strand.order
 
-    def block(self, text: str, deadline: float) -> bool:
-        """Wait here, inside a library call, for somebody else's lock; return whether to try again.
+    def block(self, files: tuple[str, ...], deadline: float) -> bool:
+        """Wait here, inside a library call, for somebody else's lock on one of *files*; return whether to try again.
 
         Called where an exception could not pass. False when virtual time passed *deadline*, or the execution is over.
         """
@@ -187,7 +189,7 @@ class Runtime:
         lane = strand.lane if strand.lane is not None else LANE.get() or "main"
         key = self._free_key(lane)
         self._parked[key] = strand
-        self.news.append(("blocked", key, lane, text, deadline))
+        self.news.append(("blocked", key, deadline, files))
         self._hand_over(strand)
         return strand.order == GO
 

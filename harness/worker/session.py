@@ -107,7 +107,9 @@ class Session:
         runtime = self._runtime
         try:
             self._app = self._complete(self._program.open, db) if self._program.open else db
-        except Exception as error:
+        except Aborted:
+            raise
+        except BaseException as error:
             runtime.news.append(("unopened", f"{type(error).__name__}: {error}"))
         runtime.controlled = True
         if self._concurrent:

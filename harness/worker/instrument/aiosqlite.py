@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from harness.worker.instrument.statements import is_dml, shown
+from harness.worker.instrument.statements import shown, statement
 from harness.worker.runtime import Runtime, Strand
 from harness.worker.source import Place, where
 
@@ -100,7 +100,7 @@ def _begins_first(connection: Any, sql: str) -> bool:
     """Whether another point, the implicit BEGIN, comes before the statement's own."""
     if not isinstance(connection, sqlite3.Connection):
         return True
-    return connection.isolation_level is not None and not connection.in_transaction and is_dml(sql)
+    return connection.isolation_level is not None and not connection.in_transaction and statement(sql).dml
 
 
 class _Thread:

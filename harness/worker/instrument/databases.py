@@ -54,7 +54,7 @@ class Databases:
             for resource, mode in touched:
                 self.runtime.touched(f"{resource}:{file}", mode)
         if after < before:
-            self.runtime.news.append(("released",))
+            self.runtime.news.extend(("released", file) for file in connection.files)
         if after == NONE:
             self._holding.pop(id(connection), None)
         elif before == NONE:
@@ -76,7 +76,7 @@ class Databases:
     def _let_go(self, file: str) -> None:
         self.runtime.touched(f"data:{file}", "w")
         self.runtime.touched(f"lock:{file}", "w")
-        self.runtime.news.append(("released",))
+        self.runtime.news.append(("released", file))
 
     # Opening and closing
 

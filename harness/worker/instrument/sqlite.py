@@ -11,21 +11,12 @@ import os
 import sqlite3
 from _thread import get_ident
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
 from harness.worker.instrument.databases import Databases, accesses
 from harness.worker.instrument.sqlite_native import NONE, WRITE
-from harness.worker.instrument.statements import (
-    excludes_readers,
-    is_attach,
-    is_dml,
-    is_reading,
-    is_rollback,
-    is_silent,
-    parts,
-    sets_busy_timeout,
-    shown,
-)
+from harness.worker.instrument.statements import Statement, parts, shown, statement
 from harness.worker.rebind import Replacement
 from harness.worker.source import Place, where
 
@@ -34,6 +25,10 @@ __all__ = ["Connection", "Cursor", "replacements"]
 _RealConnection: TypeAlias = sqlite3.Connection
 _RealCursor: TypeAlias = sqlite3.Cursor
 _BUSY_CODES = (5, 6)
+_PARAMETERS = (
+    "timeout", "detect_types", "isolation_level", "check_same_thread", "factory", "cached_statements", "uri",
+)  # fmt: skip
+"""What ``sqlite3.connect`` takes by position after the database."""
 
 
 class Connection(_RealConnection):
@@ -41,36 +36,35 @@ class Connection(_RealConnection):
 
     databases: ClassVar[Databases]
 
+    handle = 0
+    files: tuple[str, ...] = ()
+    running = False
+    _owner = 0
+    _fetched_at = -1
+    _spills = 0
+    _before = NONE
+    _waits_until: float | None = None
+    _waits_with: int | None = None
+
     def __init__(self, database: Any, *args: Any, **options: Any) -> None:
-        self.handle = 0
-        self._owner = get_ident()
+        options.update(zip(_PARAMETERS, args, strict=False))
+        options.pop("factory", None)
         # Which thread uses the connection is ours to check: what an execution left open is closed by the main thread.
-        if len(args) > 3:
-            checked, args = args[3], (*args[:3], False, *args[4:])
-        else:
-            checked = options.get("check_same_thread", True)
-            options["check_same_thread"] = False
-        if not checked:
-            self._owner = 0
-        super().__init__(database, *args, **options)
+        checked = options.pop("check_same_thread", True)
+        super().__init__(database, check_same_thread=False, **options)
+        if checked:
+            self._owner = get_ident()
         databases = self.databases
-        self.timeout = float(options.get("timeout", args[0] if args else 5.0))
+        self.timeout = float(options.get("timeout", 5.0))
         self.opened: Place | None = where(2) or databases.runtime.place()
         self.handle, path = databases.native.handle(self, _plain_path(database, options))
-        self.files: tuple[str, ...] = (path.rpartition("/")[2],) if path else ()
-        self._waits_until: float | None = None
-        self._waits_with: int | None = None
-        self._statement: tuple[str, int] = ("", NONE)
-        self._fetched_at = -1
-        self._spills = 0
-        self.running = False
         if path:
+            self.files = (path.rpartition("/")[2],)
             databases.opened(self)
 
     def waits(self) -> bool:
         """SQLite met a lock and would sleep: park until somebody may have released it; return False when time is up."""
         runtime = self.databases.runtime
-        text, before = self._statement
         state = self.databases.native.state(self.handle)
         if self._waits_until is None:
             self._waits_until = runtime.clock.now + self.timeout
@@ -81,10 +75,10 @@ class Connection(_RealConnection):
             pending = state == WRITE
             for file in self.files:
                 runtime.touched(f"data:{file}", "w" if pending else "r")
-                runtime.touched(f"lock:{file}", "w" if pending and before != WRITE else "r")
+                runtime.touched(f"lock:{file}", "w" if pending and self._before != WRITE else "r")
             if pending:
                 runtime.news.append(("visible",))
-        return runtime.block(text, self._waits_until)
+        return runtime.block(self.files, self._waits_until)
 
     def point(self, kind: str, text: str, detail: str, run: Callable[[], Any], place: Place | None) -> Any:
         """Park, then *run* one statement and report what it did."""
@@ -97,7 +91,7 @@ class Connection(_RealConnection):
         runtime.park(kind, text, detail, place)
         native = databases.native
         before = native.state(self.handle)
-        self._statement, self._waits_until, self._waits_with = (text, before), None, None
+        self._before, self._waits_until, self._waits_with = before, None, None
         changes = self.total_changes
         failed = False
         self.running = True
@@ -107,24 +101,24 @@ class Connection(_RealConnection):
             code = getattr(error, "sqlite_errorcode", None)
             failed = code is not None and code & 0xFF in _BUSY_CODES
             if failed and self._waits_until is None:
-                runtime.news.append(("busy",))
+                runtime.news.append(("busy", self.files))
             runtime.news.append(("error", f"{type(error).__name__}: {error}"))
             raise
         finally:
             self.running = False
             after = native.state(self.handle) if self.handle else NONE
-            if failed or before != after or not is_silent(text):
-                wrote = self._wrote(kind, text, before, changes)
-                touched = accesses(before, after, wrote, failed, excludes=excludes_readers(text))
-                databases.moved(self, before, after, touched)
+            about = statement(text)
+            if failed or before != after or not about.silent:
+                wrote = self._wrote(kind, about, before, changes)
+                databases.moved(self, before, after, accesses(before, after, wrote, failed, about.excludes_readers))
 
-    def _wrote(self, kind: str, text: str, before: int, changes: int) -> bool:
+    def _wrote(self, kind: str, about: Statement, before: int, changes: int) -> bool:
         """Whether the statement just run made a change that others can see now, or would have needed to."""
         if not self.handle:
             return True
         if self.in_transaction:
-            return self._spilled()
-        if kind == "sql" and not is_reading(text):
+            return not about.reading and self._spilled()
+        if kind == "sql" and not about.reading:
             return True
         return before == WRITE or self.total_changes != changes
 
@@ -155,6 +149,13 @@ class Connection(_RealConnection):
     def executescript(self, script: str, /) -> Any:
         """Execute the statements of *script* with a new cursor."""
         return self.cursor().executescript(script)
+
+    def blobopen(self, table: str, column: str, row: int, /, **options: Any) -> Any:
+        """Open a blob; opening, reading, writing and closing it are schedule points."""
+        text = f"blob {table}.{column} row {row}"
+        run = super().blobopen
+        blob = self.point("blob", f"open {text}", "", lambda: run(table, column, row, **options), where(2))
+        return Blob(self, blob, text)
 
     def commit(self) -> None:
         """Commit, as a schedule point if there is a transaction."""
@@ -208,21 +209,65 @@ class Connection(_RealConnection):
             raise
         return False
 
-    def all_files(self) -> tuple[str, ...]:
-        """Return the names of the main and all attached database files."""
-        rows = _RealCursor(self).execute("PRAGMA database_list").fetchall()
-        return tuple(os.path.basename(path) for _, _, path in rows if path)
-
     def _idle(self) -> bool:
         return not self.handle or not self.in_transaction
 
-    def begin_if_needed(self, sql: str, place: Place | None) -> None:
+    def after(self, about: Statement) -> None:
+        """Keep up with a statement that changed the connection itself: its files, or its busy handler."""
+        if about.attach:
+            rows = _RealCursor(self).execute("PRAGMA database_list").fetchall()
+            self.files = tuple(os.path.basename(path) for _, _, path in rows if path)
+        elif about.busy_timeout and self.files:
+            self.timeout = _RealCursor(self).execute("PRAGMA busy_timeout").fetchone()[0] / 1000
+            self.databases.watch(self)
+
+    def begin_if_needed(self, place: Place | None) -> None:
         """Issue the BEGIN that ``sqlite3`` would issue by itself before a data change, as a schedule point."""
         level = self.isolation_level
-        if level is None or self.in_transaction or getattr(self, "autocommit", -1) != -1 or not is_dml(sql):
+        if level is None or self.in_transaction or getattr(self, "autocommit", -1) != -1:
             return
         begin = f"BEGIN {level}".rstrip()
         self.point("sql", begin, "implicit", lambda: _RealCursor(self).execute(begin), place)
+
+
+class Blob:
+    """A blob whose reads, writes and closing are schedule points; everything else is the real one's."""
+
+    def __init__(self, connection: Connection, blob: Any, text: str) -> None:
+        self._connection, self._blob, self._text = connection, blob, text
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blob, name)
+
+    def __len__(self) -> int:
+        return len(self._blob)
+
+    def _point(self, what: str, run: Callable[[], Any]) -> Any:
+        return self._connection.point("blob", f"{what} {self._text}", "", run, where(3))
+
+    def read(self, length: int = -1, /) -> bytes:
+        """Read *length* bytes."""
+        return bytes(self._point("read", lambda: self._blob.read(length)))
+
+    def write(self, data: Any, /) -> None:
+        """Write *data*."""
+        self._point("write", lambda: self._blob.write(data))
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._point("read", lambda: self._blob[key])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._point("write", lambda: self._blob.__setitem__(key, value))
+
+    def close(self) -> None:
+        """Close."""
+        self._point("close", self._blob.close)
+
+    def __enter__(self) -> Blob:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Cursor(_RealCursor):
@@ -232,40 +277,46 @@ class Cursor(_RealCursor):
 
     def execute(self, sql: str, parameters: Any = (), /) -> Any:
         """Execute one statement."""
-        place = where(2)
         connection = self.connection
         runtime = connection.databases.runtime
+        about = statement(sql)
         if not (runtime.controlled or runtime.aborting):
             result = super().execute(sql, parameters)
         else:
-            connection.begin_if_needed(sql, place)
+            place = where(2)
+            if about.dml:
+                connection.begin_if_needed(place)
             run = super().execute
-            kind = "rollback" if is_rollback(sql) else "sql"
+            kind = "rollback" if about.rollback else "sql"
             result = connection.point(kind, sql, shown(parameters), lambda: run(sql, parameters), place)
-        if sets_busy_timeout(sql):
-            self._busy_timeout_changed()
-        elif is_attach(sql):
-            connection.files = connection.all_files()
+        if about.special:
+            connection.after(about)
         return result
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
         """Execute one statement for each of *parameters*."""
         place = where(2)
         connection = self.connection
-        connection.begin_if_needed(sql, place)
+        if statement(sql).dml:
+            connection.begin_if_needed(place)
         run = super().executemany
         rows = parameters if isinstance(parameters, (list, tuple)) else list(parameters)
         return connection.point("sql", sql, f"{len(rows)} rows {shown(rows)}", lambda: run(sql, rows), place)
 
     def executescript(self, script: str, /) -> Any:
         """Execute the statements of *script* one by one, after the COMMIT that ``sqlite3`` issues first."""
-        place = where(2)
         connection = self.connection
+        runtime = connection.databases.runtime
+        if not (runtime.controlled or runtime.aborting) or not connection.files:
+            return super().executescript(script)
+        place = where(2)
         if connection.in_transaction:
             connection.point("commit", "COMMIT", "implicit", lambda: _RealConnection.commit(connection), place)
-        run = super().executescript
-        for statement in parts(script):
-            connection.point("sql", statement, "", lambda text=statement: run(text), place)  # type: ignore[misc]
+        for text in parts(script):
+            connection.point(
+                "sql", text, "", partial(connection.databases.native.execute, connection.handle, text), place
+            )
+            connection.after(statement(text))
         return self
 
     def fetchone(self) -> Any:
@@ -301,12 +352,6 @@ class Cursor(_RealCursor):
         connection._fetched_at = runtime.points
         return result
 
-    def _busy_timeout_changed(self) -> None:
-        connection = self.connection
-        row = _RealCursor(connection).execute("PRAGMA busy_timeout").fetchone()
-        connection.timeout = row[0] / 1000
-        connection.databases.watch(connection)
-
 
 def _plain_path(database: Any, options: Any) -> str:
     """Return the path that the connection's handle must be open on, or an empty string where it can't be told."""
@@ -320,12 +365,12 @@ _mixtures: dict[tuple[type, type], type] = {}
 
 
 def _mixed(ours: type, theirs: type) -> type:
-    """Return a class that is *theirs* with the schedule points of *ours*."""
+    """Return a class that is *theirs*, with *ours* in the place of the real class that it extends."""
     if issubclass(theirs, ours):
         return theirs
     mixture = _mixtures.get((ours, theirs))
     if mixture is None:
-        mixture = _mixtures[ours, theirs] = type(theirs.__name__, (ours, theirs), {"__module__": theirs.__module__})
+        mixture = _mixtures[ours, theirs] = type(theirs.__name__, (theirs, ours), {"__module__": theirs.__module__})
     return mixture
 
 
@@ -335,11 +380,10 @@ def replacements(databases: Databases) -> list[Replacement]:
     Connection.databases = databases
 
     def connect(database: Any, *args: Any, **options: Any) -> Any:
-        if len(args) > 4:
-            args, options = (*args[:4], *args[5:]), {**options, "factory": args[4]}
+        options.update(zip(_PARAMETERS, args, strict=False))
         factory = options.pop("factory", _RealConnection)
         options["factory"] = Connection if factory is _RealConnection else _mixed(Connection, factory)
-        return real_connect(database, *args, **options)
+        return real_connect(database, **options)
 
     return [
         Replacement(real_connect, connect, sqlite3, "connect"),

@@ -11,7 +11,10 @@ import ctypes
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+
+from harness.worker.runtime import Aborted
 
 __all__ = ["NONE", "READ", "WRITE", "Native"]
 
@@ -27,6 +30,16 @@ _IntPointer = ctypes.POINTER(ctypes.c_int)
 
 _CACHE_SPILL = 12
 """``SQLITE_DBSTATUS_CACHE_SPILL``."""
+
+_OPERATIONAL = (1, 3, 4, 5, 6, 8, 9, 10, 13, 14, 15, 16, 17)
+_ERRORS: dict[int, type[sqlite3.Error]] = {
+    **dict.fromkeys(_OPERATIONAL, sqlite3.OperationalError),
+    **dict.fromkeys((2, 12), sqlite3.InternalError),
+    18: sqlite3.DataError,
+    **dict.fromkeys((19, 20), sqlite3.IntegrityError),
+    **dict.fromkeys((21, 25), sqlite3.InterfaceError),
+}
+"""Which exception ``sqlite3`` raises for which result code (``_pysqlite_seterror`` in CPython's source)."""
 
 _JULIAN_UNIX_EPOCH_MS = 210_866_760_000_000
 """1 January 1970 in the milliseconds since noon of 24 November 4714 BC that SQLite counts."""
@@ -66,6 +79,11 @@ class Native:
         self._busy_handler.argtypes = (ctypes.c_void_p, _BusyHandler, ctypes.c_void_p)
         self._randomness = library.sqlite3_randomness
         self._randomness.argtypes = (ctypes.c_int, ctypes.c_void_p)
+        self._exec = library.sqlite3_exec
+        self._exec.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+        self._message, self._extended = library.sqlite3_errmsg, library.sqlite3_extended_errcode
+        self._message.argtypes = self._extended.argtypes = (ctypes.c_void_p,)
+        self._message.restype = ctypes.c_char_p
         self._status = library.sqlite3_db_status
         self._status.argtypes = (ctypes.c_void_p, ctypes.c_int, _IntPointer, _IntPointer, ctypes.c_int)
         self._spilled, self._ignored = ctypes.c_int(), ctypes.c_int()
@@ -92,6 +110,14 @@ class Native:
     def state(self, handle: int) -> int:
         """Return the strongest transaction state over all attached databases."""
         return int(self._txn_state(handle, None))
+
+    def execute(self, handle: int, sql: str) -> None:
+        """Execute *sql* as it stands, with no implicit transaction; raises what ``sqlite3`` would."""
+        code = self._exec(handle, sql.encode(), None, None, None)
+        if code:
+            error = _ERRORS.get(code & 0xFF, sqlite3.DatabaseError)(self._message(handle).decode())
+            error.sqlite_errorcode = self._extended(handle)
+            raise error
 
     def spills(self, handle: int) -> int:
         """Return how many pages *handle* had to write out before its transaction ended."""
@@ -123,7 +149,8 @@ class Native:
             return size
 
         def pause(_: object, microseconds: int) -> int:
-            sleep(microseconds / 1e6)
+            with suppress(Aborted):
+                sleep(microseconds / 1e6)
             return microseconds
 
         vfs = _Vfs.from_address(self._vfs_find(None))

@@ -6,19 +6,9 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = [
-    "excludes_readers",
-    "is_attach",
-    "is_dml",
-    "is_reading",
-    "is_rollback",
-    "is_silent",
-    "parts",
-    "sets_busy_timeout",
-    "shown",
-]
+__all__ = ["Statement", "parts", "shown", "statement"]
 
 _COMMENTS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?(?:\*/|$))*", re.DOTALL)
 _BUSY = re.compile(r"pragma\s+(?:\w+\s*\.\s*)?busy_timeout\s*[=(]", re.IGNORECASE)
@@ -27,7 +17,6 @@ _READS = ("SELECT", "VALUES", "EXPLAIN", "PRAGMA", "BEGIN", "SAVEPOINT", "RELEAS
 _SHOWN = 300
 
 
-@lru_cache(maxsize=4096)
 def keyword(sql: str) -> str:
     """Return the first word of *sql* in capitals, past blanks and comments."""
     start = _COMMENTS.match(sql)
@@ -35,43 +24,44 @@ def keyword(sql: str) -> str:
     return word.group().upper() if word else ""
 
 
-def is_dml(sql: str) -> bool:
-    """Return whether ``sqlite3`` opens a transaction by itself before *sql* (INSERT, UPDATE, DELETE, REPLACE)."""
-    return keyword(sql) in _DML
+class Statement(NamedTuple):
+    """What a statement is to ``sqlite3`` and to the locks.
+
+    ``dml``: ``sqlite3`` opens a transaction by itself before it. ``reading``: it surely changes no data itself (a query, a
+    PRAGMA that only asks, a transaction's begin or end). ``silent``: it touches no lock as long as it leaves the
+    transaction state as it was. ``excludes_readers``: it begins a transaction that keeps readers out at once.
+    ``rollback``: it undoes the transaction (and not only back to a savepoint). ``attach``: it adds a database file.
+    ``busy_timeout``: it replaces the busy handler.
+    """
+
+    dml: bool
+    reading: bool
+    silent: bool
+    excludes_readers: bool
+    rollback: bool
+    attach: bool
+    busy_timeout: bool
+
+    @property
+    def special(self) -> bool:
+        """Whether it changes the connection itself."""
+        return self.attach or self.busy_timeout
 
 
 @lru_cache(maxsize=4096)
-def is_reading(sql: str) -> bool:
-    """Return whether *sql* surely changes no data itself: a query, a PRAGMA that only asks, a transaction's begin or end."""
+def statement(sql: str) -> Statement:
+    """Return what *sql* is."""
     word = keyword(sql)
-    return word in _READS and not (word == "PRAGMA" and ("=" in sql or "(" in sql))
-
-
-def is_silent(sql: str) -> bool:
-    """Return whether *sql* touches no lock as long as it leaves the transaction state as it was."""
-    return keyword(sql) in ("BEGIN", "SAVEPOINT", "RELEASE")
-
-
-@lru_cache(maxsize=4096)
-def excludes_readers(sql: str) -> bool:
-    """Return whether *sql* begins a transaction that keeps readers out at once."""
-    return keyword(sql) == "BEGIN" and "EXCLUSIVE" in sql.upper()
-
-
-def is_rollback(sql: str) -> bool:
-    """Return whether *sql* ends the transaction by undoing it (and not only back to a savepoint)."""
-    return keyword(sql) == "ROLLBACK" and " TO " not in f" {' '.join(sql.upper().split())} "
-
-
-def is_attach(sql: str) -> bool:
-    """Return whether *sql* adds another database file to the connection."""
-    return keyword(sql) == "ATTACH"
-
-
-@lru_cache(maxsize=4096)
-def sets_busy_timeout(sql: str) -> bool:
-    """Return whether *sql* replaces the connection's busy handler."""
-    return _BUSY.search(sql) is not None
+    capitals = " ".join(sql.upper().split()) if word in ("BEGIN", "ROLLBACK") else ""
+    return Statement(
+        dml=word in _DML,
+        reading=word in _READS and not (word == "PRAGMA" and ("=" in sql or "(" in sql)),
+        silent=word in ("BEGIN", "SAVEPOINT", "RELEASE"),
+        excludes_readers=word == "BEGIN" and "EXCLUSIVE" in capitals,
+        rollback=word == "ROLLBACK" and " TO " not in f"{capitals} ",
+        attach=word in ("ATTACH", "DETACH"),
+        busy_timeout=_BUSY.search(sql) is not None,
+    )
 
 
 def parts(script: str) -> Iterator[str]:
