@@ -188,6 +188,8 @@ class _Run:
         try:
             steps = stage.take(move, preempts, ahead)
         except WorkerDied as died:
+            passed, move = stage.passed_before_death(move, died.passed if ahead else [], preempts)
+            self.steps += passed
             steps = [self._died(move, died.number)]
         if not steps:
             return

@@ -22,6 +22,7 @@ from typing import Any
 from multiprocess import get_context
 
 from harness.scenario import Scenario
+from harness.trail import End
 from harness.wire import Peer, PeerGone
 from harness.worker.main import Instrumented, instrument
 
@@ -36,13 +37,11 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def serve(
-    orders: Peer, peers: list[Peer], stacks: list[int], scenario: Scenario, directory: Path, unneeded: list[int]
-) -> None:
+def serve(orders: Peer, ends: list[End], scenario: Scenario, directory: Path, unneeded: list[int]) -> None:
     """Carry out *orders* until the controller is gone: ``fork`` and ``reap`` workers, run ``setup``.
 
-    *peers* and *stacks* are the workers' ends of their pipes and the files for their stacks; *unneeded* are the
-    controller's ends, closed here so that its death is noticed.
+    *ends* is what each worker is heard by; *unneeded* are the controller's ends of the pipes, closed here so that its
+    death is noticed.
     """
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -50,7 +49,7 @@ def serve(
     for end in unneeded:
         os.close(end)
     try:
-        server = _Server(orders, peers, stacks, scenario)
+        server = _Server(orders, ends, scenario)
         orders.send(("ready", ""))
     except Exception as error:
         orders.send(("unsupported", f"{type(error).__name__}: {error}"))
@@ -65,8 +64,8 @@ def serve(
 
 
 class _Server:
-    def __init__(self, orders: Peer, peers: list[Peer], stacks: list[int], scenario: Scenario) -> None:
-        self._orders, self._peers, self._stacks, self._scenario = orders, peers, stacks, scenario
+    def __init__(self, orders: Peer, ends: list[End], scenario: Scenario) -> None:
+        self._orders, self._ends, self._scenario = orders, ends, scenario
         self._instrumented: Instrumented = instrument()
         self._context = get_context("fork")
         self._workers: dict[int, Any] = {}
@@ -82,12 +81,12 @@ class _Server:
             self._orders.send(("set up", self._set_up(order[1], order[2])))
 
     def _fork(self, number: int) -> int:
-        _drain(self._peers[number].read_end)
+        _drain(self._ends[number].peer.read_end)
 
         def work() -> None:
             die_with_parent()
             self._close_all_but(number)
-            self._instrumented.serve(self._peers[number], self._scenario, number, self._stacks[number])
+            self._instrumented.serve(self._ends[number], self._scenario, number)
 
         process = self._context.Process(target=_quietly, args=(work,), name=f"harness worker {number}", daemon=False)
         process.start()
@@ -98,7 +97,7 @@ class _Server:
         """Close what a worker must not hold: the orders' pipe, and the other workers' ends."""
         for end in (self._orders.read_end, self._orders.write_end):
             os.close(end)
-        for other, peer in enumerate(self._peers):
+        for other, (peer, _, _) in enumerate(self._ends):
             if other != number:
                 os.close(peer.read_end)
                 os.close(peer.write_end)

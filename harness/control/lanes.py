@@ -8,8 +8,9 @@ from harness.control.processes import Worker
 from harness.history import Access, Source, Step
 from harness.scenario import Call, Client, Workload
 from harness.schedulers.base import Option
+from harness.wire import Message
 
-__all__ = ["ClientState", "Move", "WorkerState", "callers", "source_of"]
+__all__ = ["ClientState", "Move", "WorkerState", "callers", "passed", "source_of"]
 
 
 class Move:
@@ -131,3 +132,21 @@ def callers(workload: Workload) -> list[int]:
         sum(any(call.worker == number for call in client.calls) for client in workload.clients)
         for number in range(workload.workers)
     ]
+
+
+def passed(
+    move: Move, news: Sequence[Message], accesses: list[Access], now: float, preempts: bool
+) -> tuple[list[Step], Move, list[Access]]:
+    """Make steps of what a worker passed without asking after *move*, as the beginning of *news* says.
+
+    Return them, the move that the rest of *news* is about, and what that has touched so far.
+    """
+    steps: list[Step] = []
+    for item in news:
+        if item[0] != "passed":
+            break
+        steps.append(move.step(now, accesses, False, move.blocked, False, preempts and not steps))
+        _, lane, kind, text, detail, place = item
+        move = Move(move.state, lane, lane, kind, text, detail, source_of(place))
+        accesses = [move.state.process]
+    return steps, move, accesses

@@ -16,6 +16,7 @@ from multiprocess import get_context
 from harness.control import forkserver
 from harness.errors import HarnessError, SetupFailed, Unsupported
 from harness.scenario import Scenario
+from harness.trail import End, Trail
 from harness.wire import Message, Peer
 from harness.worker.main import STACK_SIGNAL
 
@@ -27,6 +28,7 @@ class WorkerDied(HarnessError):
 
     def __init__(self, number: int, exit_code: int | None) -> None:
         self.number, self.exit_code = number, exit_code
+        self.passed: list[Message] = []
         super().__init__(f"worker {number} {ending(exit_code)}")
 
 
@@ -54,10 +56,10 @@ def ending(exit_code: int | None) -> str:
 class Worker:
     """The controller's side of one worker: its pipes, its process and how long it may take."""
 
-    def __init__(self, number: int, peer: Peer, stacks: int, patience: float) -> None:
+    def __init__(self, number: int, peer: Peer, stacks: int, trail: Trail, patience: float) -> None:
         self.number, self.peer, self.pid = number, peer, 0
         self.generation = 0
-        self._stacks, self._patience = stacks, patience
+        self._stacks, self._trail, self._patience = stacks, trail, patience
         self._poll = select.poll()
         self._poll.register(peer.read_end, select.POLLIN)
         self._process = -1
@@ -78,6 +80,7 @@ class Worker:
 
         Raises ``WorkerDied`` when the process ends instead, ``WorkerStuck`` when there is no report in time.
         """
+        self._trail.clear()
         self.peer.send(order)
         return self.report()
 
@@ -89,10 +92,15 @@ class Worker:
             if not ready:
                 raise WorkerStuck(self.number, self._patience, self._stack())
             if ready[0][0] != peer.read_end and len(ready) == 1:
-                raise WorkerDied(self.number, None)
+                raise self._died()
             peer.fill()
             if (message := peer.complete()) is not None:
                 return message
+
+    def _died(self) -> WorkerDied:
+        died = WorkerDied(self.number, None)
+        died.passed = self._trail.records()
+        return died
 
     def wait_dead(self) -> None:
         """Return when the process has ended, and forget it and what it wrote last."""
@@ -134,22 +142,22 @@ class Fleet:
         self._directory = directory
         to_server, from_server = os.pipe(), os.pipe()
         pipes = [(os.pipe(), os.pipe()) for _ in range(workers)]
-        stacks = [_stack_file(number) for number in range(workers)]
-        theirs = [Peer(down[0], up[1]) for down, up in pipes]
+        ends = [End(Peer(down[0], up[1]), _stack_file(number), Trail()) for number, (down, up) in enumerate(pipes)]
         self._server = Peer(from_server[0], to_server[1])
         self.workers = [
-            Worker(number, Peer(up[0], down[1]), stacks[number], patience) for number, (down, up) in enumerate(pipes)
+            Worker(number, Peer(up[0], down[1]), ends[number].stacks, ends[number].trail, patience)
+            for number, (down, up) in enumerate(pipes)
         ]
         self._ends = [*to_server[1:], *from_server[:1], *(end for down, up in pipes for end in (down[1], up[0]))]
         sys.stdout.flush()
         sys.stderr.flush()
         self._process = get_context("fork").Process(
             target=forkserver.serve,
-            args=(Peer(to_server[0], from_server[1]), theirs, stacks, scenario, directory, list(self._ends)),
+            args=(Peer(to_server[0], from_server[1]), ends, scenario, directory, list(self._ends)),
             name="harness fork server",
         )
         self._process.start()
-        self._stacks = stacks
+        self._stacks = [end.stacks for end in ends]
         self._kept = [end for down, up in pipes for end in (down[0], up[1])]
         for end in (to_server[0], from_server[1]):
             os.close(end)

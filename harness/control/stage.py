@@ -6,7 +6,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from harness.control.lanes import ClientState, Move, WorkerState, callers, source_of
+from harness.control.lanes import ClientState, Move, WorkerState, callers, passed, source_of
 from harness.control.moves import Moves
 from harness.control.processes import Fleet, WorkerDied, WorkerStuck
 from harness.errors import HarnessError, SetupFailed
@@ -36,7 +36,7 @@ class Stage:
     ) -> None:
         self._scenario, self._fleet, self._seed, self._db = scenario, fleet, seed, str(db)
         self._concurrent = concurrent
-        self._at_first_call = scenario.open is None and not self._concurrent
+        self._at_first_call = scenario.open is None
         self._states = [
             WorkerState(worker, count <= 1) for worker, count in zip(fleet.workers, callers(workload), strict=False)
         ]
@@ -203,44 +203,34 @@ class Stage:
         resumed = move.blocked
         gives_up = resumed and move.gives_up(now)
         self._moves.drop(move)
-        accesses = [state.process]
         if move.key is not None:
             del state.parked[move.key]
             report = state.worker.ask("go", now, move.key, GIVE_UP if gives_up else GO, ahead)
         elif move.client is not None:
             report = self._invoke(move, move.client, ahead)
-            if self._scenario.ordered:
-                accesses.append(_INVOKED)
         else:
             report = state.worker.ask("tick", now)
-        steps: list[Step] = []
-        report, last, accesses = self._passed(move, report, accesses, steps, preempts)
+        steps, last, accesses = passed(move, report[0], self._first_accesses(move), now, preempts)
+        self._steps += len(steps)
         error, blocked, visible = self._absorb(last, report, accesses)
         first = not steps
         if blocked and resumed and first and not visible:
             return []
-        self.last = move.family
         self._steps += 1
-        steps.append(
-            last.step(now, accesses, blocked, resumed and first, gives_up and first, preempts and first, error)
-        )
-        return steps
+        self.last = move.family
+        return [
+            *steps,
+            last.step(now, accesses, blocked, resumed and first, gives_up and first, preempts and first, error),
+        ]
 
-    def _passed(
-        self, move: Move, report: Message, accesses: list[Access], steps: list[Step], preempts: bool
-    ) -> tuple[Message, Move, list[Access]]:
-        """Make steps of what the worker passed without asking; return the rest of *report*, and the step it is about."""
-        (news, timer), count = report, 0
-        for item in news:
-            if item[0] != "passed":
-                break
-            steps.append(move.step(self.now, accesses, False, move.blocked, False, preempts and not steps))
-            self._steps += 1
-            count += 1
-            _, lane, kind, text, detail, place = item
-            move = Move(move.state, lane, lane, kind, text, detail, source_of(place))
-            accesses = [move.state.process]
-        return ((news[count:], timer) if count else report), move, accesses
+    def passed_before_death(self, move: Move, records: list[Message], preempts: bool) -> tuple[list[Step], Move]:
+        """Return the steps that a worker took before the one in which it died, and that one, from the trail it left."""
+        steps, last, _ = passed(move, records, self._first_accesses(move), self.now, preempts)
+        return steps, last
+
+    def _first_accesses(self, move: Move) -> list[Access]:
+        invokes = move.client is not None and self._scenario.ordered
+        return [move.state.process, _INVOKED] if invokes else [move.state.process]
 
     def _invoke(self, move: Move, client: ClientState, ahead: int) -> Message:
         state = move.state

@@ -85,6 +85,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self.stop()
         self._runtime.one_more_round()
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether no callback, timer or task is left but the one that is ending."""
+        return not self._ready and self.next_timer() is None and all(task.done() for task in self._tasks.values())  # type: ignore[attr-defined]
+
     def next_timer(self) -> tuple[float, str, Place | None] | None:
         """Return when the earliest timer is due, whose it is, and the line that waits for it."""
         scheduled = self._scheduled  # type: ignore[attr-defined]

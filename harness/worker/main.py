@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.trail import End
 from harness.wire import Peer, PeerGone
 from harness.worker import clock as clocks
 from harness.worker import loop as loops
@@ -59,13 +60,14 @@ class Instrumented:
         self.randomness.begin(seed)
         self.native.reseed()
 
-    def serve(self, peer: Peer, program: Program, number: int, stacks: int) -> None:
-        """Be worker *number*: run the executions that *peer* orders until it is gone; *stacks* is where stacks go."""
+    def serve(self, end: End, program: Program, number: int) -> None:
+        """Be worker *number*: run the executions that are ordered at *end* until the other end is gone."""
+        peer, stacks, trail = end
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         faulthandler.register(STACK_SIGNAL, file=stacks, all_threads=True)
         gc.disable()
         runtime = self.runtime
-        runtime.peer = peer
+        runtime.peer, runtime.trail = peer, trail
         runtime.be_home(threading.get_ident())
         runtime.before_report = self.databases.settle
         session = Session(runtime, program, self)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar, NoReturn, Protocol
 
+from harness.trail import Trail
 from harness.wire import ABORT, GO, Message, Peer
 from harness.worker.clock import Clock
 from harness.worker.source import Place
@@ -73,6 +74,7 @@ class Runtime:
         self.alone = False
         self.live = self.points = self.ahead = 0
         self.sleeper: Sleeper | None = None
+        self.trail = Trail()
         self.before_report: Callable[[], None] = lambda: None
         self.inbox: deque[Message] = deque()
         self.news: list[Message] = []
@@ -133,14 +135,18 @@ class Runtime:
             text = str.__str__(text)
         lane = strand.lane if strand.lane is not None else LANE.get() or "main"
         if self.ahead and not_before is None and self._unnoticed(strand, lane):
-            self.ahead -= 1
-            self.news.append(("passed", lane, kind, text, detail, place))
-            return GO
+            passed = ("passed", lane, kind, text, detail, place)
+            if self.trail.add(passed):
+                self.ahead -= 1
+                self.news.append(passed)
+                return GO
         return self._parked_as(strand, kind, text, detail, place, not_before)
 
     def go_ahead(self, lane: str, ahead: int) -> None:
         """Let the task that begins in *lane* pass *ahead* schedule points without asking, as ``_unnoticed`` allows."""
         self.ahead, self._family = ahead, lane
+        if ahead:
+            self.trail.clear()
 
     def _unnoticed(self, strand: Strand, lane: str) -> bool:
         """Whether nothing of this step so far matters to anybody else, and nothing else in this worker can run.
@@ -267,7 +273,8 @@ class Runtime:
         self.clock.now = now
         if kind == "go":
             strand = self._parked.pop(order[2])
-            strand.order, self.ahead, self._family = order[3], order[4], order[2].partition("/")[0]
+            strand.order = order[3]
+            self.go_ahead(order[2].partition("/")[0], order[4])
             return strand
         if kind == "where":
             places = self.sleeper.waiting_places() if self.sleeper else []

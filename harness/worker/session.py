@@ -58,7 +58,7 @@ class Session:
         self._concurrent = program.concurrent
         self._made_loop: VirtualLoop | None = None
         self._app: Any = None
-        self._finished = False
+        self._finished = self._ends_itself = False
         self._count = 0
 
     def run(self, db: str) -> None:
@@ -73,15 +73,15 @@ class Session:
         self._runtime.peer.send(([("closed", left_open)], None))
 
     def run_call(self, order: Message, db: str) -> None:
-        """Run an execution that begins with the call in *order*, and ends with it too if nothing is left behind.
+        """Run an execution that begins with the call in *order*, and ends by itself when nothing is left behind.
 
-        For programs that open nothing and take one call at a time: saves the messages for beginning and ending.
+        For programs that open nothing: saves the messages for beginning and ending.
         """
         runtime = self._runtime
         self._finished, self._app = False, Path(db)
         runtime.controlled = True
         try:
-            self._call_now(order)
+            self._call_first(order)
             if self._nothing_left():
                 runtime.before_report()
                 runtime.news.append(("closed", []))
@@ -89,11 +89,25 @@ class Session:
                 self._app = None
                 runtime.peer.send((runtime.news, None))
                 return
-            self._one_by_one()
+            if self._concurrent:
+                self._loop.run_forever()
+            else:
+                self._one_by_one()
         except Aborted:
             pass
         left_open = self._end()
         runtime.peer.send(([("closed", left_open)], None))
+
+    def _call_first(self, order: Message) -> None:
+        """Run the call in *order*, in an event loop together with those that come meanwhile."""
+        if not self._concurrent:
+            self._call_now(order)
+            return
+        self._ends_itself = True
+        self._loop.take_orders = self._take_orders
+        self._loop.start(self._call(order), order[2])
+        self._loop.run_forever()
+        self._ends_itself = False
 
     @property
     def _loop(self) -> VirtualLoop:
@@ -184,6 +198,8 @@ class Session:
                 runtime.news.append(("returned", lane, "fail", _text(error), type(error).__name__))
         finally:
             runtime.live -= 1
+            if self._ends_itself and not runtime.live and not runtime.inbox and self._left.none():
+                self._loop.stop()
 
     # The end
 
@@ -208,7 +224,14 @@ class Session:
 
     def _nothing_left(self) -> bool:
         """Whether the code under test has left no connection, thread, task or timer behind."""
-        return self._made_loop is None and not self._runtime.others_ready and self._left.none()
+        if self._finished or self._runtime.aborting or self._runtime.others_ready or not self._left.none():
+            return False
+        if self._made_loop is not None:
+            if not self._made_loop.at_rest:
+                return False
+            self._made_loop.close()
+            self._made_loop = None
+        return True
 
     def _end_threads_and_tasks(self) -> None:
         """Let library threads end, and unwind what tasks are left."""

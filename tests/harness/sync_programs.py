@@ -18,13 +18,11 @@ ADD = "UPDATE t SET n = n + 1 WHERE k = 1"
 
 @dataclass(frozen=True)
 class Program:
-    """A worker, whether two of it are right, the preemptions its race takes, and the defect it shows in the engine."""
+    """A worker, whether two of it are right, and the preemptions its race takes."""
 
     worker: Callable[[Path], Any]
     correct: bool
     preemptions: int = 1
-    misjudged: str = ""
-    pruned: str = ""
 
     def __str__(self) -> str:
         return self.worker.__name__
@@ -195,7 +193,7 @@ def timeout_given(db: Path) -> None:
         connection.execute("COMMIT")
 
 
-@program(correct=False, preemptions=0, pruned="who gives up after waiting is never tried first")
+@program(correct=False, preemptions=0)
 def lock_held_too_long(db: Path) -> None:
     """The lock is held for six seconds, and the other waits for five."""
     with plainly(db) as connection:
@@ -224,7 +222,7 @@ def executemany(db: Path) -> None:
         connection.commit()
 
 
-@program(correct=False, misjudged="each part of a script commits what the parts before it began")
+@program(correct=False)
 def executescript(db: Path) -> None:
     """A script with a transaction in it, written from a value read before."""
     with closing(sqlite3.connect(db)) as connection:
@@ -232,7 +230,7 @@ def executescript(db: Path) -> None:
         connection.executescript(f"BEGIN IMMEDIATE; UPDATE t SET n = {n + 1} WHERE k = 1; COMMIT;")
 
 
-@program(correct=True, misjudged="each part of a script commits what the parts before it began")
+@program(correct=True)
 def executescript_in_one(db: Path) -> None:
     """A script that adds inside a transaction."""
     with closing(sqlite3.connect(db)) as connection:

@@ -33,11 +33,11 @@ def test_the_keyword_is_the_first_word(sql: str, word: str) -> None:
             "select 1", "with x as (select 1) insert into t select * from x", "create table u (n)", "values (1)"],
 )  # fmt: skip
 def test_a_transaction_is_foreseen_where_sqlite3_opens_one(sql: str) -> None:
-    """``is_dml`` says of a statement what the real module does with it."""
+    """``Statement.dml`` says of a statement what the real module does with it."""
     connection = sqlite3.connect(":memory:")
     connection.execute("create table t (n)")
     connection.execute(sql)
-    assert statements.is_dml(sql) == connection.in_transaction
+    assert statements.statement(sql).dml == connection.in_transaction
     connection.close()
 
 
@@ -63,7 +63,7 @@ def test_a_script_is_cut_into_statements() -> None:
 )
 def test_a_rollback_is_told_from_going_back_to_a_savepoint(sql: str, found: bool) -> None:
     """Only what ends the transaction is a rollback."""
-    assert statements.is_rollback(sql) is found
+    assert statements.statement(sql).rollback is found
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_rollback_is_told_from_going_back_to_a_savepoint(sql: str, found: bool
 )
 def test_a_new_busy_timeout_is_noticed(sql: str, found: bool) -> None:
     """Asking for the time-out does not set it."""
-    assert statements.sets_busy_timeout(sql) is found
+    assert statements.statement(sql).busy_timeout is found
 
 
 def test_parameters_are_shown_shortened_and_without_addresses() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from harness.verdict import Verdict
@@ -15,20 +13,8 @@ pytestmark = pytest.mark.forks
 ENDLESS_FOR_BRUTE = ("deferred_upgrade_tried_again",)
 
 
-def cases(defect: Callable[[Program], str]) -> list[object]:
-    """Return every program, marked where *defect* says why the engine does not do it right yet."""
-    return [
-        pytest.param(
-            program,
-            id=str(program),
-            marks=[pytest.mark.xfail(reason=defect(program))] if defect(program) else [],
-        )
-        for program in PROGRAMS
-    ]
-
-
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("program", cases(lambda program: program.misjudged))
+@pytest.mark.parametrize("program", PROGRAMS, ids=str)
 def test_each_program_is_judged_right(program: Program, mode: str) -> None:
     """Two workers of each: valid and complete if it is right, else invalid with as few preemptions as it takes."""
     result = explored(raced(program.worker, mode, at_end=(counts_to(2),)))
@@ -41,7 +27,7 @@ def test_each_program_is_judged_right(program: Program, mode: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", cases(lambda program: program.pruned))
+@pytest.mark.parametrize("program", PROGRAMS, ids=str)
 def test_pruning_loses_no_outcome(program: Program) -> None:
     """The reduced search finds the outcomes that trying everything finds."""
     if str(program) in ENDLESS_FOR_BRUTE:

@@ -1,0 +1,86 @@
+"""The scenarios that ship: every fault is found, by few executions and few preemptions, and the reference is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+from harness.control.run import run
+from harness.result import Result
+from harness.scenario import Scenario
+from harness.verdict import Verdict
+from scenarios import ALL
+from tests.harness.counter import reduced_and_brute
+
+pytestmark = [pytest.mark.forks, pytest.mark.slow]
+
+FAULTY = [
+    pytest.param(variant, id=f"{scenario.name}-{name}")
+    for scenario in ALL
+    for name, variant in scenario.variants.items()
+]
+RIGHT = [pytest.param(scenario, id=scenario.name) for scenario in ALL]
+MOST, MOST_PREEMPTIONS = 1_000, 2
+ENDLESS_FOR_BRUTE: tuple[str, ...] = ()
+
+
+@pytest.fixture
+def own_examples(tmp_path: Path) -> Iterator[None]:
+    """Hypothesis with an empty example database of the test's own."""
+    settings.register_profile("own examples", deadline=None, database=DirectoryBasedExampleDatabase(tmp_path))
+    settings.load_profile("own examples")
+    yield
+    settings.load_profile("project")
+
+
+def check_found(result: Result) -> None:
+    """The fault was found soon, and what is shown of it takes few preemptions."""
+    assert result.verdict is Verdict.INVALID, result.reasons or result.bound
+    assert result.first_failure is not None
+    assert result.first_failure <= MOST
+    assert result.counterexample is not None
+    assert result.counterexample.preemptions <= MOST_PREEMPTIONS
+
+
+@pytest.mark.parametrize("scenario", FAULTY)
+def test_the_exhaustive_search_finds_each_fault(scenario: Scenario) -> None:
+    """Within 1,000 executions, with at most two preemptions."""
+    check_found(run(scenario, max_executions=MOST))
+
+
+@pytest.mark.usefixtures("own_examples")
+@pytest.mark.parametrize("scenario", FAULTY)
+def test_hypothesis_finds_each_fault(scenario: Scenario) -> None:
+    """Within 1,000 executions, with at most two preemptions."""
+    check_found(run(scenario, scheduler="hypothesis", max_executions=MOST))
+
+
+@pytest.mark.usefixtures("own_examples")
+def test_hypothesis_remembers_what_failed() -> None:
+    """A second run meets the failure of the first one in its first execution."""
+    scenario = next(scenario for scenario in ALL if scenario.name == "issue-token").variants["t01-check-then-insert"]
+    check_found(run(scenario, scheduler="hypothesis", max_executions=MOST))
+    again = run(scenario, scheduler="hypothesis", max_executions=MOST, seed=1)
+    check_found(again)
+    assert again.first_failure == 1
+
+
+@pytest.mark.parametrize("scenario", RIGHT)
+def test_the_reference_is_right(scenario: Scenario) -> None:
+    """No interleaving breaks a rule, every one was covered, and what the scenario is about did happen."""
+    result = run(scenario)
+    assert (result.verdict, result.complete) == (Verdict.VALID, True), result.reasons or result.counterexample
+    assert all(result.happened.values())
+
+
+@pytest.mark.parametrize(
+    "scenario", [case for case in [*RIGHT, *FAULTY] if "-wal" not in str(case.id) and case.id not in ENDLESS_FOR_BRUTE]
+)
+def test_pruning_loses_no_outcome(scenario: Scenario) -> None:
+    """Over a rollback journal, the reduced search finds the outcomes that trying everything finds."""
+    reduced, brute = reduced_and_brute(scenario)
+    assert reduced == brute
