@@ -55,7 +55,6 @@ def explore_drawn(driver: Driver, workers: int, seeded: int, tally: Tally) -> No
     smallest: list[Execution] = []
     remembered = settings().database
 
-    @seed(seeded)
     @settings(
         max_examples=tally.budget.executions,
         deadline=None,
@@ -66,6 +65,7 @@ def explore_drawn(driver: Driver, workers: int, seeded: int, tally: Tally) -> No
         report_multiple_bugs=False,
         print_blob=False,
     )
+    @seed(seeded)  # below the settings, or it would take the example database away
     @given(st.data())
     def test(data: st.DataObject) -> None:
         if smallest:
