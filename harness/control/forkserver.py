@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic  # by name: the module's own functions show virtual time here
 from typing import Any
@@ -50,11 +51,12 @@ def serve(orders: Peer, ends: list[End], scenario: Scenario, directory: Path, un
         os.close(end)
     try:
         server = _Server(orders, ends, scenario)
-        orders.send(("ready", ""))
     except Exception as error:
-        orders.send(("unsupported", f"{type(error).__name__}: {error}"))
+        with suppress(BrokenPipeError):
+            orders.send(("unsupported", f"{type(error).__name__}: {error}"))
         os._exit(70)
     try:
+        orders.send(("ready", ""))
         while True:
             server.obey(orders.receive())
     except (PeerGone, BrokenPipeError):
@@ -156,8 +158,8 @@ def _drain(read_end: int) -> None:
     """Drop an order that the worker before this one did not live to read."""
     poll = select.poll()
     poll.register(read_end, select.POLLIN)
-    while poll.poll(0):
-        os.read(read_end, 1 << 16)
+    while poll.poll(0) and os.read(read_end, 1 << 16):
+        pass
 
 
 def _quietly(work: Callable[[], None]) -> None:

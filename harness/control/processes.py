@@ -110,8 +110,8 @@ class Worker:
         self._poll.unregister(self._process)
         os.close(self._process)
         self._process = -1
-        while self._poll.poll(0):
-            os.read(self.peer.read_end, 1 << 16)
+        while self._poll.poll(0) and os.read(self.peer.read_end, 1 << 16):
+            pass
         self.peer.forget()
 
     def _stack(self) -> str:

@@ -58,7 +58,7 @@ def replay(
                 scheduler.compare(execution.steps)
                 if execution.stuck:
                     divergence = execution.stuck
-                elif len(execution.steps) < len(digests) and execution.failure is None:
+                elif len(execution.steps) < len(digests):
                     raise Diverged(len(execution.steps), digests[len(execution.steps)], "the execution has ended")
             except Diverged as error:
                 divergence = str(error)

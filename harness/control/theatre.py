@@ -56,8 +56,8 @@ def theatre(
         directory = shared_directory()
         fleet = None
         try:
-            world = World(directory)
             fleet = Fleet(scenario, workers, directory, patience)
+            world = World(directory)
             fleet.set_up(world.db, str(seed))
             world.take_template()
             driver = Driver(scenario, fleet, world, Observer(world, scenario), seed)

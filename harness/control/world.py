@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,10 +15,13 @@ _MEMORY = Path("/dev/shm")
 
 
 def shared_directory() -> Path:
-    """Make and return a fresh directory, on tmpfs where there is one; remove what dead controllers left."""
+    """Return where a fresh directory is to be made, on tmpfs where there is one; remove what dead controllers left.
+
+    Not made yet: first there must be a fork server that removes it, whatever becomes of this process.
+    """
     root = _MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
     _sweep(root)
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=root))
+    return root / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _sweep(root: Path) -> None:
@@ -31,6 +35,7 @@ class World:
     """The files that workers share, and a second directory in which invariants look at a copy of them."""
 
     def __init__(self, directory: Path, database: str = "db.sqlite") -> None:
+        directory.mkdir(mode=0o700)
         self.directory = directory / "world"
         self._copy = directory / "observed"
         self.directory.mkdir()

@@ -12,10 +12,10 @@ import pytest
 
 from harness.control.run import run
 from harness.result import Failure, Result
-from harness.scenario import Call as Calls
-from harness.scenario import Client, Workload
+from harness.scenario import Call, Client, Workload
+from harness.schedulers.exhaustive import Exhaustive
 from harness.verdict import Verdict
-from tests.harness.counter import MODES, counts_to, explored, raced
+from tests.harness.counter import MODES, counts_to, executions, explored, raced
 from tests.harness.sync_programs import ADD, READ, WRITE
 
 pytestmark = pytest.mark.forks
@@ -95,7 +95,7 @@ async def adds(connection: aiosqlite.Connection) -> None:
 
 def both_at_one_worker(_: int) -> Workload:
     """Two clients of worker 0."""
-    return Workload(tuple(Client((Calls("op0", (), 0),)) for _ in range(2)), 1)
+    return Workload(tuple(Client((Call("op0", (), 0),)) for _ in range(2)), 1)
 
 
 @pytest.mark.parametrize(("worker", "right"), [(bump, False), (adds, True)])
@@ -114,9 +114,15 @@ async def gathers(db: Path) -> None:
     await asyncio.gather(autocommit(db), autocommit(db))
 
 
+async def add_once(db: Path) -> None:
+    """Increment in one statement."""
+    async with plainly(db) as connection:
+        await connection.execute(ADD)
+
+
 async def gathers_in_order(db: Path) -> None:
-    """Increment twice at once, in transactions."""
-    await asyncio.gather(immediate(db), immediate(db))
+    """Increment twice at once, each time in one statement."""
+    await asyncio.gather(add_once(db), add_once(db))
 
 
 @pytest.mark.parametrize(("worker", "right"), [(gathers, False), (gathers_in_order, True)])
@@ -172,9 +178,6 @@ def waits_for(seconds: float) -> Any:
 @pytest.mark.parametrize(("seconds", "answers"), [(1, {"in time", "too late"}), (4.5, {"in time"})])
 def test_a_statement_that_waits_for_a_lock_can_time_out(seconds: float, answers: set[str]) -> None:
     """``wait_for`` around it gives up when its time is over before the lock is let go, and only then."""
-    from harness.schedulers.exhaustive import Exhaustive
-    from tests.harness.counter import executions
-
     scenario = raced([holds_for_four_seconds, waits_for(seconds)])
     found = [execution for execution in executions(scenario, Exhaustive()) if not execution.abandoned]
     assert {outcome.value for each in found for outcome in each.history.outcomes("op1")} == answers

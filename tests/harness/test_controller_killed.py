@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -14,73 +15,94 @@ from pathlib import Path
 import pytest
 
 from harness import config
+from tests.harness.counter import explored, raced
+from tests.harness.sync_programs import autocommit_in_one
 
 pytestmark = [pytest.mark.forks, pytest.mark.slow]
 
-TIMES, SECONDS = 20, 5.0
+DURING, STARTING, SECONDS = 14, 6, 5.0
 
 RUNS = """
 from harness.control.run import run
 from tests.harness.counter import raced
-from tests.harness.sync_programs import implicit_transaction
+from tests.harness.sync_programs import two_transactions
 
 def say(progress):
     print(progress.executions, flush=True)
 
 while True:
     print("begins", flush=True)
-    run(raced(implicit_transaction, kills=KILLS), scheduler="brute", progress=say)
+    run(raced(two_transactions, kills=KILLS), scheduler="brute", progress=say)
 """
 
 
-def processes(mark: str) -> list[str]:
+def processes(mark: str) -> dict[int, str]:
     """Return the command lines of all processes that live and have *mark* in their environment."""
-    found = []
+    found = {}
     for process in Path("/proc").iterdir():
         try:
             if process.name.isdecimal() and mark.encode() in (process / "environ").read_bytes():
-                found.append(f"{process.name} {(process / 'cmdline').read_text()!r}")
+                found[int(process.name)] = (process / "cmdline").read_text()
         except OSError:
             continue
     return found
 
 
-def in_time(holds: Callable[[], bool]) -> bool:
+def directories(pid: int) -> list[Path]:
+    """Return the shared directories that the controller *pid* made."""
+    return list(Path("/dev/shm").glob(f"race-harness-{pid}-*"))
+
+
+def in_time(holds: Callable[..., bool], *arguments: object) -> bool:
     """Return whether *holds* becomes true within some seconds."""
     deadline = time.monotonic() + SECONDS
-    while not holds():
+    while not holds(*arguments):
         if time.monotonic() > deadline:
             return False
         select.select([], [], [], 0.01)
     return True
 
 
+def killed(number: int, lines: int, seconds: float) -> int:
+    """Kill a controller after so many lines of output and so many seconds, see all its processes end; return its pid."""
+    name, value = "HARNESS_TEST_MARK", str(uuid.uuid4())
+    mark = f"{name}={value}"
+    controller = subprocess.Popen(
+        [sys.executable, "-c", RUNS.replace("KILLS", str(number % 2))],
+        env={**config.child_environment(), name: value},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert controller.stdout is not None
+    try:
+        for _ in range(lines):
+            assert controller.stdout.readline()
+        select.select([], [], [], seconds)
+        before = len(processes(mark))
+    finally:
+        controller.kill()
+        controller.wait()
+        controller.stdout.close()
+    gone = in_time(lambda: not processes(mark))
+    for survivor in processes(mark):
+        os.kill(survivor, signal.SIGKILL)
+    assert before >= 1
+    assert gone, f"a process lives on (try {number})"
+    return controller.pid
+
+
 def test_nothing_outlives_a_killed_controller() -> None:
-    """Killed at twenty different moments: within five seconds all processes and directories are gone."""
-    for number in range(TIMES):
-        mark = f"HARNESS_TEST_MARK={uuid.uuid4()}"
-        name, value = mark.split("=")
-        controller = subprocess.Popen(
-            [sys.executable, "-c", RUNS.replace("KILLS", str(number % 2))],
-            env={**config.child_environment(), name: value},
-            stdout=subprocess.PIPE,
-        )
-        try:
-            assert controller.stdout is not None
-            for _ in range(1 + number // 2 % 4):
-                assert controller.stdout.readline()
-            if number % 2:
-                # Somewhere between two lines of output, each time a little later.
-                select.select([], [], [], 0.007 * number)
-            before = len(processes(mark))
-        finally:
-            controller.kill()
-            controller.wait()
-            controller.stdout.close()
-        assert before >= 1
-        assert in_time(lambda mark=mark: not processes(mark)), processes(mark)
-        left = f"race-harness-{controller.pid}-*"
-        assert in_time(lambda left=left: not list(Path("/dev/shm").glob(left))), list(Path("/dev/shm").glob(left))
+    """Killed at different moments of its run: within five seconds all processes and directories are gone."""
+    for number in range(DURING):
+        pid = killed(number, lines=2 + number % 2, seconds=0.003 * number)
+        assert in_time(lambda pid: not directories(pid), pid), f"a directory is left (try {number})"
+
+
+def test_no_process_outlives_a_controller_killed_while_it_starts() -> None:
+    """Killed before its first execution, it may leave a directory, but not for longer than until the next run."""
+    pids = [killed(number, lines=1, seconds=0.01 * number) for number in range(STARTING)]
+    assert explored(raced(autocommit_in_one)).executions
+    assert not [left for pid in pids for left in directories(pid)]
 
 
 def test_the_marks_are_seen() -> None:
@@ -89,4 +111,46 @@ def test_the_marks_are_seen() -> None:
     value = str(uuid.uuid4())
     with subprocess.Popen([sys.executable, "-c", "input()"], env={**os.environ, name: value}, stdin=subprocess.PIPE):
         assert in_time(lambda: len(processes(f"{name}={value}")) == 1)
-    assert processes(f"{name}={value}") == []
+    assert processes(f"{name}={value}") == {}
+
+
+DRAINS = """
+import os
+from harness.control import forkserver
+read_end, write_end = os.pipe()
+os.write(write_end, b"an order")
+os.close(write_end)
+forkserver._drain(read_end)
+"""
+
+
+def test_an_ended_pipe_is_drained_once() -> None:
+    """A fork server whose controller dies just after it asked for a fork does not wait for more from it."""
+    subprocess.run([sys.executable, "-c", DRAINS], env=config.child_environment(), check=True, timeout=2)
+
+
+SERVES_NOBODY = """
+import os, sys
+from pathlib import Path
+from harness.control import forkserver
+from harness.wire import Peer
+from tests.harness.counter import raced
+orders, reports = os.pipe(), os.pipe()
+forkserver.serve(Peer(orders[0], reports[1]), [], raced(print), Path(sys.argv[1]), [orders[1], reports[0]])
+"""
+
+
+def test_a_controller_killed_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    """A fork server that nobody hears any more removes the directory and ends without a word."""
+    directory = tmp_path / "shared"
+    directory.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", SERVES_NOBODY, str(directory)],
+        env=config.child_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not directory.exists()

@@ -132,7 +132,8 @@ def test_sys_exit_while_opening_is_a_failed_opening() -> None:
 @pytest.mark.parametrize("field", ["invariants", "at_end", "postconditions"])
 def test_a_check_that_raises_is_not_passed(field: str) -> None:
     """``sys.exit`` in a rule ends neither the run nor the controller, and is no pass."""
-    result = explored(raced(well_behaved, **{field: (Check("leaves", leaves),)}))
+    fields: dict[str, Any] = {field: (Check("leaves", leaves),)}
+    result = explored(raced(well_behaved, **fields))
     assert result.verdict is not Verdict.VALID
 
 

@@ -24,6 +24,8 @@ FAULTY = [
     for name, variant in scenario.variants.items()
 ]
 RIGHT = [pytest.param(scenario, id=scenario.name) for scenario in ALL]
+TOO_MANY = ("create-agent-retry-r02-select-then-put", "rotate-token-t11-read-after-commit")
+"""Trying everything takes about 400 executions or more."""
 MOST, MOST_PREEMPTIONS = 1_000, 2
 
 
@@ -58,9 +60,6 @@ def test_hypothesis_finds_each_fault(scenario: Scenario) -> None:
     check_found(run(scenario, scheduler="hypothesis", max_executions=MOST))
 
 
-@pytest.mark.xfail(
-    reason="@seed, the outer decorator in explore_drawn, takes the database away from @settings: nothing is saved"
-)
 @pytest.mark.usefixtures("own_examples")
 def test_hypothesis_remembers_what_failed() -> None:
     """A second run meets the failure of the first one in its first execution."""
@@ -79,7 +78,9 @@ def test_the_reference_is_right(scenario: Scenario) -> None:
     assert all(result.happened.values())
 
 
-@pytest.mark.parametrize("scenario", [case for case in [*RIGHT, *FAULTY] if "-wal" not in str(case.id)])
+@pytest.mark.parametrize(
+    "scenario", [case for case in [*RIGHT, *FAULTY] if "-wal" not in str(case.id) and case.id not in TOO_MANY]
+)
 def test_pruning_loses_no_outcome(scenario: Scenario) -> None:
     """Over a rollback journal, the reduced search finds the outcomes that trying everything finds."""
     reduced, brute = reduced_and_brute(scenario)

@@ -1,0 +1,172 @@
+"""The contract of every scheduler, over real executions; and that the search tries what is cheapest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import comb
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.control.run import run
+from harness.control.theatre import theatre
+from harness.result import Execution
+from harness.schedule import Schedule
+from harness.schedulers.base import Option, Scheduler, View, by_default
+from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.random_walk import RandomWalk
+from harness.schedulers.replay import Replay
+from harness.strategies import Drawn
+from tests.harness.counter import counts_to, executions, raced
+from tests.harness.sync_programs import ADD, PROGRAMS, autocommit, plainly
+
+CHEAP_FOR_BRUTE = ("autocommit", "returning", "executescript", "row_factory", "no_timeout", "with_connection")
+FAULTY = [program for program in PROGRAMS if not program.correct and str(program) in CHEAP_FOR_BRUTE]
+
+
+class Watched:
+    """A scheduler that checks what it is asked and what the one that it watches answers."""
+
+    def __init__(self, inner: Scheduler) -> None:
+        self.name, self._inner = inner.name, inner
+        self.decisions = 0
+        self._known: list[Any] = []
+
+    def start(self, previous: Execution | None) -> bool:
+        """Begin an execution."""
+        self._known = []
+        more = self._inner.start(previous)
+        assert type(more) is bool
+        return more
+
+    def choose(self, view: View) -> str | None:
+        """Choose as the watched one does."""
+        options = [option.choice for option in view.options]
+        assert options, "there is something to choose"
+        assert len(set(options)) == len(options), "no option comes twice"
+        ranks = [(option.fault, not option.continues) for option in view.options]
+        assert [fault for fault, _ in ranks] == sorted(fault for fault, _ in ranks), "faults come last"
+        assert ranks == sorted(ranks), "what continues comes first"
+        assert view.steps[: len(self._known)] == self._known, "no step is forgotten"
+        self._known = list(view.steps)
+        choice = self._inner.choose(view)
+        assert choice is None or choice in options, "it is one of the options"
+        self.decisions += 1
+        return choice
+
+    def ahead(self, view: View) -> int:
+        """Look ahead as the watched one does."""
+        times: int = self._inner.ahead(view)  # type: ignore[attr-defined]
+        assert times >= 0
+        return times
+
+
+def check_scheduler(make: Callable[[], Scheduler], most: int = 25, **fields: Any) -> None:
+    """Check what a scheduler promises, with and without looking ahead: an answer of its own to the same questions."""
+    for kills in (0, 1):
+        scenario = raced(autocommit, kills=kills, **fields)
+        watched = Watched(make())
+        previous, count = None, 0
+        with theatre(scenario, 2, patience=2.0) as stage:
+            while count < most and watched.start(previous):
+                previous = stage.driver.run(watched, scenario.workload(2))
+                count += 1
+                assert not previous.stuck
+                assert previous.abandoned or len(previous.history.outcomes()) == 2
+        assert count
+        assert watched.decisions
+
+
+@pytest.mark.forks
+@pytest.mark.parametrize(
+    "make",
+    [
+        Exhaustive,
+        lambda: Exhaustive(reduction=False),
+        lambda: RandomWalk(0),
+        lambda: Replay(Schedule.of(["w1:c1"] * 3), times=5, lenient=True),
+    ],
+    ids=["exhaustive", "brute", "random", "replay"],
+)
+def test_the_contract_is_kept(make: Callable[[], Scheduler]) -> None:
+    """It answers with an option or gives up, whatever it is asked; and it is asked sensible questions."""
+    check_scheduler(make)
+
+
+@pytest.mark.forks
+def test_the_contract_is_kept_by_what_hypothesis_draws() -> None:
+    """The same, for choices drawn from an example."""
+
+    @settings(max_examples=3, database=None)
+    @given(st.data())
+    def drawn(data: st.DataObject) -> None:
+        check_scheduler(lambda: Drawn(data))
+
+    drawn()
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+@pytest.mark.parametrize("program", FAULTY, ids=str)
+def test_the_first_failure_takes_the_fewest_preemptions(program: Any) -> None:
+    """No failing execution, among all there are, has fewer than the first that the search meets."""
+    scenario = raced(program.worker, at_end=(counts_to(2),))
+    first = run(scenario, patience=2.0).counterexample
+    assert first is not None
+    every = executions(scenario, Exhaustive(reduction=False))
+    assert first.preemptions == min(each.preemptions for each in every if each.failure is not None)
+
+
+@pytest.mark.forks
+def test_the_search_goes_from_few_preemptions_to_many() -> None:
+    """Trying everything, each execution has at least as many as the one before."""
+    found = executions(raced(autocommit), Exhaustive(reduction=False))
+    spent = [execution.preemptions for execution in found]
+    assert spent == sorted(spent)
+    assert spent[0] == 0
+
+
+def adds_twice(db: Path) -> None:
+    """Increment twice, each in one statement, which leaves no lock behind."""
+    with plainly(db) as connection:
+        connection.execute(ADD)
+        connection.execute(ADD)
+
+
+@pytest.mark.forks
+def test_trying_everything_tries_each_interleaving_once() -> None:
+    """Two workers that never wait have as many interleavings as there are ways to mix their steps."""
+    found = executions(raced(adds_twice), Exhaustive(reduction=False))
+    schedules = [execution.schedule.choices for execution in found]
+    assert len(set(schedules)) == len(schedules)
+    (steps,) = {tuple(sorted(schedule)) for schedule in schedules}
+    assert len(found) == comb(len(steps), steps.count("w0:c0"))
+
+
+def test_by_default_the_same_task_goes_on() -> None:
+    """The default is the first option, which costs nothing."""
+    options = [Option("w1:c1", "c1", continues=True), Option("w0:c0", "c0"), Option("!kill:w0", "", fault=True)]
+    assert by_default(View(options, [])) == "w1:c1"
+    assert View(options, []).could_continue
+
+
+def test_the_random_walk_takes_each_option_equally_often() -> None:
+    """Of three, each in about a third of the decisions."""
+    walk = RandomWalk(1)
+    walk.start(None)
+    options = [Option(f"w{number}:c{number}", f"c{number}") for number in range(3)]
+    chosen = [walk.choose(View(options, [])) for _ in range(3_000)]
+    assert all(900 < chosen.count(option.choice) < 1_100 for option in options)
+
+
+def test_looking_ahead_does_not_change_the_odds() -> None:
+    """The walk goes on with the same task as often as if it were asked each time."""
+    walk = RandomWalk(2)
+    walk.start(None)
+    options = [Option("w0:c0", "c0", continues=True), Option("w1:c1", "c1")]
+    times = [walk.ahead(View(options, [])) for _ in range(4_000)]
+    assert abs(times.count(0) / 4_000 - 1 / 2) < 0.05
+    assert abs(times.count(1) / 4_000 - 1 / 4) < 0.05
