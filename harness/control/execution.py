@@ -155,7 +155,8 @@ class _Run:
                 return False
             move = next(move for move in moves if move.choice == choice)
             # While workers may be killed every step is a choice of its own: not even invoking a call leaves it as it was.
-            ahead = 0 if over or stage.kills else self._ahead(view)
+            # Nor where a worker that takes one call at a time is called, and others want to call it.
+            ahead = 0 if over or stage.kills or stage.shuts_out(move) else self._ahead(view)
             self._take(move, stage.continues and move.family != stage.last and not move.fault, ahead)
 
     def _ahead(self, view: View) -> int:

@@ -153,6 +153,10 @@ class Stage:
         move = Move(state, name, client.lane, "call", f"{call.operation}({arguments})", client=client)
         self._moves.offer(move, waits=not self._concurrent and bool(state.calls))
 
+    def shuts_out(self, move: Move) -> bool:
+        """Whether making *move* keeps other clients from calling its worker."""
+        return move.client is not None and not self._concurrent and not move.state.alone
+
     def _free_or_busy(self, state: WorkerState) -> None:
         """A worker that takes one call at a time has taken one, or ended it: hold the others back, or offer them."""
         if not self._concurrent and not state.alone:

@@ -41,7 +41,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._children: dict[str, int] = {}
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self.take_orders: Callable[[], None] = lambda: None
-        self.set_exception_handler(lambda _loop, _context: None)
+        self.set_exception_handler(_ignore)
         self.set_task_factory(_in_own_lane)  # type: ignore[arg-type]
 
     # What BaseEventLoop asks of a concrete loop
@@ -84,6 +84,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if not pending:
             self.stop()
         self._runtime.one_more_round()
+
+    def renew(self) -> bool:
+        """Make a loop that is at rest as good as new; return False if the code under test has changed its ways."""
+        if self.get_task_factory() is not _in_own_lane or self.get_debug() or self._default_executor is not None:  # type: ignore[attr-defined]
+            return False
+        self.set_exception_handler(_ignore)
+        self._children.clear()
+        self._tasks.clear()
+        self._scheduled.clear()  # type: ignore[attr-defined]
+        return True
 
     @property
     def at_rest(self) -> bool:
@@ -144,6 +154,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _one_less(self, _: object) -> None:
         self._runtime.live -= 1
+
+
+def _ignore(_loop: asyncio.AbstractEventLoop, _context: dict[str, Any]) -> None:
+    """Say nothing of errors that nobody awaited: what clients are told is what counts."""
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

@@ -358,7 +358,7 @@ def _plain_path(database: Any, options: Any) -> str:
     if options.get("uri") or not isinstance(database, (str, os.PathLike)):
         return ""
     path = os.fspath(database)
-    return "" if not isinstance(path, str) or path.startswith((":memory:", "file:")) else path
+    return "" if not isinstance(path, str) or path.startswith((":", "file:")) else path
 
 
 _mixtures: dict[tuple[type, type], type] = {}

@@ -91,20 +91,25 @@ class Native:
         self._vfs_find.argtypes = (ctypes.c_char_p,)
         self._vfs_find.restype = ctypes.c_void_p
         self._kept: list[Any] = []
+        self._trusted = False
         self.waits: Callable[[int], bool] = lambda _: False
         self._on_busy, self._never = _BusyHandler(self._ask), _BusyHandler(0)
 
     def handle(self, connection: sqlite3.Connection, path: str) -> tuple[int, str]:
         """Return the ``sqlite3*`` of *connection* and the path of its main database (empty for one in memory).
 
-        Verified to be open on *path*, if that is not empty; raises ``OSError`` otherwise.
+        Verified to be open on *path*, if that is not empty, the first time; raises ``OSError`` otherwise. What holds for
+        one connection of this interpreter holds for all.
         """
         handle = ctypes.c_void_p.from_address(id(connection) + object.__basicsize__).value
         if handle is None:
             raise OSError("the connection has no handle")
+        if path and self._trusted:
+            return handle, path
         name = os.fsdecode(self._filename(handle, b"main") or b"")
         if path and name.rpartition("/")[2] != path.rpartition("/")[2]:
             raise OSError(f"the handle is open on {name!r}, not on {path!r}")
+        self._trusted = bool(path)
         return handle, name
 
     def state(self, handle: int) -> int:
