@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.history import History
 from harness.plain import Plain
 
 if TYPE_CHECKING:
@@ -120,10 +119,6 @@ class Scenario:
     def __repr__(self) -> str:
         variant = f" variant={self.variant}" if self.variant else ""
         return f"<Scenario {self.name}{variant} operations={','.join(self.operations)}>"
-
-
-Invariant = Callable[[Path], object]
-Postcondition = Callable[[History, Path], object]
 
 
 def _is_coroutine_function(function: Any) -> bool:
