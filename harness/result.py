@@ -48,6 +48,8 @@ class Execution:
     abandoned: bool = False
     bounded: bool = False
     stuck: str = ""
+    causes: tuple[int, ...] = ()
+    """For each step the number of the step that brought its operation about (after which it was parked), or -1."""
     outcome: str = ""
     """The final shared state and what the clients were told, as a digest; equal digests mean equal outcomes."""
 

@@ -91,6 +91,7 @@ class _Run:
         self.scenario, self.fleet, self.observer = driver.scenario, driver.fleet, driver.observer
         self.stage = Stage(driver.scenario, driver.fleet, workload, driver.seed, driver.world.db, driver.concurrent)
         self.steps: list[Step] = []
+        self.causes: list[int] = []
         self.left_open: list[str] = []
         self.bounded = False
         self.ran: dict[str, int] = {}
@@ -124,6 +125,7 @@ class _Run:
             bounded=self.bounded,
             stuck=stuck,
             outcome=outcome,
+            causes=tuple(self.causes),
         )
 
     def _history(self) -> History:
@@ -189,12 +191,12 @@ class _Run:
         try:
             steps = stage.take(move, preempts, ahead)
         except WorkerDied as died:
-            passed, move = stage.passed_before_death(move, died.passed if ahead else [], preempts)
-            self.steps += passed
-            steps = [self._died(move, died.number)]
+            passed, last = stage.passed_before_death(move, died.passed if ahead else [], preempts)
+            self._record(move, passed)
+            steps = [self._died(last, died.number)]
         if not steps:
             return
-        self.steps += steps
+        self._record(move, steps)
         self.ran[move.choice] = len(self.steps)
         if stage.changed:
             stage.changed = False
@@ -204,12 +206,20 @@ class _Run:
             message = f"{error.operation} raised {error.error}: {error.value}"
             raise _Over(Failure("error", error.error, message, len(self.steps) - 1))
 
+    def _record(self, move: Move, steps: list[Step]) -> None:
+        """Note *steps*: the first came of what brought *move* about, each other one of the one before it."""
+        start = len(self.steps)
+        # A timer is set anew with each report, even one that a lock is still waited for, which is no step.
+        first = min(move.cause, start - 1)
+        self.causes += [first, *range(start, start + len(steps) - 1)][: len(steps)]
+        self.steps += steps
+
     def _died(self, move: Move, number: int) -> Step:
         """A worker ended by itself: killed is a crash like any other, everything else is a failure."""
         code = self.fleet.reap(move.state.worker)
         step = self.stage.lost(move, ending(code))
         if code != _SIGKILL:
-            self.steps.append(step)
+            self._record(move, [step])
             message = f"worker {number} {ending(code)} during {move.text or move.kind}"
             raise _Over(Failure("worker died", "", message, len(self.steps) - 1))
         return step

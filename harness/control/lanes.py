@@ -19,10 +19,11 @@ class Move:
     ``key`` is the worker's name for a parked operation, ``client`` whose call is invoked. A move with ``not_before``
     waits for that virtual time. One that is ``blocked`` waits inside SQLite for a lock, at most until ``deadline``; it and
     one that was refused a lock may go on when a lock on one of the files that it ``awaits`` is let go.
+    ``cause`` is the number of the step that brought it about, -1 for none.
     """
 
     __slots__ = (
-        "awaits", "blocked", "choice", "client", "continuing", "deadline", "detail", "family", "fault", "fresh", "key",
+        "awaits", "blocked", "cause", "choice", "client", "continuing", "deadline", "detail", "family", "fault", "fresh", "key",
         "kind", "lane", "not_before", "order", "source", "state", "text",
     )  # fmt: skip
 
@@ -45,7 +46,7 @@ class Move:
         self.state, self.lane, self.kind, self.text, self.detail, self.source = state, lane, kind, text, detail, source
         self.family = lane.partition("/")[0]
         self.key, self.client, self.fault = key, client, fault
-        self.blocked, self.deadline = False, 0.0
+        self.blocked, self.deadline, self.cause = False, 0.0, -1
         self.awaits: tuple[str, ...] = ()
         self.not_before: float | None = None
         self.fresh = Option(self.choice, lane, False, fault)

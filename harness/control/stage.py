@@ -151,6 +151,7 @@ class Stage:
         name = client.lane if client.lane not in state.parked else f"{client.lane}+call"
         arguments = ", ".join(map(repr, call.arguments))
         move = Move(state, name, client.lane, "call", f"{call.operation}({arguments})", client=client)
+        move.cause = self._steps if self.events else -1
         self._moves.offer(move, waits=not self._concurrent and bool(state.calls))
 
     def shuts_out(self, move: Move) -> bool:
@@ -216,6 +217,8 @@ class Stage:
             report = state.worker.ask("tick", now)
         steps, last, accesses = passed(move, report[0], self._first_accesses(move), now, preempts)
         self._steps += len(steps)
+        if steps:
+            last.cause = self._steps - 1
         error, blocked, visible = self._absorb(last, report, accesses)
         first = not steps
         if blocked and resumed and first and not visible:
@@ -230,6 +233,7 @@ class Stage:
     def passed_before_death(self, move: Move, records: list[Message], preempts: bool) -> tuple[list[Step], Move]:
         """Return the steps that a worker took before the one in which it died, and that one, from the trail it left."""
         steps, last, _ = passed(move, records, self._first_accesses(move), self.now, preempts)
+        self._steps += len(steps)
         return steps, last
 
     def _first_accesses(self, move: Move) -> list[Access]:
@@ -320,6 +324,7 @@ class Stage:
         not_before: float | None,
     ) -> None:
         move = state.parked[key] = Move(state, key, lane, kind, text, detail, source_of(place), key=key)
+        move.cause = self._steps
         if not_before is not None and not_before > self.now:
             move.not_before = not_before
             self._moves.offer(move, waits=True)
@@ -330,7 +335,7 @@ class Stage:
         """The operation just let go waits for a lock, from now on under *key*."""
         state = move.state
         blocked = Move(state, key, move.lane, move.kind, move.text, move.detail, move.source, key=key)
-        blocked.blocked, blocked.deadline = True, deadline
+        blocked.blocked, blocked.deadline, blocked.cause = True, deadline, move.cause
         state.parked[key] = blocked
         self._moves.hold(blocked, files)
 
@@ -341,6 +346,7 @@ class Stage:
         if timer is not None:
             when, lane, place = timer
             move = Move(state, "clock", lane, "timer", "timer", f"at {when:g} s", source_of(place))
+            move.cause = self._steps
             state.timer = when, move
             if when <= self.now:
                 self._moves.offer(move)

@@ -50,8 +50,11 @@ def depend(first: Sequence[Access], second: Sequence[Access]) -> bool:
     return False
 
 
-def races(steps: Sequence[Step]) -> Iterator[Race]:
+def races(steps: Sequence[Step], causes: Sequence[int] = ()) -> Iterator[Race]:
     """Yield every race among *steps* (events only), each with the choices that would reverse it.
+
+    *causes* gives for each the number of the one that brought it about (-1 for none); without, that is the last one of
+    its task. The two differ where a task has gone on while an operation of its still waits: past a time-out, say.
 
     A pair counts when nothing the later task had done before it is ordered after the earlier step, whatever lies
     between them: so the two acquisitions of a lock are a pair, not only a release and the acquisition after it.
@@ -59,8 +62,8 @@ def races(steps: Sequence[Step]) -> Iterator[Race]:
     before: list[int] = []
     last_of_lane: dict[str, int] = {}
     for number, step in enumerate(steps):
-        previous = last_of_lane.get(step.lane)
-        known = before[previous] if previous is not None else 0
+        previous = causes[number] if causes else last_of_lane.get(step.lane, -1)
+        known = before[previous] if previous >= 0 else 0
         dependent = [earlier for earlier in range(number) if _ordered(steps[earlier], step)]
         past = 1 << number | known
         for earlier in dependent:

@@ -227,7 +227,7 @@ class Exhaustive:
             self._limited = True
         if not self._reduction:
             return
-        for race in races(self._events):
+        for race in races(self._events, _causes_among_events(execution)):
             node = self._nodes[race.position]
             if node.options is None or any(choice in node.tried or choice in node.sleep for choice in race.initials):
                 continue
@@ -235,3 +235,13 @@ class Exhaustive:
             chosen = next((choice for choice in reversed(race.initials) if choice in possible), None)
             for choice in [chosen] if chosen else possible:
                 self._try(node, choice)
+
+
+def _causes_among_events(execution: Execution) -> list[int]:
+    """Return for each event of *execution* the number of the event that brought it about, or -1."""
+    numbers = {step: number for number, step in enumerate(_event_numbers(execution))}
+    return [numbers.get(execution.causes[step], -1) for step in numbers]
+
+
+def _event_numbers(execution: Execution) -> list[int]:
+    return [number for number, step in enumerate(execution.steps) if is_event(step)]

@@ -9,6 +9,7 @@ import random
 import sqlite3
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -143,7 +144,8 @@ def all_by_position(db: Path) -> None:
 @case("valid")
 def a_datetime_parameter(db: Path) -> None:
     """A datetime made by its constructor, as a parameter."""
-    with plainly(db) as connection:
+    with plainly(db) as connection, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later advise against the default adapter
         connection.execute(f"{ADD} AND ? > ''", (datetime.datetime(2024, 1, 1),))
 
 
