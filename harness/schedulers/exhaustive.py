@@ -185,9 +185,8 @@ class Exhaustive:
                 self._try(node, option.choice)
 
     def _advance(self, step: Step) -> None:
-        node, choice = self._node, step.choice
         self._pass_time(step.now)
-        node, depth = self._node, self._depth
+        node, depth, choice = self._node, self._depth, step.choice
         if depth < len(self._prefix) and self._prefix[depth] != choice:
             raise Diverged(self._seen - 1, self._prefix[depth], f"{step.digest} ran instead")
         known = node.touched.get(choice)
@@ -214,7 +213,7 @@ class Exhaustive:
         node = self._node
         if now <= node.now:
             return
-        name = f"@{now:g}"
+        name = f"@{now!r}"
         if name not in node.children:
             node.children[name] = child = _Node(node, name, node.cost, {})
             child.now = now
