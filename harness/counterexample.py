@@ -30,7 +30,9 @@ FORMAT, VERSION = "race-harness counterexample", 1
 
 _LARGEST = 64 * 2**20
 _WORKERS = 64
-_CHOICE = re.compile(r"w[0-9]{1,3}:[^\s*!]+|![^\s*!:]+:w[0-9]{1,3}")
+_CHOICE = re.compile(r"w[0-9]{1,3}:[^\s*!]+|![^\s*!:]+:[^\s*!]+")
+_EXTRA = 2
+"""Processes beside the workers: that of the clients, and the one that is probed."""
 _EVENTS = ("invoke", "ok", "fail", "info")
 _FLAGS = ("waited", "resumed", "gave_up", "preempts")
 
@@ -291,7 +293,7 @@ def _failure(part: Part, steps: int) -> Failure:
 
 def _step(part: Part, workers: int) -> Step:
     choice = part["choice"].text()
-    worker = part["worker"].integer(0, workers - 1)
+    worker = part["worker"].integer(-1, workers - 1 + _EXTRA)
     if _CHOICE.fullmatch(choice) is None or worker_of(choice) != worker:
         part["choice"].wrong(f"a choice of worker {worker}, such as w{worker}:c0")
     step = Step(
@@ -330,7 +332,7 @@ def _event(part: Part, workers: int, steps: int) -> Event:
         kind=part["kind"].text(*_EVENTS),
         client=part["client"].text(),
         call=part["call"].integer(0),
-        worker=part["worker"].integer(0, workers - 1),
+        worker=part["worker"].integer(0, workers - 1 + _EXTRA),
         operation=part["operation"].text(),
         arguments=part["arguments"].each(Part.plain),
         step=part["step"].integer(0, steps),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.faults import Faults
 from harness.result import Result
 from harness.scenario import Call, Check, Client, Scenario, Workload
 from harness.verdict import Verdict
@@ -103,7 +104,7 @@ def _scenario(
         workload=workload,
         at_end=(Check(getattr(invariant, "__name__", "invariant"), invariant),) if invariant else (),
         invariants=(Check(getattr(always, "__name__", "always"), always),) if always else (),
-        kills=kills,
+        faults=Faults(kill=True, most=kills),
         workers=workers,
         ordered=False,
     )

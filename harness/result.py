@@ -52,6 +52,8 @@ class Execution:
     """For each step the number of the step that brought its operation about (after which it was parked), or -1."""
     outcome: str = ""
     """The final shared state and what the clients were told, as a digest; equal digests mean equal outcomes."""
+    happened: tuple[str, ...] = ()
+    """Which of the things that must happen in a run happened in it, by name."""
 
     @property
     def schedule(self) -> Schedule:
@@ -78,7 +80,8 @@ def fault_count(steps: tuple[Step, ...]) -> int:
 class Result:
     """What a run found.
 
-    ``complete`` says that every interleaving was covered; ``bound`` names the limit that was hit where it was not,
+    ``complete`` says that every interleaving was covered, but for those beyond the bound that ``within`` names, if any;
+    ``bound`` names the limit that was hit where it was not,
     and ``reasons`` why the verdict is unknown. ``seconds`` is the time of the executions, ``startup_seconds`` that
     of setup and of starting processes. ``failures`` counts failing executions; ``first_failure`` is the number of the
     first one, counted from 1. ``counterexample`` is the minimal, confirmed failing execution.
@@ -104,6 +107,7 @@ class Result:
     steps: int = 0
     abandoned: int = 0
     happened: Mapping[str, int] = field(default_factory=dict)
+    within: str = ""
 
     def __repr__(self) -> str:
         scope = "complete" if self.complete else self.bound or "not complete"

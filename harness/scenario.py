@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import BadInput
+from harness.faults import NONE, Faults
 from harness.plain import Plain
 
 if TYPE_CHECKING:
@@ -81,8 +83,15 @@ class Scenario:
     - ``invariants``: ``holds(db)``, asked after every step that changed the shared state, on a *copy* of it.
     - ``at_end``: ``holds(db)``, asked when all calls have ended.
     - ``postconditions``: ``holds(history, db)``, asked at the end, over what the clients were told.
-    - ``must_happen``: ``holds(history, steps)``, each true in at least one execution of a run, or the run is unknown.
-    - ``kills``: how many workers the schedule may kill with SIGKILL, anywhere.
+    - ``must_happen``: ``holds(history, steps)``, or ``holds(db)`` over what is there at the end, each true in at least one
+      execution of a run, or the run is unknown.
+    - ``faults``: what may go wrong, and how often in one execution. Each kind must have happened in some execution of a
+      run, or the run is unknown.
+    - ``app``: ``app(db)`` gives a worker's ASGI application. The workers then serve it, and the operations run in a process
+      of clients, each as ``operation(http, *arguments)`` with an ``httpx.AsyncClient`` of its own. Which worker gets a request
+      is the schedule's choice, whatever worker the call names. Excludes ``open``.
+    - ``probe``: ``probe(workload)`` gives calls that are made one after another when all is quiet, by a client named
+      ``probe``, to a worker that has served nobody before, with no fault.
     - ``raising_fails``: an exception that leaves an operation and is not one of ``expected_errors`` (names of types)
       is a failure.
     - ``ordered``: whether the checks look at the real-time order of calls (an outcome before an invocation).
@@ -105,15 +114,30 @@ class Scenario:
     expected_errors: tuple[str, ...] = ()
     raising_fails: bool = True
     ordered: bool = True
-    kills: int = 0
+    faults: Faults = NONE
+    app: Callable[[Path], Any] | None = None
+    probe: Callable[[Workload], Sequence[Call]] | None = None
     workers: int = 2
     steps: int = 2000
     variants: Mapping[str, Scenario] = field(default_factory=dict)
     variant: str = ""
 
+    def __post_init__(self) -> None:
+        if self.app is not None and self.open is not None:
+            raise BadInput(
+                f"The scenario {self.name!r} has both 'app' and 'open': what an app needs it opens in its lifespan."
+            )
+
+    def roles(self, workers: int) -> tuple[str, ...]:
+        """Return what each process of a run with *workers* workers is: ``worker``, ``clients`` or ``probe``."""
+        extra = (*(("clients",) if self.app else ()), *(("probe",) if self.probe else ()))
+        return ("worker",) * workers + extra
+
     @property
     def concurrent(self) -> bool:
         """Whether its workers run an event loop, and so take several calls at once."""
+        if self.app is not None:
+            return True
         return any(map(_is_coroutine_function, (self.open, self.close, *self.operations.values())))
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,14 +11,16 @@ from harness.errors import BadInput
 
 __all__ = ["FAULT_MARK", "Schedule", "worker_of"]
 
+_WORKER = re.compile("w[0-9]{1,3}")
+
 FAULT_MARK = "!"
 """First character of a choice that injects a fault instead of letting an operation go."""
 
 
 def worker_of(choice: str) -> int:
-    """Return the number of the worker that *choice* concerns (``"w1:c0"`` and ``"!kill:w1"`` give 1)."""
-    name = choice.rpartition(":")[2] if choice.startswith(FAULT_MARK) else choice.partition(":")[0]
-    return int(name[1:])
+    """Return the number of the worker that *choice* concerns: ``w1:c0`` and ``!kill:w1`` give 1, ``!clock:5`` -1."""
+    name = choice.split(":")[1] if choice.startswith(FAULT_MARK) else choice.partition(":")[0]
+    return int(name[1:]) if _WORKER.fullmatch(name) else -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,8 @@ class Schedule:
     """The choices of one execution, one per step.
 
     A choice names the operation that was let go: ``w0:c1`` is client ``c1``'s operation in worker 0,
-    ``w0:clock`` the timers of worker 0 that are due, ``!kill:w0`` a fault.
+    ``w0:clock`` the timers of worker 0 that are due, ``w1:c0#2`` the second request of client ``c0`` arriving at worker 1,
+    ``!kill:w0`` a fault.
     """
 
     choices: tuple[str, ...] = ()

@@ -10,12 +10,15 @@ import marshal
 import os
 from typing import Any
 
-__all__ = ["ABORT", "GIVE_UP", "GO", "Message", "Peer", "PeerGone"]
+__all__ = ["ABORT", "ERRORS", "GIVE_UP", "GO", "Message", "Peer", "PeerGone"]
 
 Message = tuple[Any, ...]
 
 GO, GIVE_UP, ABORT = 0, 1, 2
 """How a parked operation is let go: run (or retry the lock), give up waiting, leave because the execution is over."""
+
+ERRORS = {"busy": 3, "full": 4, "io": 5}
+"""The same, to end with an error instead of running."""
 
 
 class PeerGone(Exception):

@@ -45,6 +45,8 @@ def _effort(result: Result) -> str:
 
 
 def _coverage(result: Result) -> str:
+    if result.complete and result.within:
+        return f"Complete within its bound: {escaped(result.within)}. There are interleavings beyond it."
     if result.complete:
         return "Complete: every interleaving was covered."
     if result.verdict is Verdict.INVALID:

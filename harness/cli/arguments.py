@@ -6,7 +6,7 @@ import re
 from argparse import ArgumentTypeError
 from math import isfinite
 
-__all__ = ["count", "seconds", "seed", "workers"]
+__all__ = ["bound", "count", "seconds", "seed", "workers"]
 
 _MOST_WORKERS = 64
 _NUMBER = re.compile(r"[0-9]{1,12}")
@@ -44,3 +44,10 @@ def seconds(text: str) -> float:
     if not (number > 0 and isfinite(number)):
         raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0, such as 30 or 0.5")
     return number
+
+
+def bound(text: str) -> int:
+    """Return a number of things, none included."""
+    if _NUMBER.fullmatch(text) is None:
+        raise ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return int(text)

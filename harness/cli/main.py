@@ -142,6 +142,15 @@ def _add_run(commands: Commands) -> None:
         help="exhaustive (default), random, hypothesis, or brute (exhaustive without reduction)",
     )
     add("--max-executions", type=arguments.count, metavar="N", help="stop after so many executions")
+    add(
+        "--preemptions",
+        type=arguments.bound,
+        metavar="N",
+        help="only executions with at most N preemptions (exhaustive)",
+    )
+    add(
+        "--faults", type=arguments.bound, metavar="N", help="at most N faults in an execution (default: the scenario's)"
+    )
     add("--time", type=arguments.seconds, metavar="SECONDS", help="stop after so much time")
     add(
         "--seed",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.control.crew import Broke
 from harness.control.lanes import Move
 from harness.control.observer import Broken, Observer
 from harness.control.processes import Fleet, WorkerDied, WorkerStuck, ending
-from harness.control.stage import Broke, Stage
+from harness.control.stage import Stage
 from harness.control.world import World
 from harness.errors import BadInput
 from harness.history import History, Step
@@ -94,6 +95,7 @@ class _Run:
         self.causes: list[int] = []
         self.left_open: list[str] = []
         self.bounded = False
+        self.happened: tuple[str, ...] = ()
         self.ran: dict[str, int] = {}
         self.looks_ahead: Callable[[View], int] | None = getattr(scheduler, "ahead", None)
 
@@ -105,16 +107,17 @@ class _Run:
             abandoned = not self._race()
             if not abandoned:
                 self._check(self.observer.at_end(), "at end")
-                self.left_open = self.stage.finish()
+                self.left_open = self.stage.crew.finish(self.stage.now)
                 history = self._history()
                 self._check(self.observer.told(history), "postcondition")
                 outcome = self.observer.outcome(history) if self.driver.wants_outcomes else ""
+                self.happened = self.observer.happened(history, self.steps)
         except _Over as over:
             failure = over.failure
         except (WorkerStuck, WorkerDied, Broke) as error:
             stuck = str(error)
         finally:
-            self.stage.clear()
+            self.stage.crew.clear(self.stage.now)
         return Execution(
             workload=self.workload,
             seed=self.driver.seed,
@@ -126,6 +129,7 @@ class _Run:
             stuck=stuck,
             outcome=outcome,
             causes=tuple(self.causes),
+            happened=self.happened,
         )
 
     def _history(self) -> History:
@@ -144,6 +148,8 @@ class _Run:
             moves = stage.moves()
             if not moves or (moves[0].fault and stage.all_ended):
                 if stage.all_ended:
+                    if stage.probe():
+                        continue
                     return True
                 self._unblock()
                 continue
@@ -156,9 +162,8 @@ class _Run:
             if choice is None:
                 return False
             move = next(move for move in moves if move.choice == choice)
-            # While workers may be killed every step is a choice of its own: not even invoking a call leaves it as it was.
-            # Nor where a worker that takes one call at a time is called, and others want to call it.
-            ahead = 0 if over or stage.kills or stage.shuts_out(move) else self._ahead(view)
+            # Where a worker that takes one call at a time is called and others want to call it, the options change.
+            ahead = 0 if over or stage.shuts_out(move) else self._ahead(view)
             self._take(move, stage.continues and move.family != stage.last and not move.fault, ahead)
 
     def _ahead(self, view: View) -> int:

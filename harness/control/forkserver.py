@@ -26,6 +26,7 @@ from harness.scenario import Scenario
 from harness.trail import End
 from harness.wire import Peer, PeerGone
 from harness.worker.main import Instrumented, instrument
+from harness.worker.roles import warm
 
 __all__ = ["serve"]
 
@@ -38,11 +39,13 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def serve(orders: Peer, ends: list[End], scenario: Scenario, directory: Path, unneeded: list[int]) -> None:
+def serve(
+    orders: Peer, ends: list[End], scenario: Scenario, roles: tuple[str, ...], directory: Path, unneeded: list[int]
+) -> None:
     """Carry out *orders* until the controller is gone: ``fork`` and ``reap`` workers, run ``setup``.
 
-    *ends* is what each worker is heard by; *unneeded* are the controller's ends of the pipes, closed here so that its
-    death is noticed.
+    *ends* is what each worker is heard by, *roles* what each is; *unneeded* are the controller's ends of the pipes, closed
+    here so that its death is noticed.
     """
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -50,7 +53,7 @@ def serve(orders: Peer, ends: list[End], scenario: Scenario, directory: Path, un
     for end in unneeded:
         os.close(end)
     try:
-        server = _Server(orders, ends, scenario)
+        server = _Server(orders, ends, scenario, roles)
     except Exception as error:
         with suppress(BrokenPipeError):
             orders.send(("unsupported", f"{type(error).__name__}: {error}"))
@@ -66,8 +69,9 @@ def serve(orders: Peer, ends: list[End], scenario: Scenario, directory: Path, un
 
 
 class _Server:
-    def __init__(self, orders: Peer, ends: list[End], scenario: Scenario) -> None:
-        self._orders, self._ends, self._scenario = orders, ends, scenario
+    def __init__(self, orders: Peer, ends: list[End], scenario: Scenario, roles: tuple[str, ...]) -> None:
+        self._orders, self._ends, self._scenario, self._roles = orders, ends, scenario, roles
+        warm(scenario)
         self._instrumented: Instrumented = instrument()
         self._context = get_context("fork")
         self._workers: dict[int, Any] = {}
@@ -88,7 +92,7 @@ class _Server:
         def work() -> None:
             die_with_parent()
             self._close_all_but(number)
-            self._instrumented.serve(self._ends[number], self._scenario, number)
+            self._instrumented.serve(self._ends[number], self._scenario, self._roles[number], number)
 
         process = self._context.Process(target=_quietly, args=(work,), name=f"harness worker {number}", daemon=False)
         process.start()

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from harness.control.processes import Worker
 from harness.history import Access, Source, Step
-from harness.scenario import Call, Client, Workload
+from harness.scenario import Call, Workload
+from harness.schedule import FAULT_MARK
 from harness.schedulers.base import Option
 from harness.wire import Message
 
@@ -14,17 +15,19 @@ __all__ = ["ClientState", "Move", "WorkerState", "callers", "passed", "source_of
 
 
 class Move:
-    """Something that can be done next: let a parked operation go, invoke a call, fire timers, kill.
+    """Something that can be done next: let a parked operation go, invoke a call, deliver a message, fire timers, a fault.
 
-    ``key`` is the worker's name for a parked operation, ``client`` whose call is invoked. A move with ``not_before``
+    ``key`` is the worker's name for a parked operation, ``client`` whose call is invoked, ``message`` what is delivered,
+    ``errors`` what the operation could be made to end with. ``movable`` says that its task can be cancelled meanwhile.
+    A fault may be one ``of`` an operation. A move with ``not_before``
     waits for that virtual time. One that is ``blocked`` waits inside SQLite for a lock, at most until ``deadline``; it and
     one that was refused a lock may go on when a lock on one of the files that it ``awaits`` is let go.
     ``cause`` is the number of the step that brought it about, -1 for none.
     """
 
     __slots__ = (
-        "awaits", "blocked", "cause", "choice", "client", "continuing", "deadline", "detail", "family", "fault", "fresh", "key",
-        "kind", "lane", "not_before", "order", "source", "state", "text",
+        "awaits", "blocked", "cause", "choice", "client", "continuing", "deadline", "detail", "errors", "family", "fault",
+        "fresh", "key", "kind", "lane", "message", "movable", "not_before", "of", "order", "source", "state", "text",
     )  # fmt: skip
 
     def __init__(
@@ -40,7 +43,7 @@ class Move:
         key: str | None = None,
         client: ClientState | None = None,
     ) -> None:
-        fault = kind == "kill"
+        fault = name.startswith(FAULT_MARK)
         self.choice = name if fault else f"{state.name}:{name}"
         self.order = len(self.choice), self.choice
         self.state, self.lane, self.kind, self.text, self.detail, self.source = state, lane, kind, text, detail, source
@@ -49,8 +52,13 @@ class Move:
         self.blocked, self.deadline, self.cause = False, 0.0, -1
         self.awaits: tuple[str, ...] = ()
         self.not_before: float | None = None
-        self.fresh = Option(self.choice, lane, False, fault)
-        self.continuing = Option(self.choice, lane, True, fault)
+        self.message: Message | None = None
+        self.of: Move | None = None
+        self.errors: tuple[str, ...] = ()
+        self.movable = True
+        group = f"request {lane}" if kind == "request" else ""
+        self.fresh = Option(self.choice, lane, False, fault, group)
+        self.continuing = Option(self.choice, lane, True, fault, group)
 
     def __repr__(self) -> str:
         return f"<Move {self.choice} {self.kind} {self.text}{' blocked' if self.blocked else ''}>"
@@ -82,12 +90,22 @@ class Move:
 
 
 class WorkerState:
-    """One worker during one execution. ``alone``: at most one client calls it."""
+    """One process during one execution, of the ``role`` that ``Scenario.roles`` says.
 
-    __slots__ = ("alone", "beginnings", "calls", "name", "parked", "process", "timer", "used", "worker")
+    ``alone``: at most one client calls it. ``requests`` are the lanes of those that it is serving, ``holds`` the files on which
+    it holds a lock, ``opens_quietly`` whether making its application touches no database.
+    """
 
-    def __init__(self, worker: Worker, alone: bool) -> None:
-        self.worker, self.alone = worker, alone
+    __slots__ = (
+        "alone", "beginnings", "calls", "holds", "name", "opens_quietly", "parked", "process", "requests", "role", "timer",
+        "used", "worker",
+    )  # fmt: skip
+
+    def __init__(self, worker: Worker, role: str, alone: bool) -> None:
+        self.worker, self.role, self.alone = worker, role, alone
+        self.requests: dict[str, None] = {}
+        self.holds: tuple[str, ...] = ()
+        self.opens_quietly = True
         self.name = f"w{worker.number}"
         self.process = Access(f"process:{worker.number}", "w")
         self.used = False
@@ -98,15 +116,15 @@ class WorkerState:
 
 
 class ClientState:
-    """A client during one execution: which call it makes next, and whether one is under way."""
+    """A client during one execution: which call it makes next, whether one is under way, and has been cancelled."""
 
-    __slots__ = ("busy", "calls", "lane", "name", "next_call")
+    __slots__ = ("busy", "calls", "cancelled", "lane", "name", "next_call")
 
-    def __init__(self, number: int, client: Client) -> None:
-        self.lane = self.name = f"c{number}"
-        self.calls = client.calls
+    def __init__(self, name: str, calls: Sequence[Call]) -> None:
+        self.lane = self.name = name
+        self.calls = tuple(calls)
         self.next_call = 0
-        self.busy = False
+        self.busy = self.cancelled = False
 
     @property
     def call(self) -> Call | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from harness.control.world import World
-from harness.history import History
+from harness.history import History, Step
 from harness.scenario import Check, Scenario
 
 __all__ = ["Broken", "Observer"]
@@ -30,6 +31,7 @@ class Observer:
     def __init__(self, world: World, scenario: Scenario) -> None:
         self._world, self._scenario = world, scenario
         self._known: dict[object, Broken | None] = {}
+        self._seen: dict[object, bool] = {}
 
     def invariants(self) -> Broken | None:
         """Return the first invariant that the shared state breaks."""
@@ -44,6 +46,19 @@ class Observer:
     def told(self, history: History) -> Broken | None:
         """Return the first rule that is broken by what the clients were told, given the shared state."""
         return self._ask("postconditions", self._scenario.postconditions, history)
+
+    def happened(self, history: History, steps: Sequence[Step]) -> tuple[str, ...]:
+        """Return the names of the things that must happen in a run and did in this execution."""
+        return tuple(check.name for check in self._scenario.must_happen if self._holds(check, history, steps))
+
+    def _holds(self, check: Check, history: History, steps: Sequence[Step]) -> bool:
+        if not asks_state(check):
+            return bool(check.holds(history, steps))
+        files = self._world.snapshot()
+        key = check.name, hash(tuple(files.items()))
+        if key not in self._seen:
+            self._seen[key] = bool(check.holds(self._world.observe(files)))
+        return self._seen[key]
 
     def outcome(self, history: History) -> str:
         """Return a digest of the content of the database and of what the clients were told."""
@@ -88,6 +103,11 @@ def _told(history: History, ordered: bool) -> object:
         )
         for event in history.events
     )
+
+
+def asks_state(check: Check) -> bool:
+    """Return whether *check*, of what must happen, looks at the shared state: then it takes one argument."""
+    return len(inspect.signature(check.holds).parameters) == 1
 
 
 def breaks(check: Check, *arguments: History | Path) -> Broken | None:

@@ -141,7 +141,8 @@ class Fleet:
         _require_linux()
         self._directory = directory
         to_server, from_server = os.pipe(), os.pipe()
-        pipes = [(os.pipe(), os.pipe()) for _ in range(workers)]
+        self.roles = scenario.roles(workers)
+        pipes = [(os.pipe(), os.pipe()) for _ in self.roles]
         ends = [End(Peer(down[0], up[1]), _stack_file(number), Trail()) for number, (down, up) in enumerate(pipes)]
         self._server = Peer(from_server[0], to_server[1])
         self.workers = [
@@ -153,7 +154,7 @@ class Fleet:
         sys.stderr.flush()
         self._process = get_context("fork").Process(
             target=forkserver.serve,
-            args=(Peer(to_server[0], from_server[1]), ends, scenario, directory, list(self._ends)),
+            args=(Peer(to_server[0], from_server[1]), ends, scenario, self.roles, directory, list(self._ends)),
             name="harness fork server",
         )
         self._process.start()

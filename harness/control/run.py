@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from harness.control.confirm import Unconfirmed, confirm, replay_once
 from harness.control.execution import Driver
@@ -35,6 +36,8 @@ def run(
     workers: int | None = None,
     scheduler: str | Scheduler = "exhaustive",
     max_executions: int | None = None,
+    preemptions: int | None = None,
+    faults: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
     isolation: str = "warm",
@@ -50,11 +53,13 @@ def run(
     4. Confirm a failure in freshly forked workers, shrink it, and confirm what was shrunk.
 
     *scheduler* is a name from ``SCHEDULERS`` or a scheduler; the budget is *max_executions* and *seconds* of real time
-    (shrinking not counted); *outcomes* counts distinct outcomes (slower); the other parameters are ``theatre``'s.
+    (shrinking not counted). *preemptions* leaves out executions with more (exhaustive only), *faults* overrules the
+    scenario's budget of faults. *outcomes* counts distinct outcomes (slower); the other parameters are ``theatre``'s.
     Raises ``BadInput``, ``SetupFailed`` and ``Unsupported``.
     """
     workers = scenario.workers if workers is None else workers
     _check_budget(max_executions, seconds)
+    scenario = bounded(scenario, preemptions, faults)
     name = scheduler if isinstance(scheduler, str) else scheduler.name
     if isinstance(scheduler, str) and scheduler not in SCHEDULERS:
         raise BadInput(f"There is no scheduler {scheduler!r}: it is one of {', '.join(SCHEDULERS)}.")
@@ -64,7 +69,7 @@ def run(
         tally = Tally(scenario, budget, progress or (lambda _: None))
         found = None
         try:
-            _explore(stage.driver, scheduler, workers, seed, tally)
+            _explore(stage.driver, scheduler, workers, preemptions, tally)
             tally.explored()
             if tally.failed is None and not tally.stuck:
                 _recheck(stage, tally)
@@ -95,6 +100,7 @@ def run(
             steps=tally.steps,
             abandoned=tally.abandoned,
             happened=tally.happened,
+            within=tally.within,
         )
 
 
@@ -105,18 +111,31 @@ def _check_budget(max_executions: int | None, seconds: float | None) -> None:
         raise BadInput(f"The time budget of {seconds} seconds makes no sense: give a number above 0.")
 
 
-def _scheduler(name: str, seed: int) -> Scheduler:
-    return RandomWalk(seed) if name == "random" else Exhaustive(reduction=name == "exhaustive")
+def bounded(scenario: Scenario, preemptions: int | None, faults: int | None) -> Scenario:
+    """Return *scenario* with a budget of *faults*; raises ``BadInput`` for bounds that make no sense."""
+    if preemptions is not None and preemptions < 0:
+        raise BadInput(f"A bound of {preemptions} preemptions makes no sense: give 0 or more.")
+    if faults is None:
+        return scenario
+    if faults and not replace(scenario.faults, most=1).kinds:
+        raise BadInput(
+            f"The scenario {scenario.name!r} has no fault that could be injected, so a budget of {faults} is in vain."
+        )
+    return replace(scenario, faults=replace(scenario.faults, most=faults))
 
 
-def _explore(driver: Driver, scheduler: str | Scheduler, workers: int, seed: int, tally: Tally) -> None:
+def _scheduler(name: str, seed: int, preemptions: int | None) -> Scheduler:
+    return RandomWalk(seed) if name == "random" else Exhaustive(name == "exhaustive", preemptions)
+
+
+def _explore(driver: Driver, scheduler: str | Scheduler, workers: int, preemptions: int | None, tally: Tally) -> None:
     """Run executions until there are no more, one fails, none can be judged, or the budget is spent."""
     if scheduler == "hypothesis":
         from harness.control.drawing import explore_drawn
 
-        explore_drawn(driver, workers, seed, tally)
+        explore_drawn(driver, workers, driver.seed, tally)
         return
-    chosen = _scheduler(scheduler, seed) if isinstance(scheduler, str) else scheduler
+    chosen = _scheduler(scheduler, driver.seed, preemptions) if isinstance(scheduler, str) else scheduler
     workload = driver.scenario.workload(workers)
     previous: Execution | None = None
     while chosen.start(previous):
@@ -128,6 +147,8 @@ def _explore(driver: Driver, scheduler: str | Scheduler, workers: int, seed: int
         if previous.failure is not None or previous.stuck:
             return
     tally.complete = bool(getattr(chosen, "complete", False))
+    if getattr(chosen, "cut", False):
+        tally.within = f"at most {preemptions} preemptions in an execution"
     if not tally.complete:
         tally.bound = f"{driver.scenario.steps} steps in one execution"
 

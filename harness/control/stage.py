@@ -1,197 +1,40 @@
-"""The state of one execution: workers, clients and locks between steps, and what a step does to them."""
+"""What a step does to the state of an execution: carries moves out, and takes in what workers report."""
 
 from __future__ import annotations
 
-from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
-from harness.control.lanes import ClientState, Move, WorkerState, callers, passed, source_of
-from harness.control.moves import Moves
-from harness.control.processes import Fleet, WorkerDied, WorkerStuck
-from harness.errors import HarnessError, SetupFailed
+from harness.control.crew import Broke
+from harness.control.lanes import ClientState, Move, WorkerState, passed, source_of
+from harness.control.network import answer, request
+from harness.control.scene import Scene
 from harness.history import Access, Event, Step
-from harness.scenario import Scenario, Workload
-from harness.wire import GIVE_UP, GO, Message
+from harness.wire import ERRORS, GIVE_UP, GO, Message
 
-__all__ = ["Broke", "Stage"]
+__all__ = ["Stage"]
 
 _EVERYTHING = (Access("*", "w"),)
-"""What a fault touches: it conflicts with every other step."""
+"""What conflicts with every other step."""
 
 _INVOKED, _ENDED = Access("history", "i"), Access("history", "o")
-_BY_ORDER = attrgetter("order")
+_TIMED = Access("clock", "r")
+_CANCELLED = "CancelledError"
 _accesses: dict[tuple[str, str], Access] = {}
 
 
-class Broke(HarnessError):
-    """A worker reported that it can't go on."""
+class _News:
+    """What a report comes to: the operation's error, whether it waits for a lock now, whether others can see that."""
+
+    __slots__ = ("accesses", "blocked", "busy", "error", "sent", "visible")
+
+    def __init__(self, accesses: list[Access]) -> None:
+        self.accesses = accesses
+        self.error, self.blocked, self.visible, self.sent = "", False, False, ""
+        self.busy: tuple[str, ...] = ()
 
 
-class Stage:
-    """See the module's text. ``events`` is the history so far, ``changed`` that the shared state may have changed."""
-
-    def __init__(
-        self, scenario: Scenario, fleet: Fleet, workload: Workload, seed: int, db: Path, concurrent: bool
-    ) -> None:
-        self._scenario, self._fleet, self._seed, self._db = scenario, fleet, seed, str(db)
-        self._concurrent = concurrent
-        self._at_first_call = scenario.open is None
-        self._states = [
-            WorkerState(worker, count <= 1) for worker, count in zip(fleet.workers, callers(workload), strict=False)
-        ]
-        self._clients = [ClientState(number, client) for number, client in enumerate(workload.clients)]
-        self.kills = scenario.kills
-        self._running: set[int] = set()
-        self.now = 0.0
-        self.last = ""
-        self._steps = 0
-        self._unended = sum(bool(client.calls) for client in self._clients)
-        self._moves = Moves()
-        self.failed: Event | None = None
-        self.continues = False
-        self.events: list[Event] = []
-        self.changed = False
-
-    # Beginning and end
-
-    def prepare(self, isolated: bool) -> None:
-        """Have every worker open its application, in a fresh process each if *isolated*."""
-        for state in self._states:
-            if isolated or not state.worker.pid:
-                (self._fleet.renew if state.worker.pid else self._fleet.fork)(state.worker)
-            if not self._at_first_call:
-                self._open(state)
-        for client in self._clients:
-            self._offer(client)
-
-    def _open(self, state: WorkerState) -> None:
-        self._running.add(state.worker.number)
-        news, _ = state.worker.ask("prepare", self.now, *self._beginning(state))
-        for item in news:
-            if item[0] == "unopened":
-                if self._steps:
-                    raise Broke(
-                        f"Worker {state.worker.number}, forked anew, could not open its application: {item[1]}."
-                    )
-                raise SetupFailed(f"Worker {state.worker.number} could not open its application: {item[1]}")
-            elif item[0] == "broken":
-                raise Broke(f"Worker {state.worker.number} could not begin: {item[1]}.")
-
-    def _beginning(self, state: WorkerState) -> tuple[str, str, bool]:
-        """Return what a worker needs to begin: its seed (new for each beginning), the database, whether one client calls."""
-        seed = f"{self._seed}/{state.beginnings}"
-        state.beginnings += 1
-        return seed, self._db, state.alone
-
-    def finish(self) -> list[str]:
-        """Have every worker that has not ended by itself close; return what was left in a transaction."""
-        left: list[str] = []
-        for state in self._states:
-            if state.worker.number in self._running:
-                left += self._closed(state, state.worker.ask("finish", self.now))
-        return left
-
-    def _closed(self, state: WorkerState, report: Message) -> list[str]:
-        for item in report[0]:
-            if item[0] == "closed":
-                self._running.discard(state.worker.number)
-                return [f"{state.name}: {text}" for text in item[1]]
-            if item[0] == "broken":
-                raise Broke(f"Worker {state.worker.number} could not end: {item[1]}.")
-        raise Broke(f"Worker {state.worker.number} went on instead of closing.")
-
-    def clear(self) -> None:
-        """Bring every worker that is still in the execution out of it; replace one that does not come."""
-        for state in self._states:
-            if state.worker.number not in self._running:
-                continue
-            try:
-                self._closed(state, state.worker.ask("abort", self.now))
-            except (WorkerDied, WorkerStuck, Broke, BrokenPipeError):
-                self._fleet.renew(state.worker)
-                self._running.discard(state.worker.number)
-
-    # What can be done
-
-    @property
-    def all_ended(self) -> bool:
-        """Whether every client has made its last call and heard of it."""
-        return not self._unended
-
-    def unfinished(self) -> list[str]:
-        """The calls under way, in words."""
-        return [f"{client.name} {client.calls[client.next_call]}" for client in self._clients if client.busy]
-
-    def moves(self) -> list[Move]:
-        """Return what can be done now, first what goes on with the call that ran last, faults last.
-
-        Empty when only time can help. ``continues`` is set to whether the first one goes on with that call.
-        """
-        enabled = self._moves.enabled
-        if not enabled:
-            self.continues = False
-            return []
-        found = list(enabled.values())
-        last = self.last
-        if len(found) > 1:
-            found.sort(key=_BY_ORDER)
-            found.sort(key=lambda move: move.family != last or move.kind == "timer")
-        self.continues = found[0].family == last and found[0].kind != "timer"
-        if self.kills:
-            found += [Move(state, f"!kill:{state.name}", "", "kill", "SIGKILL") for state in self._states if state.used]
-        return found
-
-    def _offer(self, client: ClientState) -> None:
-        """Make the call that *client* makes next a possible move, once its worker can take it."""
-        call = client.call
-        if call is None:
-            return
-        state = self._states[call.worker]
-        name = client.lane if client.lane not in state.parked else f"{client.lane}+call"
-        arguments = ", ".join(map(repr, call.arguments))
-        move = Move(state, name, client.lane, "call", f"{call.operation}({arguments})", client=client)
-        move.cause = self._steps if self.events else -1
-        self._moves.offer(move, waits=not self._concurrent and bool(state.calls))
-
-    def shuts_out(self, move: Move) -> bool:
-        """Whether making *move* keeps other clients from calling its worker."""
-        return move.client is not None and not self._concurrent and not move.state.alone
-
-    def _free_or_busy(self, state: WorkerState) -> None:
-        """A worker that takes one call at a time has taken one, or ended it: hold the others back, or offer them."""
-        if not self._concurrent and not state.alone:
-            self._moves.hold_calls(state, bool(state.calls))
-
-    def waiting(self, inside: bool) -> list[Move]:
-        """Return what waits for a lock *inside* SQLite, or else what was refused one and would ask again."""
-        return self._moves.waiting_for_locks(inside)
-
-    def advance(self) -> bool:
-        """Let virtual time jump to the next deadline; return False if there is none."""
-        timers = [state.timer for state in self._states if state.timer is not None]
-        later = [time for time in (*self._moves.deadlines(), *(when for when, _ in timers)) if time > self.now]
-        if not later:
-            return False
-        self.now = min(later)
-        self._moves.due(self.now)
-        for when, move in timers:
-            if when <= self.now:
-                move.detail = f"at {self.now:g} s"
-                self._moves.offer(move)
-        return True
-
-    def where_they_wait(self) -> list[str]:
-        """Ask the workers at which lines their unfinished tasks wait."""
-        found: list[str] = []
-        for state in self._states:
-            if self._concurrent and state.calls:
-                news, _ = state.worker.ask("where", self.now)
-                places = [(item[1], source_of(item[2])) for item in news if item[0] == "waiting"]
-                found += [f"{state.name} {lane} waits at {source}" for lane, source in places if source]
-        return found
-
-    # Doing it
+class Stage(Scene):
+    """See the module's text."""
 
     def take(self, move: Move, preempts: bool, ahead: int = 0) -> list[Step]:
         """Do *move*; return the steps taken: none where a blocked operation only went on waiting.
@@ -200,78 +43,125 @@ class Stage:
         it does matters to anybody else; each is a step. Raises ``WorkerDied`` and ``WorkerStuck``.
         """
         if move.fault:
-            self.kills -= 1
-            self._fleet.kill(move.state.worker)
-            return [self.lost(move, "")]
-        state = move.state
+            self.faulting.left -= 1
+            if move.kind in ("kill", "clock", "lose", "duplicate"):
+                return [self._befall(move)]
         now = self.now
+        subject = move.of or move
         resumed = move.blocked
         gives_up = resumed and move.gives_up(now)
-        self._moves.drop(move)
-        if move.key is not None:
-            del state.parked[move.key]
-            report = state.worker.ask("go", now, move.key, GIVE_UP if gives_up else GO, ahead)
-        elif move.client is not None:
-            report = self._invoke(move, move.client, ahead)
-        else:
-            report = state.worker.ask("tick", now)
-        steps, last, accesses = passed(move, report[0], self._first_accesses(move), now, preempts)
-        self._steps += len(steps)
+        self.pool.drop(subject)
+        report = self._order(move, GIVE_UP if gives_up else GO, ahead)
+        first_accesses = [*self._first_accesses(move), _TIMED] if gives_up else self._first_accesses(move)
+        steps, last, accesses = passed(subject, report[0], first_accesses, now, preempts)
+        self.count += len(steps)
         if steps:
-            last.cause = self._steps - 1
-        error, blocked, visible = self._absorb(last, report, accesses)
+            last.cause = self.count - 1
+        news = self._absorb(last, report, accesses)
         first = not steps
-        if blocked and resumed and first and not visible:
+        if news.blocked and resumed and first and not news.visible:
             return []
-        self._steps += 1
-        self.last = move.family
+        self.count += 1
+        if move.kind != "cancel":
+            self.last = move.family
+        if move.state.role == "clients":
+            self.last = news.sent or move.lane
+        shown = move if first else last
         return [
             *steps,
-            last.step(now, accesses, blocked, resumed and first, gives_up and first, preempts and first, error),
+            shown.step(
+                now, accesses, news.blocked, resumed and first, gives_up and first, preempts and first, news.error
+            ),
         ]
+
+    def _order(self, move: Move, how: int, ahead: int) -> Message:
+        """Have the worker of *move* do it, and return its report."""
+        worker, now = move.state.worker, self.now
+        if move.kind == "cancel":
+            self._cancels(move)
+            return worker.ask("cancel", now, move.lane)
+        if move.key is not None:
+            del move.state.parked[move.key]
+            loses = ""
+            if move.kind == "lost":
+                self._cancels(move)
+                loses = move.lane
+            elif move.fault:
+                how = ERRORS[move.kind]
+            return worker.ask("go", now, move.key, how, ahead, loses)
+        if move.client is not None:
+            return self._invoke(move, move.client, ahead)
+        if move.kind == "request":
+            self.network.arrives(move)
+            return worker.ask("call", now, move.lane, "request", move.message, ahead, None)
+        if move.kind == "answer":
+            self.network.answered(name_of(move))
+            assert move.message is not None
+            return worker.ask("answer", now, name_of(move), *move.message)
+        if move.kind == "disconnect":
+            self.network.told(move.lane)
+            return worker.ask("disconnect", now, move.lane)
+        return worker.ask("tick", now)
+
+    def _cancels(self, move: Move) -> None:
+        client = move.state.calls.get(move.lane)
+        if client is not None:
+            client.cancelled = True
 
     def passed_before_death(self, move: Move, records: list[Message], preempts: bool) -> tuple[list[Step], Move]:
         """Return the steps that a worker took before the one in which it died, and that one, from the trail it left."""
-        steps, last, _ = passed(move, records, self._first_accesses(move), self.now, preempts)
-        self._steps += len(steps)
+        steps, last, _ = passed(move.of or move, records, self._first_accesses(move), self.now, preempts)
+        self.count += len(steps)
         return steps, last
 
     def _first_accesses(self, move: Move) -> list[Access]:
-        invokes = move.client is not None and self._scenario.ordered
-        return [move.state.process, _INVOKED] if invokes else [move.state.process]
+        """Return what *move* touches whatever comes of it."""
+        if move.state.role == "clients":
+            # The clients of this process know nothing of each other.
+            lanes = [client.name for client in self._clients] if move.kind == "timer" else [move.lane]
+            found = [Access(f"client:{lane}", "w") for lane in lanes]
+        else:
+            found = [move.state.process]
+        if move.client is not None and self._scenario.ordered:
+            found.append(_INVOKED)
+        if move.kind in ("timer", "sleep"):
+            found.append(_TIMED)
+        if move.kind == "request":
+            found.append(request(move.lane))
+        elif move.kind == "answer":
+            found.append(answer(name_of(move)))
+        return found
 
     def _invoke(self, move: Move, client: ClientState, ahead: int) -> Message:
         state = move.state
         call = client.calls[client.next_call]
         client.busy = state.used = True
         state.calls[client.lane] = client
-        self._free_or_busy(state)
+        self.free_or_busy(state)
         self._note("invoke", client)
         beginning = None
-        if state.worker.number not in self._running:
-            self._running.add(state.worker.number)
-            beginning = self._beginning(state)
+        if state.worker.number not in self.crew.running:
+            self.crew.running.add(state.worker.number)
+            beginning = self.crew.beginning(state)
         return state.worker.ask("call", self.now, client.lane, call.operation, call.arguments, ahead, beginning)
 
     def _note(self, kind: str, client: ClientState, value: Any = None, error: str = "") -> Event:
         call = client.calls[client.next_call]
         event = Event(
-            kind, client.name, client.next_call, call.worker, call.operation, call.arguments, self._steps, self.now, value,
+            kind, client.name, client.next_call, call.worker, call.operation, call.arguments, self.count, self.now, value,
             error,
         )  # fmt: skip
         self.events.append(event)
         return event
 
-    def _absorb(self, move: Move, report: Message, accesses: list[Access]) -> tuple[str, bool, bool]:
-        """Note everything *report* says: what parked, what was touched, which calls ended.
+    # What workers report
 
-        Return the error that the operation ended with, and whether it waits for a lock now, visibly to others.
-        """
+    def _absorb(self, move: Move, report: Message, accesses: list[Access]) -> _News:
+        """Note everything *report* says: what parked, what was touched, which calls ended."""
         state = move.state
-        news, timer = report
-        error, blocked, visible = "", False, False
-        busy: tuple[str, ...] = ()
-        for item in news:
+        items, timer = report
+        news = _News(accesses)
+        for item in items:
             tag = item[0]
             if tag == "parked":
                 self._park(state, *item[1:])
@@ -284,33 +174,52 @@ class Stage:
                 if item[2] == "w" and item[1].startswith("data:"):
                     self.changed = True
             elif tag == "returned":
-                self._ended(state, *item[1:])
-                if self._scenario.ordered:
-                    accesses.append(_ENDED)
+                self._returned(state, news, *item[1:])
             elif tag == "released":
-                self._moves.released(item[1])
+                self.pool.released(item[1])
             elif tag == "blocked":
-                blocked = True
+                news.blocked = True
                 self._block(move, *item[1:])
             elif tag == "visible":
-                visible = True
+                news.visible = True
             elif tag == "busy":
-                busy = item[1]
+                news.busy = item[1]
             elif tag == "error":
-                error = item[1]
-            elif tag == "closed":
-                self._running.discard(state.worker.number)
-            elif tag == "outside":
-                raise Broke(
-                    f"Worker {state.worker.number} ran {item[1]}, which the harness does not control: a thread that the code "
-                    "under test started itself. What such threads do is not explored, so nothing can be said."
-                )
-            elif tag == "broken":
-                raise Broke(f"Worker {state.worker.number} can't go on: {item[1]}.")
-        if busy:
-            self._will_spin(move, busy)
+                news.error = item[1]
+            elif tag == "holds":
+                state.holds = item[1]
+            else:
+                self._absorb_rarer(state, news, item)
+        if news.busy:
+            self._will_spin(move, news.busy)
         self._set_timer(state, timer)
-        return error, blocked, visible
+        return news
+
+    def _absorb_rarer(self, state: WorkerState, news: _News, item: Message) -> None:
+        tag = item[0]
+        if tag == "send":
+            self.network.sent(item[1], item[2:], self.count)
+            news.sent = item[1]
+            news.accesses.append(request(item[1]))
+        elif tag == "respond":
+            _, name, status, headers, body = item
+            self.network.responded(name, status, headers, body, self.count)
+            news.accesses.append(answer(item[1]))
+        elif tag == "gave up":
+            self.network.gave_up(item[1])
+            news.accesses.append(answer(item[1]))
+        elif tag == "listens":
+            self.network.listens(item[1])
+            news.accesses.append(answer(item[1]))
+        elif tag == "closed":
+            self.crew.running.discard(state.worker.number)
+        elif tag == "outside":
+            raise Broke(
+                f"Worker {state.worker.number} ran {item[1]}, which the harness does not control: a thread that the code "
+                "under test started itself. What such threads do is not explored, so nothing can be said."
+            )
+        elif tag == "broken":
+            raise Broke(f"Worker {state.worker.number} can't go on: {item[1]}.")
 
     def _park(
         self,
@@ -322,77 +231,126 @@ class Stage:
         detail: str,
         place: Any,
         not_before: float | None,
+        errors: tuple[str, ...],
+        movable: bool,
     ) -> None:
         move = state.parked[key] = Move(state, key, lane, kind, text, detail, source_of(place), key=key)
-        move.cause = self._steps
+        move.cause, move.errors, move.movable = self.count, errors, movable
         if not_before is not None and not_before > self.now:
             move.not_before = not_before
-            self._moves.offer(move, waits=True)
+            self.pool.offer(move, waits=True)
         else:
-            self._moves.offer(move)
+            self.pool.offer(move)
 
     def _block(self, move: Move, key: str, deadline: float, files: tuple[str, ...]) -> None:
         """The operation just let go waits for a lock, from now on under *key*."""
         state = move.state
         blocked = Move(state, key, move.lane, move.kind, move.text, move.detail, move.source, key=key)
-        blocked.blocked, blocked.deadline, blocked.cause = True, deadline, move.cause
+        blocked.blocked, blocked.deadline, blocked.cause, blocked.movable = True, deadline, move.cause, move.movable
         state.parked[key] = blocked
-        self._moves.hold(blocked, files)
+        self.pool.hold(blocked, files)
 
     def _set_timer(self, state: WorkerState, timer: Any) -> None:
         if state.timer is not None:
-            self._moves.drop(state.timer[1])
+            self.pool.drop(state.timer[1])
             state.timer = None
         if timer is not None:
             when, lane, place = timer
             move = Move(state, "clock", lane, "timer", "timer", f"at {when:g} s", source_of(place))
-            move.cause = self._steps
+            move.cause = self.count
             state.timer = when, move
             if when <= self.now:
-                self._moves.offer(move)
+                self.pool.offer(move)
 
-    def _ended(self, state: WorkerState, lane: str, kind: str, value: Any, error: str) -> None:
+    def _returned(self, state: WorkerState, news: _News, lane: str, kind: str, value: Any, error: str) -> None:
+        """A call has ended, or the serving of a request."""
+        if lane in state.requests:
+            del state.requests[lane]
+            self.network.ended(lane)
+            return
         client = state.calls.pop(lane)
+        if client.cancelled and error == _CANCELLED:
+            # Who cancelled it does not know how far it had come.
+            kind, value = "info", None
         event = self._note(kind, client, value, error)
         self._next(state, client)
         self.changed = True
         if kind == "fail" and error not in self._scenario.expected_errors and self.failed is None:
             self.failed = event
+        if self._scenario.ordered:
+            news.accesses.append(_ENDED)
 
     def _next(self, state: WorkerState, client: ClientState) -> None:
-        client.busy = False
+        client.busy = client.cancelled = False
         client.next_call += 1
-        self._free_or_busy(state)
+        self.free_or_busy(state)
         if client.next_call < len(client.calls):
-            self._offer(client)
+            self.offer(client, self.count)
         else:
-            self._unended -= 1
+            self.unended -= 1
 
     def _will_spin(self, move: Move, files: tuple[str, ...]) -> None:
         """The statement was refused at once. If the code asks again, that is waiting: not before a lock was released."""
         for parked in move.state.parked.values():
             same = parked.lane == move.lane and parked.text == move.text and parked.source == move.source
-            if same and not parked.blocked and parked.choice in self._moves.enabled:
-                self._moves.hold(parked, files)
+            if same and not parked.blocked and parked.choice in self.pool.enabled:
+                self.pool.hold(parked, files)
+
+    # What befalls them
+
+    def _befall(self, move: Move) -> Step:
+        """Have a fault happen that no worker takes part in."""
+        name, now = move.lane, self.now
+        if move.kind == "kill":
+            self._fleet.kill(move.state.worker)
+            return self.lost(move, "")
+        if move.kind == "clock":
+            self.be(now + self.faulting.jump_of(move))
+            accesses: tuple[Access, ...] = (Access("clock", "w"),)
+        elif move.kind == "lose":
+            accesses = (answer(name) if name in self.network.answers else request(name),)
+            self.network.lose(name)
+        else:
+            self.network.duplicate(name, self.count)
+            accesses = (request(name),)
+        self.count += 1
+        return move.step(now, accesses)
 
     def lost(self, move: Move, how: str) -> Step:
         """*move*'s worker is dead: nobody knows what became of its calls; a fresh process takes its place."""
         state = move.state
-        self._running.discard(state.worker.number)
-        self._moves.forget(state)
+        accesses = self._left_behind(state)
+        if self.last in (*state.calls, *state.requests):
+            self.last = ""
+        self.crew.running.discard(state.worker.number)
+        self.pool.forget(state)
         state.parked.clear()
-        state.timer = None
+        state.timer, state.holds = None, ()
         self._fleet.fork(state.worker)
-        if not self._at_first_call:
-            self._open(state)
+        if not self.crew.at_first_call:
+            self.crew.open(state, self.now, anew=True)
         calls = list(state.calls.values())
         state.calls.clear()
         for client in calls:
             self._note("info", client)
             self._next(state, client)
-        self._moves.released(None)
+        accesses += self.network.crashed(state, self.count)
+        self.pool.released(None)
         self.changed = True
-        self.last = ""
-        self._steps += 1
+        self.count += 1
         move.text = f"{move.text} -- the worker {how}" if how else move.text
-        return move.step(self.now, _EVERYTHING)
+        return move.step(self.now, accesses if state.opens_quietly and not how else _EVERYTHING)
+
+    def _left_behind(self, state: WorkerState) -> list[Access]:
+        """Return what the death of *state*'s process touches: the locks that it held, and the calls that it was at."""
+        accesses = [state.process]
+        for file in state.holds:
+            accesses += [Access(f"data:{file}", "w"), Access(f"lock:{file}", "w")]
+        if state.calls and self._scenario.ordered:
+            accesses.append(_ENDED)
+        return accesses
+
+
+def name_of(move: Move) -> str:
+    """Return the name of the request that *move*, the delivery of an answer, belongs to."""
+    return move.choice.partition(":")[2]

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 
 from harness.result import Execution
 from harness.scenario import Scenario
+from harness.schedule import FAULT_MARK
+
+_KINDS = {"lost": "cancel"}
+"""Which kind of fault a kind of step belongs to, where the names differ."""
 
 __all__ = ["Budget", "Progress", "Tally"]
 
@@ -58,6 +62,7 @@ class Tally:
     first_failure: int | None = None
     failed: Execution | None = None
     bound: str = ""
+    within: str = ""
     complete: bool = False
     stuck: list[str] = field(default_factory=list)
     outcomes: set[str] = field(default_factory=set)
@@ -68,6 +73,7 @@ class Tally:
 
     def __post_init__(self) -> None:
         self.happened = {check.name: 0 for check in self.scenario.must_happen}
+        self.happened.update((f"fault {kind}", 0) for kind in self.scenario.faults.kinds)
 
     def count(self, execution: Execution) -> None:
         """Take *execution* into account."""
@@ -80,9 +86,12 @@ class Tally:
             self.failures += 1
             self.first_failure = self.first_failure or self.executions
             self.failed = execution
-        for check in self.scenario.must_happen:
-            if check.holds(execution.history, execution.steps):
-                self.happened[check.name] += 1
+        for name in execution.happened:
+            self.happened[name] += 1
+        for kind in {
+            _KINDS.get(step.kind, step.kind) for step in execution.steps if step.choice.startswith(FAULT_MARK)
+        }:
+            self.happened[f"fault {kind}"] += 1
         if execution.outcome:
             self.outcomes.add(execution.outcome)
         if self.executions % 50 == 0:

@@ -14,13 +14,15 @@ __all__ = ["Option", "Scheduler", "View", "by_default"]
 class Option(NamedTuple):
     """An operation that can be let go, or a fault that can be injected.
 
-    ``continues`` says that it belongs to the task that ran last; ``fault`` that it is one.
+    ``continues`` says that it belongs to the task that ran last; ``fault`` that it is one. ``group`` is what options have in
+    common of which only one can be made (a request that may arrive at one worker or another), empty for none.
     """
 
     choice: str
     lane: str
     continues: bool = False
     fault: bool = False
+    group: str = ""
 
 
 class View(NamedTuple):
@@ -41,7 +43,8 @@ class Scheduler(Protocol):
     """Chooses. ``name`` is what the command line calls it.
 
     A scheduler may have a third method, ``ahead(view)``, called right after ``choose`` with the same view: how many more times
-    it would go on with the task it chose, if the options stay as they are. The worker then need not ask, and
+    it would go on with the task it chose, if the options stay as they are (but for faults: where one may be injected, each
+    step is a decision, even one that nobody else can notice). The worker then need not ask, and
     executions are faster; ``choose`` may see several new steps at once.
 
     ``start(previous)`` is called before each execution with the one before it (None at first) and returns whether

@@ -18,6 +18,8 @@ __all__ = ["Race", "depend", "is_event", "races"]
 _CONFLICTING = {("r", "w"), ("w", "r"), ("w", "w"), ("i", "o"), ("o", "i")}
 _EVERYTHING = "*"
 _CLOCKED = ("timer", "sleep")
+_PROBE = "probe"
+"""The kind of the step with which the probe begins: after everything else, by definition."""
 
 
 class Race(NamedTuple):
@@ -33,7 +35,7 @@ class Race(NamedTuple):
 
 def is_event(step: Step) -> bool:
     """Return whether *step* did anything at all: an attempt that only met somebody else's lock did not."""
-    if not step.waited:
+    if not step.waited or step.choice.startswith(FAULT_MARK):
         return True
     return any(access.mode == "w" and not access.resource.startswith("process:") for access in step.accesses)
 
@@ -77,7 +79,7 @@ def races(steps: Sequence[Step], causes: Sequence[int] = ()) -> Iterator[Race]:
 
 
 def _ordered(earlier: Step, later: Step) -> bool:
-    if earlier.lane == later.lane:
+    if earlier.lane == later.lane or later.kind == _PROBE:
         return True
     if earlier.now < later.now and _by_clock(later):
         # Time passes only when nothing else can run, so all that came before had to.
@@ -90,7 +92,10 @@ def _by_clock(step: Step) -> bool:
 
 
 def _reversible(earlier: Step, later: Step) -> bool:
-    if earlier.lane == later.lane or earlier.choice.startswith(FAULT_MARK):
+    if earlier.lane == later.lane or later.kind == _PROBE:
+        return False
+    if earlier.choice.startswith(FAULT_MARK) or later.choice.startswith(FAULT_MARK):
+        # Every fault is tried at every decision anyway.
         return False
     if earlier.now < later.now and _by_clock(later):
         # A timer could not have fired before. Who gave up waiting for a lock could have come first and had it.

@@ -14,6 +14,7 @@ from itertools import count
 from harness.errors import Diverged
 from harness.history import Access, Step
 from harness.result import Execution
+from harness.schedule import FAULT_MARK
 from harness.schedulers.base import Option, View
 from harness.schedulers.dependence import depend, is_event, races
 
@@ -22,14 +23,31 @@ __all__ = ["Exhaustive"]
 _LONG = 1_000
 """Steps that are as good as all."""
 
+_STANDING = ("!kill:", "!cancel:", "!lose:", "!duplicate:")
+"""Faults after which the task that ran last can still go on."""
+
 
 class _Node:
     """A decision: what was tried here, what it touched, and what would be redundant (asleep)."""
 
-    __slots__ = ("children", "cost", "now", "options", "parent", "sleep", "touched", "tried", "via", "waited")
+    __slots__ = (
+        "children",
+        "cost",
+        "now",
+        "options",
+        "parent",
+        "preempts",
+        "sleep",
+        "touched",
+        "tried",
+        "via",
+        "waited",
+    )
 
-    def __init__(self, parent: _Node | None, via: str, cost: int, sleep: dict[str, Sequence[Access]]) -> None:
-        self.parent, self.via, self.cost, self.sleep = parent, via, cost, sleep
+    def __init__(
+        self, parent: _Node | None, via: str, cost: int, preempts: int, sleep: dict[str, Sequence[Access]]
+    ) -> None:
+        self.parent, self.via, self.cost, self.preempts, self.sleep = parent, via, cost, preempts, sleep
         self.now: float = parent.now if parent is not None else 0.0
         self.options: tuple[Option, ...] | None = None
         self.children: dict[str, _Node] = {}
@@ -46,26 +64,37 @@ class _Node:
             node = node.parent
         return choices[::-1]
 
-    def price(self, choice: str) -> int:
-        """Return the preemptions and faults spent once *choice* is made here."""
+    def price(self, choice: str) -> tuple[int, int]:
+        """Return the preemptions and faults spent once *choice* is made here, and the preemptions alone."""
         options = self.options or ()
-        preempts = bool(options) and options[0].continues
+        could_go_on = bool(options) and options[0].continues
         for option in options:
             if option.choice == choice:
-                return self.cost + int(option.fault or (preempts and not option.continues))
-        return self.cost
+                preempts = could_go_on and not option.continues and not option.fault
+                return self.cost + int(option.fault or preempts), self.preempts + int(preempts)
+        return self.cost, self.preempts
+
+    def alternatives(self, choice: str) -> list[str]:
+        """Return the other options of the group that *choice* belongs to here."""
+        options = self.options or ()
+        group = next((option.group for option in options if option.choice == choice), "")
+        return (
+            [option.choice for option in options if option.group == group and option.choice != choice] if group else []
+        )
 
 
 class Exhaustive:
     """Covers every interleaving at schedule-point granularity. ``complete`` says that nothing is left to try.
 
     With *reduction* False every order of every pair of steps is tried, which is what the reduction is tested against.
+    With *preemptions* only executions with at most so many are looked at; ``cut`` says that there were others.
     """
 
-    def __init__(self, reduction: bool = True) -> None:
+    def __init__(self, reduction: bool = True, preemptions: int | None = None) -> None:
         self.name = "exhaustive" if reduction else "brute"
-        self._reduction = reduction
-        self._root = _Node(None, "", 0, {})
+        self._reduction, self._most = reduction, preemptions
+        self.cut = False
+        self._root = _Node(None, "", 0, 0, {})
         self._frontier: list[tuple[int, int, _Node, str]] = []
         self._order = count()
         self._limited = False
@@ -81,7 +110,10 @@ class Exhaustive:
     @property
     def complete(self) -> bool:
         """Whether every interleaving was covered and no limit was hit on the way."""
-        return not any(choice not in node.children for _, _, node, choice in self._frontier) and not self._limited
+        left = any(
+            choice not in node.children and not self._covered(node, choice) for _, _, node, choice in self._frontier
+        )
+        return not left and not self._limited
 
     def start(self, previous: Execution | None) -> bool:
         """Learn from *previous*, then turn to the cheapest thing not yet tried."""
@@ -95,7 +127,7 @@ class Exhaustive:
     def _next(self) -> bool:
         while self._frontier:
             _, _, node, choice = heapq.heappop(self._frontier)
-            if choice not in node.children:
+            if choice not in node.children and not self._covered(node, choice):
                 self._prefix, self._target = node.path(), choice
                 return True
         return False
@@ -121,7 +153,7 @@ class Exhaustive:
         """Return how often the prefix goes on with its choice; past it, the default is to go on as long as possible."""
         depth = self._depth
         if depth >= len(self._prefix):
-            return _LONG
+            return 0 if view.options[-1].fault else _LONG
         end = depth + 1
         while end < len(self._prefix) and self._prefix[end] == self._prefix[depth]:
             end += 1
@@ -143,6 +175,8 @@ class Exhaustive:
             if not option.fault and choice not in node.sleep and choice not in node.waited:
                 node.waited.add(choice)
                 node.tried.add(choice)
+                for other in node.alternatives(choice):
+                    self._try(node, other)
                 return choice
         return None
 
@@ -160,7 +194,33 @@ class Exhaustive:
             return
         node.tried.add(choice)
         if choice not in node.sleep:
-            heapq.heappush(self._frontier, (node.price(choice), next(self._order), node, choice))
+            cost, preempts = node.price(choice)
+            if self._most is not None and preempts > self._most:
+                self.cut = True
+            else:
+                heapq.heappush(self._frontier, (cost, next(self._order), node, choice))
+        for other in node.alternatives(choice):
+            self._try(node, other)
+
+    def _covered(self, node: _Node, choice: str) -> bool:
+        """Return whether the fault *choice* at *node* only repeats the same fault injected earlier.
+
+        It does where nothing it depends on lies between. Faults are taken to come first, so in what follows the earlier one
+        nothing is left out on account of the later.
+        """
+        if not self._reduction or not choice.startswith(FAULT_MARK):
+            return False
+        if self._most is not None and not choice.startswith(_STANDING):
+            # Others change which task goes on without a preemption, so that to come early may cost one more.
+            return False
+        passed: list[Sequence[Access]] = []
+        while (parent := node.parent) is not None and node.via in parent.touched and _gives_way(node.via, choice):
+            passed.append(parent.touched[node.via][0])
+            known = parent.touched.get(choice)
+            if known is not None:
+                return not any(depend(known[0], accesses) for accesses in passed)
+            node = parent
+        return False
 
     # Following what happens
 
@@ -193,17 +253,23 @@ class Exhaustive:
         if known is not None and known[1] != step.digest:
             raise Diverged(self._seen - 1, known[1], step.digest)
         if (child := node.children.get(choice)) is None:
-            asleep = {
-                other: accesses
-                for other, accesses in (*node.sleep.items(), *((name, seen[0]) for name, seen in node.touched.items()))
-                if other != choice and not depend(accesses, step.accesses)
-            }
+            asleep = self._asleep(node, step) if self._reduction and self._most is None else {}
             node.touched[choice] = step.accesses, step.digest
-            child = _Node(node, choice, node.price(choice), asleep if self._reduction else {})
+            child = _Node(node, choice, *node.price(choice), asleep)
             node.children[choice] = child
         self._nodes.append(node)
         self._events.append(step)
         self._node, self._depth = child, depth + 1
+
+    def _asleep(self, node: _Node, step: Step) -> dict[str, Sequence[Access]]:
+        """Return what need not be tried after *step* at *node*, since it was tried before in its place."""
+        before = {name: seen[0] for name, seen in node.touched.items() if _gives_way(step.choice, name)}
+        before.update(node.sleep)
+        return {
+            other: accesses
+            for other, accesses in before.items()
+            if other != step.choice and not depend(accesses, step.accesses)
+        }
 
     def _pass_time(self, now: float) -> None:
         """Time has passed since the last step: that is a place of its own in the tree, where nothing is tried yet.
@@ -215,7 +281,7 @@ class Exhaustive:
             return
         name = f"@{now!r}"
         if name not in node.children:
-            node.children[name] = child = _Node(node, name, node.cost, {})
+            node.children[name] = child = _Node(node, name, node.cost, node.preempts, {})
             child.now = now
         self._node = node.children[name]
         self._depth += 1
@@ -226,6 +292,9 @@ class Exhaustive:
             self._limited = True
         if not self._reduction:
             return
+        if self._most is not None:
+            self._learn_bounded(execution)
+            return
         for race in races(self._events, _causes_among_events(execution)):
             node = self._nodes[race.position]
             if node.options is None or any(choice in node.tried or choice in node.sleep for choice in race.initials):
@@ -235,11 +304,39 @@ class Exhaustive:
             for choice in [chosen] if chosen else possible:
                 self._try(node, choice)
 
+    def _learn_bounded(self, execution: Execution) -> None:
+        """Under a bound on preemptions, also turn to the other task where the earlier one had been turned to.
+
+        There it costs none: Coons, Musuvathi and McKinley, "Bounded partial-order reduction" (OOPSLA 2013).
+        """
+        for race in races(self._events, _causes_among_events(execution)):
+            for position in {race.position, self._start_of_block(race.position)}:
+                node = self._nodes[position]
+                possible = [option.choice for option in node.options or () if not option.fault]
+                for choice in [choice for choice in race.initials if choice in possible] or possible:
+                    self._try(node, choice)
+
+    def _start_of_block(self, position: int) -> int:
+        """Return the number of the first of the events up to *position* that the same task took without a break."""
+        family = _family(self._events[position])
+        while position and _family(self._events[position - 1]) == family:
+            position -= 1
+        return position
+
+
+def _gives_way(choice: str, other: str) -> bool:
+    """Return whether *other* may be taken to come before *choice*: not a plain step before a fault, and faults in one order."""
+    return not choice.startswith(FAULT_MARK) or (other.startswith(FAULT_MARK) and other < choice)
+
 
 def _causes_among_events(execution: Execution) -> list[int]:
     """Return for each event of *execution* the number of the event that brought it about, or -1."""
     numbers = {step: number for number, step in enumerate(_event_numbers(execution))}
     return [numbers.get(execution.causes[step], -1) for step in numbers]
+
+
+def _family(step: Step) -> str:
+    return step.lane.partition("/")[0]
 
 
 def _event_numbers(execution: Execution) -> list[int]:

@@ -22,12 +22,18 @@ EPOCH = 1_700_000_000.0
 
 
 class Clock:
-    """Virtual seconds since the execution began."""
+    """Virtual seconds since the execution began; ``read`` says that somebody has asked since that was last cleared."""
 
-    __slots__ = ("now",)
+    __slots__ = ("now", "read")
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.read = False
+
+    def tell(self) -> float:
+        """Return the time to code that acts on it."""
+        self.read = True
+        return self.now
 
     def __repr__(self) -> str:
         return f"<Clock now={self.now}>"
@@ -37,16 +43,16 @@ def replacements(clock: Clock, sleep: Callable[[float], None]) -> list[Replaceme
     """Return what puts *clock* in the place of the machine's clocks, and *sleep* in the place of ``time.sleep``."""
 
     def wall() -> float:
-        return EPOCH + clock.now
+        return EPOCH + clock.tell()
 
     def wall_ns() -> int:
-        return int(EPOCH) * 1_000_000_000 + int(clock.now * 1e9)
+        return int(EPOCH) * 1_000_000_000 + int(clock.tell() * 1e9)
 
     def since() -> float:
-        return clock.now
+        return clock.tell()
 
     def since_ns() -> int:
-        return int(clock.now * 1e9)
+        return int(clock.tell() * 1e9)
 
     broken_down: dict[str, Callable[..., Any]] = {
         name: _of_now(getattr(time, name), wall) for name in ("gmtime", "localtime", "ctime")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -16,6 +17,10 @@ from harness.worker.runtime import LANE, Aborted, Runtime
 from harness.worker.source import Place, place_of_coroutine
 
 __all__ = ["VirtualLoop", "replacements"]
+
+
+_RUN_ONCE = asyncio.BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]
+"""What asks for the time at every turn of the loop, on nobody's behalf."""
 
 
 class _Quiescence:
@@ -48,7 +53,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def time(self) -> float:
         """Return virtual seconds."""
-        return self._runtime.clock.now
+        clock = self._runtime.clock
+        if sys._getframe(1).f_code is not _RUN_ONCE:
+            clock.read = True
+        return clock.now
 
     def _process_events(self, event_list: list[Any]) -> None:
         """There are no events: callbacks are queued by ``call_soon_threadsafe`` and by orders."""
@@ -71,6 +79,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         runtime = self._runtime
         if not runtime.aborting or runtime.others_ready:
             runtime.idle()
+            if runtime.loses:
+                # Before the callback that brings the result has run: it has happened, and nobody will hear of it.
+                self.cancel(runtime.loses)
+                runtime.loses = ""
             if runtime.inbox:
                 self.take_orders()
         else:
@@ -84,6 +96,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if not pending:
             self.stop()
         self._runtime.one_more_round()
+
+    def cancel(self, lane: str) -> None:
+        """Cancel the task that *lane* began with, if it has not ended."""
+        task = self._tasks.get(lane)
+        if task is not None:
+            task.cancel()
 
     def renew(self) -> bool:
         """Make a loop that is at rest as good as new; return False if the code under test has changed its ways."""

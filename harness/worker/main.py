@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.scenario import Scenario
 from harness.trail import End
 from harness.wire import Peer, PeerGone
 from harness.worker import clock as clocks
@@ -25,8 +26,9 @@ from harness.worker.instrument.sqlite_native import Native
 from harness.worker.loop import VirtualLoop
 from harness.worker.randomness import Randomness
 from harness.worker.rebind import rebind
+from harness.worker.roles import program_of
 from harness.worker.runtime import Runtime
-from harness.worker.session import Program, Session
+from harness.worker.session import Session
 from harness.worker.sleep import sleeper
 
 __all__ = ["STACK_SIGNAL", "Instrumented", "instrument"]
@@ -46,7 +48,7 @@ class Instrumented:
         self.databases = Databases(self.runtime, self.native)
         aiosqlite.install(self.runtime)
         sleep = sleeper(self.runtime)
-        self.native.install_time_and_randomness(lambda: clocks.EPOCH + self.clock.now, self.randomness.bytes, sleep)
+        self.native.install_time_and_randomness(lambda: clocks.EPOCH + self.clock.tell(), self.randomness.bytes, sleep)
         rebind(
             clocks.replacements(self.clock, sleep)
             + random_streams.replacements(self.randomness)
@@ -60,8 +62,8 @@ class Instrumented:
         self.randomness.begin(seed)
         self.native.reseed()
 
-    def serve(self, end: End, program: Program, number: int) -> None:
-        """Be worker *number*: run the executions that are ordered at *end* until the other end is gone."""
+    def serve(self, end: End, scenario: Scenario, role: str, number: int) -> None:
+        """Be process *number* with *role*: run the executions that are ordered at *end* until the other end is gone."""
         peer, stacks, trail = end
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         faulthandler.register(STACK_SIGNAL, file=stacks, all_threads=True)
@@ -69,8 +71,10 @@ class Instrumented:
         runtime = self.runtime
         runtime.peer, runtime.trail = peer, trail
         runtime.be_home(threading.get_ident())
-        runtime.before_report = self.databases.settle
-        session = Session(runtime, program, self)
+        jumps = bool(scenario.faults.most and scenario.faults.jumps)
+        runtime.before_report = self._settle_and_say_who_read_the_clock if jumps else self.databases.settle
+        runtime.asks_errors = bool(scenario.faults.most and scenario.faults.errors)
+        session = Session(runtime, program_of(scenario, role, runtime), self)
         peer.send(([("hello", os.getpid())], None))
         try:
             while True:
@@ -90,11 +94,23 @@ class Instrumented:
         except (PeerGone, BrokenPipeError):
             os._exit(0)
 
+    def _settle_and_say_who_read_the_clock(self) -> None:
+        """Where the clock may jump, a step that looked at it is one for which it matters when."""
+        self.databases.settle()
+        if self.clock.read:
+            self.clock.read = False
+            self.runtime.touched("clock", "r")
+
     # What the session asks about leftovers
 
     def in_transaction(self) -> list[str]:
         """Return a description of every connection that is still in a transaction."""
         return self.databases.in_transaction()
+
+    def touched(self) -> bool:
+        """Return whether a statement ran before the race, since last asked."""
+        outside, self.databases.outside = self.databases.outside, 0
+        return outside > 0
 
     def none(self) -> bool:
         """Return whether no connection and no library thread is left."""

@@ -11,16 +11,15 @@ from __future__ import annotations
 import contextvars
 import os
 import threading
-from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, ClassVar, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from harness.trail import Trail
 from harness.wire import ABORT, GO, Message, Peer
 from harness.worker.clock import Clock
 from harness.worker.source import Place
+from harness.worker.strands import Aborted, Carrier, Strand
 
 __all__ = ["LANE", "Aborted", "Runtime", "Strand"]
 
@@ -34,33 +33,12 @@ _CLEANING = ("close", "rollback")
 """What may still run while an execution that is over unwinds."""
 
 
-class Aborted(BaseException):
-    """Raised at schedule points of an execution that is over, so that the code under test unwinds."""
-
-
 class Sleeper(Protocol):
     """An event loop, as far as the runtime needs to know it."""
 
     def next_timer(self) -> tuple[float, str, Place | None] | None: ...
 
     def waiting_places(self) -> list[tuple[str, Place | None]]: ...
-
-
-class Strand:
-    """A thread known to the runtime. ``lane`` is set while it works for one; ``place`` is where that work was asked for."""
-
-    __slots__ = ("gate", "granted", "lane", "order", "place")
-
-    def __init__(self) -> None:
-        self.gate = allocate_lock()
-        self.gate.acquire()
-        self.order = GO
-        self.lane: str | None = None
-        self.place: Place | None = None
-        self.granted = False
-
-    def __repr__(self) -> str:
-        return f"<Strand lane={self.lane}>"
 
 
 class Runtime:
@@ -78,45 +56,55 @@ class Runtime:
         self.before_report: Callable[[], None] = lambda: None
         self.inbox: deque[Message] = deque()
         self.news: list[Message] = []
-        self._strands: dict[int, Strand] = {threading.get_ident(): self.home}
+        self.strands: dict[int, Strand] = {threading.get_ident(): self.home}
         self._parked: dict[str, Strand] = {}
         self._ready: deque[Strand] = deque()
         self._home_idle = False
         self._rounds = 0
         self._courteous: Strand | None = None
         self._family = ""
+        self.loses = ""
+        self.asks_errors = False
 
     def be_home(self, ident: int) -> None:
         """Take the thread *ident* for the main thread of this process (a fork has just changed it)."""
-        self._strands = {ident: self.home}
+        self.strands = {ident: self.home}
 
     # What runs now
 
     def strand(self) -> Strand | None:
         """Return the running strand, or None in a thread the runtime does not know."""
-        return self._strands.get(threading.get_ident())
+        return self.strands.get(threading.get_ident())
 
     def lane(self) -> str:
         """Return the lane the running code belongs to."""
-        strand = self._strands.get(threading.get_ident())
+        strand = self.strands.get(threading.get_ident())
         if strand is not None and strand.lane is not None:
             return strand.lane
         return LANE.get() or "main"
 
     def place(self) -> Place | None:
         """Return the line that asked for the running strand's work, where it works for somebody else."""
-        strand = self._strands.get(threading.get_ident())
+        strand = self.strands.get(threading.get_ident())
         return strand.place if strand is not None else None
 
     # Schedule points
 
-    def park(self, kind: str, text: str, detail: str, place: Place | None, not_before: float | None = None) -> int:
-        """Wait here until the controller lets this operation go; return how (``GO`` or ``GIVE_UP``).
+    def park(
+        self,
+        kind: str,
+        text: str,
+        detail: str,
+        place: Place | None,
+        not_before: float | None = None,
+        errors: tuple[str, ...] = (),
+    ) -> int:
+        """Wait here until the controller lets this operation go; return how (``GO``, ``GIVE_UP`` or one of ``ERRORS``).
 
-        *not_before* is the virtual time before which it can't be let go. Raises ``Aborted`` when the execution
-        is over. Does nothing outside an execution, or in a thread the runtime doesn't know.
+        *not_before* is the virtual time before which it can't be let go; *errors* are those it could end with. Raises
+        ``Aborted`` when the execution is over. Does nothing outside an execution, or in a thread the runtime doesn't know.
         """
-        strand = self._strands.get(threading.get_ident())
+        strand = self.strands.get(threading.get_ident())
         if not (self.controlled or self.aborting):
             return GO
         if strand is None:
@@ -126,9 +114,9 @@ class Runtime:
             if kind in _CLEANING:
                 return GO
             raise Aborted
-        if strand.granted:
-            strand.granted = False
-            return GO
+        if strand.granted is not None:
+            granted, strand.granted = strand.granted, None
+            return granted
         self.points += 1
         place = place or strand.place
         if type(text) is not str:
@@ -140,7 +128,7 @@ class Runtime:
                 self.ahead -= 1
                 self.news.append(passed)
                 return GO
-        return self._parked_as(strand, kind, text, detail, place, not_before)
+        return self._parked_as(strand, kind, text, detail, place, not_before, errors)
 
     def go_ahead(self, lane: str, ahead: int) -> None:
         """Let the task that begins in *lane* pass *ahead* schedule points without asking, as ``_unnoticed`` allows."""
@@ -166,19 +154,26 @@ class Runtime:
 
         For what touches nothing shared between workers, so that its turn matters to tasks of this worker only.
         """
-        strand = self._strands.get(threading.get_ident())
+        strand = self.strands.get(threading.get_ident())
         if strand is None or not self.controlled:
             return
         self._courteous = strand
         self._parked_as(strand, kind, text, detail, strand.place, None)
 
     def _parked_as(
-        self, strand: Strand, kind: str, text: str, detail: str, place: Place | None, not_before: float | None
+        self,
+        strand: Strand,
+        kind: str,
+        text: str,
+        detail: str,
+        place: Place | None,
+        not_before: float | None,
+        errors: tuple[str, ...] = (),
     ) -> int:
         lane = strand.lane if strand.lane is not None else LANE.get() or "main"
         key = self._free_key(lane)
         self._parked[key] = strand
-        self.news.append(("parked", key, lane, kind, text, detail, place, not_before))
+        self.news.append(("parked", key, lane, kind, text, detail, place, not_before, errors, strand is not self.home))
         self._hand_over(strand)
         if strand.order == ABORT:
             raise Aborted
@@ -189,7 +184,7 @@ class Runtime:
 
         Called where an exception could not pass. False when virtual time passed *deadline*, or the execution is over.
         """
-        strand = self._strands.get(threading.get_ident())
+        strand = self.strands.get(threading.get_ident())
         if strand is None or not self.controlled:
             return False
         lane = strand.lane if strand.lane is not None else LANE.get() or "main"
@@ -214,7 +209,7 @@ class Runtime:
         """Start a strand that runs *run* when its turn comes."""
         strand = Strand()
         strand.lane = lane
-        _Carrier.lend(self, strand, run)
+        Carrier.lend(self, strand, run)
         self._ready.append(strand)
         return strand
 
@@ -275,6 +270,7 @@ class Runtime:
             strand = self._parked.pop(order[2])
             strand.order = order[3]
             self.go_ahead(order[2].partition("/")[0], order[4])
+            self.loses = order[5]
             return strand
         if kind == "where":
             places = self.sleeper.waiting_places() if self.sleeper else []
@@ -283,6 +279,7 @@ class Runtime:
         if kind == "abort":
             self._abort()
             return self._ready.popleft()
+        self.loses = ""
         if kind == "call":
             self.go_ahead(order[2], order[5])
         else:
@@ -340,7 +337,7 @@ class Runtime:
         self._parked.clear()
         self._ready.clear()
         self._home_idle = False
-        self.home.lane, self.home.granted = None, False
+        self.home.lane, self.home.granted, self.loses = None, None, ""
 
     def ended(self) -> None:
         """The running strand's work is done: pass the baton on without waiting for it to come back."""
@@ -352,38 +349,3 @@ class Runtime:
             number += 1
             key = f"{lane}+{number}"
         return key
-
-
-class _Carrier:
-    """An operating-system thread that carries strands, one after another (starting a thread costs 50 us)."""
-
-    _free: ClassVar[list[_Carrier]] = []
-
-    def __init__(self, runtime: Runtime, strand: Strand, run: Callable[[], Any]) -> None:
-        self._runtime, self._strand, self._run = runtime, strand, run
-        self._lent = allocate_lock()
-        self._lent.acquire()
-        threading.Thread(target=self._carry, daemon=True, name="harness strand").start()
-
-    @classmethod
-    def lend(cls, runtime: Runtime, strand: Strand, run: Callable[[], Any]) -> None:
-        """Have *run* run as *strand*, on a carrier that is free or a new one."""
-        if not cls._free:
-            cls(runtime, strand, run)
-            return
-        carrier = cls._free.pop()
-        carrier._strand, carrier._run = strand, run
-        carrier._lent.release()
-
-    def _carry(self) -> None:
-        runtime, ident = self._runtime, threading.get_ident()
-        while True:
-            strand = self._strand
-            runtime._strands[ident] = strand
-            strand.gate.acquire()
-            with suppress(Aborted):
-                self._run()
-            del runtime._strands[ident]
-            self._free.append(self)
-            runtime.ended()
-            self._lent.acquire()

@@ -12,31 +12,12 @@ from typing import Any, Protocol
 from harness.plain import plain
 from harness.wire import Message
 from harness.worker.loop import VirtualLoop
+from harness.worker.roles import Program
 from harness.worker.runtime import LANE, Aborted, Runtime
 
-__all__ = ["Program", "Session"]
+__all__ = ["Session"]
 
 _EXECUTIONS_BETWEEN_COLLECTIONS = 256
-
-
-class Program(Protocol):
-    """What a worker runs, as far as it needs to know the scenario."""
-
-    @property
-    def operations(self) -> Any:
-        """What can be called, by name."""
-
-    @property
-    def open(self) -> Any:
-        """What makes the application, or None."""
-
-    @property
-    def close(self) -> Any:
-        """What ends it."""
-
-    @property
-    def concurrent(self) -> bool:
-        """Whether it needs an event loop."""
 
 
 class Leftovers(Protocol):
@@ -45,6 +26,8 @@ class Leftovers(Protocol):
     def in_transaction(self) -> list[str]: ...
 
     def none(self) -> bool: ...
+
+    def touched(self) -> bool: ...
 
     def clean(self) -> None: ...
 
@@ -64,6 +47,7 @@ class Session:
     def run(self, db: str) -> None:
         """Run one execution over the database file *db*, from opening the application to the last clean-up."""
         self._finished = False
+        self._program.begin()
         try:
             self._race(Path(db))
         except Aborted:
@@ -80,6 +64,7 @@ class Session:
         runtime = self._runtime
         self._finished, self._app = False, Path(db)
         runtime.controlled = True
+        self._program.begin()
         try:
             self._call_first(order)
             if self._nothing_left():
@@ -126,6 +111,8 @@ class Session:
             raise
         except BaseException as error:
             runtime.news.append(("unopened", f"{type(error).__name__}: {error}"))
+        if self._left.touched():
+            runtime.news.append(("touches",))
         runtime.controlled = True
         if self._concurrent:
             self._loop.take_orders = self._take_orders
@@ -180,8 +167,12 @@ class Session:
             if order[0] == "finish":
                 self._finished = True
                 self._loop.stop()
-            else:
+            elif order[0] == "call":
                 self._loop.start(self._call(order), order[2])
+            elif order[0] == "cancel":
+                self._loop.cancel(order[2])
+            else:
+                self._program.take(order)
 
     async def _call(self, order: Message) -> None:
         lane, operation, arguments = order[2:5]

@@ -18,7 +18,7 @@ def sleeper(runtime: Runtime) -> Callable[[float], None]:
         if seconds < 0:
             raise ValueError("sleep length must be non-negative")
         if runtime.controlled and runtime.strand() is not None:
-            runtime.park("sleep", f"sleep {seconds:g} s", "", where(2), runtime.clock.now + seconds)
+            runtime.park("sleep", f"sleep {seconds:g} s", "", where(2), runtime.clock.tell() + seconds)
         elif not runtime.aborting:
             runtime.clock.now += seconds
 

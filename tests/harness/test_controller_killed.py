@@ -24,6 +24,7 @@ DURING, STARTING, SECONDS = 14, 6, 5.0
 
 RUNS = """
 from harness.control.run import run
+from harness.faults import Faults
 from tests.harness.counter import raced
 from tests.harness.sync_programs import two_transactions
 
@@ -32,7 +33,7 @@ def say(progress):
 
 while True:
     print("begins", flush=True)
-    run(raced(two_transactions, kills=KILLS), scheduler="brute", progress=say)
+    run(raced(two_transactions, faults=Faults(kill=True, most=KILLS)), scheduler="brute", progress=say)
 """
 
 
@@ -136,7 +137,7 @@ from harness.control import forkserver
 from harness.wire import Peer
 from tests.harness.counter import raced
 orders, reports = os.pipe(), os.pipe()
-forkserver.serve(Peer(orders[0], reports[1]), [], raced(print), Path(sys.argv[1]), [orders[1], reports[0]])
+forkserver.serve(Peer(orders[0], reports[1]), [], raced(print), (), Path(sys.argv[1]), [orders[1], reports[0]])
 """
 
 

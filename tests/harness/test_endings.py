@@ -13,11 +13,14 @@ import pytest
 
 from harness.control.run import run
 from harness.errors import SetupFailed
+from harness.faults import Faults
 from harness.scenario import Call, Check, Client, Scenario, Workload
 from harness.schedulers.exhaustive import Exhaustive
 from harness.verdict import Verdict
 from tests.harness.counter import counts_to, executions, explored, one, prepared, raced, reduced_and_brute
 from tests.harness.sync_programs import ADD, bump, plainly
+
+ONE_KILL = Faults(kill=True, most=1)
 
 pytestmark = pytest.mark.forks
 
@@ -160,7 +163,7 @@ def test_a_kill_between_two_statements_is_found() -> None:
     """A transfer in two transactions is broken by one kill, and only by a kill."""
     scenario = raced(two_statements, at_end=(NOTHING_LOST,))
     assert explored(scenario).verdict is Verdict.VALID
-    result = explored(raced(two_statements, at_end=(NOTHING_LOST,), kills=1))
+    result = explored(raced(two_statements, at_end=(NOTHING_LOST,), faults=ONE_KILL))
     assert result.verdict is Verdict.INVALID
     assert result.counterexample is not None
     kinds = [step.kind for step in result.counterexample.steps]
@@ -172,7 +175,7 @@ def test_a_kill_between_two_statements_is_found() -> None:
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 def test_a_transfer_in_one_transaction_outlives_any_kill(mode: str) -> None:
     """Wherever one worker is killed, the other finds all of the transfer or nothing of it."""
-    result = explored(raced(one_transaction, mode, at_end=(NOTHING_LOST,), invariants=(NOTHING_LOST,), kills=1))
+    result = explored(raced(one_transaction, mode, at_end=(NOTHING_LOST,), invariants=(NOTHING_LOST,), faults=ONE_KILL))
     assert (result.verdict, result.complete) == (Verdict.VALID, True), result.reasons or result.counterexample
 
 
@@ -196,7 +199,7 @@ def test_pruning_loses_no_outcome_of_a_kill() -> None:
         operations={"add": well_behaved, "bump": bumps},
         workload=lonely,
         ordered=False,
-        kills=1,
+        faults=ONE_KILL,
     )
     reduced, brute = reduced_and_brute(scenario)
     assert reduced == brute

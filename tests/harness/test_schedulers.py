@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from harness.control.run import run
 from harness.control.theatre import theatre
+from harness.faults import Faults
 from harness.result import Execution
 from harness.schedule import Schedule
 from harness.schedulers.base import Option, Scheduler, View, by_default
@@ -67,7 +68,7 @@ class Watched:
 def check_scheduler(make: Callable[[], Scheduler], most: int = 25, **fields: Any) -> None:
     """Check what a scheduler promises, with and without looking ahead: an answer of its own to the same questions."""
     for kills in (0, 1):
-        scenario = raced(autocommit, kills=kills, **fields)
+        scenario = raced(autocommit, faults=Faults(kill=True, most=kills), **fields)
         watched = Watched(make())
         previous, count = None, 0
         with theatre(scenario, 2, patience=2.0) as stage:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from harness.worker.instrument.sqlite import Connection
 from harness.worker.instrument.statements import shown, statement
 from harness.worker.runtime import Runtime, Strand
 from harness.worker.source import Place, where
@@ -51,7 +52,7 @@ class _Queue:
         """Return the next item, waiting for it; park first where its turn is a choice."""
         strand = _runtime.strand()
         assert strand is not None
-        strand.granted = False
+        strand.granted = None
         strand.lane = "main"
         if not self._items:
             self._waiting = strand
@@ -66,15 +67,20 @@ class _Queue:
 def _in_turn(strand: Strand, function: Callable[[], Any]) -> Any:
     (kind, text, detail), merges = _described(function)
     if merges:
-        _runtime.park(kind, text, detail, strand.place)
+        # The point that the statement itself meets is the one just chosen.
+        strand.granted = _runtime.park(kind, text, detail, strand.place, errors=_errors(function, kind, text))
     else:
         _runtime.take_turn(kind, text, detail)
-    # The point that the statement itself meets is the one just chosen.
-    strand.granted = merges
     try:
         return function()
     finally:
-        strand.granted = False
+        strand.granted = None
+
+
+def _errors(function: Any, kind: str, text: str) -> tuple[str, ...]:
+    owner = getattr(function.func, "__self__", None)
+    connection = getattr(owner, "_connection", None) or getattr(owner, "connection", owner)
+    return connection.could_end_with(kind, text) if isinstance(connection, Connection) else ()
 
 
 def _described(function: Callable[[], Any]) -> tuple[tuple[str, str, str], bool]:

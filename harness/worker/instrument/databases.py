@@ -44,6 +44,8 @@ class Databases:
         self.runtime, self.native = runtime, native
         self._open: dict[int, weakref.ref[Watched]] = {}
         self._holding: dict[int, tuple[weakref.ref[Watched], str]] = {}
+        self._reported: tuple[str, ...] = ()
+        self.outside = 0
         native.waits = self._waits
 
     # What statements report
@@ -69,6 +71,10 @@ class Databases:
             if connection is None or not connection.handle or self._let_go_of_all(connection):
                 del self._holding[key]
                 self._let_go(file)
+        holds = tuple(sorted({file for _, file in self._holding.values()})) if self._holding else ()
+        if holds != self._reported:
+            self._reported = holds
+            self.runtime.news.append(("holds", holds))
 
     def _let_go_of_all(self, connection: Watched) -> bool:
         return not connection.in_transaction and self.native.state(connection.handle) == NONE
@@ -118,6 +124,7 @@ class Databases:
                 connection.drop()
             self._open.clear()
         self._holding.clear()
+        self._reported = ()
 
 
 def _described(connection: Watched) -> str:

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
+from harness.worker.instrument.blobs import Blob
 from harness.worker.instrument.databases import Databases, accesses
+from harness.worker.instrument.injection import BUSY, INJECTED, errors_of, errors_of_commit, injected
 from harness.worker.instrument.sqlite_native import NONE, WRITE
 from harness.worker.instrument.statements import Statement, parts, shown, statement
 from harness.worker.rebind import Replacement
@@ -45,6 +47,7 @@ class Connection(_RealConnection):
     _before = NONE
     _waits_until: float | None = None
     _waits_with: int | None = None
+    _wal: bool | None = None  # until it is needed
 
     def __init__(self, database: Any, *args: Any, **options: Any) -> None:
         options.update(zip(_PARAMETERS, args, strict=False))
@@ -67,7 +70,7 @@ class Connection(_RealConnection):
         runtime = self.databases.runtime
         state = self.databases.native.state(self.handle)
         if self._waits_until is None:
-            self._waits_until = runtime.clock.now + self.timeout
+            self._waits_until = runtime.clock.tell() + self.timeout
         if state != self._waits_with:
             # A commit that waits for readers keeps new readers out from now on (SQLite's PENDING lock), and a
             # statement that committed by itself may have waited for the right to write before.
@@ -87,9 +90,12 @@ class Connection(_RealConnection):
         databases = self.databases
         runtime = databases.runtime
         if not self.files or not (runtime.controlled or runtime.aborting):
+            databases.outside += bool(self.files)
             return run()
-        runtime.park(kind, text, detail, place)
+        how = runtime.park(kind, text, detail, place, errors=self.could_end_with(kind, text))
         native = databases.native
+        if how in INJECTED:
+            run = partial(self._end_with, how)
         before = native.state(self.handle)
         self._before, self._waits_until, self._waits_with = before, None, None
         changes = self.total_changes
@@ -100,7 +106,7 @@ class Connection(_RealConnection):
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", None)
             failed = code is not None and code & 0xFF in _BUSY_CODES
-            if failed and self._waits_until is None:
+            if failed and how not in INJECTED and self._waits_until is None:
                 runtime.news.append(("busy", self.files))
             runtime.news.append(("error", f"{type(error).__name__}: {error}"))
             raise
@@ -111,6 +117,30 @@ class Connection(_RealConnection):
             if failed or before != after or not about.silent:
                 wrote = self._wrote(kind, about, before, changes)
                 databases.moved(self, before, after, accesses(before, after, wrote, failed, about.excludes_readers))
+
+    def could_end_with(self, kind: str, text: str) -> tuple[str, ...]:
+        """Return the errors (``harness.faults.ERRORS``) that SQLite could report for this operation, as things stand.
+
+        BUSY where a lock must be had first: to begin to read or write, to go on from reading to writing, and to commit over a
+        rollback journal. Disk full where something is written, I/O error where anything is read or written.
+        """
+        if kind not in ("sql", "commit") or not self.databases.runtime.asks_errors or not self.handle or not self.files:
+            return ()
+        about = statement(text)
+        if kind == "commit" or about.commits:
+            return errors_of_commit(self._in_wal()) if self.in_transaction else ()
+        return errors_of(about, self.databases.native.state(self.handle))
+
+    def _in_wal(self) -> bool:
+        if self._wal is None:
+            self._wal = _RealCursor(self).execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        return self._wal
+
+    def _end_with(self, how: int) -> None:
+        """End as SQLite does with an error: all but BUSY undo the whole transaction (``sqlite3VdbeHalt``)."""
+        if how != BUSY and self.in_transaction:
+            self.databases.native.execute(self.handle, "ROLLBACK")
+        raise injected(how)
 
     def _wrote(self, kind: str, about: Statement, before: int, changes: int) -> bool:
         """Whether the statement just run made a change that others can see now, or would have needed to."""
@@ -228,46 +258,6 @@ class Connection(_RealConnection):
             return
         begin = f"BEGIN {level}".rstrip()
         self.point("sql", begin, "implicit", lambda: _RealCursor(self).execute(begin), place)
-
-
-class Blob:
-    """A blob whose reads, writes and closing are schedule points; everything else is the real one's."""
-
-    def __init__(self, connection: Connection, blob: Any, text: str) -> None:
-        self._connection, self._blob, self._text = connection, blob, text
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._blob, name)
-
-    def __len__(self) -> int:
-        return len(self._blob)
-
-    def _point(self, what: str, run: Callable[[], Any]) -> Any:
-        return self._connection.point("blob", f"{what} {self._text}", "", run, where(3))
-
-    def read(self, length: int = -1, /) -> bytes:
-        """Read *length* bytes."""
-        return bytes(self._point("read", lambda: self._blob.read(length)))
-
-    def write(self, data: Any, /) -> None:
-        """Write *data*."""
-        self._point("write", lambda: self._blob.write(data))
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._point("read", lambda: self._blob[key])
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self._point("write", lambda: self._blob.__setitem__(key, value))
-
-    def close(self) -> None:
-        """Close."""
-        self._point("close", self._blob.close)
-
-    def __enter__(self) -> Blob:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Cursor(_RealCursor):

@@ -31,7 +31,8 @@ class Statement(NamedTuple):
     PRAGMA that only asks, a transaction's begin or end). ``silent``: it touches no lock as long as it leaves the
     transaction state as it was. ``excludes_readers``: it begins a transaction that keeps readers out at once.
     ``rollback``: it undoes the transaction (and not only back to a savepoint). ``attach``: it adds a database file.
-    ``busy_timeout``: it replaces the busy handler.
+    ``busy_timeout``: it replaces the busy handler. ``locks``: it begins a transaction by taking a lock.
+    ``commits``: it ends one.
     """
 
     dml: bool
@@ -41,6 +42,8 @@ class Statement(NamedTuple):
     rollback: bool
     attach: bool
     busy_timeout: bool
+    locks: bool
+    commits: bool
 
     @property
     def special(self) -> bool:
@@ -61,6 +64,8 @@ def statement(sql: str) -> Statement:
         rollback=word == "ROLLBACK" and " TO " not in f"{capitals} ",
         attach=word in ("ATTACH", "DETACH"),
         busy_timeout=_BUSY.search(sql) is not None,
+        locks=word == "BEGIN" and ("EXCLUSIVE" in capitals or "IMMEDIATE" in capitals),
+        commits=word in ("COMMIT", "END"),
     )
 
 

@@ -1,0 +1,85 @@
+"""The faults that an execution may still have: which can be injected now, and how many are left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from harness.control.lanes import Move, WorkerState
+from harness.control.network import Network
+from harness.control.processes import Worker
+from harness.faults import Faults
+
+__all__ = ["Faulting"]
+
+
+class _Nobody:
+    number = -1
+
+
+class Faulting:
+    """``left`` is how many faults may still be injected."""
+
+    def __init__(self, faults: Faults, states: list[WorkerState], network: Network) -> None:
+        self._faults, self._network = faults, network
+        self._workers = [state for state in states if state.role == "worker"]
+        self._world = WorkerState(cast(Worker, _Nobody()), "", False)
+        self.left = faults.most if faults.kinds else 0
+
+    def __repr__(self) -> str:
+        return f"<Faulting left={self.left}>"
+
+    def jump_of(self, move: Move) -> float:
+        """Return the seconds by which *move* has the clock jump."""
+        return next(jump for jump in self._faults.jumps if move.choice == f"!clock:{jump:g}")
+
+    def moves(self, under_way: bool) -> list[Move]:
+        """Return every fault that can be injected now; *under_way*: a call is."""
+        faults = self._faults
+        found: list[Move] = []
+        used = [state for state in self._workers if state.used]
+        if faults.kill:
+            found += [Move(state, f"!kill:{state.name}", "", "kill", "SIGKILL") for state in used]
+        if faults.cancel or faults.errors:
+            for state in used:
+                found += self._at(state)
+        if faults.lose or faults.duplicate:
+            found += self._of_messages()
+        for jump in faults.jumps if under_way else ():
+            found.append(Move(self._world, f"!clock:{jump:g}", "", "clock", f"the clock jumps by {jump:g} s"))
+        return found
+
+    def _at(self, state: WorkerState) -> Iterator[Move]:
+        """Yield the faults of the operations under way in one worker."""
+        parked = [move for move in state.parked.values() if move.key is not None]
+        if self._faults.cancel and all(move.movable for move in parked):
+            for lane in (*state.calls, *state.requests):
+                yield Move(state, f"!cancel:{state.name}:{lane}", lane, "cancel", "cancelled")
+                for move in parked:
+                    if move.family == lane and not move.blocked and not move.awaits:
+                        yield _of(move, "lost", lane)
+        for move in parked:
+            for error in move.errors:
+                if error in self._faults.errors and not move.blocked and not move.awaits:
+                    yield _of(move, error, move.lane)
+
+    def _of_messages(self) -> Iterator[Move]:
+        for name, moves in self._network.requests.items():
+            text = moves[0].text
+            if self._faults.lose:
+                yield self._message("lose", name, f"request lost: {text}")
+            if self._faults.duplicate:
+                yield self._message("duplicate", name, f"request delivered twice: {text}")
+        if self._faults.lose:
+            for name, move in self._network.answers.items():
+                yield self._message("lose", name, f"answer lost: {move.text}")
+
+    def _message(self, kind: str, name: str, text: str) -> Move:
+        return Move(self._world, f"!{kind}:{name}", name, kind, text)
+
+
+def _of(move: Move, kind: str, lane: str) -> Move:
+    """Return the fault *kind* of the parked operation *move*."""
+    fault = Move(move.state, f"!{kind}:{move.choice}", lane, kind, move.text, move.detail, move.source, key=move.key)
+    fault.of, fault.cause = move, move.cause
+    return fault

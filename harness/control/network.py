@@ -1,0 +1,156 @@
+"""The messages of an execution that are on their way: requests to workers, answers to clients, and word of clients that left.
+
+Which of them arrives when, and at which worker, is for the schedule to choose.
+"""
+
+from __future__ import annotations
+
+from harness.control.lanes import Move, WorkerState
+from harness.history import Access
+from harness.wire import Message
+
+__all__ = ["Network", "answer", "request"]
+
+_SHOWN = 200
+
+
+def request(name: str) -> Access:
+    """Return what steps touch that decide the fate of request *name*."""
+    return Access(f"request:{name}", "w")
+
+
+def answer(name: str) -> Access:
+    """Return what steps touch that decide the fate of the answer to request *name*."""
+    return Access(f"answer:{name}", "w")
+
+
+class Network:
+    """``clients`` is the process of clients, None where calls go to workers directly: then there are no messages."""
+
+    def __init__(self, states: list[WorkerState]) -> None:
+        self._workers = [state for state in states if state.role == "worker"]
+        self._probed = next((state for state in states if state.role == "probe"), None)
+        self.clients = next((state for state in states if state.role == "clients"), None)
+        self.requests: dict[str, list[Move]] = {}
+        self.answers: dict[str, Move] = {}
+        self._awaited: set[str] = set()
+        self._left: dict[str, WorkerState] = {}
+        self._served_by: dict[str, WorkerState] = {}
+
+    def __repr__(self) -> str:
+        return f"<Network requests={list(self.requests)} answers={list(self.answers)}>"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request or an answer is on its way."""
+        return bool(self.requests or self.answers)
+
+    def moves(self) -> list[Move]:
+        """Return every delivery that is possible. Of workers that have served nobody yet, which are alike, only the first."""
+        found = list(self.answers.values())
+        if self.requests:
+            fresh = next((state for state in self._workers if not state.used), None)
+            for moves in self.requests.values():
+                found += [
+                    move for move in moves if move.state.used or move.state is fresh or move.state is self._probed
+                ]
+        if self._left:
+            found += self._departures()
+        return found
+
+    # Requests
+
+    def sent(self, name: str, content: Message, cause: int) -> None:
+        """A client has sent the request *name*."""
+        self._awaited.add(name)
+        self._offer(name, content, cause)
+
+    def _offer(self, name: str, content: Message, cause: int) -> None:
+        probing = self._probed is not None and name.startswith("probe#")
+        targets = [self._probed] if probing and self._probed is not None else self._workers
+        method, target, _, body = content
+        moves = self.requests[name] = []
+        for state in targets:
+            move = Move(state, name, name, "request", f"{method} {target.decode()}", _shown(body))
+            move.message, move.cause = content, cause
+            moves.append(move)
+
+    def arrives(self, move: Move) -> None:
+        """The request of *move* is taken in by its worker."""
+        name = move.lane
+        del self.requests[name]
+        move.state.used = True
+        move.state.requests[name] = None
+        self._served_by[name] = move.state
+
+    def lose(self, name: str) -> None:
+        """What is on its way of the exchange *name* never arrives."""
+        self.requests.pop(name, None)
+        self.answers.pop(name, None)
+
+    def duplicate(self, name: str, cause: int) -> None:
+        """The request *name*, still on its way, will be delivered once more; nobody hears the answer to the copy."""
+        copy = f"{name}b"
+        while copy in self.requests or copy in self._served_by:
+            copy += "b"
+        content = self.requests[name][0].message
+        assert content is not None
+        self._offer(copy, content, cause)
+
+    # Answers
+
+    def responded(self, name: str, status: int, headers: Message, body: bytes, cause: int) -> None:
+        """A worker has answered; status 0 stands for closing the connection."""
+        self._left.pop(name, None)
+        if name not in self._awaited or self.clients is None:
+            return
+        text = f"{status} {_shown(body)}".rstrip() if status else "connection closed"
+        move = Move(self.clients, name, name.partition("#")[0], "answer", text)
+        # The default is to go on with the request: its answer arrives.
+        move.family = name
+        move.message, move.cause = (status, headers, body), cause
+        self.answers[name] = move
+
+    def answered(self, name: str) -> None:
+        """The answer has arrived."""
+        del self.answers[name]
+        self._awaited.discard(name)
+
+    def gave_up(self, name: str) -> None:
+        """The client no longer waits for the answer. Where a worker serves the request, it may hear of that."""
+        self._awaited.discard(name)
+        self.answers.pop(name, None)
+
+    def listens(self, name: str) -> None:
+        """The application has asked to be told when the client of *name* leaves."""
+        self._left.setdefault(name, self._served_by[name])
+
+    def told(self, name: str) -> None:
+        """The application was told that its client has left."""
+        self._left.pop(name, None)
+
+    def _departure(self, name: str, state: WorkerState) -> Move:
+        return Move(state, f"{name}~", name, "disconnect", "the client has gone")
+
+    def _departures(self) -> list[Move]:
+        return [self._departure(name, state) for name, state in self._left.items() if name not in self._awaited]
+
+    def ended(self, name: str) -> None:
+        """The request is no longer served."""
+        self._left.pop(name, None)
+
+    def crashed(self, state: WorkerState, cause: int) -> list[Access]:
+        """The process of *state* is gone, and its connections are closed; return what that touches."""
+        touched = []
+        for name in state.requests:
+            self._left.pop(name, None)
+            if name in self._awaited and name not in self.answers:
+                self.responded(name, 0, (), b"", cause)
+                touched.append(answer(name))
+        state.requests.clear()
+        return touched
+
+
+def _shown(body: bytes) -> str:
+    text = body.decode(errors="replace")
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

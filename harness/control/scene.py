@@ -1,0 +1,158 @@
+"""The state of one execution between steps: workers, clients, messages, locks, time, and what can be done next."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from pathlib import Path
+
+from harness.control.crew import Crew
+from harness.control.faulting import Faulting
+from harness.control.lanes import ClientState, Move, WorkerState, callers, source_of
+from harness.control.moves import Moves
+from harness.control.network import Network
+from harness.control.processes import Fleet
+from harness.history import Event
+from harness.scenario import Scenario, Workload
+
+__all__ = ["Scene"]
+
+_BY_ORDER = attrgetter("order")
+
+
+class Scene:
+    """See the module's text. ``events`` is the history so far, ``changed`` that the shared state may have changed."""
+
+    def __init__(
+        self, scenario: Scenario, fleet: Fleet, workload: Workload, seed: int, db: Path, concurrent: bool
+    ) -> None:
+        self._scenario, self._fleet = scenario, fleet
+        self._concurrent = concurrent
+        alone = [count <= 1 and scenario.app is None for count in callers(workload)]
+        self._states = [
+            WorkerState(worker, role, role == "probe" or (number < len(alone) and alone[number]))
+            for number, (worker, role) in enumerate(zip(fleet.workers, fleet.roles, strict=True))
+        ]
+        self._clients = [ClientState(f"c{number}", client.calls) for number, client in enumerate(workload.clients)]
+        self._probe = ClientState("probe", scenario.probe(workload)) if scenario.probe is not None else None
+        self.crew = Crew(scenario, fleet, self._states, seed, db)
+        self.network = Network(self._states)
+        self.faulting = Faulting(scenario.faults, self._states, self.network)
+        self.now = 0.0
+        self.last = ""
+        self.count = 0
+        self.unended = sum(bool(client.calls) for client in self._clients)
+        self.pool = Moves()
+        self.failed: Event | None = None
+        self.continues = False
+        self.events: list[Event] = []
+        self.changed = False
+
+    # Beginning and end
+
+    def prepare(self, isolated: bool) -> None:
+        """Have every worker open its application, in a fresh process each if *isolated*."""
+        self.crew.prepare(self.now, isolated)
+        for client in self._clients:
+            self.offer(client)
+
+    def probe(self) -> bool:
+        """All is quiet: have the probe make its calls, on a worker that begins now; return whether there is one."""
+        client, self._probe = self._probe, None
+        if client is None or not client.calls:
+            return False
+        state = self._states[-1]
+        if not self.crew.at_first_call:
+            self.crew.open(state, self.now)
+        self._clients.append(client)
+        self.unended += 1
+        self.faulting.left = 0
+        self.offer(client, self.count - 1)
+        return True
+
+    # What can be done
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether every client has made its last call and heard of it, and no request is on its way or being served."""
+        if self.unended:
+            return False
+        return not self.network.busy and not any(state.requests for state in self._states)
+
+    def unfinished(self) -> list[str]:
+        """The calls under way, in words."""
+        calls = [f"{client.name} {client.calls[client.next_call]}" for client in self._clients if client.busy]
+        return calls + [f"request {name} at {state.name}" for state in self._states for name in state.requests]
+
+    def moves(self) -> list[Move]:
+        """Return what can be done now, first what goes on with the call that ran last, faults last.
+
+        Empty when only time can help. ``continues`` is set to whether the first one goes on with that call.
+        """
+        found = list(self.pool.enabled.values())
+        if self.network.clients is not None:
+            found += self.network.moves()
+        last = self.last
+        if len(found) > 1:
+            found.sort(key=_BY_ORDER)
+            found.sort(key=lambda move: move.family != last or move.kind == "timer")
+        self.continues = bool(found) and found[0].family == last and found[0].kind != "timer"
+        if self.faulting.left:
+            found += self.faulting.moves(any(client.busy for client in self._clients))
+        return found
+
+    def offer(self, client: ClientState, cause: int = -1) -> None:
+        """Make the call that *client* makes next a possible move, once its worker can take it."""
+        call = client.call
+        if call is None:
+            return
+        state = self.network.clients or (self._states[-1] if client.name == "probe" else self._states[call.worker])
+        name = client.lane if client.lane not in state.parked else f"{client.lane}+call"
+        arguments = ", ".join(map(repr, call.arguments))
+        probes = client.name == "probe" and not client.next_call
+        move = Move(
+            state, name, client.lane, "probe" if probes else "call", f"{call.operation}({arguments})", client=client
+        )
+        move.cause = cause
+        self.pool.offer(move, waits=not self._concurrent and bool(state.calls))
+
+    def shuts_out(self, move: Move) -> bool:
+        """Whether making *move* keeps other clients from calling its worker."""
+        return move.client is not None and not self._concurrent and not move.state.alone
+
+    def free_or_busy(self, state: WorkerState) -> None:
+        """A worker that takes one call at a time has taken one, or ended it: hold the others back, or offer them."""
+        if not self._concurrent and not state.alone:
+            self.pool.hold_calls(state, bool(state.calls))
+
+    def waiting(self, inside: bool) -> list[Move]:
+        """Return what waits for a lock *inside* SQLite, or else what was refused one and would ask again."""
+        return self.pool.waiting_for_locks(inside)
+
+    def advance(self) -> bool:
+        """Let virtual time jump to the next deadline; return False if there is none."""
+        timers = [state.timer for state in self._states if state.timer is not None]
+        later = [time for time in (*self.pool.deadlines(), *(when for when, _ in timers)) if time > self.now]
+        if not later:
+            return False
+        self.be(min(later))
+        return True
+
+    def be(self, now: float) -> None:
+        """It is *now*: offer what has waited until then."""
+        self.now = now
+        self.pool.due(now)
+        for state in self._states:
+            if state.timer is not None and state.timer[0] <= now:
+                move = state.timer[1]
+                move.detail = f"at {now:g} s"
+                self.pool.offer(move)
+
+    def where_they_wait(self) -> list[str]:
+        """Ask the workers at which lines their unfinished tasks wait."""
+        found: list[str] = []
+        for state in self._states:
+            if self._concurrent and (state.calls or state.requests):
+                news, _ = state.worker.ask("where", self.now)
+                places = [(item[1], source_of(item[2])) for item in news if item[0] == "waiting"]
+                found += [f"{state.name} {lane} waits at {source}" for lane, source in places if source]
+        return found

@@ -1,0 +1,70 @@
+"""What a process of a run does, by its role: runs the operations itself, serves an application, or holds the clients."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from harness.scenario import Scenario
+from harness.wire import Message
+from harness.worker.runtime import Runtime
+
+__all__ = ["Program", "program_of", "warm"]
+
+
+class Program(Protocol):
+    """What a worker runs, as far as a session needs to know it."""
+
+    @property
+    def operations(self) -> Any:
+        """What can be called, by name."""
+
+    @property
+    def open(self) -> Any:
+        """What makes the application, or None."""
+
+    @property
+    def close(self) -> Any:
+        """What ends it."""
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether it needs an event loop."""
+
+    def begin(self) -> None:
+        """Forget the execution before this one."""
+
+    def take(self, order: Message) -> None:
+        """Take a message that has arrived."""
+
+
+class _Operations:
+    """Runs the scenario's operations itself."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.operations, self.open, self.close = scenario.operations, scenario.open, scenario.close
+        self.concurrent = scenario.concurrent
+
+    def begin(self) -> None:
+        """Nothing is kept."""
+
+    def take(self, order: Message) -> None:
+        """No message comes here."""
+
+
+def warm(scenario: Scenario) -> None:
+    """Import what the processes of *scenario* will need, before they are forked."""
+    if scenario.app is not None:
+        from harness.worker import asgi, clients  # noqa: F401
+
+
+def program_of(scenario: Scenario, role: str, runtime: Runtime) -> Program:
+    """Return what a process with *role* (see ``Scenario.roles``) runs."""
+    if scenario.app is None:
+        return _Operations(scenario)
+    if role == "clients":
+        from harness.worker.clients import Clients
+
+        return Clients(scenario.operations, runtime)
+    from harness.worker.asgi import Served
+
+    return Served(scenario.app, runtime)
