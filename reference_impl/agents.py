@@ -1,21 +1,23 @@
 """Agents: created at most once per idempotency key, each under a slug of its own."""
 
-import asyncio
 import hashlib
 import json
 import re
 import secrets
 import sqlite3
+import time
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import aiosqlite
 
+from reference_impl import errors
 from reference_impl.database import Database, fetch
-from reference_impl.errors import InvalidName, ServiceError, SlugTaken, StillInProgress
+from reference_impl.errors import InvalidName, ServiceError, SlugTaken, UnknownAgent
+from reference_impl.idempotency import once
 from reference_impl.reservations import Finished, Proceed, Reservation, Reservations, Wait
 
-ENDPOINT = "POST /agents"
+ENDPOINT = "POST /api/agents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,19 @@ class Agents:
         self._patience = patience
 
     async def add(self, name: str, *, caller: str, key: str) -> Agent:
+        """Add an agent, as :meth:`create` does.
+
+        Args:
+            name: as there.
+            caller: as there.
+            key: as there.
+
+        Returns:
+            The agent.
+        """
+        return (await self.create(name, caller=caller, key=key)).agent
+
+    async def create(self, name: str, *, caller: str, key: str) -> "Created":
         """Add an agent, once per key: every retry is told the first answer.
 
         Args:
@@ -60,27 +75,43 @@ class Agents:
             key: the idempotency key the caller chose for this request.
 
         Returns:
-            The agent, durable when this returns.
+            The agent, durable when this returns, and whether an earlier request made it.
 
         Raises:
             InvalidName: no slug can be made from the name; the key is not used up.
             SlugTaken: another agent has the slug; a retry is told the same.
             KeyReused: the caller used the key for another name.
             StillInProgress: another request with the key did not finish in time.
-            DatabaseBusy: the database stayed locked; retry with the same key.
+            StoreFull, DatabaseBusy, StorageFailed: retry with the same key.
         """
         slug = slug_of(name)
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + self._patience
-        while True:
-            match await self._reserve(name, caller, key):
-                case Proceed(reservation):
-                    return decoded(await self._create(reservation, slug, name))
-                case Finished(result):
-                    return decoded(result)
-                case Wait() as wait:
-                    if not await wait.changed(deadline - clock()):
-                        raise StillInProgress(key, self._patience)
+        result, replayed = await once(
+            lambda: self._reserve(name, caller, key),
+            lambda reservation: self._create(reservation, slug, name),
+            key=key,
+            patience=self._patience,
+        )
+        return decoded(result, replayed)
+
+    async def delete(self, slug: str) -> None:
+        """Delete an agent, and revoke its token.
+
+        Args:
+            slug: the agent's slug.
+
+        Raises:
+            UnknownAgent: no agent has the slug.
+            DatabaseBusy: the database stayed locked; nothing was deleted.
+        """
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                "UPDATE tokens SET revoked_at = ? WHERE revoked_at IS NULL"
+                " AND agent_id = (SELECT id FROM agents WHERE slug = ?)",
+                (time.time(), slug),
+            )
+            cursor = await connection.execute("DELETE FROM agents WHERE slug = ?", (slug,))
+            if cursor.rowcount != 1:
+                raise UnknownAgent(slug)
 
     async def list(self) -> tuple[Agent, ...]:
         """All agents, the oldest first.
@@ -100,12 +131,16 @@ class Agents:
     async def _create(self, reservation: Reservation, slug: str, name: str) -> str:
         """Make the agent and finish the key, in one transaction; what is stored is the answer."""
         async with self._reservations.holding(reservation), self._database.transaction() as connection:
-            try:
-                result = encoded(await insert(connection, slug, name))
-            except self.definite as error:
-                result = encoded(error)
+            result = encoded(await self._effect(connection, slug, name))
             await self._reservations.set(connection, reservation, result)
         return result
+
+    async def _effect(self, connection: aiosqlite.Connection, slug: str, name: str) -> "Agent | Refused":
+        """Make the agent; a definite error is an answer too."""
+        try:
+            return await insert(connection, Agent(secrets.token_hex(8), slug, name))
+        except self.definite as error:
+            return Refused(error)
 
 
 def slug_of(name: str) -> str:
@@ -138,13 +173,13 @@ def fingerprint_of(name: str) -> str:
     return hashlib.sha256(json.dumps({"name": name}).encode()).hexdigest()
 
 
-async def insert(connection: aiosqlite.Connection, slug: str, name: str) -> Agent:
+async def insert(connection: aiosqlite.Connection, agent: Agent, *, image: str | None = None) -> Agent:
     """Insert an agent; the column's UNIQUE constraint decides whether the slug is free.
 
     Args:
         connection: a connection in a transaction.
-        slug: the slug wanted.
-        name: the agent's name.
+        agent: the agent.
+        image: what its container is to run, if it gets one.
 
     Returns:
         The agent, as durable as the transaction.
@@ -152,45 +187,69 @@ async def insert(connection: aiosqlite.Connection, slug: str, name: str) -> Agen
     Raises:
         SlugTaken: it is not; the transaction goes on as if this had not been tried.
     """
-    agent = Agent(secrets.token_hex(8), slug, name)
     try:
         await connection.execute(
-            "INSERT INTO agents (id, slug, name) VALUES (?, ?, ?)", (agent.id, agent.slug, agent.name)
+            "INSERT INTO agents (id, slug, name, image) VALUES (?, ?, ?, ?)", (agent.id, agent.slug, agent.name, image)
         )
     except sqlite3.IntegrityError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
-            raise SlugTaken(slug) from error
+            raise SlugTaken(agent.slug) from error
         raise
     return agent
 
 
-def encoded(answer: Agent | ServiceError) -> str:
+class Refused(NamedTuple):
+    """An error that is an answer: every retry is told the same.
+
+    Attributes:
+        error: the error.
+    """
+
+    error: ServiceError
+
+
+class Created(NamedTuple):
+    """What a keyed request made.
+
+    Attributes:
+        agent: the agent.
+        replayed: whether an earlier request with the key made it.
+    """
+
+    agent: Agent
+    replayed: bool
+
+
+def encoded(answer: Agent | Refused) -> str:
     """An answer as it is stored under the key.
 
     Args:
-        answer: the agent made, or one of :attr:`Agents.definite`.
+        answer: the agent made, or the error that is the answer.
 
     Returns:
         JSON text that tells a success from an error.
     """
     if isinstance(answer, Agent):
         return json.dumps({"agent": asdict(answer)})
-    return json.dumps({type(answer).__name__: answer.args})
+    return json.dumps({type(answer.error).__name__: answer.error.args})
 
 
-def decoded(result: str) -> Agent:
+def decoded(result: str, replayed: bool) -> Created:
     """The stored answer, given again.
 
     Args:
         result: what :func:`encoded` made.
+        replayed: whether an earlier request was told it before.
 
     Returns:
         The agent, where that was the answer.
 
     Raises:
-        SlugTaken: where that was the answer.
+        ServiceError: the error, where that was the answer; ``error.replayed`` tells whether it was given before.
     """
-    answer = json.loads(result)
-    if "agent" in answer:
-        return Agent(**answer["agent"])
-    raise SlugTaken(*answer["SlugTaken"])
+    ((kind, value),) = json.loads(result).items()
+    if kind == "agent":
+        return Created(Agent(**value), replayed)
+    error: ServiceError = getattr(errors, kind)(*value)
+    error.replayed = replayed
+    raise error

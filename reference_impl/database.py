@@ -10,14 +10,14 @@ import logging
 import os
 import sqlite3
 from asyncio import CancelledError, Task, shield
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import aiosqlite
 
 from reference_impl.background import Background
-from reference_impl.errors import DatabaseBusy
+from reference_impl.errors import DatabaseBusy, StorageFailed
 from reference_impl.schema import JournalMode, initialise
 
 __all__ = ["Database", "JournalMode", "fetch", "initialise"]
@@ -53,6 +53,7 @@ class Database:
 
         Raises:
             DatabaseBusy: the lock could not be had within the busy timeout; nothing was written.
+            StorageFailed: the disk is full or failed.
         """
         with self._busy_typed():
             connection = await self._take()
@@ -77,6 +78,7 @@ class Database:
 
         Raises:
             DatabaseBusy: a statement met a lock for longer than the busy timeout.
+            StorageFailed: the disk is full or failed.
         """
         with self._busy_typed():
             connection = await self._take()
@@ -135,17 +137,22 @@ class Database:
             yield
         except sqlite3.OperationalError as error:
             # The low byte is the primary code: BUSY_SNAPSHOT and BUSY_RECOVERY are BUSY as well.
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code == sqlite3.SQLITE_BUSY:
                 raise DatabaseBusy(self._busy_timeout) from error
+            if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+                raise StorageFailed(str(error)) from error
             raise
 
 
-async def fetch(connection: aiosqlite.Connection, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+async def fetch(
+    connection: aiosqlite.Connection, sql: str, parameters: Sequence[object] | Mapping[str, object]
+) -> list[tuple[Any, ...]]:
     """Run one statement and fetch all its rows, so that it holds no lock afterwards.
 
     Args:
         connection: where to run it.
-        sql: the statement, with ``?`` for each parameter.
+        sql: the statement, with ``?`` or ``:name`` for each parameter.
         parameters: the values.
 
     Returns:

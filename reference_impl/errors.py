@@ -5,7 +5,13 @@ Every error keeps its values in ``args`` exactly as the constructor takes them, 
 
 
 class ServiceError(Exception):
-    """Base of every documented error of the service."""
+    """Base of every documented error of the service.
+
+    Attributes:
+        replayed: whether it is an answer that an earlier request with the same key was given.
+    """
+
+    replayed = False
 
 
 class InvalidName(ServiceError):
@@ -96,6 +102,51 @@ class DatabaseBusy(ServiceError):
 
     def __str__(self) -> str:
         return f"the database is locked by another writer (busy timeout {self.timeout:g} s); try again later"
+
+
+class StorageFailed(ServiceError):
+    """The disk is full or failed; nothing was changed by the refused operation, or it is not known to have been.
+
+    Args:
+        reason: what SQLite said.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the database could not be read or written ({self.reason}); try again later with the same key"
+
+
+class StoreFull(ServiceError):
+    """No more idempotency keys can be remembered for now; none that was promised is dropped for a new one.
+
+    Args:
+        capacity: how many keys the store holds.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(capacity)
+        self.capacity = capacity
+
+    def __str__(self) -> str:
+        return f"the store already holds {self.capacity} idempotency keys; try again when some have expired"
+
+
+class ContainerFailed(ServiceError):
+    """The container could not be started for now.
+
+    Args:
+        reason: what the container platform said.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the container could not be started ({self.reason}); try again later with the same key"
 
 
 class KeyReused(ServiceError):

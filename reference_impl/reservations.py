@@ -2,25 +2,33 @@
 
 The idea is the IETF draft "The Idempotency-Key HTTP Header Field". A key belongs to one caller and one
 endpoint and is bound to a fingerprint of the request. The record lives in the database, so every worker sees
-it, and it is finished in the transaction that makes the effect, so neither exists without the other. An owner
-that dies leaves its record pending: there is no lease yet.
+it, and it is finished in the transaction that makes the effect, so neither exists without the other.
+
+An owner holds a key for the length of a lease, which it extends while it works. One that dies lets it pass, and the next
+request for the key takes over; each take-over counts the generation up, which fences the old owner off should it
+still be alive. A finished record is kept for a retention counted from its completion.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 from weakref import WeakValueDictionary
 
 import aiosqlite
 
 from reference_impl.database import Database, fetch
-from reference_impl.errors import KeyReused, ReservationLost, ServiceError
+from reference_impl.errors import KeyReused, ReservationLost, ServiceError, StoreFull
+from reference_impl.heartbeat import Heartbeat
 
 LOG = logging.getLogger(__name__)
 
+LEASE = 30.0
+RETENTION = 86_400.0
+CAPACITY = 100_000
 FIRST_POLL = 0.05
 LONGEST_POLL = 1.0
 
@@ -40,6 +48,7 @@ class Record(NamedTuple):
     state: str
     generation: int
     result: str | None
+    lease_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +83,12 @@ class Wait:
     """Someone else is doing the work: await :meth:`changed`, then try to reserve again."""
 
     generation: int
+    lease_until: float
     woken: asyncio.Event
     look: Callable[[], Awaitable[Record | None]]
 
     async def changed(self, timeout: float) -> bool:
-        """Wait until the owner has finished or given up.
+        """Wait until the owner has finished or given up, or its lease has passed.
 
         An owner in this process wakes us at once; for an owner elsewhere the database is polled, after
         ``FIRST_POLL`` seconds and then twice as long each time, ``LONGEST_POLL`` seconds at most.
@@ -104,6 +114,8 @@ class Wait:
                 record = await self.look()
             if record is None or (record.state, record.generation) != ("pending", self.generation):
                 return True
+            if record.lease_until <= time.time():
+                return True
             interval = min(2 * interval, LONGEST_POLL)
         return False
 
@@ -113,9 +125,24 @@ class Reservations:
 
     Args:
         database: this worker's database.
+        lease: how long an owner that is not heard of keeps a key, in seconds.
+        retention: how long an answer is remembered after it was made, in seconds.
+        capacity: how many keys are remembered at most. One that was promised is never dropped for another: when all
+            are taken new keys are refused.
     """
 
-    def __init__(self, database: Database) -> None:
+    # Only the latest owner of a pending record may change it.
+    FENCE: ClassVar[str] = "WHERE caller = ? AND endpoint = ? AND key = ? AND state = 'pending' AND generation = ?"
+    # A key that exists may be taken again where its owner gave up or died (by the same request), or its time is over.
+    FREE: ClassVar[str] = (
+        "(fingerprint = excluded.fingerprint AND (state = 'released' OR (state = 'pending' AND lease_until <= :now)))"
+        " OR expires_at <= :now"
+    )
+
+    def __init__(
+        self, database: Database, *, lease: float = LEASE, retention: float = RETENTION, capacity: int = CAPACITY
+    ) -> None:
+        self.lease, self.retention, self.capacity = lease, retention, capacity
         self._database = database
         # Weak: an event lives exactly as long as someone waits for it.
         self._events: WeakValueDictionary[Scope, asyncio.Event] = WeakValueDictionary()
@@ -135,9 +162,12 @@ class Reservations:
 
         Raises:
             KeyReused: the key was used for a request with another fingerprint.
+            StoreFull: the key is new and there is no room for it.
             DatabaseBusy: the database stayed locked; nothing is reserved.
+            StorageFailed: the disk is full or failed.
         """
-        scope = Scope(caller, endpoint, key)
+        scope = self.scope_of(caller, endpoint, key)
+        swept = False
         while True:
             generation = await self._claim_or_abandon(scope, fingerprint)
             if generation is not None:
@@ -146,13 +176,20 @@ class Reservations:
             # lost.
             woken = self._events.setdefault(scope, asyncio.Event())
             record = await self.look(scope)
-            if record is not None and record.fingerprint != fingerprint:
+            if record is None:
+                # The record is gone since the claim, or the store is full.
+                if swept:
+                    raise StoreFull(self.capacity)
+                swept = True
+                await self.sweep()
+                continue
+            if record.fingerprint != fingerprint:
                 raise KeyReused(key)
-            if record is None or record.state == "released":
+            if record.state == "released":
                 continue  # since the claim
             if record.result is not None:
                 return Finished(record.result)
-            return Wait(record.generation, woken, lambda: self.look(scope))
+            return Wait(record.generation, record.lease_until, woken, lambda: self.look(scope))
 
     async def set(self, connection: aiosqlite.Connection, reservation: Reservation, result: str) -> None:
         """Finish the key, inside the transaction that makes the effect. Use it within :meth:`holding`.
@@ -166,9 +203,8 @@ class Reservations:
             ReservationLost: the reservation is no longer this owner's; let it undo the transaction.
         """
         cursor = await connection.execute(
-            "UPDATE reservations SET state = 'finished', result = ?"
-            " WHERE caller = ? AND endpoint = ? AND key = ? AND state = 'pending' AND generation = ?",
-            (result, *reservation.scope, reservation.generation),
+            f"UPDATE reservations SET state = 'finished', result = ?, expires_at = ? {self.FENCE}",
+            (result, self._expiry(), *reservation.scope, reservation.generation),
         )
         if cursor.rowcount != 1:
             raise ReservationLost(reservation.scope.key)
@@ -189,9 +225,8 @@ class Reservations:
         try:
             async with self._database.autocommit() as connection:
                 await connection.execute(
-                    "UPDATE reservations SET state = 'released'"
-                    " WHERE caller = ? AND endpoint = ? AND key = ? AND state = 'pending' AND generation = ?",
-                    (*reservation.scope, reservation.generation),
+                    f"UPDATE reservations SET state = 'released', expires_at = ? {self.FENCE}",
+                    (self._expiry(), *reservation.scope, reservation.generation),
                 )
         finally:
             self._wake(reservation.scope)
@@ -200,16 +235,82 @@ class Reservations:
     async def holding(self, reservation: Reservation) -> AsyncIterator[None]:
         """Own a reservation for a block: where the block fails it is released; at the end waiters are woken.
 
+        While the block runs the lease is extended whenever a third of it has passed.
+
         Args:
             reservation: the reservation owned; the block should finish it with :meth:`set`.
         """
+        heartbeat = Heartbeat(self, self._database.background, reservation)
         try:
             yield
         except BaseException:
+            heartbeat.stop()
             # A task of its own: the release goes on if we are cancelled (again) while it waits for the lock.
             await asyncio.shield(self._database.background.start(self._give_up(reservation)))
             raise
+        heartbeat.stop()
         self._wake(reservation.scope)
+
+    async def extend(self, reservation: Reservation) -> bool:
+        """Begin the lease anew, if the reservation is still ours.
+
+        Args:
+            reservation: the reservation owned.
+
+        Returns:
+            Whether it is.
+
+        Raises:
+            DatabaseBusy: the database stayed locked.
+        """
+        async with self._database.autocommit() as connection:
+            return await self.hold(connection, reservation)
+
+    async def hold(self, connection: aiosqlite.Connection, reservation: Reservation) -> bool:
+        """Begin the lease anew inside a transaction, if the reservation is still ours.
+
+        Args:
+            connection: the connection of that transaction.
+            reservation: the reservation owned.
+
+        Returns:
+            Whether it is.
+        """
+        cursor = await connection.execute(
+            f"UPDATE reservations SET lease_until = ? {self.FENCE}",
+            (time.time() + self.lease, *reservation.scope, reservation.generation),
+        )
+        return cursor.rowcount == 1
+
+    async def sweep(self) -> None:
+        """Forget what has been kept for its retention, and what owners that died left behind that long ago.
+
+        Raises:
+            DatabaseBusy: the database stayed locked.
+        """
+        now = time.time()
+        async with self._database.autocommit() as connection:
+            await connection.execute(
+                "DELETE FROM reservations WHERE expires_at <= ? OR (state = 'pending' AND lease_until <= ?)",
+                (now, now - self.retention),
+            )
+
+    def scope_of(self, caller: str, endpoint: str, key: str) -> Scope:
+        """What makes a key unique.
+
+        Args:
+            caller: who calls, as authenticated.
+            endpoint: which operation.
+            key: the idempotency key.
+
+        Returns:
+            The scope of the key.
+        """
+        return Scope(caller, endpoint, key)
+
+    def _expiry(self) -> float:
+        """When a record that is finished or released now may be forgotten."""
+        return time.time() + self.retention
 
     async def _claim_or_abandon(self, scope: Scope, fingerprint: str) -> int | None:
         """Claim; if cancelled, release again: the statement still runs, and nobody would own the key."""
@@ -222,14 +323,24 @@ class Reservations:
 
     async def _claim(self, scope: Scope, fingerprint: str) -> int | None:
         """Our generation where the key is ours now, else None."""
+        now = time.time()
         async with self._database.autocommit() as connection:
             rows = await fetch(
                 connection,
-                "INSERT INTO reservations (caller, endpoint, key, fingerprint, state, generation)"
-                " VALUES (?, ?, ?, ?, 'pending', 1) ON CONFLICT (caller, endpoint, key) DO UPDATE"
-                " SET state = 'pending', generation = generation + 1"
-                " WHERE state = 'released' AND fingerprint = excluded.fingerprint RETURNING generation",
-                (*scope, fingerprint),
+                "INSERT INTO reservations (caller, endpoint, key, fingerprint, state, generation, lease_until)"
+                " SELECT :caller, :endpoint, :key, :fingerprint, 'pending', 1, :lease_until"
+                " WHERE (SELECT count(*) FROM reservations) < :capacity OR EXISTS (SELECT 1 FROM reservations"
+                " WHERE caller = :caller AND endpoint = :endpoint AND key = :key)"
+                " ON CONFLICT (caller, endpoint, key) DO UPDATE SET state = 'pending', generation = generation + 1,"
+                " fingerprint = excluded.fingerprint, lease_until = excluded.lease_until, expires_at = NULL, result = NULL"
+                f" WHERE {self.FREE} RETURNING generation",
+                {
+                    **scope._asdict(),
+                    "fingerprint": fingerprint,
+                    "now": now,
+                    "lease_until": now + self.lease,
+                    "capacity": self.capacity,
+                },
             )
         return rows[0][0] if rows else None
 
@@ -248,7 +359,7 @@ class Reservations:
         async with self._database.autocommit() as connection:
             rows = await fetch(
                 connection,
-                "SELECT fingerprint, state, generation, result FROM reservations"
+                "SELECT fingerprint, state, generation, result, lease_until FROM reservations"
                 " WHERE caller = ? AND endpoint = ? AND key = ?",
                 scope,
             )

@@ -15,12 +15,15 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS agents (
     id TEXT PRIMARY KEY,
     slug TEXT NOT NULL UNIQUE,
-    name TEXT NOT NULL
+    name TEXT NOT NULL,
+    image TEXT,
+    container TEXT
 );
 CREATE TABLE IF NOT EXISTS tokens (
     id TEXT PRIMARY KEY,
     agent_id TEXT NOT NULL REFERENCES agents (id),
     secret_hash TEXT NOT NULL,
+    serial INTEGER NOT NULL DEFAULT 0,
     issued_at REAL NOT NULL,
     revoked_at REAL
 );
@@ -32,8 +35,18 @@ CREATE TABLE IF NOT EXISTS reservations (
     fingerprint TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('pending', 'finished', 'released')),
     generation INTEGER NOT NULL,
+    lease_until REAL NOT NULL DEFAULT 0,
+    expires_at REAL,
     result TEXT,
     PRIMARY KEY (caller, endpoint, key)
+);
+CREATE TABLE IF NOT EXISTS deployments (
+    caller TEXT NOT NULL,
+    key TEXT NOT NULL,
+    agent_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    image TEXT NOT NULL,
+    PRIMARY KEY (caller, key)
 );
 """
 

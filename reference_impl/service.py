@@ -1,12 +1,19 @@
 """One worker's service: its database and what stands on it."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
+from reference_impl import reservations as defaults
 from reference_impl.agents import Agents
+from reference_impl.containers import Containers
 from reference_impl.database import Database
+from reference_impl.deployments import Deployments
 from reference_impl.reservations import Reservations
 from reference_impl.tokens import TokenStore
+
+__all__ = ["OpenService", "Service", "open_service"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,54 +23,79 @@ class Service:
     Attributes:
         database: the worker's connections.
         tokens: issue, rotate, revoke, verify, get_active.
-        agents: add, list.
+        agents: add, create, delete, list.
+        reservations: the idempotency keys.
+        deployments: deploy, recover; None where there is nothing to deploy to.
     """
 
     database: Database
     tokens: TokenStore
     agents: Agents
+    reservations: Reservations
+    deployments: Deployments | None = None
 
     async def close(self) -> None:
         """Finish what cancelled calls left behind and close every connection. No call may be in progress."""
         await self.database.close()
 
 
-def assemble(
-    database: Database,
+class OpenService(Protocol):
+    """Makes one worker's service."""
+
+    async def __call__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        busy_timeout: float = 5.0,
+        patience: float = 10.0,
+        lease: float = defaults.LEASE,
+        retention: float = defaults.RETENTION,
+        capacity: int = defaults.CAPACITY,
+        containers: Containers | None = None,
+    ) -> Service:
+        """As :func:`open_service`."""
+
+
+async def open_service(
+    path: str | os.PathLike[str],
     *,
-    tokens: TokenStore | None = None,
-    reservations: Reservations | None = None,
-    agents: Agents | None = None,
+    busy_timeout: float = 5.0,
     patience: float = 10.0,
+    lease: float = defaults.LEASE,
+    retention: float = defaults.RETENTION,
+    capacity: int = defaults.CAPACITY,
+    containers: Containers | None = None,
+    database: Callable[..., Database] = Database,
+    reservations: Callable[..., Reservations] = Reservations,
+    tokens: Callable[..., TokenStore] = TokenStore,
+    agents: Callable[..., Agents] = Agents,
+    deployments: Callable[..., Deployments] = Deployments,
 ) -> Service:
-    """Put a service together, from the standard parts unless told otherwise.
-
-    Args:
-        database: the worker's database.
-        tokens: another token store.
-        reservations: other reservations, used by the standard agents.
-        agents: other agents; they bring their own reservations and patience.
-        patience: how long a request waits for another with the same key, in seconds.
-
-    Returns:
-        The service.
-    """
-    return Service(
-        database,
-        tokens or TokenStore(database),
-        agents or Agents(database, reservations or Reservations(database), patience=patience),
-    )
-
-
-async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
     """Make one worker's service. Connections are opened when first needed.
 
     Args:
         path: the database file, already initialised.
         busy_timeout: how long a statement waits for another's lock, in seconds.
         patience: how long a request waits for another with the same key, in seconds.
+        lease: how long an owner that is not heard of keeps a key, in seconds.
+        retention: how long an answer is remembered, in seconds.
+        capacity: how many keys are remembered at most.
+        containers: where agents are deployed; without, none can be.
+        database: makes the database, where it is not to be the standard one; so do the following.
+        reservations: makes the reservations.
+        tokens: makes the token store.
+        agents: makes the agents.
+        deployments: makes the deployments.
 
     Returns:
         The service; ``await service.close()`` when done.
     """
-    return assemble(Database(path, busy_timeout=busy_timeout), patience=patience)
+    connections = database(path, busy_timeout=busy_timeout)
+    keys = reservations(connections, lease=lease, retention=retention, capacity=capacity)
+    return Service(
+        connections,
+        tokens(connections, containers),
+        agents(connections, keys, patience=patience),
+        keys,
+        deployments(connections, keys, containers, patience=patience) if containers is not None else None,
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import aiosqlite
 
+from reference_impl.containers import Containers
 from reference_impl.database import Database, fetch
 from reference_impl.errors import ActiveTokenExists, NoActiveToken, UnknownAgent
 
@@ -21,11 +22,13 @@ class IssuedToken:
         id: names the token; not secret.
         agent: the agent's slug.
         secret: what the agent authenticates with: ``"<id>.<random>"``.
+        serial: counts the agent's tokens.
     """
 
     id: str
     agent: str
     secret: str = field(repr=False)
+    serial: int = 0
 
 
 class TokenStore:
@@ -33,10 +36,11 @@ class TokenStore:
 
     Args:
         database: this worker's database.
+        containers: where agents run that are handed their tokens, if anywhere.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, containers: Containers | None = None) -> None:
+        self._database, self._containers = database, containers
 
     async def issue(self, agent: str) -> IssuedToken:
         """Issue a token to an agent that has none.
@@ -56,7 +60,8 @@ class TokenStore:
             agent_id, active = await find_agent(connection, agent)
             if active is not None:
                 raise ActiveTokenExists(agent)
-            return await insert_token(connection, agent, agent_id)
+            token = await insert_token(connection, agent, agent_id)
+        return await self._delivered(agent_id, token)
 
     async def rotate(self, agent: str) -> IssuedToken:
         """Replace the agent's active token; the old one stops working at the instant the new one starts to.
@@ -77,7 +82,14 @@ class TokenStore:
             if active is None:
                 raise NoActiveToken(agent)
             await revoke_token(connection, agent, active)
-            return await insert_token(connection, agent, agent_id)
+            token = await insert_token(connection, agent, agent_id)
+        return await self._delivered(agent_id, token)
+
+    async def _delivered(self, agent_id: str, token: IssuedToken) -> IssuedToken:
+        """Hand the token to the agent's container; its serial says which of two is newer, in whatever order they come."""
+        if self._containers is not None:
+            await self._containers.deliver(agent_id, token.id, token.serial)
+        return token
 
     async def revoke(self, agent: str, token_id: str) -> None:
         """Revoke one token: by its id, so that a late request can't hit the token's successor.
@@ -183,16 +195,18 @@ async def insert_token(connection: aiosqlite.Connection, agent: str, agent_id: s
     token_id = secrets.token_hex(8)
     secret = f"{token_id}.{secrets.token_urlsafe(32)}"
     try:
-        await connection.execute(
-            "INSERT INTO tokens (id, agent_id, secret_hash, issued_at) VALUES (?, ?, ?, ?)",
-            (token_id, agent_id, _hashed(secret), time.time()),
+        rows = await fetch(
+            connection,
+            "INSERT INTO tokens (id, agent_id, secret_hash, issued_at, serial) VALUES (?, ?, ?, ?,"
+            " (SELECT coalesce(max(serial), 0) + 1 FROM tokens WHERE agent_id = ?)) RETURNING serial",
+            (token_id, agent_id, _hashed(secret), time.time(), agent_id),
         )
     except sqlite3.IntegrityError as error:
         # UNIQUE is the index on active tokens; the id's own constraint has another code.
         if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
             raise ActiveTokenExists(agent) from error
         raise
-    return IssuedToken(token_id, agent, secret)
+    return IssuedToken(token_id, agent, secret, rows[0][0])
 
 
 async def revoke_token(connection: aiosqlite.Connection, agent: str, token_id: str) -> bool:

@@ -111,7 +111,7 @@ class _Run:
                 history = self._history()
                 self._check(self.observer.told(history), "postcondition")
                 outcome = self.observer.outcome(history) if self.driver.wants_outcomes else ""
-                self.happened = self.observer.happened(history, self.steps)
+            self.happened = self.observer.happened(self._history(), self.steps, whole=not abandoned)
         except _Over as over:
             failure = over.failure
         except (WorkerStuck, WorkerDied, Broke) as error:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Protocol, cast
 
 from reference_impl.schema import JournalMode
-from reference_impl.service import Service
+from reference_impl.service import OpenService
 
 _MODULES = (
     "r01_get_then_set",
@@ -41,15 +41,6 @@ class Initialise(Protocol):
 
     async def __call__(self, path: str | os.PathLike[str], *, journal_mode: JournalMode = "delete") -> None:
         """As :func:`reference_impl.initialise`."""
-
-
-class OpenService(Protocol):
-    """Makes one worker's service."""
-
-    async def __call__(
-        self, path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0
-    ) -> Service:
-        """As :func:`reference_impl.open_service`."""
 
 
 class Variant(Protocol):

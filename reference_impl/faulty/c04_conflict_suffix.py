@@ -8,14 +8,14 @@ next slug.
 Rule broken: ONCE, at most one agent per caller and key. Needs two requests and one preemption.
 """
 
-import os
+from functools import partial
 
-from reference_impl.agents import ENDPOINT, Agent, Agents, decoded, encoded, fingerprint_of, slug_of
-from reference_impl.database import Database, initialise
+from reference_impl import service
+from reference_impl.agents import ENDPOINT, Agents, Created, decoded, encoded, fingerprint_of, slug_of
+from reference_impl.database import initialise
 from reference_impl.errors import KeyReused
 from reference_impl.faulty.suffix import insert_with_suffix
-from reference_impl.reservations import Reservations, Scope
-from reference_impl.service import Service, assemble
+from reference_impl.reservations import Scope
 
 __all__ = ["NAME", "initialise", "open_service"]
 
@@ -25,7 +25,7 @@ NAME = "c04-conflict-suffix"
 class SuffixedAgents(Agents):
     """Agents that look for the key's answer first, and then never conflict."""
 
-    async def add(self, name: str, *, caller: str, key: str) -> Agent:
+    async def create(self, name: str, *, caller: str, key: str) -> Created:
         """As in the reference, where no two requests with one key overlap."""
         slug = slug_of(name)
         scope = Scope(caller, ENDPOINT, key)
@@ -33,7 +33,7 @@ class SuffixedAgents(Agents):
         if record is not None and record.fingerprint != fingerprint_of(name):
             raise KeyReused(key)
         if record is not None and record.result is not None:
-            return decoded(record.result)
+            return decoded(record.result, True)
         async with self._database.transaction() as connection:
             agent = await insert_with_suffix(connection, slug, name)
             await connection.execute(
@@ -42,10 +42,7 @@ class SuffixedAgents(Agents):
                 " VALUES (?, ?, ?, ?, 'finished', 1, ?)",
                 (*scope, fingerprint_of(name), encoded(agent)),
             )
-        return agent
+        return Created(agent, False)
 
 
-async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
-    """As :func:`reference_impl.open_service`."""
-    database = Database(path, busy_timeout=busy_timeout)
-    return assemble(database, agents=SuffixedAgents(database, Reservations(database), patience=patience))
+open_service = partial(service.open_service, agents=SuffixedAgents)

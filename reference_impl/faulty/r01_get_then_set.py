@@ -9,14 +9,14 @@ Rule broken: ONCE, at most one agent per caller and key. Needs two requests and 
 workers, or after a restart, none.
 """
 
-import os
+from functools import partial
 
-from reference_impl.agents import Agent, Agents, fingerprint_of, slug_of
+from reference_impl import service
+from reference_impl.agents import Agent, Agents, Created, fingerprint_of, slug_of
 from reference_impl.database import Database, initialise
 from reference_impl.errors import KeyReused
 from reference_impl.faulty.suffix import insert_with_suffix
 from reference_impl.reservations import Reservations
-from reference_impl.service import Service, assemble
 
 __all__ = ["NAME", "initialise", "open_service"]
 
@@ -30,7 +30,7 @@ class CachedAgents(Agents):
         super().__init__(database, reservations, patience=patience)
         self._answers: dict[tuple[str, str], tuple[str, Agent]] = {}
 
-    async def add(self, name: str, *, caller: str, key: str) -> Agent:
+    async def create(self, name: str, *, caller: str, key: str) -> Created:
         """As in the reference, where no two requests with one key overlap."""
         slug = slug_of(name)
         fingerprint = fingerprint_of(name)
@@ -38,14 +38,11 @@ class CachedAgents(Agents):
             known, agent = self._answers[caller, key]
             if known != fingerprint:
                 raise KeyReused(key)
-            return agent
+            return Created(agent, True)
         async with self._database.transaction() as connection:
             agent = await insert_with_suffix(connection, slug, name)
         self._answers[caller, key] = (fingerprint, agent)
-        return agent
+        return Created(agent, False)
 
 
-async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
-    """As :func:`reference_impl.open_service`."""
-    database = Database(path, busy_timeout=busy_timeout)
-    return assemble(database, agents=CachedAgents(database, Reservations(database), patience=patience))
+open_service = partial(service.open_service, agents=CachedAgents)

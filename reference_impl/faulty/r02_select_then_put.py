@@ -9,11 +9,12 @@ Rule broken: OWNER, never two owners of a key, and with it SAME, every client of
 two requests and one preemption.
 """
 
-import os
+import time
+from functools import partial
 
-from reference_impl.database import Database, initialise
+from reference_impl import service
+from reference_impl.database import initialise
 from reference_impl.reservations import Reservations, Scope
-from reference_impl.service import Service, assemble
 
 __all__ = ["NAME", "initialise", "open_service"]
 
@@ -30,14 +31,11 @@ class SelectThenPut(Reservations):
         generation = 1 if record is None else record.generation + 1
         async with self._database.autocommit() as connection:
             await connection.execute(
-                "INSERT OR REPLACE INTO reservations (caller, endpoint, key, fingerprint, state, generation)"
-                " VALUES (?, ?, ?, ?, 'pending', ?)",
-                (*scope, fingerprint, generation),
+                "INSERT OR REPLACE INTO reservations (caller, endpoint, key, fingerprint, state, generation, lease_until)"
+                " VALUES (?, ?, ?, ?, 'pending', ?, ?)",
+                (*scope, fingerprint, generation, time.time() + self.lease),
             )
         return generation
 
 
-async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
-    """As :func:`reference_impl.open_service`."""
-    database = Database(path, busy_timeout=busy_timeout)
-    return assemble(database, reservations=SelectThenPut(database), patience=patience)
+open_service = partial(service.open_service, reservations=SelectThenPut)

@@ -9,13 +9,15 @@ Rule broken: OWNER, never two owners of a key, and with it SAME, every client of
 two workers; no preemption.
 """
 
-import os
+import math
+from functools import partial
+from typing import Any
 
 import aiosqlite
 
+from reference_impl import service
 from reference_impl.database import Database, initialise
 from reference_impl.reservations import Record, Reservation, Reservations, Scope
-from reference_impl.service import Service, assemble
 
 __all__ = ["NAME", "initialise", "open_service"]
 
@@ -25,8 +27,8 @@ NAME = "r03-in-memory-reservation"
 class InMemoryReservations(Reservations):
     """Reservations whose records are a dictionary."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, **options: Any) -> None:
+        super().__init__(database, **options)
         self._records: dict[Scope, Record] = {}
 
     async def look(self, scope: Scope) -> Record | None:
@@ -46,11 +48,8 @@ class InMemoryReservations(Reservations):
     async def _claim(self, scope: Scope, fingerprint: str) -> int | None:
         if scope in self._records:
             return None
-        self._records[scope] = Record(fingerprint, "pending", 1, None)
+        self._records[scope] = Record(fingerprint, "pending", 1, None, math.inf)
         return 1
 
 
-async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
-    """As :func:`reference_impl.open_service`."""
-    database = Database(path, busy_timeout=busy_timeout)
-    return assemble(database, reservations=InMemoryReservations(database), patience=patience)
+open_service = partial(service.open_service, reservations=InMemoryReservations)

@@ -6,12 +6,12 @@ the answer to the other request: the name it asked for is nowhere, and it was to
 Rule broken: SCOPE, no answer made for another payload. Needs two requests; no preemption.
 """
 
-import os
+from functools import partial
 
+from reference_impl import service
 from reference_impl.agents import ENDPOINT, Agents
-from reference_impl.database import Database, initialise
-from reference_impl.reservations import Finished, Proceed, Reservations, Wait
-from reference_impl.service import Service, assemble
+from reference_impl.database import initialise
+from reference_impl.reservations import Finished, Proceed, Wait
 
 __all__ = ["NAME", "initialise", "open_service"]
 
@@ -25,7 +25,4 @@ class UnboundAgents(Agents):
         return await self._reservations.try_reserve(key, caller=caller, endpoint=ENDPOINT, fingerprint="")
 
 
-async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
-    """As :func:`reference_impl.open_service`."""
-    database = Database(path, busy_timeout=busy_timeout)
-    return assemble(database, agents=UnboundAgents(database, Reservations(database), patience=patience))
+open_service = partial(service.open_service, agents=UnboundAgents)

@@ -8,14 +8,14 @@ Rule broken: LIVE and PROMPT, once the owner has failed a retry gets a definite 
 one request that fails, and its retry.
 """
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
+from reference_impl import service
 from reference_impl.agents import Agents
-from reference_impl.database import Database, initialise
+from reference_impl.database import initialise
 from reference_impl.reservations import Reservation, Reservations
-from reference_impl.service import Service, assemble
 
 __all__ = ["NAME", "initialise", "open_service"]
 
@@ -38,7 +38,4 @@ class LeakingReservations(Reservations):
         self._wake(reservation.scope)
 
 
-async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
-    """As :func:`reference_impl.open_service`."""
-    database = Database(path, busy_timeout=busy_timeout)
-    return assemble(database, agents=RaisingAgents(database, LeakingReservations(database), patience=patience))
+open_service = partial(service.open_service, agents=RaisingAgents, reservations=LeakingReservations)

@@ -8,13 +8,13 @@ is none: it is told None.
 Rule broken: REAL, no empty answer. Needs two requests, the first of which fails, and one preemption.
 """
 
-import os
+from functools import partial
 
-from reference_impl.agents import ENDPOINT, Agent, Agents, decoded, slug_of
-from reference_impl.database import Database, initialise
+from reference_impl import service
+from reference_impl.agents import ENDPOINT, Agents, Created, decoded, slug_of
+from reference_impl.database import initialise
 from reference_impl.errors import StillInProgress
-from reference_impl.reservations import Finished, Proceed, Reservations, Scope, Wait
-from reference_impl.service import Service, assemble
+from reference_impl.reservations import Finished, Proceed, Scope, Wait
 
 __all__ = ["NAME", "initialise", "open_service"]
 
@@ -26,24 +26,21 @@ class GettingAgents(Agents):
 
     definite = ()
 
-    async def add(self, name: str, *, caller: str, key: str) -> Agent:
+    async def create(self, name: str, *, caller: str, key: str) -> Created:
         """As in the reference, where no owner fails while another request waits for it."""
         slug = slug_of(name)
         match await self._reserve(name, caller, key):
             case Proceed(reservation):
-                return decoded(await self._create(reservation, slug, name))
+                return decoded(await self._create(reservation, slug, name), False)
             case Finished(result):
-                return decoded(result)
+                return decoded(result, True)
             case Wait() as wait:
                 if not await wait.changed(self._patience):
                     raise StillInProgress(key, self._patience)
                 record = await self._reservations.look(Scope(caller, ENDPOINT, key))
                 if record is not None and record.result is not None:
-                    return decoded(record.result)
-                return None  # type: ignore[return-value]  # the defect
+                    return decoded(record.result, True)
+                return Created(None, True)  # type: ignore[arg-type]  # the defect
 
 
-async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
-    """As :func:`reference_impl.open_service`."""
-    database = Database(path, busy_timeout=busy_timeout)
-    return assemble(database, agents=GettingAgents(database, Reservations(database), patience=patience))
+open_service = partial(service.open_service, agents=GettingAgents)

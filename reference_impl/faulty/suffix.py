@@ -1,5 +1,6 @@
 """Slugs made unique by appending ``-2``, ``-3`` ...: harmless as such, but it hides an agent made twice."""
 
+import secrets
 from itertools import chain, count
 
 import aiosqlite
@@ -21,4 +22,5 @@ async def insert_with_suffix(connection: aiosqlite.Connection, slug: str, name: 
     """
     taken = [row[0] for row in await fetch(connection, "SELECT slug FROM agents", ())]
     candidates = chain([slug], (f"{slug}-{number}" for number in count(2)))
-    return await insert(connection, next(each for each in candidates if each not in taken), name)
+    slug = next(each for each in candidates if each not in taken)
+    return await insert(connection, Agent(secrets.token_hex(8), slug, name))

@@ -9,14 +9,16 @@ Rule broken: TOK1, at most one active token per agent. Needs two workers and one
 
 import asyncio
 import os
+from functools import partial
 
 import aiosqlite
 
+from reference_impl import service
+from reference_impl.containers import Containers
 from reference_impl.database import Database
 from reference_impl.errors import ActiveTokenExists
 from reference_impl.schema import JournalMode
 from reference_impl.schema import initialise as initialise_reference
-from reference_impl.service import Service, assemble
 from reference_impl.tokens import IssuedToken, TokenStore, find_agent, insert_token
 
 NAME = "t01-check-then-insert"
@@ -25,8 +27,8 @@ NAME = "t01-check-then-insert"
 class LockedTokenStore(TokenStore):
     """A token store that excludes the other tasks of its own process only."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, containers: Containers | None = None) -> None:
+        super().__init__(database, containers)
         self._lock = asyncio.Lock()
 
     async def issue(self, agent: str) -> IssuedToken:
@@ -45,7 +47,4 @@ async def initialise(path: str | os.PathLike[str], *, journal_mode: JournalMode 
         await connection.execute("DROP INDEX IF EXISTS uniq_agent_active_token")
 
 
-async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
-    """As :func:`reference_impl.open_service`."""
-    database = Database(path, busy_timeout=busy_timeout)
-    return assemble(database, tokens=LockedTokenStore(database), patience=patience)
+open_service = partial(service.open_service, tokens=LockedTokenStore)

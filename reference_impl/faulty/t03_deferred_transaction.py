@@ -8,14 +8,14 @@ no lock here, nobody expected a busy database, and the client is told the raw "d
 Rule broken: CLEAN, only documented outcomes. Needs two requests and one preemption.
 """
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import aiosqlite
 
+from reference_impl import service
 from reference_impl.database import Database, initialise
-from reference_impl.service import Service, assemble
 
 __all__ = ["NAME", "initialise", "open_service"]
 
@@ -42,6 +42,4 @@ class DeferredDatabase(Database):
         self._idle.append(connection)
 
 
-async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
-    """As :func:`reference_impl.open_service`."""
-    return assemble(DeferredDatabase(path, busy_timeout=busy_timeout), patience=patience)
+open_service = partial(service.open_service, database=DeferredDatabase)

@@ -13,11 +13,12 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import aiosqlite
 
+from reference_impl import service
 from reference_impl.database import Database, initialise
-from reference_impl.service import Service, assemble
 
 __all__ = ["NAME", "initialise", "open_service"]
 
@@ -63,6 +64,4 @@ class SharedConnection(Database):
         return await asyncio.shield(self._opening)
 
 
-async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
-    """As :func:`reference_impl.open_service`."""
-    return assemble(SharedConnection(path, busy_timeout=busy_timeout), patience=patience)
+open_service = partial(service.open_service, database=SharedConnection)

@@ -8,11 +8,11 @@ Rule broken: TOKLAST, a rotation never leaves none; CLEAN, only documented outco
 every commit is looked at, else two and one preemption, or a crash.
 """
 
-import os
+from functools import partial
 
-from reference_impl.database import Database, initialise
+from reference_impl import service
+from reference_impl.database import initialise
 from reference_impl.errors import NoActiveToken
-from reference_impl.service import Service, assemble
 from reference_impl.tokens import IssuedToken, TokenStore, find_agent, insert_token, revoke_token
 
 __all__ = ["NAME", "initialise", "open_service"]
@@ -34,7 +34,4 @@ class TwoStepTokenStore(TokenStore):
             return await insert_token(connection, agent, agent_id)
 
 
-async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
-    """As :func:`reference_impl.open_service`."""
-    database = Database(path, busy_timeout=busy_timeout)
-    return assemble(database, tokens=TwoStepTokenStore(database), patience=patience)
+open_service = partial(service.open_service, tokens=TwoStepTokenStore)

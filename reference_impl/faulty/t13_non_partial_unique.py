@@ -8,14 +8,14 @@ Rule broken: TOK1, at most one active token per agent. Needs two requests and on
 """
 
 import os
+from functools import partial
 
 import aiosqlite
 
-from reference_impl.database import Database
+from reference_impl import service
 from reference_impl.errors import ActiveTokenExists
 from reference_impl.schema import JournalMode
 from reference_impl.schema import initialise as initialise_reference
-from reference_impl.service import Service, assemble
 from reference_impl.tokens import IssuedToken, TokenStore, find_agent, insert_token
 
 NAME = "t13-non-partial-unique"
@@ -43,7 +43,4 @@ async def initialise(path: str | os.PathLike[str], *, journal_mode: JournalMode 
         )
 
 
-async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
-    """As :func:`reference_impl.open_service`."""
-    database = Database(path, busy_timeout=busy_timeout)
-    return assemble(database, tokens=TrustingTokenStore(database), patience=patience)
+open_service = partial(service.open_service, tokens=TrustingTokenStore)

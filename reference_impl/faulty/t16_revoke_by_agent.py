@@ -8,12 +8,12 @@ Rule broken: TOKLAST, when all is quiet the active token is the last one acknowl
 one preemption.
 """
 
-import os
 import time
+from functools import partial
 
-from reference_impl.database import Database, fetch, initialise
+from reference_impl import service
+from reference_impl.database import fetch, initialise
 from reference_impl.errors import NoActiveToken
-from reference_impl.service import Service, assemble
 from reference_impl.tokens import TokenStore
 
 __all__ = ["NAME", "initialise", "open_service"]
@@ -41,7 +41,4 @@ class ByAgentTokenStore(TokenStore):
             )
 
 
-async def open_service(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, patience: float = 10.0) -> Service:
-    """As :func:`reference_impl.open_service`."""
-    database = Database(path, busy_timeout=busy_timeout)
-    return assemble(database, tokens=ByAgentTokenStore(database), patience=patience)
+open_service = partial(service.open_service, tokens=ByAgentTokenStore)

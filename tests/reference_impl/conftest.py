@@ -33,7 +33,7 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Journa
             asyncio.run(module.initialise(path, journal_mode=mode))
             with closing(sqlite3.connect(path)) as connection, connection:
                 connection.executemany(
-                    "INSERT INTO agents VALUES (?, ?, ?)", [("1", "ada", "Ada"), ("2", "bob", "Bob")]
+                    "INSERT INTO agents (id, slug, name) VALUES (?, ?, ?)", [("1", "ada", "Ada"), ("2", "bob", "Bob")]
                 )
             made[variant, mode] = path.read_bytes()
         return made[variant, mode]

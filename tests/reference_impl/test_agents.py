@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -112,8 +113,9 @@ def test_waiting_for_another_request_has_a_bound(path: Path) -> None:
         async with closed(await open_service(path, patience=0.002)) as service:
             async with service.database.transaction() as connection:
                 await connection.execute(
-                    "INSERT INTO reservations VALUES ('c', ?, 'k', ?, 'pending', 1, NULL)",
-                    (ENDPOINT, fingerprint_of("Eve")),
+                    "INSERT INTO reservations (caller, endpoint, key, fingerprint, state, generation, lease_until)"
+                    " VALUES ('c', ?, 'k', ?, 'pending', 1, ?)",
+                    (ENDPOINT, fingerprint_of("Eve"), time.time() + 60),
                 )
             with pytest.raises(StillInProgress, match="'k'"):
                 await service.agents.add("Eve", caller="c", key="k")

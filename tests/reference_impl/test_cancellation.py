@@ -90,7 +90,7 @@ def test_cancelling_anywhere_leaves_nothing_behind(
         path = make(mode=mode)
         if call is rotate:
             with closing(sqlite3.connect(path)) as connection, connection:
-                connection.execute("INSERT INTO tokens VALUES ('t', '1', '', 0, NULL)")
+                connection.execute("INSERT INTO tokens (id, agent_id, secret_hash, issued_at) VALUES ('t', '1', '', 0)")
         return path
 
     before = threading.enumerate()

@@ -14,7 +14,7 @@ from reference_impl.errors import DatabaseBusy
 from tests.reference_impl.conftest import Make, Rows
 from tests.reference_impl.stepping import closed
 
-INSERT = "INSERT INTO agents VALUES ('3', 'eve', 'Eve')"
+INSERT = "INSERT INTO agents (id, slug, name) VALUES ('3', 'eve', 'Eve')"
 EVE = "SELECT count(*) FROM agents WHERE slug = 'eve'"
 
 

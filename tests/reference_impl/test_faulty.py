@@ -204,7 +204,7 @@ def wrong_at(variant: Variant, make: Make, rows: Rows, name: str, wait: float = 
         path = make(variant.NAME)
         if race.token:
             with closing(sqlite3.connect(path)) as connection, connection:
-                connection.execute("INSERT INTO tokens VALUES ('t', '1', '', 0, NULL)")
+                connection.execute("INSERT INTO tokens (id, agent_id, secret_hash, issued_at) VALUES ('t', '1', '', 0)")
         answers, interrupted = asyncio.run(run(variant, path, race, at, wait))
         if race.wrong(answers, path, rows):
             found.append(at)

@@ -1,0 +1,102 @@
+"""The container platform, as an interface, and a fake of it that several processes can share."""
+
+import os
+import secrets
+from typing import ClassVar, Protocol
+
+import aiosqlite
+
+from reference_impl.database import Database, fetch
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS containers (
+    key TEXT PRIMARY KEY,
+    id TEXT NOT NULL,
+    agent_id TEXT NOT NULL,
+    image TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS delivered (
+    agent_id TEXT PRIMARY KEY,
+    token_id TEXT NOT NULL,
+    serial INTEGER NOT NULL
+);
+"""
+
+
+class Containers(Protocol):
+    """What runs containers. It is outside: no transaction of ours reaches it."""
+
+    async def start(self, key: str, agent_id: str, image: str) -> str:
+        """Start a container, or find the one that was started under this key before.
+
+        Args:
+            key: the same for every attempt at one deployment.
+            agent_id: whose container it is.
+            image: what to run.
+
+        Returns:
+            The container's id.
+
+        Raises:
+            ContainerFailed: not for now.
+        """
+
+    async def deliver(self, agent_id: str, token_id: str, serial: int) -> None:
+        """Hand an agent's container its token. One that arrives after a newer one is dropped.
+
+        Args:
+            agent_id: whose container.
+            token_id: the token.
+            serial: counts the agent's tokens.
+        """
+
+
+class RecordedContainers:
+    """A fake that records in a database of its own what a platform would run.
+
+    Args:
+        path: its database file, already initialised.
+        busy_timeout: how long a statement waits for another's lock, in seconds.
+    """
+
+    NEWER: ClassVar[str] = "WHERE excluded.serial > serial"
+
+    def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> None:
+        self._database = Database(path, busy_timeout=busy_timeout)
+
+    @staticmethod
+    async def initialise(path: str | os.PathLike[str]) -> None:
+        """Create the tables. Call it once, before any worker starts.
+
+        Args:
+            path: the database file; it is created where absent.
+
+        Raises:
+            sqlite3.Error: where the file can't be opened or changed.
+        """
+        async with aiosqlite.connect(os.fspath(path), isolation_level=None) as connection:
+            await connection.executescript(_SCHEMA)
+
+    async def start(self, key: str, agent_id: str, image: str) -> str:
+        """As :meth:`Containers.start`."""
+        async with self._database.autocommit() as connection:
+            rows = await fetch(
+                connection,
+                "INSERT INTO containers (key, id, agent_id, image) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING id",
+                (key, secrets.token_hex(8), agent_id, image),
+            )
+        return str(rows[0][0])
+
+    async def deliver(self, agent_id: str, token_id: str, serial: int) -> None:
+        """As :meth:`Containers.deliver`."""
+        async with self._database.autocommit() as connection:
+            await connection.execute(
+                "INSERT INTO delivered (agent_id, token_id, serial) VALUES (?, ?, ?) ON CONFLICT (agent_id)"
+                f" DO UPDATE SET token_id = excluded.token_id, serial = excluded.serial {self.NEWER}",
+                (agent_id, token_id, serial),
+            )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._database.close()
