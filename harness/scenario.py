@@ -81,6 +81,8 @@ class Scenario:
     - ``workload(workers)`` gives the calls to race; ``workloads(workers)`` a Hypothesis strategy for
       others; with it, all rules must hold for any part of a workload too, and failing workloads are shrunk.
     - ``invariants``: ``holds(db)``, asked after every step that changed the shared state, on a *copy* of it.
+    - ``transitions``: ``holds(before, after, now)``, asked with two copies of it, from before and after a change, and
+      the time that the code under test would read.
     - ``at_end``: ``holds(db)``, asked when all calls have ended.
     - ``postconditions``: ``holds(history, db)``, asked at the end, over what the clients were told.
     - ``must_happen``: ``holds(history, steps)``, or ``holds(db)`` over what is there at the end, each true in at least one
@@ -108,6 +110,7 @@ class Scenario:
     open: Callable[[Path], Anything] | None = None
     close: Callable[[Anything], Anything] = _no_close
     invariants: tuple[Check, ...] = ()
+    transitions: tuple[Check, ...] = ()
     at_end: tuple[Check, ...] = ()
     postconditions: tuple[Check, ...] = ()
     must_happen: tuple[Check, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,18 @@ async def add(service: Service, name: str, caller: str, key: str) -> object:
     return await service.agents.add(name, caller=caller, key=key)
 
 
+async def create(service: Service, name: str, caller: str, key: str) -> object:
+    """Add an agent under an idempotency key, and say whether the answer is an earlier request's."""
+    return await service.agents.create(name, caller=caller, key=key)
+
+
 async def close(service: Service) -> None:
     """Close the service."""
     await service.close()
 
 
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
-    operation.__name__: operation for operation in (issue, rotate, revoke, verify, get_active, add)
+    operation.__name__: operation for operation in (issue, rotate, revoke, verify, get_active, add, create)
 }
 """Operations on the service by name."""
 
@@ -77,13 +83,18 @@ class Prepared:
 
 
 def with_variants(
-    scenario: Scenario, prepare: Callable[[Service, Path], Awaitable[None]], names: tuple[str, ...]
+    scenario: Scenario, prepare: Callable[[Service, Path], Awaitable[None]], names: tuple[str, ...], **options: Any
 ) -> Scenario:
-    """Return *scenario* over the reference implementation, with the faulty variants *names* beside it."""
+    """Return *scenario* over the reference implementation, with the faulty variants *names* beside it.
+
+    *options* are what their services are opened with.
+    """
 
     def over(implementation: Any, name: str) -> Scenario:
         setup = Prepared(implementation, prepare)
-        return replace(scenario, variant=name, setup=setup, open=implementation.open_service, close=close)
+        return replace(
+            scenario, variant=name, setup=setup, open=partial(implementation.open_service, **options), close=close
+        )
 
     return replace(over(reference_impl, ""), variants={name: over(faulty.load(name), name) for name in names})
 

@@ -56,7 +56,7 @@ class Driver:
                 raise BadInput(
                     f"The workload calls {call.operation!r}, but the operations of the scenario are {known}."
                 )
-            if not 0 <= call.worker < min(workload.workers, len(self.fleet.workers)):
+            if not 0 <= call.worker < min(workload.workers, self.fleet.size):
                 raise BadInput(
                     f"The call {call} goes to worker {call.worker}, but there are {workload.workers} workers."
                 )
@@ -102,6 +102,7 @@ class _Run:
     def run(self) -> Execution:
         failure, abandoned, stuck, outcome = None, False, "", ""
         self.driver.world.reset()
+        self.observer.begin()
         try:
             self.stage.prepare(isolated=self.driver.isolated)
             abandoned = not self._race()
@@ -205,7 +206,7 @@ class _Run:
         self.ran[move.choice] = len(self.steps)
         if stage.changed:
             stage.changed = False
-            self._check(self.observer.invariants(), "invariant")
+            self._check(self.observer.invariants(stage.now), "invariant")
         if stage.failed is not None and self.scenario.raising_fails:
             error = stage.failed
             message = f"{error.operation} raised {error.error}: {error.value}"

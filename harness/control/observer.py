@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from harness.control.world import World
+from harness.epoch import EPOCH
 from harness.history import History, Step
 from harness.scenario import Check, Scenario
 
@@ -32,12 +33,33 @@ class Observer:
         self._world, self._scenario = world, scenario
         self._known: dict[object, Broken | None] = {}
         self._seen: dict[object, bool] = {}
+        self._before: dict[str, bytes] = {}
 
-    def invariants(self) -> Broken | None:
-        """Return the first invariant that the shared state breaks."""
-        if not self._scenario.invariants:
+    def begin(self) -> None:
+        """Take the state as it is for the one from which an execution begins."""
+        if self._scenario.transitions:
+            self._before = self._world.snapshot()
+
+    def invariants(self, now: float) -> Broken | None:
+        """Return the first invariant that the shared state breaks, or rule that its last change did; *now*: virtual time."""
+        broken = self._ask("invariants", self._scenario.invariants, None)
+        return self._changed(now) if broken is None and self._scenario.transitions else broken
+
+    def _changed(self, now: float) -> Broken | None:
+        before, files = self._before, self._world.snapshot()
+        if files == before:
             return None
-        return self._ask("invariants", self._scenario.invariants, None)
+        self._before = files
+        key = "transitions", hash(tuple(before.items())), hash(tuple(files.items())), now
+        if key not in self._known:
+            self._forget_some()
+            arguments = self._world.observe(before, earlier=True), self._world.observe(files), EPOCH + now
+            self._known[key] = first_broken(self._scenario.transitions, *arguments)
+        return self._known[key]
+
+    def _forget_some(self) -> None:
+        if len(self._known) > _REMEMBERED:
+            self._known.clear()
 
     def at_end(self) -> Broken | None:
         """Return the first rule for the end that the shared state breaks."""
@@ -83,13 +105,9 @@ class Observer:
         told = _told(history, self._scenario.ordered) if history is not None else None
         key = group, hash(tuple(files.items())), told
         if key not in self._known:
-            if len(self._known) > _REMEMBERED:
-                self._known.clear()
+            self._forget_some()
             db = self._world.observe(files)
-            arguments = (db,) if history is None else (history, db)
-            self._known[key] = next(
-                (broken for check in checks if (broken := breaks(check, *arguments)) is not None), None
-            )
+            self._known[key] = first_broken(checks, *((db,) if history is None else (history, db)))
         return self._known[key]
 
 
@@ -115,7 +133,12 @@ def asks_state(check: Check) -> bool:
     return len(inspect.signature(check.holds).parameters) == 1
 
 
-def breaks(check: Check, *arguments: History | Path) -> Broken | None:
+def first_broken(checks: Sequence[Check], *arguments: History | Path | float) -> Broken | None:
+    """Return the first of *checks* that is broken, and how."""
+    return next((broken for check in checks if (broken := breaks(check, *arguments)) is not None), None)
+
+
+def breaks(check: Check, *arguments: History | Path | float) -> Broken | None:
     """Ask *check*; return its name and message where it is broken, None where it holds.
 
     A check that raises anything but ``AssertionError`` has not held: its error is the message.

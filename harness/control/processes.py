@@ -170,6 +170,11 @@ class Fleet:
                 "the SQLite library dynamically, and aiosqlite 0.22 or later if that is used."
             )
 
+    @property
+    def size(self) -> int:
+        """How many of the processes are workers that the workload can name."""
+        return self.roles.count("worker")
+
     def set_up(self, db: Path, seed: str) -> None:
         """Have ``setup`` make the shared state at *db*; raises ``SetupFailed``."""
         report = self._order("set up", str(db), seed)

@@ -166,7 +166,7 @@ def _recheck(stage: Theatre, tally: Tally) -> None:
     """Run one more random walk, then again in fresh processes: raises ``Diverged`` when that does not repeat it."""
     walk = RandomWalk(stage.driver.seed)
     walk.start(None)
-    first = stage.driver.run(walk, tally.scenario.workload(len(stage.driver.fleet.workers)))
+    first = stage.driver.run(walk, tally.scenario.workload(stage.driver.fleet.size))
     if first.failure is not None or first.stuck:
         tally.count(first)
         return

@@ -40,6 +40,8 @@ class World:
         self._copy = directory / "observed"
         self.directory.mkdir()
         self._copy.mkdir()
+        self._copy_of_earlier = directory / "observed-before"
+        self._copy_of_earlier.mkdir()
         self.db = self.directory / database
         self.observed_db = self._copy / database
         self._template: dict[str, bytes] = {}
@@ -59,10 +61,14 @@ class World:
         _collect(self._shared, "", found)
         return found
 
-    def observe(self, snapshot: dict[str, bytes]) -> Path:
-        """Lay out *snapshot* aside and return the path of its database: looking at it takes nobody's lock."""
-        _restore(self._seen, snapshot)
-        return self.observed_db
+    def observe(self, snapshot: dict[str, bytes], earlier: bool = False) -> Path:
+        """Lay out *snapshot* aside and return the path of its database: looking at it takes nobody's lock.
+
+        One that is *earlier* is laid out in a place of its own, so that two can be compared.
+        """
+        place = self._copy_of_earlier if earlier else self._copy
+        _restore(str(place), snapshot)
+        return place / self.db.name
 
 
 def _collect(root: str, prefix: str, found: dict[str, bytes]) -> None:

@@ -10,15 +10,13 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from harness.epoch import EPOCH
 from harness.worker.rebind import Replacement
 
-__all__ = ["EPOCH", "Clock", "replacements"]
+__all__ = ["Clock", "replacements"]
 
 _RealDatetime: TypeAlias = datetime.datetime
 _RealDate: TypeAlias = datetime.date
-
-EPOCH = 1_700_000_000.0
-"""What ``time.time()`` says when an execution begins (14 November 2023, 22:13:20 UTC)."""
 
 
 class Clock:

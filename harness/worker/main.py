@@ -6,6 +6,7 @@ import asyncio
 import faulthandler
 import gc
 import inspect
+import logging
 import os
 import signal
 import threading
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.epoch import EPOCH
 from harness.scenario import Scenario
 from harness.trail import End
 from harness.wire import Peer, PeerGone
@@ -48,7 +50,7 @@ class Instrumented:
         self.databases = Databases(self.runtime, self.native)
         aiosqlite.install(self.runtime)
         sleep = sleeper(self.runtime)
-        self.native.install_time_and_randomness(lambda: clocks.EPOCH + self.clock.tell(), self.randomness.bytes, sleep)
+        self.native.install_time_and_randomness(lambda: EPOCH + self.clock.tell(), self.randomness.bytes, sleep)
         rebind(
             clocks.replacements(self.clock, sleep)
             + random_streams.replacements(self.randomness)
@@ -68,6 +70,8 @@ class Instrumented:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         faulthandler.register(STACK_SIGNAL, file=stacks, all_threads=True)
         gc.disable()
+        # What the code logs where it has set up no logging would be repeated thousands of times.
+        logging.lastResort = None
         runtime = self.runtime
         runtime.peer, runtime.trail = peer, trail
         runtime.be_home(threading.get_ident())
