@@ -62,6 +62,7 @@ class RecordedContainers:
     NEWER: ClassVar[str] = "WHERE excluded.serial > serial"
 
     def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> None:
+        self.path = path
         self._database = Database(path, busy_timeout=busy_timeout)
 
     @staticmethod

@@ -278,7 +278,7 @@ class Reservations:
         """
         cursor = await connection.execute(
             f"UPDATE reservations SET lease_until = ? {self.FENCE}",
-            (time.time() + self.lease, *reservation.scope, reservation.generation),
+            (self._deadline(), *reservation.scope, reservation.generation),
         )
         return cursor.rowcount == 1
 
@@ -307,6 +307,10 @@ class Reservations:
             The scope of the key.
         """
         return Scope(caller, endpoint, key)
+
+    def _deadline(self) -> float:
+        """When a lease that begins now will have passed."""
+        return time.time() + self.lease
 
     def _expiry(self) -> float:
         """When a record that is finished or released now may be forgotten."""
@@ -338,7 +342,7 @@ class Reservations:
                     **scope._asdict(),
                     "fingerprint": fingerprint,
                     "now": now,
-                    "lease_until": now + self.lease,
+                    "lease_until": self._deadline(),
                     "capacity": self.capacity,
                 },
             )

@@ -71,7 +71,7 @@ class Instrumented:
         faulthandler.register(STACK_SIGNAL, file=stacks, all_threads=True)
         gc.disable()
         # What the code logs where it has set up no logging would be repeated thousands of times.
-        logging.lastResort = None
+        logging.lastResort = logging.NullHandler()
         runtime = self.runtime
         runtime.peer, runtime.trail = peer, trail
         runtime.be_home(threading.get_ident())

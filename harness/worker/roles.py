@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from contextlib import suppress
+from importlib import import_module
 from typing import Any, Protocol
 
 from harness.scenario import Scenario
@@ -51,10 +55,22 @@ class _Operations:
         """No message comes here."""
 
 
+_BEFORE = {"pydantic": "pydantic.v1"}
+"""What is imported later, by a module imported already, and derives from ``date`` with a metaclass of its own.
+
+That can't be done once ``date`` tells virtual time, for which it needs a metaclass too.
+"""
+
+
 def warm(scenario: Scenario) -> None:
-    """Import what the processes of *scenario* will need, before they are forked."""
+    """Import what the processes of *scenario* will need, before they are forked and before anything is replaced."""
     if scenario.app is not None:
         from harness.worker import asgi, clients  # noqa: F401
+    for module, later in _BEFORE.items():
+        if module in sys.modules:
+            with suppress(ImportError), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                import_module(later)
 
 
 def program_of(scenario: Scenario, role: str, runtime: Runtime) -> Program:

@@ -5,7 +5,7 @@ from itertools import chain, count
 
 import aiosqlite
 
-from reference_impl.agents import Agent, insert
+from reference_impl.agents import Agent, Agents, insert
 from reference_impl.database import fetch
 
 
@@ -24,3 +24,10 @@ async def insert_with_suffix(connection: aiosqlite.Connection, slug: str, name: 
     candidates = chain([slug], (f"{slug}-{number}" for number in count(2)))
     slug = next(each for each in candidates if each not in taken)
     return await insert(connection, Agent(secrets.token_hex(8), slug, name))
+
+
+class SuffixedAgents(Agents):
+    """Agents whose second effect is not refused by the slug but hidden by its suffix."""
+
+    async def _effect(self, connection: aiosqlite.Connection, slug: str, name: str) -> Agent:
+        return await insert_with_suffix(connection, slug, name)

@@ -1,0 +1,47 @@
+"""C03: whether the slug is free is looked up first, and the agent is appended afterwards.
+
+Two clients add agents of the same name, each under a key of its own. Both find the slug free, and no constraint of the
+table stops the second.
+
+Rule broken: CFG, slugs are unique. Needs two requests and one preemption.
+"""
+
+import os
+import secrets
+from functools import partial
+
+import aiosqlite
+
+from reference_impl import database, service
+from reference_impl.agents import Agent, Agents, Created, slug_of
+from reference_impl.database import fetch
+from reference_impl.errors import SlugTaken
+from reference_impl.schema import JournalMode
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "c03-check-then-append"
+
+
+async def initialise(path: str | os.PathLike[str], *, journal_mode: JournalMode = "delete") -> None:
+    """As :func:`reference_impl.initialise`, without the constraint on slugs."""
+    await database.initialise(path, journal_mode=journal_mode)
+    async with aiosqlite.connect(os.fspath(path), isolation_level=None) as connection:
+        await connection.executescript("DROP TABLE agents; CREATE TABLE agents (id TEXT, slug TEXT, name TEXT);")
+
+
+class ChecksThenAppends(Agents):
+    """Agents whose slugs are free when they are looked up."""
+
+    async def create(self, name: str, *, caller: str, key: str) -> Created:
+        """As in the reference, where nobody else takes the slug meanwhile."""
+        slug = slug_of(name)
+        async with self._database.autocommit() as connection:
+            if await fetch(connection, "SELECT 1 FROM agents WHERE slug = ?", (slug,)):
+                raise SlugTaken(slug)
+            agent = Agent(secrets.token_hex(8), slug, name)
+            await connection.execute("INSERT INTO agents VALUES (?, ?, ?)", (agent.id, slug, name))
+        return Created(agent, False)
+
+
+open_service = partial(service.open_service, agents=ChecksThenAppends)

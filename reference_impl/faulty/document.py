@@ -1,0 +1,56 @@
+"""What C01 and C02 share: the agents as one JSON document, as in a configuration file."""
+
+import json
+import os
+import secrets
+from abc import abstractmethod
+from typing import Any
+
+import aiosqlite
+
+from reference_impl import database
+from reference_impl.agents import Agent, Agents, Created, slug_of
+from reference_impl.database import fetch
+from reference_impl.errors import SlugTaken
+from reference_impl.schema import JournalMode
+
+_SCHEMA = """
+DROP TABLE agents;
+CREATE TABLE documents (name TEXT PRIMARY KEY, content TEXT NOT NULL);
+INSERT INTO documents VALUES ('agents', '[]');
+CREATE VIEW agents AS
+    SELECT each.value ->> 'id' AS id, each.value ->> 'slug' AS slug, each.value ->> 'name' AS name
+    FROM documents, json_each(documents.content) AS each WHERE documents.name = 'agents';
+"""
+
+
+async def initialise(path: str | os.PathLike[str], *, journal_mode: JournalMode = "delete") -> None:
+    """As :func:`reference_impl.initialise`, with the agents in a document.
+
+    Args:
+        path: as there.
+        journal_mode: as there.
+    """
+    await database.initialise(path, journal_mode=journal_mode)
+    async with aiosqlite.connect(os.fspath(path), isolation_level=None) as connection:
+        await connection.executescript(_SCHEMA)
+
+
+class DocumentAgents(Agents):
+    """Agents in a document that is loaded and saved whole."""
+
+    async def create(self, name: str, *, caller: str, key: str) -> Created:
+        """As in the reference, where one worker adds agents, one after another."""
+        slug = slug_of(name)
+        async with self._database.autocommit() as connection:
+            rows = await fetch(connection, "SELECT content FROM documents WHERE name = 'agents'", ())
+        agents: list[dict[str, Any]] = json.loads(rows[0][0])
+        if any(agent["slug"] == slug for agent in agents):
+            raise SlugTaken(slug)
+        agent = Agent(secrets.token_hex(8), slug, name)
+        await self._save(json.dumps([*agents, {"id": agent.id, "slug": slug, "name": name}]))
+        return Created(agent, False)
+
+    @abstractmethod
+    async def _save(self, document: str) -> None:
+        """Put the document in the place of the one that is there."""

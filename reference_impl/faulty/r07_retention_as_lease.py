@@ -1,0 +1,29 @@
+"""R07: an owner is given as long as an answer is remembered.
+
+There is one expiry for a record, made for the answers: a day. A worker that is killed while it adds an agent
+blocks the key for that long.
+
+Rule broken: LIVE, after a crash a retry is answered within the lease. Needs one request and a crash.
+"""
+
+from functools import partial
+from typing import Any
+
+from reference_impl import service
+from reference_impl.database import Database, initialise
+from reference_impl.reservations import Reservations
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "r07-retention-as-lease"
+
+
+class OneExpiry(Reservations):
+    """Reservations with one expiry for everything."""
+
+    def __init__(self, database: Database, **options: Any) -> None:
+        super().__init__(database, **options)
+        self.lease = self.retention
+
+
+open_service = partial(service.open_service, reservations=OneExpiry)

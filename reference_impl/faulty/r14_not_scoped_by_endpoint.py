@@ -1,0 +1,29 @@
+"""R14: a key is the same key at every endpoint.
+
+A client adds one agent and deploys another, and uses the same key at both endpoints, as it may. The second request
+is refused, or told the answer to the first.
+
+Rule broken: SCOPE, another endpoint's key is another key. Needs two requests; no preemption.
+"""
+
+from functools import partial
+
+from reference_impl import service
+from reference_impl.database import initialise
+from reference_impl.reservations import Reservations, Scope
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "r14-not-scoped-by-endpoint"
+
+
+class OneEndpoint(Reservations):
+    """Reservations that don't know of endpoints."""
+
+    def scope_of(self, caller: str, endpoint: str, key: str) -> Scope:
+        """What makes a key unique, but for the endpoint."""
+        del endpoint
+        return Scope(caller, "", key)
+
+
+open_service = partial(service.open_service, reservations=OneEndpoint)

@@ -1,0 +1,34 @@
+"""R17: the fingerprint is taken of what the handler has made of the request.
+
+The handler cleans the name up before the answer is stored, and the fingerprint is stored with the answer. A retry,
+which sends what the client sent, does not match, and is refused for ever.
+
+Rule broken: LIVE, a retry is told the first answer. Needs one request and its retry.
+"""
+
+from functools import partial
+
+import aiosqlite
+
+from reference_impl import service
+from reference_impl.agents import Agent, Agents, Refused, fingerprint_of
+from reference_impl.database import initialise
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "r17-fingerprint-after-change"
+
+
+class CleansUp(Agents):
+    """Agents whose request is remembered as the handler left it."""
+
+    async def _effect(self, connection: aiosqlite.Connection, slug: str, name: str) -> Agent | Refused:
+        answer = await super()._effect(connection, slug, name)
+        await connection.execute(
+            "UPDATE reservations SET fingerprint = ? WHERE fingerprint = ?",
+            (fingerprint_of(slug), fingerprint_of(name)),
+        )
+        return answer
+
+
+open_service = partial(service.open_service, agents=CleansUp)

@@ -1,0 +1,41 @@
+"""T07: a transaction is undone when it fails, but not when it is cancelled.
+
+``except Exception`` does not catch ``CancelledError``. A request is cancelled in the middle of its transaction, and the
+connection that nobody has any more holds the write lock of the whole database.
+
+Rule broken: LIVE, every request is answered. Needs one request and a cancellation.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import aiosqlite
+
+from reference_impl import service
+from reference_impl.database import Database, initialise
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "t07-cancel-strands-lock"
+
+
+class UndoesFailures(Database):
+    """A database whose transactions are committed or fail."""
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        """As in the reference, where nothing is cancelled."""
+        with self._busy_typed():
+            connection = await self._take()
+            try:
+                await connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                await connection.commit()
+            except Exception:
+                await self._roll_back(connection)
+                raise
+            self._idle.append(connection)
+
+
+open_service = partial(service.open_service, database=UndoesFailures)

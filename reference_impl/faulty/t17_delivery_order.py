@@ -1,0 +1,36 @@
+"""T17: the container keeps the token that came last, which need not be the last one issued.
+
+Two rotations commit one after the other, and deliver their tokens the other way round. The container is left with a
+token that was revoked.
+
+Rule broken: TOKLAST, the token in use is the last one issued. Needs two requests and two preemptions.
+"""
+
+from functools import partial
+
+from reference_impl import service
+from reference_impl.containers import Containers, RecordedContainers
+from reference_impl.database import Database, initialise
+from reference_impl.tokens import TokenStore
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "t17-delivery-order"
+
+
+class LastOneCounts(RecordedContainers):
+    """Containers that take whatever token comes."""
+
+    NEWER = ""
+
+
+class InAnyOrder(TokenStore):
+    """A token store whose tokens have no order to their containers."""
+
+    def __init__(self, database: Database, containers: Containers | None = None) -> None:
+        if isinstance(containers, RecordedContainers):
+            containers = LastOneCounts(containers.path)
+        super().__init__(database, containers)
+
+
+open_service = partial(service.open_service, tokens=InAnyOrder)

@@ -1,0 +1,38 @@
+"""T20: what was cancelled is tried again, as if it had not happened.
+
+Issuing is cancelled when its transaction has committed but nobody has heard. It is tried again; the agent has a token
+already, which is taken for the one of this attempt, and the client is handed a secret that belongs to no token.
+
+Rule broken: TOKR, a returned token is real. Needs one request and a cancellation.
+"""
+
+import asyncio
+import secrets
+from functools import partial
+
+from reference_impl import service
+from reference_impl.database import initialise
+from reference_impl.errors import ActiveTokenExists
+from reference_impl.tokens import IssuedToken, TokenStore
+
+__all__ = ["NAME", "initialise", "open_service"]
+
+NAME = "t20-blind-retry"
+
+
+class TriesAgain(TokenStore):
+    """A token store that takes a cancellation for a hiccup."""
+
+    async def issue(self, agent: str) -> IssuedToken:
+        """As in the reference, where nothing is cancelled."""
+        try:
+            return await super().issue(agent)
+        except asyncio.CancelledError:
+            try:
+                return await super().issue(agent)
+            except ActiveTokenExists:
+                token_id = await self.get_active(agent) or ""
+                return IssuedToken(token_id, agent, f"{token_id}.{secrets.token_urlsafe(32)}")
+
+
+open_service = partial(service.open_service, tokens=TriesAgain)

@@ -1,0 +1,125 @@
+"""How errors look over HTTP: problem details (RFC 9457), without anything secret or internal."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from reference_impl import errors
+
+LOG = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+REPLAYED = "Idempotent-Replayed"
+RETRY_SOON = "1"
+
+STATUSES: Mapping[type[errors.ServiceError], int] = {
+    errors.InvalidName: 422,
+    errors.UnknownAgent: 404,
+    errors.SlugTaken: 409,
+    errors.ActiveTokenExists: 409,
+    errors.NoActiveToken: 409,
+    errors.StillInProgress: 409,
+    errors.KeyReused: 422,
+    errors.ReservationLost: 409,
+    errors.DatabaseBusy: 503,
+    errors.StorageFailed: 503,
+    errors.StoreFull: 503,
+    errors.ContainerFailed: 503,
+}
+"""The status of each documented error."""
+
+WORTH_RETRYING = (
+    errors.StillInProgress,
+    errors.ReservationLost,
+    errors.DatabaseBusy,
+    errors.StorageFailed,
+    errors.StoreFull,
+    errors.ContainerFailed,
+)
+"""Errors that say ``Retry-After``."""
+
+
+def problem(
+    status: int, detail: str, *, kind: str = "about:blank", headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """Return an error as problem details.
+
+    Args:
+        status: the HTTP status.
+        detail: what happened and what to do, for people.
+        kind: names the kind of problem, for programs.
+        headers: more headers.
+
+    Returns:
+        The response.
+    """
+    body = {"type": kind, "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+async def of_service(_: Request, error: Exception) -> JSONResponse:
+    """Answer a documented error.
+
+    Args:
+        _: the request.
+        error: the error.
+
+    Returns:
+        The response.
+    """
+    assert isinstance(error, errors.ServiceError)
+    headers = {"Retry-After": RETRY_SOON} if isinstance(error, WORTH_RETRYING) else {}
+    if error.replayed:
+        headers[REPLAYED] = "true"
+    return problem(STATUSES[type(error)], str(error), kind=type(error).__name__, headers=headers)
+
+
+async def of_validation(_: Request, error: Exception) -> JSONResponse:
+    """Answer a request that does not fit, without repeating what it said.
+
+    Args:
+        _: the request.
+        error: the error.
+
+    Returns:
+        The response.
+    """
+    assert isinstance(error, RequestValidationError)
+    wrong: list[Any] = list(error.errors())
+    said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in wrong)
+    key = any(each["loc"][:2] == ("header", "Idempotency-Key") for each in wrong)
+    return problem(400 if key else 422, f"the request does not fit its description: {said}", kind="Invalid")
+
+
+async def of_http(_: Request, error: Exception) -> JSONResponse:
+    """Answer what the framework refuses.
+
+    Args:
+        _: the request.
+        error: the error.
+
+    Returns:
+        The response.
+    """
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, str(error.detail), headers=error.headers)
+
+
+async def of_anything(request: Request, error: Exception) -> JSONResponse:
+    """Answer a defect of ours: the log knows what it was, the client does not.
+
+    Args:
+        request: the request.
+        error: the error.
+
+    Returns:
+        The response.
+    """
+    LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(500, "the service failed; retry with the same Idempotency-Key", headers={"Retry-After": RETRY_SOON})

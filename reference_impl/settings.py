@@ -1,0 +1,52 @@
+"""What a deployment of the service can choose."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reference_impl import reservations as defaults
+from reference_impl.schema import JournalMode
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything one worker needs to know.
+
+    Attributes:
+        database: the database file.
+        credentials: who may manage agents: a name and the SHA-256 of a secret for each (see :func:`credential`).
+        containers: the database file of the recorded containers, where deploying is wanted.
+        journal_mode: ``"delete"`` or ``"wal"``.
+        busy_timeout: how long a statement waits for another's lock, in seconds.
+        patience: how long a request waits for another with the same key, in seconds.
+        lease: how long an owner that is not heard of keeps a key, in seconds.
+        retention: how long an answer is remembered, in seconds.
+        capacity: how many keys are remembered at most.
+        recover_every: how often to complete what crashed workers left, in seconds; None for never.
+        most_body: how many bytes a request may have.
+    """
+
+    database: Path
+    credentials: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    containers: Path | None = None
+    journal_mode: JournalMode = "wal"
+    busy_timeout: float = 5.0
+    patience: float = 10.0
+    lease: float = defaults.LEASE
+    retention: float = defaults.RETENTION
+    capacity: int = defaults.CAPACITY
+    recover_every: float | None = None
+    most_body: int = 1 << 20
+
+
+def credential(name: str, secret: str) -> tuple[str, str]:
+    """Return what :attr:`Settings.credentials` holds of one caller.
+
+    Args:
+        name: whose it is: keys of one caller are not another's.
+        secret: what the caller sends as its bearer token.
+
+    Returns:
+        The name, and a digest of the secret.
+    """
+    return name, hashlib.sha256(secret.encode()).hexdigest()
