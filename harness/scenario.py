@@ -16,7 +16,7 @@ from harness.plain import Plain
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-__all__ = ["Call", "Check", "Client", "Scenario", "Workload"]
+__all__ = ["Call", "Change", "Check", "Client", "Scenario", "Workload"]
 
 Anything = Any
 """What user code passes between its own functions; the harness never looks into it."""
@@ -58,6 +58,18 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A step that changed the shared state: when it was by the clock of the code under test, and whose lane it was.
+
+    What a check puts into ``notes`` is there when it is asked about the next change of the execution.
+    """
+
+    now: float
+    lane: str
+    notes: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """A named rule. ``holds`` raises ``AssertionError`` or returns False where the rule is broken."""
 
@@ -81,8 +93,7 @@ class Scenario:
     - ``workload(workers)`` gives the calls to race; ``workloads(workers)`` a Hypothesis strategy for
       others; with it, all rules must hold for any part of a workload too, and failing workloads are shrunk.
     - ``invariants``: ``holds(db)``, asked after every step that changed the shared state, on a *copy* of it.
-    - ``transitions``: ``holds(before, after, now)``, asked with two copies of it, from before and after a change, and
-      the time that the code under test would read.
+    - ``transitions``: ``holds(before, after, change)``, asked with two copies of it, from before and after a ``Change``.
     - ``at_end``: ``holds(db)``, asked when all calls have ended.
     - ``postconditions``: ``holds(history, db)``, asked at the end, over what the clients were told.
     - ``must_happen``: ``holds(history, steps)``, or ``holds(db)`` over what is there at the end, each true in at least one

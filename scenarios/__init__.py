@@ -6,7 +6,7 @@ from scenarios.create_agent_retry import SCENARIO as CREATE_AGENT_RETRY
 from scenarios.create_agents_distinct import SCENARIO as CREATE_AGENTS_DISTINCT
 from scenarios.issue_token import SCENARIO as ISSUE_TOKEN
 from scenarios.issue_token_tasks import SCENARIO as ISSUE_TOKEN_TASKS
-from scenarios.keyed_requests import KEYED_CANCELLED, KEYED_CRASHES, KEYED_ERRORS, KEYED_LEASE
+from scenarios.keyed_requests import ALL as KEYED_REQUESTS
 from scenarios.revoke_vs_rotate import SCENARIO as REVOKE_VS_ROTATE
 from scenarios.revoke_vs_verify import SCENARIO as REVOKE_VS_VERIFY
 from scenarios.rotate_token import SCENARIO as ROTATE_TOKEN
@@ -24,10 +24,7 @@ _IN_ROLLBACK_MODE = (
     CREATE_AGENT_CONFLICT,
     CREATE_AGENT_KEY_REUSED,
     CREATE_AGENTS_DISTINCT,
-    KEYED_CRASHES,
-    KEYED_CANCELLED,
-    KEYED_ERRORS,
-    KEYED_LEASE,
+    *KEYED_REQUESTS,
 )
 
 ALL = (*_IN_ROLLBACK_MODE, *map(in_wal, _IN_ROLLBACK_MODE))

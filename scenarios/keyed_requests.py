@@ -7,27 +7,46 @@ most one agent, everybody is told of that one, and a retry when all is quiet is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.faults import Faults
 from harness.history import History, Step
-from harness.scenario import Call, Check, Scenario, Workload
+from harness.scenario import Call, Check, Client, Scenario, Workload
 from reference_impl.service import Service
-from scenarios.oracles import DOCUMENTED, live, once, one_owner, prompt, real, replayed, same
+from scenarios.oracles import (
+    DOCUMENTED,
+    answered,
+    bound_to_request,
+    bounded_store,
+    live,
+    once,
+    one_owner,
+    prompt,
+    real,
+    replayed,
+    retained,
+    same,
+)
 from scenarios.rules import CLEAN_CONNECTIONS, OVERLAPPED, UNIQUE_SLUGS, rows
 from scenarios.service import OPERATIONS, with_variants
 
-__all__ = ["KEYED_CANCELLED", "KEYED_CRASHES", "KEYED_ERRORS", "KEYED_LEASE"]
+__all__ = ["ALL"]
 
 LEASE = 5.0
 _REQUEST = ("Alpha", "caller", "key")
+_TAKEN = ("SlugTaken",)
 
 
 async def prepare(_: Service, __: Path) -> None:
     """Begin with no agents."""
+
+
+async def prepare_taken(service: Service, _: Path) -> None:
+    """Begin with an agent that has the slug already."""
+    await service.agents.add("Alpha", caller="setup", key="setup")
 
 
 def _identity(value: Any) -> object:
@@ -39,46 +58,177 @@ def _taken_over(db: Path) -> bool:
 
 
 def _waited(_: History, steps: Sequence[Step]) -> bool:
-    """A request waited for the owner of its key."""
     return any(step.kind == "timer" or "SELECT fingerprint, state" in step.text for step in steps)
 
 
-def workload(workers: int) -> Workload:
-    """One client at each worker, all with the same key."""
-    return Workload.each("create", *_REQUEST, workers=workers)
+def _each(*requests: tuple[str, ...], tasks: bool = False) -> Callable[[int], Workload]:
+    """Return a workload: one client for each request, each at a worker of its own or, as *tasks*, all at one."""
 
+    def workload(workers: int) -> Workload:
+        calls = (Call("create", request, 0 if tasks else number % workers) for number, request in enumerate(requests))
+        return Workload(tuple(Client((call,)) for call in calls), workers)
+
+    return workload
+
+
+_SAME, _REAL = same("create", _identity), real("create", _identity, "SELECT 1 FROM agents WHERE id = ?")
+_WAITED, _REPLAYED = Check("a request waited or looked", _waited), Check("an answer was replayed", replayed)
+_TAKEN_OVER = Check("a reservation was taken over", _taken_over)
 
 _KEYED = Scenario(
     name="keyed",
-    story=__doc__,
+    story=__doc__ or "",
     setup=lambda _: None,
     operations=OPERATIONS,
-    workload=workload,
+    workload=_each(_REQUEST, _REQUEST),
     probe=lambda _: [Call("create", _REQUEST)],
     invariants=(once("SELECT slug FROM agents"), UNIQUE_SLUGS),
     transitions=(one_owner(),),
-    postconditions=(
-        same("create", _identity),
-        real("create", _identity, "SELECT 1 FROM agents WHERE id = ?"),
-        live(),
-        CLEAN_CONNECTIONS,
-    ),
-    must_happen=(OVERLAPPED, Check("a request waited", _waited), Check("an answer was replayed", replayed)),
+    postconditions=(_SAME, _REAL, live(), CLEAN_CONNECTIONS),
+    must_happen=(OVERLAPPED, _WAITED, _REPLAYED),
     expected_errors=DOCUMENTED,
     ordered=False,
 )
-_TAKEN_OVER = Check("a reservation was taken over", _taken_over)
 
 
-def _keyed(name: str, faults: Faults, variants: tuple[str, ...], **fields: Any) -> Scenario:
-    scenario = replace(_KEYED, name=f"keyed-{name}", faults=faults, **fields)
-    return with_variants(scenario, prepare, variants, lease=LEASE)
+def _keyed(name: str, variants: str = "", options: dict[str, Any] | None = None, **fields: Any) -> Scenario:
+    start = fields.pop("start", prepare)
+    scenario = replace(_KEYED, name=f"keyed-{name}", **fields)
+    return with_variants(scenario, start, tuple(variants.split()), **{"lease": LEASE, **(options or {})})
 
 
-_TAKES_OVER = {"must_happen": (*_KEYED.must_happen, _TAKEN_OVER)}
-_PROMPT = {"postconditions": (*_KEYED.postconditions, prompt(LEASE / 2))}
+_WITH_TAKE_OVER: dict[str, Any] = {"must_happen": (*_KEYED.must_happen, _TAKEN_OVER)}
+_WITH_PROMPT: dict[str, Any] = {"postconditions": (*_KEYED.postconditions, prompt(LEASE / 2))}
+_ALL_ANSWERED: dict[str, Any] = {"postconditions": (*_KEYED.postconditions, answered())}
 
-KEYED_CRASHES = _keyed("crashes", Faults(kill=True, most=2), (), **_TAKES_OVER)
-KEYED_CANCELLED = _keyed("cancelled", Faults(cancel=True, most=1), (), **_TAKES_OVER, **_PROMPT)
-KEYED_ERRORS = _keyed("errors", Faults(errors=("busy", "full", "io"), most=1), (), **_TAKES_OVER, **_PROMPT)
-KEYED_LEASE = _keyed("lease", Faults(jumps=(LEASE + 1,), kill=True, cancel=True, most=2), (), **_TAKES_OVER)
+PLAIN = _keyed(
+    "plain",
+    "r10-no-deadline-is-orphan r17-fingerprint-after-change r39-event-across-workers r42-polls-in-transaction",
+    **_ALL_ANSWERED,
+)
+TASKS = _keyed(
+    "tasks", "r35-event-before-result r36-lost-wake-up", workload=_each(_REQUEST, _REQUEST, tasks=True), **_ALL_ANSWERED
+)
+CRASHES = _keyed(
+    "crashes",
+    "r06-never-expires r07-retention-as-lease r24-two-transactions r25-completion-before-effect",
+    faults=Faults(kill=True, most=2),
+    **_WITH_TAKE_OVER,
+)
+CANCELLED = _keyed(
+    "cancelled",
+    "r21-cancel-leaves-reservation r26-cancelled-before-set",
+    faults=Faults(cancel=True, most=1),
+    **_WITH_TAKE_OVER,
+    **_WITH_PROMPT,
+)
+ERRORS = _keyed(
+    "errors",
+    "r22-release-resolves-with-nothing r44-transient-error-stored",
+    faults=Faults(errors=("busy", "full", "io"), most=1),
+    **_WITH_TAKE_OVER,
+    **_WITH_PROMPT,
+)
+LEASE_PASSES = _keyed(
+    "lease",
+    "r08-no-fence r27-unfenced-set r30-blind-heartbeat",
+    faults=Faults(jumps=(LEASE + 1,), most=1),
+    **_WITH_TAKE_OVER,
+)
+LATE_RELEASE = _keyed(
+    "late-release",
+    "r28-unfenced-release",
+    faults=Faults(jumps=(LEASE + 1,), cancel=True, most=2),
+    **_WITH_TAKE_OVER,
+)
+ANYTHING = _keyed(
+    "anything",
+    faults=Faults(kill=True, cancel=True, errors=("busy", "full", "io"), jumps=(LEASE + 1,), most=1),
+    **_WITH_TAKE_OVER,
+)
+THREE = _keyed(
+    "three",
+    "r11-stale-take-over",
+    workload=_each(_REQUEST, _REQUEST, _REQUEST),
+    workers=3,
+    faults=Faults(kill=True, most=1),
+    **_WITH_TAKE_OVER,
+)
+TAKEN = _keyed(
+    "taken",
+    "r19-early-return-leaves-reservation r43-status-lost",
+    start=prepare_taken,
+    invariants=(UNIQUE_SLUGS,),
+    postconditions=(
+        _SAME,
+        _REAL,
+        live(definite=_TAKEN),
+        answered(definite=_TAKEN),
+        prompt(LEASE / 2),
+        CLEAN_CONNECTIONS,
+    ),
+    must_happen=(OVERLAPPED, _WAITED),
+)
+PAYLOADS = _keyed(
+    "payloads",
+    "r12-take-over-ignores-fingerprint",
+    workload=_each(_REQUEST, ("Beta", *_REQUEST[1:])),
+    transitions=(one_owner(), bound_to_request()),
+    postconditions=(_REAL, live(definite=("KeyReused",)), CLEAN_CONNECTIONS),
+    faults=Faults(kill=True, jumps=(LEASE + 1,), most=2),
+    **_WITH_TAKE_OVER,
+)
+TIMEOUT = _keyed(
+    "timeout",
+    "r38-timed-out-waiter-works",
+    {"patience": 2.0},
+    faults=Faults(jumps=(2.5,), most=1),
+    must_happen=(OVERLAPPED, _WAITED),
+)
+
+
+# An answer is remembered for as long as was promised, however long the work took: another has the write lock meanwhile.
+
+RETENTION = 2.0
+RETAINED = _keyed(
+    "retained",
+    "r45-retention-from-reservation",
+    {"retention": RETENTION},
+    workload=lambda workers: Workload(
+        (Client((Call("create", _REQUEST),)), Client((Call("hold", (3.0,), 1),))), workers
+    ),
+    invariants=(UNIQUE_SLUGS,),
+    transitions=(one_owner(), retained(RETENTION)),
+    postconditions=(_REAL, live(definite=_TAKEN), CLEAN_CONNECTIONS),
+    must_happen=(OVERLAPPED, _REPLAYED),
+)
+FULL = _keyed(
+    "full",
+    "r46-cap-drops-promised",
+    {"capacity": 1},
+    workload=_each(_REQUEST, ("Beta", "caller", "another key")),
+    invariants=(once("SELECT slug FROM agents WHERE name = 'Alpha'"), UNIQUE_SLUGS, bounded_store(1)),
+    postconditions=(_SAME, _REAL, live(definite=("StoreFull",)), CLEAN_CONNECTIONS),
+    must_happen=(
+        OVERLAPPED,
+        Check("the store was full", lambda history, _: any(e.error == "StoreFull" for e in history)),
+    ),
+)
+
+ALL = (
+    PLAIN,
+    TASKS,
+    CRASHES,
+    CANCELLED,
+    ERRORS,
+    LEASE_PASSES,
+    LATE_RELEASE,
+    ANYTHING,
+    THREE,
+    TAKEN,
+    PAYLOADS,
+    TIMEOUT,
+    RETAINED,
+    FULL,
+)
+"""Keyed requests under everything."""

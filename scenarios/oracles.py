@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.history import History, Outcome, Step
-from harness.scenario import Check
+from harness.scenario import Change, Check
 from scenarios.rules import rows
 
 __all__ = [
     "DOCUMENTED",
+    "answered",
+    "bound_to_request",
     "bounded_store",
     "happened",
     "live",
@@ -24,6 +26,7 @@ __all__ = [
     "prompt",
     "real",
     "replayed",
+    "retained",
     "same",
     "scoped",
 ]
@@ -52,12 +55,17 @@ def once(effects: str, what: str = "agents") -> Check:
     return Check("ONCE one effect per key", holds)
 
 
-def same(operation: str, identity: Callable[[Any], object]) -> Check:
-    """SAME: all who made the call *operation* with the same key are told of the same thing, as *identity* names it."""
+def same(operation: str, identity: Callable[[Any], object], *, definite: Sequence[str] = ("SlugTaken",)) -> Check:
+    """SAME: all who made the call *operation* with the same key are told of the same thing, as *identity* names it.
+
+    The errors *definite* are answers too.
+    """
 
     def holds(history: History, _: Path) -> None:
         for group in _by_key(history.outcomes(operation)):
-            told = {json.dumps(identity(outcome.value)) for outcome in group if outcome.ok}
+            named = [identity(outcome.value) for outcome in group if outcome.ok]
+            told = {json.dumps(name) for name in named if name is not None}
+            told |= {outcome.error for outcome in group if outcome.error in definite}
             assert len(told) <= 1, f"one key was answered with {' and '.join(sorted(told))}"
 
     return Check("SAME one answer per key", holds)
@@ -99,20 +107,30 @@ def live(*, definite: Sequence[str] = ()) -> Check:
     return Check("LIVE a fresh retry is answered", holds)
 
 
+def answered(*, definite: Sequence[str] = ()) -> Check:
+    """LIVE: where nothing goes wrong every request is answered: success, or one of the errors *definite*."""
+
+    def holds(history: History, _: Path) -> None:
+        for outcome in history.outcomes():
+            said = f"{outcome.client} was told {outcome.error}: {outcome.value}"
+            assert outcome.ok or outcome.error in definite, said
+
+    return Check("LIVE every request is answered", holds)
+
+
 def prompt(seconds: float) -> Check:
-    """PROMPT: unless an owner died, the probe need not wait for a lease: it is answered within *seconds*."""
+    """PROMPT: unless an owner died nobody need wait for a lease: every request is answered within *seconds*."""
 
     def holds(history: History, _: Path) -> None:
         if any(event.kind == "info" and not event.error for event in history):
             return
-        asked = None
+        asked: dict[str, float] = {}
         for event in history:
-            if event.client == _PROBE:
-                if event.kind == "invoke":
-                    asked = event.now
-                elif asked is not None:
-                    waited = event.now - asked
-                    assert waited <= seconds, f"a fresh retry waited for {waited:g} s though every owner had finished"
+            if event.kind == "invoke":
+                asked[event.client] = event.now
+            else:
+                waited = event.now - asked[event.client]
+                assert waited <= seconds, f"{event.client} waited for {waited:g} s though every owner had finished"
 
     return Check("PROMPT no waiting for who has finished", holds)
 
@@ -121,19 +139,59 @@ def one_owner() -> Check:
     """OWNER: a key passes to another owner only when the one before has finished, released it or let its lease pass."""
     owners = "SELECT caller, endpoint, key, generation, state, lease_until FROM reservations"
 
-    def holds(before: Path, after: Path, now: float) -> None:
+    def holds(before: Path, after: Path, change: Change) -> None:
         then = {row[:3]: row[3:] for row in rows(before, owners)}
-        later = {row[:3]: row[3:] for row in rows(after, owners)}
-        for key, (generation, state, lease_until) in then.items():
-            if state != "pending" or lease_until <= now:
-                continue
-            found = later.get(key)
-            assert found is not None, f"the live reservation {generation} of {key[2]!r} was dropped"
-            assert found[0] == generation, (
-                f"{key[2]!r} passed from owner {generation} to {found[0]}, {lease_until - now:g} s before its lease ended"
-            )
+        task = change.lane.partition("/")[0]
+        for row in rows(after, owners):
+            key, (generation, state) = row[:3], row[3:5]
+            name = "/".join(key)
+            was = then.pop(key, (0, "", 0.0))
+            owner = change.notes.get(name, "")
+            if was[1] == "pending" and owner != task and (was[0], was[1]) != (generation, state):
+                _nobody_lives(was, change.now, f"{key[2]!r} of {owner} is {state} {generation}")
+            if state == "pending" and (was[0], was[1]) != (generation, state):
+                change.notes[name] = task
+        for key, was in then.items():
+            owner = change.notes.get("/".join(key), "")
+            if was[1] == "pending" and owner != task:
+                _nobody_lives(was, change.now, f"{key[2]!r} of {owner} was dropped")
 
     return Check("OWNER one live owner per key", holds)
+
+
+def _nobody_lives(was: tuple[Any, ...], now: float, what: str) -> None:
+    """Assert that the lease of the record *was* had passed; one without a deadline has not."""
+    generation, _, lease_until = was
+    left = lease_until - now if lease_until else float("inf")
+    assert left <= 0, f"by another hand, reservation {what}; its owner {generation} had {left:g} s left"
+
+
+def retained(seconds: float) -> Check:
+    """ONCE: an answer is kept for *seconds* from its completion; till then the key is nobody's to take again."""
+
+    def holds(before: Path, after: Path, change: Change) -> None:
+        finished = "SELECT caller, endpoint, key, generation FROM reservations WHERE state = 'finished'"
+        then, later = ({row[:3]: row[3] for row in rows(db, finished)} for db in (before, after))
+        for key in later.keys() - then.keys():
+            change.notes["finished " + "/".join(key)] = repr(change.now)
+        for key in then.keys() - later.keys():
+            kept = change.now - float(change.notes.get("finished " + "/".join(key), "0"))
+            assert kept >= seconds - 1e-6, f"the answer of {key[2]!r} was kept for {kept:g} s of {seconds:g}"
+
+    return Check("ONCE an answer is kept for its retention", holds)
+
+
+def bound_to_request() -> Check:
+    """SCOPE: a key stays bound to the request it was first used for, until its retention ends."""
+    bindings = "SELECT caller, endpoint, key, fingerprint, coalesce(expires_at, 1e99) FROM reservations"
+
+    def holds(before: Path, after: Path, change: Change) -> None:
+        later = {row[:3]: row[3] for row in rows(after, bindings)}
+        for *key, fingerprint, expires_at in rows(before, bindings):
+            found = later.get(tuple(key), fingerprint)
+            assert found == fingerprint or expires_at <= change.now, f"key {key[2]!r} passed to another request"
+
+    return Check("SCOPE a key stays bound to its request", holds)
 
 
 def bounded_store(most: int) -> Check:

@@ -76,11 +76,11 @@ def probe_succeeds(history: History, _: Path) -> None:
 
 
 def _retried(history: History, _: Any) -> bool:
-    return any(outcome.ok and outcome.value["attempts"] > 1 for outcome in history.outcomes("add_agent"))  # type: ignore[call-overload,index]
+    return any(outcome.ok and outcome.value["attempts"] > 1 for outcome in history.outcomes("add_agent"))  # type: ignore[index,call-overload]
 
 
 def _replayed(history: History, _: Any) -> bool:
-    return any(outcome.ok and outcome.value["replayed"] for outcome in history.outcomes())  # type: ignore[call-overload,index]
+    return any(outcome.ok and outcome.value["replayed"] for outcome in history.outcomes())  # type: ignore[index,call-overload]
 
 
 def _workload(workers: int, clients: int = 2) -> Workload:

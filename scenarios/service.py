@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -53,13 +54,19 @@ async def create(service: Service, name: str, caller: str, key: str) -> object:
     return await service.agents.create(name, caller=caller, key=key)
 
 
+async def hold(service: Service, seconds: float) -> None:
+    """Keep others from writing for a while."""
+    async with service.database.transaction():
+        await asyncio.sleep(seconds)
+
+
 async def close(service: Service) -> None:
     """Close the service."""
     await service.close()
 
 
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
-    operation.__name__: operation for operation in (issue, rotate, revoke, verify, get_active, add, create)
+    operation.__name__: operation for operation in (issue, rotate, revoke, verify, get_active, add, create, hold)
 }
 """Operations on the service by name."""
 

@@ -206,7 +206,7 @@ class _Run:
         self.ran[move.choice] = len(self.steps)
         if stage.changed:
             stage.changed = False
-            self._check(self.observer.invariants(stage.now), "invariant")
+            self._check(self.observer.invariants(stage.now, steps[-1].lane), "invariant")
         if stage.failed is not None and self.scenario.raising_fails:
             error = stage.failed
             message = f"{error.operation} raised {error.error}: {error.value}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.control.world import World
 from harness.epoch import EPOCH
 from harness.history import History, Step
-from harness.scenario import Check, Scenario
+from harness.scenario import Change, Check, Scenario
 
 __all__ = ["Broken", "Observer"]
 
@@ -34,28 +34,39 @@ class Observer:
         self._known: dict[object, Broken | None] = {}
         self._seen: dict[object, bool] = {}
         self._before: dict[str, bytes] = {}
+        self._notes: dict[str, str] = {}
+        self._changes: dict[object, tuple[Broken | None, dict[str, str]]] = {}
 
     def begin(self) -> None:
         """Take the state as it is for the one from which an execution begins."""
         if self._scenario.transitions:
             self._before = self._world.snapshot()
+            self._notes = {}
 
-    def invariants(self, now: float) -> Broken | None:
-        """Return the first invariant that the shared state breaks, or rule that its last change did; *now*: virtual time."""
+    def invariants(self, now: float, lane: str) -> Broken | None:
+        """Return the first invariant that the shared state breaks, or rule that its last change did.
+
+        *now* is virtual time, *lane* whose step it was.
+        """
         broken = self._ask("invariants", self._scenario.invariants, None)
-        return self._changed(now) if broken is None and self._scenario.transitions else broken
+        return self._changed(now, lane) if broken is None and self._scenario.transitions else broken
 
-    def _changed(self, now: float) -> Broken | None:
+    def _changed(self, now: float, lane: str) -> Broken | None:
         before, files = self._before, self._world.snapshot()
         if files == before:
             return None
         self._before = files
-        key = "transitions", hash(tuple(before.items())), hash(tuple(files.items())), now
-        if key not in self._known:
-            self._forget_some()
-            arguments = self._world.observe(before, earlier=True), self._world.observe(files), EPOCH + now
-            self._known[key] = first_broken(self._scenario.transitions, *arguments)
-        return self._known[key]
+        known = tuple(sorted(self._notes.items()))
+        key = hash(tuple(before.items())), hash(tuple(files.items())), now, lane, known
+        if key not in self._changes:
+            if len(self._changes) > _REMEMBERED:
+                self._changes.clear()
+            change = Change(EPOCH + now, lane, dict(self._notes))
+            places = self._world.observe(before, earlier=True), self._world.observe(files)
+            self._changes[key] = first_broken(self._scenario.transitions, *places, change), change.notes
+        broken, notes = self._changes[key]
+        self._notes = dict(notes)
+        return broken
 
     def _forget_some(self) -> None:
         if len(self._known) > _REMEMBERED:
@@ -133,12 +144,12 @@ def asks_state(check: Check) -> bool:
     return len(inspect.signature(check.holds).parameters) == 1
 
 
-def first_broken(checks: Sequence[Check], *arguments: History | Path | float) -> Broken | None:
+def first_broken(checks: Sequence[Check], *arguments: History | Path | Change) -> Broken | None:
     """Return the first of *checks* that is broken, and how."""
     return next((broken for check in checks if (broken := breaks(check, *arguments)) is not None), None)
 
 
-def breaks(check: Check, *arguments: History | Path | float) -> Broken | None:
+def breaks(check: Check, *arguments: History | Path | Change) -> Broken | None:
     """Ask *check*; return its name and message where it is broken, None where it holds.
 
     A check that raises anything but ``AssertionError`` has not held: its error is the message.

@@ -247,6 +247,8 @@ class Stage(Scene):
         state = move.state
         blocked = Move(state, key, move.lane, move.kind, move.text, move.detail, move.source, key=key)
         blocked.blocked, blocked.deadline, blocked.cause, blocked.movable = True, deadline, move.cause, move.movable
+        blocked.fresh = blocked.fresh._replace(retries=True)
+        blocked.continuing = blocked.continuing._replace(retries=True)
         state.parked[key] = blocked
         self.pool.hold(blocked, files)
 

@@ -15,7 +15,8 @@ class Option(NamedTuple):
     """An operation that can be let go, or a fault that can be injected.
 
     ``continues`` says that it belongs to the task that ran last; ``fault`` that it is one. ``group`` is what options have in
-    common of which only one can be made (a request that may arrive at one worker or another), empty for none.
+    common of which only one can be made (a request that may arrive at one worker or another), empty for none. ``retries`` says
+    that it asks for a lock again: in vain it is no step.
     """
 
     choice: str
@@ -23,6 +24,7 @@ class Option(NamedTuple):
     continues: bool = False
     fault: bool = False
     group: str = ""
+    retries: bool = False
 
 
 class View(NamedTuple):
