@@ -54,7 +54,7 @@ class Drawn:
 
     def ahead(self, view: View) -> int:
         """Return that the task goes on by itself where there is nothing to draw."""
-        return _LONG if len(view.options) == 1 and not view.options[0].fault else 0
+        return _LONG if len(view.options) == 1 and not view.faults_left else 0
 
     def _draw(self, size: int) -> int:
         return self._data.draw(_numbers(size)) if size > 1 else 0

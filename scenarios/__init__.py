@@ -7,6 +7,8 @@ from scenarios.create_agents_distinct import SCENARIO as CREATE_AGENTS_DISTINCT
 from scenarios.issue_token import SCENARIO as ISSUE_TOKEN
 from scenarios.issue_token_tasks import SCENARIO as ISSUE_TOKEN_TASKS
 from scenarios.keyed_requests import ALL as KEYED_REQUESTS
+from scenarios.more_requests import ALL as MORE_REQUESTS
+from scenarios.over_http import ADD_AGENT_OVER_HTTP
 from scenarios.revoke_vs_rotate import SCENARIO as REVOKE_VS_ROTATE
 from scenarios.revoke_vs_verify import SCENARIO as REVOKE_VS_VERIFY
 from scenarios.rotate_token import SCENARIO as ROTATE_TOKEN
@@ -25,6 +27,8 @@ _IN_ROLLBACK_MODE = (
     CREATE_AGENT_KEY_REUSED,
     CREATE_AGENTS_DISTINCT,
     *KEYED_REQUESTS,
+    *MORE_REQUESTS,
+    ADD_AGENT_OVER_HTTP,
 )
 
 ALL = (*_IN_ROLLBACK_MODE, *map(in_wal, _IN_ROLLBACK_MODE))

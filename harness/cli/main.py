@@ -199,8 +199,8 @@ def _add_gate(commands: Commands) -> None:
     add(
         "--time",
         type=arguments.seconds,
-        default=60.0,
+        default=20.0,
         metavar="SECONDS",
-        help="for each exploration of the reference (default: 60)",
+        help="for each exploration of the reference (default: 20)",
     )
     _add_output(gate)

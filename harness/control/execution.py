@@ -149,7 +149,7 @@ class _Run:
             moves = stage.moves()
             if not moves or (moves[0].fault and stage.all_ended):
                 if stage.all_ended:
-                    if stage.probe():
+                    if self._asks_again() or stage.probe():
                         continue
                     return True
                 self._unblock()
@@ -157,7 +157,7 @@ class _Run:
             options = [move.fresh for move in moves]
             if stage.continues:
                 options = [move.continuing if move.family == stage.last else move.fresh for move in moves]
-            view = View(options, self.steps, stage.now)
+            view = View(options, self.steps, stage.now, stage.faulting.left > 0)
             over = len(self.steps) >= self.scenario.steps
             choice = self._fairly(moves) if over else self.scheduler.choose(view)
             if choice is None:
@@ -230,14 +230,20 @@ class _Run:
             raise _Over(Failure("worker died", "", message, len(self.steps) - 1))
         return step
 
-    def _unblock(self) -> None:
-        """Nothing can run: see whether a lock was released unnoticed, else let time pass, else it is a deadlock."""
-        stage = self.stage
-        for move in stage.waiting(inside=True):
+    def _asks_again(self) -> bool:
+        """Have what waits for a lock inside SQLite try once more; return whether something could go on."""
+        for move in self.stage.waiting(inside=True):
             before = len(self.steps)
             self._take(move)
             if len(self.steps) > before:
-                return
+                return True
+        return False
+
+    def _unblock(self) -> None:
+        """Nothing can run: see whether a lock was released unnoticed, else let time pass, else it is a deadlock."""
+        stage = self.stage
+        if self._asks_again():
+            return
         if stage.advance():
             return
         if refused := stage.waiting(inside=False):

@@ -34,6 +34,8 @@ class View(NamedTuple):
     steps: Sequence[Step]
     now: float = 0.0
     """Virtual seconds."""
+    faults_left: bool = False
+    """Whether faults may still be injected, now or at a later step."""
 
     @property
     def could_continue(self) -> bool:

@@ -153,7 +153,7 @@ class Exhaustive:
         """Return how often the prefix goes on with its choice; past it, the default is to go on as long as possible."""
         depth = self._depth
         if depth >= len(self._prefix):
-            return 0 if view.options[-1].fault else _LONG
+            return 0 if view.faults_left else _LONG
         end = depth + 1
         while end < len(self._prefix) and self._prefix[end] == self._prefix[depth]:
             end += 1

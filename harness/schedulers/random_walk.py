@@ -50,7 +50,7 @@ class RandomWalk:
         has no memory.
         """
         size = len(view.options)
-        if view.options[-1].fault:
+        if view.faults_left:
             return 0
         if size == 1:
             return _LONG
