@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, retry_if_result, stop_after_attempt
-from tenacity.wait import wait_base, wait_exponential_jitter
+from tenacity.wait import wait_base, wait_exponential, wait_random
 
 from reference_impl.problems import REPLAYED
 
@@ -44,7 +44,7 @@ class AgentsClient:
         self._http, self._secret, self._attempts = http, secret, attempts
         self._timeout, self._wait = (
             timeout,
-            _AsAsked(wait_exponential_jitter(initial=backoff, max=10.0, jitter=backoff)),
+            _AsAsked(wait_exponential(multiplier=backoff, max=10.0) + wait_random(0.0, backoff)),
         )
 
     async def add_agent(self, name: str, *, key: str) -> Reply:
