@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.checks.operations import UNKNOWN
 from harness.history import History
 from harness.scenario import Check, Scenario, Workload
 from reference_impl.service import Service
@@ -20,6 +21,7 @@ from scenarios.rules import (
     OVERLAPPED,
     RETURNED_TOKENS_ARE_REAL,
     rows,
+    tokens_linearizable,
 )
 from scenarios.service import OPERATIONS, with_variants
 
@@ -83,6 +85,7 @@ SCENARIO = with_variants(
         postconditions=(
             RETURNED_TOKENS_ARE_REAL,
             Check("TOKLAST the last rotation's token is active", last_one_active),
+            tokens_linearizable(UNKNOWN),
             CLEAN_CONNECTIONS,
         ),
         must_happen=(OVERLAPPED, CONTENDED),

@@ -7,9 +7,12 @@ import hmac
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.checks.linearizability import check, from_history
+from harness.checks.specs import ONE_ACTIVE
 from harness.history import History, Outcome, Step
 from harness.scenario import Check
 
@@ -21,6 +24,7 @@ __all__ = [
     "RETURNED_TOKENS_ARE_REAL",
     "UNIQUE_SLUGS",
     "rows",
+    "tokens_linearizable",
 ]
 
 
@@ -61,6 +65,19 @@ def returned_tokens_are_real(history: History, db: Path) -> None:
         assert hmac.compare_digest(secret_hash, given), (
             f"the secret {outcome.client} was given is not that of the token"
         )
+
+
+def tokens_linearizable(initial: object) -> Check:
+    """Return that what clients were told of tokens fits some order of the calls; *initial*: the id active at first."""
+    spec = replace(ONE_ACTIVE, initial=initial)
+
+    def holds(history: History, _: Path) -> None:
+        calls = from_history(history, ("issue", "rotate", "revoke", "get_active"))
+        named = [replace(call, result=call.result["id"]) if isinstance(call.result, dict) else call for call in calls]
+        found = check(named, spec)
+        assert found.valid, found.explain()
+
+    return Check("linearizable: one active token per agent", holds)
 
 
 def unique_slugs(db: Path) -> None:

@@ -19,6 +19,7 @@ class Unknown:
     _only: Unknown | None = None
 
     def __new__(cls) -> Unknown:
+        """Return the one there is."""
         if cls._only is None:
             cls._only = super().__new__(cls)
         return cls._only

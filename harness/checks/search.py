@@ -62,7 +62,7 @@ class Search:
         self.steps = 0
         self.dead_ends: list[DeadEnd] = []
         self._spec = spec
-        self._reads = spec.reads or (lambda operation: False)
+        self._reads = spec.reads or (lambda _: False)
         wanted = [o for o in operations if o.result is not UNKNOWN or not self._reads(o)]
         ended = sorted((o for o in wanted if o.returned is not None), key=lambda o: (_end(o), o.invoked))
         self._ended = len(ended)

@@ -199,8 +199,8 @@ def _add_gate(commands: Commands) -> None:
     add(
         "--time",
         type=arguments.seconds,
-        default=20.0,
+        default=15.0,
         metavar="SECONDS",
-        help="for each exploration of the reference (default: 20)",
+        help="for each exploration of the reference (default: 15)",
     )
     _add_output(gate)

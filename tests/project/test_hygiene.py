@@ -25,7 +25,7 @@ EVERYBODYS = {
 """Folders that any text may name, even where this checkout or a home lies directly in one of them."""
 
 HEAVY = ("hypothesis", "pytest", "sqlite3", "aiosqlite")
-PIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*==[0-9]+(\.[0-9]+)*")
+PIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*==[0-9]+(\.[0-9]+)*(\.post[0-9]+)?")
 
 # Written in parts, so that this file doesn't offend against itself.
 INDEX = re.compile(
