@@ -112,6 +112,7 @@ TASKS = _keyed(
 CRASHES = _keyed(
     "crashes",
     "r06-never-expires r07-retention-as-lease r24-two-transactions r25-completion-before-effect",
+    {"patience": LEASE + 1},  # long enough for a lease, and no longer: who waits in vain does so in many steps
     faults=Faults(kill=True, most=2),
     **_WITH_TAKE_OVER,
 )

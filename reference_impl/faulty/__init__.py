@@ -1,7 +1,7 @@
 """Seeded bugs, one per file: what can go wrong with keys and tokens, each as small a change as shows it.
 
 A variant's name begins with its number in the catalogue of faults (R: reservation, C: configuration, T:
-tokens). Called one request after another, in one worker, every variant behaves as the reference does.
+tokens). Nearly all behave as the reference does when they are called one request after another, in one worker.
 """
 
 import os
