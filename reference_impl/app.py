@@ -28,7 +28,7 @@ class NewAgent(BaseModel):
     """A request to add an agent."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=200, pattern="[A-Za-z0-9]", description="Needs a letter or digit.")
 
 
 class NewDeployment(NewAgent):
@@ -166,6 +166,8 @@ def create_app(settings: Settings, opens: OpenService = open_service) -> FastAPI
     app.add_exception_handler(Exception, problems.of_anything)
     _add_agents(app)
     _add_tokens(app)
+    # The responses refer to it by name, as FastAPI would describe a model under application/json only.
+    app.openapi()["components"]["schemas"]["Problem"] = Problem.model_json_schema()
     return app
 
 

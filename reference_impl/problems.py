@@ -9,6 +9,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from reference_impl import errors
 
@@ -97,18 +98,26 @@ async def of_validation(_: Request, error: Exception) -> JSONResponse:
     return problem(400 if key else 422, f"the request does not fit its description: {said}", kind="Invalid")
 
 
-async def of_http(_: Request, error: Exception) -> JSONResponse:
+async def of_http(request: Request, error: Exception) -> JSONResponse:
     """Answer what the framework refuses.
 
     Args:
-        _: the request.
+        request: the request.
         error: the error.
 
     Returns:
         The response.
     """
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, str(error.detail), headers=error.headers)
+    # The framework names the methods of one route only, where a path has several (RFC 9110, 10.2.1).
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return problem(error.status_code, str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    routes: list[Any] = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    # Several paths may match (/agents/deploy, /agents/{slug}): it is the first that the request was refused for.
+    return ", ".join(sorted({method for route in routes if route.path == routes[0].path for method in route.methods}))
 
 
 async def of_anything(request: Request, error: Exception) -> JSONResponse:

@@ -7,43 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.reference_impl.serving import PATIENCE, running
+
 pytestmark = [pytest.mark.forks, pytest.mark.slow]
-
-PATIENCE = 30.0
-
-
-@contextmanager
-def running(directory: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """Run a server with two workers; yield its process and a client of it."""
-    credentials = directory / "credentials"
-    credentials.write_text("alice:secret\n")
-    command = [
-        sys.executable,
-        "-m",
-        "reference_impl",
-        "--port",
-        "0",
-        "--workers",
-        "2",
-        "--credentials",
-        str(credentials),
-    ]
-    command += ["--database", str(directory / "db"), *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            url = process.stdout.readline().split()[-1]
-            with httpx.Client(base_url=url, headers={"Authorization": "Bearer secret"}, timeout=PATIENCE) as http:
-                yield process, http
-        finally:
-            process.kill()
 
 
 def workers(process: subprocess.Popen[str]) -> list[int]:
