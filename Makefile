@@ -22,7 +22,7 @@ gate: .venv/.stamp
 	.venv/bin/harness gate
 
 test: .venv/.stamp
-	$(VENV_PYTHON) -m pytest -n $(JOBS) --dist loadfile --durations=10 --durations-min=0.25 $(PYTEST_ARGS)
+	$(VENV_PYTHON) -m pytest -n $(JOBS) --dist worksteal --durations=10 --durations-min=0.25 $(PYTEST_ARGS)
 
 bench: .venv/.stamp-bench
 	$(VENV_PYTHON) benchmarks/throughput.py

@@ -7,6 +7,7 @@ end, and every client that is answered is told of that one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ import httpx
 
 import reference_impl
 from harness.faults import Faults
-from harness.history import History
+from harness.history import History, Outcome
 from harness.scenario import Call, Check, Client, Scenario, Workload
+from reference_impl import faulty
 from reference_impl.app import create_app
 from reference_impl.client import AgentsClient, Reply
 from reference_impl.service import OpenService
 from reference_impl.settings import Settings, credential
-from scenarios.oracles import once, one_owner
+from scenarios.oracles import one_owner
 from scenarios.rules import CLEAN_CONNECTIONS, OVERLAPPED, UNIQUE_SLUGS, rows
 from scenarios.service import Prepared
 
@@ -57,23 +59,44 @@ def _reply(value: Any) -> tuple[int, Any]:
 
 def one_answer(history: History, db: Path) -> None:
     """SAME and REAL: whoever succeeds is told of the one agent that is there."""
-    agents = [{"id": row[0], "slug": row[1], "name": row[2]} for row in rows(db, "SELECT id, slug, name FROM agents")]
-    for outcome in history.outcomes():
+    first: dict[str, Any] = {}
+    for outcome in _answered(history):
         status, body = _reply(outcome.value)
-        if status == 201:
-            assert body in agents, f"{outcome.client} was told of {body}, but there is {agents}"
+        if status != 201:
+            continue
+        there = rows(db, "SELECT slug, name FROM agents WHERE id = ?", body["id"])
+        assert there == [(body["slug"], body["name"])], f"{outcome.client} was told of {body}, but there is {there}"
+        told = first.setdefault(repr(outcome.arguments), body)
+        assert told == body, f"one key was answered with {told} and with {body}"
+
+
+def _answered(history: History) -> list[Outcome]:
+    return [outcome for outcome in history.outcomes() if outcome.ok]
+
+
+def one_agent(history: History, db: Path) -> None:
+    """ONCE: whatever was asked for, however often, is there once at most."""
+    for name in {str(outcome.arguments[0]) for outcome in history.outcomes()}:
+        found = rows(db, "SELECT slug FROM agents WHERE name = ?", name)
+        assert len(found) <= 1, f"one key made {len(found)} agents: {[slug for (slug,) in found]}"
+
+
+def no_name_twice(db: Path) -> None:
+    """ONCE: each name is asked for under one key, so it is there once at most."""
+    found = rows(db, "SELECT name, count(*) FROM agents GROUP BY name HAVING count(*) > 1")
+    assert not found, f"one key made {found[0][1]} agents called {found[0][0]!r}"
 
 
 def documented(history: History, _: Path) -> None:
     """CLEAN: clients meet no answer that is not documented: success, in progress, unavailable, or none in time."""
-    for outcome in history.outcomes():
+    for outcome in _answered(history):
         status, body = _reply(outcome.value)
         assert status in (0, 201, 409, 503), f"{outcome.client} was answered {status}: {body}"
 
 
 def probe_succeeds(history: History, _: Path) -> None:
     """LIVE: when all is quiet a fresh retry succeeds."""
-    for outcome in history.outcomes():
+    for outcome in _answered(history):
         if outcome.client == "probe":
             status, body = _reply(outcome.value)
             assert status == 201, f"a fresh retry was answered {status}: {body}"
@@ -87,26 +110,33 @@ def _replayed(history: History, _: Any) -> bool:
     return any(outcome.ok and _told(outcome.value)["replayed"] for outcome in history.outcomes())
 
 
-def _workload(workers: int, clients: int = 2) -> Workload:
-    return Workload(tuple(Client((Call("add_agent", _REQUEST),)) for _ in range(clients)), workers)
+def _workload(workers: int) -> Workload:
+    return Workload((Client((Call("add_agent", _REQUEST),)),) * 2, workers)
+
+
+def _turn(number: int) -> Workload:
+    return Workload((Client((Call("add_agent", (f"Agent {number}", f"key {number}")),)),) * 2)
 
 
 async def prepare(_: object, __: Path) -> None:
     """Begin with no agents."""
 
 
-def _over(name: str, implementation: Any, clients: int = 2, **fields: Any) -> Scenario:
+def _over(implementation: Any, variant: str = "") -> Scenario:
     return Scenario(
-        name=name,
+        name="add-agent-over-http",
+        variant=variant,
         story=__doc__ or "",
         setup=Prepared(implementation, prepare),
         app=partial(app_over, opens=implementation.open_service),
         operations={"add_agent": add_agent, "add_agent_patiently": add_agent_patiently},
-        workload=partial(_workload, clients=clients),
-        probe=lambda _: [Call("add_agent_patiently", _REQUEST)],
-        invariants=(once("SELECT slug FROM agents"), UNIQUE_SLUGS),
+        workload=_workload,
+        probe=lambda workload: [Call("add_agent_patiently", workload.clients[0].calls[0].arguments)],
+        turns=_turn,
+        invariants=(Check("ONCE one effect per key", no_name_twice), UNIQUE_SLUGS),
         transitions=(one_owner(),),
         postconditions=(
+            Check("ONCE one agent per key", one_agent),
             Check("CLEAN documented answers only", documented),
             Check("SAME everybody is told of the one agent", one_answer),
             Check("LIVE a fresh retry succeeds", probe_succeeds),
@@ -115,8 +145,10 @@ def _over(name: str, implementation: Any, clients: int = 2, **fields: Any) -> Sc
         must_happen=(OVERLAPPED, Check("a client tried again", _retried), Check("an answer was replayed", _replayed)),
         ordered=False,
         faults=Faults(kill=True, lose=True, duplicate=True, jumps=(TIMEOUT, LEASE), most=1),
-        **fields,
     )
 
 
-ADD_AGENT_OVER_HTTP = _over("add-agent-over-http", reference_impl)
+_VARIANTS = ("r01-get-then-set", "r24-two-transactions")
+ADD_AGENT_OVER_HTTP = replace(
+    _over(reference_impl), variants={name: _over(faulty.load(name), name) for name in _VARIANTS}
+)

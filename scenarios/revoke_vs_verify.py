@@ -68,5 +68,5 @@ SCENARIO = with_variants(
         ),
     ),
     prepare,
-    (),
+    ("t21-remembers-verified",),
 )

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.checks.linearizability import check, from_history
-from harness.checks.specs import ONE_ACTIVE
+from harness.checks.operations import Operation
+from harness.checks.specs import ONE_ACTIVE, RESERVATION
 from harness.history import History, Outcome, Step
 from harness.scenario import Check
 
@@ -23,6 +24,7 @@ __all__ = [
     "OVERLAPPED",
     "RETURNED_TOKENS_ARE_REAL",
     "UNIQUE_SLUGS",
+    "keys_linearizable",
     "rows",
     "tokens_linearizable",
 ]
@@ -78,6 +80,24 @@ def tokens_linearizable(initial: object) -> Check:
         assert found.valid, found.explain()
 
     return Check("linearizable: one active token per agent", holds)
+
+
+def keys_linearizable() -> Check:
+    """Return that what clients were told of ``create(name, caller, key)`` fits some order: the first success binds the key."""
+
+    def holds(history: History, _: Path) -> None:
+        found = check([_keyed(call) for call in from_history(history, ("create",))], RESERVATION)
+        assert found.valid, found.explain()
+
+    return Check("linearizable: one answer per key", holds)
+
+
+def _keyed(call: Operation) -> Operation:
+    """Return *call* with its key first, then the request, and whom the answer is about for a result."""
+    name, *key = call.arguments
+    told: Any = call.result
+    result = told["agent"]["id"] if isinstance(told, dict) else told
+    return replace(call, arguments=("/".join(map(str, key)), name), result=result)
 
 
 def unique_slugs(db: Path) -> None:

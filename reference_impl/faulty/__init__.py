@@ -62,6 +62,7 @@ _MODULES = (
     "t16_revoke_by_agent",
     "t17_delivery_order",
     "t20_blind_retry",
+    "t21_remembers_verified",
 )
 
 VARIANTS: Mapping[str, str] = MappingProxyType(
