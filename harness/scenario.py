@@ -105,6 +105,8 @@ class Scenario:
       is the schedule's choice, whatever worker the call names. Excludes ``open``.
     - ``probe``: ``probe(workload)`` gives calls that are made one after another when all is quiet, by a client named
       ``probe``, to a worker that has served nobody before, with no fault.
+    - ``turns``: ``turns(number)`` gives the calls of one turn of an uncontrolled run (``harness stress``), over the same
+      state as all turns before it. The rules must then hold of the history of any one turn, and of the state after many.
     - ``raising_fails``: an exception that leaves an operation and is not one of ``expected_errors`` (names of types)
       is a failure.
     - ``ordered``: whether the checks look at the real-time order of calls (an outcome before an invocation).
@@ -131,6 +133,7 @@ class Scenario:
     faults: Faults = NONE
     app: Callable[[Path], Any] | None = None
     probe: Callable[[Workload], Sequence[Call]] | None = None
+    turns: Callable[[int], Workload] | None = None
     workers: int = 2
     steps: int = 2000
     variants: Mapping[str, Scenario] = field(default_factory=dict)

@@ -6,7 +6,7 @@ import re
 from argparse import ArgumentTypeError
 from math import isfinite
 
-__all__ = ["bound", "count", "seconds", "seed", "workers"]
+__all__ = ["bound", "count", "pause", "seconds", "seed", "workers"]
 
 _MOST_WORKERS = 64
 _NUMBER = re.compile(r"[0-9]{1,12}")
@@ -51,3 +51,8 @@ def bound(text: str) -> int:
     if _NUMBER.fullmatch(text) is None:
         raise ArgumentTypeError(f"{text!r} is not a number of at least 0")
     return int(text)
+
+
+def pause(text: str) -> float:
+    """Return a number of seconds, or 0 for never."""
+    return 0.0 if text == "0" else seconds(text)

@@ -109,6 +109,7 @@ def parser() -> ArgumentParser:
     _add_run(commands)
     _add_replay(commands)
     _add_gate(commands)
+    _add_stress(commands)
     return top
 
 
@@ -204,3 +205,29 @@ def _add_gate(commands: Commands) -> None:
         help="for each exploration of the reference (default: 15)",
     )
     _add_output(gate)
+
+
+def _add_stress(commands: Commands) -> None:
+    stress = _command(
+        commands, "stress", "stressing", "run a scenario uncontrolled: a real server, real sockets, real kills"
+    )
+    add = stress.add_argument
+    add("scenario", metavar="SCENARIO", help="one over HTTP that has turns, by name or reference as for `run`")
+    add("--variant", metavar="NAME", help="a faulty variant of it; it is searched under control too, to compare")
+    add("--workers", type=arguments.workers, default=4, metavar="N", help="processes that serve (default: 4)")
+    add("--clients", type=arguments.count, default=8, metavar="N", help="turns under way at once (default: 8)")
+    add("--time", type=arguments.seconds, default=60.0, metavar="SECONDS", help="how long to call (default: 60)")
+    add(
+        "--kill-every",
+        type=arguments.pause,
+        default=1.0,
+        metavar="SECONDS",
+        help="from one SIGKILL of a worker to the next, 0 for none (default: 1)",
+    )
+    add(
+        "--seed",
+        type=arguments.seed,
+        default=0,
+        metavar="N",
+        help="of who is killed and who goes away (default: 0); the schedule is nobody's choice",
+    )

@@ -22,7 +22,7 @@ _INTERRUPTED = 130
 def command(options: Namespace) -> int:
     """Explore; return 0 for valid, 1 for invalid, 3 for unknown."""
     if options.dies_with is not None:
-        from harness.cli.parent import die_with
+        from harness.parent import die_with
 
         die_with(options.dies_with)
     scenario = registry.find(options.scenario, options.variant)

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-__all__ = ["World", "shared_directory"]
+__all__ = ["World", "own_directory", "shared_directory"]
 
 _PREFIX = "race-harness-"
 _MEMORY = Path("/dev/shm")
@@ -19,7 +19,11 @@ def shared_directory() -> Path:
 
     Not made yet: first there must be a fork server that removes it, whatever becomes of this process.
     """
-    root = _MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+    return own_directory(_MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else Path(tempfile.gettempdir()))
+
+
+def own_directory(root: Path) -> Path:
+    """Return where in *root* this process may make a directory; remove those of processes that are gone."""
     _sweep(root)
     return root / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
 

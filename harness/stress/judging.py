@@ -1,0 +1,64 @@
+"""Holds a scenario's rules against what an uncontrolled run left: turn by turn, and as a whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from harness.control.observer import asks_state, breaks
+from harness.history import Event, History
+from harness.scenario import Scenario
+from harness.stress.result import Violation
+
+__all__ = ["happened", "outcomes", "violations"]
+
+
+def violations(scenario: Scenario, turns: Sequence[Sequence[Event]], db: Path) -> tuple[Violation, ...]:
+    """Return every rule that is broken: what clients were told turn by turn, the state as a whole.
+
+    Rules about a change of the state (``transitions``) can't be asked: nobody saw the changes.
+    """
+    found: dict[str, Violation] = {}
+    for check in (*scenario.invariants, *scenario.at_end):
+        if (broken := breaks(check, db)) is not None:
+            found[broken[0]] = Violation(broken[0], 0, broken[1])
+    for turn in turns:
+        for rule, message in _broken_in(scenario, History(tuple(turn)), db):
+            known = found.setdefault(rule, Violation(rule, 0, message))
+            found[rule] = Violation(rule, known.turns + 1, known.message)
+    return tuple(found.values())
+
+
+def _broken_in(scenario: Scenario, history: History, db: Path) -> Iterable[tuple[str, str]]:
+    for check in scenario.postconditions:
+        if (broken := breaks(check, history, db)) is not None:
+            yield broken
+    for outcome in history.outcomes():
+        if outcome.kind == "fail" and scenario.raising_fails and outcome.error not in scenario.expected_errors:
+            said = f"{outcome.client}: {outcome.operation} raised {outcome.error}: {outcome.value}"
+            yield "no unexpected exception", said
+
+
+def happened(scenario: Scenario, turns: Sequence[Sequence[Event]], db: Path) -> dict[str, int]:
+    """Return in how many turns what must happen did; of what is seen in the state, 1 if it is there at the end."""
+    counts: Counter[str] = Counter({check.name: 0 for check in scenario.must_happen})
+    for check in scenario.must_happen:
+        if asks_state(check):
+            counts[check.name] = int(bool(check.holds(db)))
+        else:
+            counts[check.name] = sum(bool(check.holds(History(tuple(turn)), ())) for turn in turns)
+    return dict(counts)
+
+
+def outcomes(turns: Sequence[Sequence[Event]]) -> dict[str, int]:
+    """Return how many calls ended how: with which ``status`` in its value, or which error."""
+    ends = (event for turn in turns for event in turn if event.kind != "invoke")
+    return dict(Counter(_ended(event) for event in ends).most_common())
+
+
+def _ended(event: Event) -> str:
+    if event.kind == "ok":
+        status = event.value.get("status") if isinstance(event.value, dict) else None
+        return f"status {status}" if isinstance(status, int) else "returned"
+    return "client went away" if event.kind == "info" else event.error
