@@ -21,6 +21,10 @@ from benchmarks import floor, tokens
 from benchmarks.judge import ResetFromTemplate
 
 Worker = Callable[[Path], Any]
+Measures = dict[str, Callable[[], dict[str, Any]]]
+
+HTTP = "http"
+"""In the place of a worker: two clients over HTTP (see `over_http.py`)."""
 
 WORKERS: dict[str, Worker] = {
     "sqlite3": tokens.issue_sqlite3,
@@ -145,12 +149,18 @@ def main() -> None:
     keep_lines = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=keep_lines)
     parser.add_argument("kind")
-    parser.add_argument("worker", choices=WORKERS)
+    parser.add_argument("worker", choices=(*WORKERS, HTTP))
     parser.add_argument("amount", type=float)
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    worker, amount, folder = WORKERS[arguments.worker], arguments.amount, arguments.folder
-    measures: dict[str, Callable[[], dict[str, Any]]] = {
+    amount, folder = arguments.amount, arguments.folder
+    measures = _over_http(amount, folder) if arguments.worker == HTTP else _measures(arguments.worker, amount, folder)
+    print(json.dumps(measures[arguments.kind]()), flush=True)
+
+
+def _measures(name: str, amount: float, folder: Path) -> Measures:
+    worker = WORKERS[name]
+    return {
         "floor": lambda: floor_rate(worker, int(amount), folder),
         "floor-split": lambda: floor_split(worker, int(amount), folder),
         "ours": lambda: our_rate(worker, int(amount), checked=True),
@@ -158,7 +168,16 @@ def main() -> None:
         "frontrun-reused": lambda: frontrun_rate(worker, amount, folder, reuse=True),
         "frontrun-spawned": lambda: frontrun_rate(worker, amount, folder, reuse=False),
     }
-    print(json.dumps(measures[arguments.kind]()), flush=True)
+
+
+def _over_http(amount: float, folder: Path) -> Measures:
+    from benchmarks import over_http
+
+    return {
+        "floor": lambda: over_http.floor_rate(int(amount), folder),
+        "ours": lambda: over_http.our_rate(int(amount), checked=True),
+        "ours-unchecked": lambda: over_http.our_rate(int(amount), checked=False),
+    }
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Executions per second of two-worker token issue: ours beside the floor, and beside frontrun's process mode.
 
+Of `http` each execution is two clients that add an agent under one key (see `over_http.py`).
+
     python -m benchmarks.throughput [--rounds N] [--executions N] [--frontrun-seconds S] [--split]
-                                    [--only-floor | --only-frontrun] [--frontrun-python FILE] [--json FILE]
+                                    [--stores NAME ...] [--only-floor | --only-frontrun] [--frontrun-python FILE] [--json FILE]
 
 The floor is the same statements, one worker after the other, in one process on one core with no scheduler.
 Floor and ours alternate, each round in a fresh process; shares are of medians from the same run, because a
@@ -26,7 +28,7 @@ from benchmarks.goals import SHARE_OF_FLOOR, TIMES_FRONTRUN
 
 ROUND = ("floor", "ours", "ours-unchecked")
 # `autocommit` is `sqlite3` without the lock: frontrun explores it; of the other it runs one interleaving.
-STORES = ("sqlite3", "autocommit", "aiosqlite")
+STORES = ("sqlite3", "autocommit", "aiosqlite", "http")
 SPLIT_STORES = ("sqlite3", "aiosqlite")
 FRONTRUN_KINDS = ("frontrun-reused", "frontrun-spawned")
 FRONTRUN_WORKERS = ("sqlite3", "autocommit")
@@ -131,7 +133,7 @@ def main() -> int:
 
 
 def _measure_stores(document: dict[str, Any], kinds: Sequence[str], arguments: argparse.Namespace) -> None:
-    for store in STORES:
+    for store in arguments.stores:
         rates, why = alternate(store, kinds, rounds=arguments.rounds, executions=arguments.executions)
         document["stores"][store] = {"rates": rates, "not_measured": why}
         _print(store_lines(store, rates))
@@ -167,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--executions", type=int, default=1000, help="per measurement (1000)")
     parser.add_argument("--frontrun-seconds", type=float, default=20.0, help="per mode and program (20)")
     parser.add_argument("--split", action="store_true", help="also where the floor's time goes")
+    parser.add_argument("--stores", nargs="+", choices=STORES, default=STORES, help="which of ours (all)")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--only-floor", action="store_true")
     only.add_argument("--only-frontrun", action="store_true")
