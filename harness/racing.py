@@ -39,7 +39,7 @@ def race(
     workers: int = 2,
     always: Callable[[Path], Any] | None = None,
     kills: int = 0,
-    scheduler: str = "exhaustive",
+    scheduler: str = "portfolio",
     max_executions: int | None = None,
     seconds: float | None = None,
     seed: int = 0,

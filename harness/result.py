@@ -89,15 +89,15 @@ class Result:
 
     scenario: str
     variant: str
-    workers: int
-    scheduler: str
-    seed: int
     verdict: Verdict
     executions: int
     complete: bool
     failures: int
     seconds: float
-    startup_seconds: float
+    workers: int = 0
+    scheduler: str = ""
+    seed: int = 0
+    startup_seconds: float = 0.0
     bound: str = ""
     reasons: tuple[str, ...] = ()
     counterexample: Execution | None = None

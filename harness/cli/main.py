@@ -138,10 +138,12 @@ def _add_run(commands: Commands) -> None:
     )
     add(
         "--scheduler",
-        default="exhaustive",
+        default="portfolio",
         metavar="NAME",
-        help="exhaustive (default), random, hypothesis, or brute (exhaustive without reduction)",
+        help="portfolio (default: several in turns), exhaustive, random, pct, pos, greybox, hypothesis, or brute "
+        "(exhaustive without reduction)",
     )
+    add("--depth", type=arguments.count, default=3, metavar="N", help="of the bugs that pct looks for (default: 3)")
     add("--max-executions", type=arguments.count, metavar="N", help="stop after so many executions")
     add(
         "--preemptions",

@@ -70,6 +70,7 @@ def _explore(options: Namespace, scenario: Scenario, seen: list[int]) -> Result:
             scenario,
             workers=options.workers,
             scheduler=options.scheduler,
+            depth=options.depth,
             max_executions=options.max_executions,
             preemptions=options.preemptions,
             faults=options.faults,

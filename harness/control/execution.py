@@ -157,12 +157,12 @@ class _Run:
             options = [move.fresh for move in moves]
             if stage.continues:
                 options = [move.continuing if move.family == stage.last else move.fresh for move in moves]
-            view = View(options, self.steps, stage.now, stage.faulting.left > 0)
+            view = View(options, self.steps, stage.now, stage.faulting.left > 0, stage.pool.asleep())
             over = len(self.steps) >= self.scenario.steps
             choice = self._fairly(moves) if over else self.scheduler.choose(view)
             if choice is None:
                 return False
-            move = next(move for move in moves if move.choice == choice)
+            move = next((move for move in moves if move.choice == choice), None) or stage.pool.sleeper(choice)
             # Where a worker that takes one call at a time is called and others want to call it, the options change.
             ahead = 0 if over or stage.shuts_out(move) else self._ahead(view)
             self._take(move, stage.continues and move.family != stage.last and not move.fault, ahead)

@@ -57,8 +57,8 @@ class Move:
         self.errors: tuple[str, ...] = ()
         self.movable = True
         group = f"request {lane}" if kind == "request" else ""
-        self.fresh = Option(self.choice, lane, False, fault, group)
-        self.continuing = Option(self.choice, lane, True, fault, group)
+        self.fresh = Option(self.choice, lane, False, fault, group, operation=f"{kind} {text}")
+        self.continuing = self.fresh._replace(continues=True)
 
     def __repr__(self) -> str:
         return f"<Move {self.choice} {self.kind} {self.text}{' blocked' if self.blocked else ''}>"

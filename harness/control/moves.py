@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import attrgetter
 
 from harness.control.lanes import Move, WorkerState
@@ -59,6 +60,16 @@ class Moves:
         """Return what waits for a lock *inside* SQLite, or else what was refused one and would ask again."""
         found = [move for move in self._waiting.values() if move.awaits and move.blocked == inside]
         return sorted(found, key=_BY_ORDER)
+
+    def asleep(self) -> Sequence[str]:
+        """Return the choices of what waits for a lock inside SQLite."""
+        return (
+            [choice for choice, move in self._waiting.items() if move.awaits and move.blocked] if self._waiting else ()
+        )
+
+    def sleeper(self, choice: str) -> Move:
+        """Return that one of them."""
+        return self._waiting[choice]
 
     def deadlines(self) -> list[float]:
         """Return the virtual times at which something that waits would go on."""

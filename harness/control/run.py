@@ -16,25 +16,33 @@ from harness.result import Execution, Result
 from harness.scenario import Scenario
 from harness.schedulers.base import Scheduler
 from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.greybox import Greybox
+from harness.schedulers.pct import PCT
+from harness.schedulers.portfolio import Portfolio
+from harness.schedulers.pos import POS
 from harness.schedulers.random_walk import RandomWalk
-from harness.verdict import Verdict
 
 __all__ = ["SCHEDULERS", "Progress", "run"]
 
 SCHEDULERS = {
+    "portfolio": "the cheapest interleavings in full, then samples in turns with further ones",
     "exhaustive": "every interleaving, equivalent ones once; fewest preemptions first",
     "random": "a uniform random walk",
+    "pct": "random priorities, lowered at two random steps (depth 3)",
+    "greybox": "executions that showed something new, varied",
+    "pos": "a random priority for each operation, drawn anew where it conflicts with what ran",
     "hypothesis": "interleavings and workloads drawn, shrunk and remembered by Hypothesis",
     "brute": "every interleaving without reduction; what the reduction is tested against",
 }
-DEFAULT_EXECUTIONS = {"exhaustive": 20_000, "brute": 20_000, "random": 1_000, "hypothesis": 1_000}
+DEFAULT_EXECUTIONS = {"portfolio": 20_000, "exhaustive": 20_000, "brute": 20_000}
 
 
 def run(
     scenario: Scenario,
     *,
     workers: int | None = None,
-    scheduler: str | Scheduler = "exhaustive",
+    scheduler: str | Scheduler = "portfolio",
+    depth: int = 3,
     max_executions: int | None = None,
     preemptions: int | None = None,
     faults: int | None = None,
@@ -52,15 +60,17 @@ def run(
     3. Run one passing execution again: if it does not repeat itself, the verdict is unknown and says where it parted.
     4. Confirm a failure in freshly forked workers, shrink it, and confirm what was shrunk.
 
-    *scheduler* is a name from ``SCHEDULERS`` or a scheduler; the budget is *max_executions* and *seconds* of real time
-    (shrinking not counted). *preemptions* leaves out executions with more (exhaustive only), *faults* overrules the
-    scenario's budget of faults. *outcomes* counts distinct outcomes (slower); the other parameters are ``theatre``'s.
-    Raises ``BadInput``, ``SetupFailed`` and ``Unsupported``.
+    *scheduler* is a name from ``SCHEDULERS`` or a scheduler, *depth* that of ``pct``; the budget is *max_executions* and
+    *seconds* of real time (shrinking not counted). *preemptions* leaves out executions with more (exhaustive only),
+    *faults* overrules the scenario's budget of faults. *outcomes* counts distinct outcomes (slower); the other parameters
+    are ``theatre``'s. Raises ``BadInput``, ``SetupFailed`` and ``Unsupported``.
     """
     workers = scenario.workers if workers is None else workers
     _check_budget(max_executions, seconds)
     scenario = bounded(scenario, preemptions, faults)
     name = scheduler if isinstance(scheduler, str) else scheduler.name
+    if depth < 1:
+        raise BadInput(f"A depth of {depth} makes no sense: a bug takes at least one ordering. Give 1 or more.")
     if isinstance(scheduler, str) and scheduler not in SCHEDULERS:
         raise BadInput(f"There is no scheduler {scheduler!r}: it is one of {', '.join(SCHEDULERS)}.")
     with theatre(scenario, workers, seed=seed, isolation=isolation, patience=patience) as stage:
@@ -69,6 +79,8 @@ def run(
         tally = Tally(scenario, budget, progress or (lambda _: None))
         found = None
         try:
+            if isinstance(scheduler, str) and scheduler != "hypothesis":
+                scheduler = _scheduler(scheduler, seed, preemptions, depth)
             _explore(stage.driver, scheduler, workers, preemptions, tally)
             tally.explored()
             if tally.failed is None and not tally.stuck:
@@ -78,29 +90,12 @@ def run(
         except (Diverged, Unconfirmed) as error:
             tally.explored()
             tally.doubts.append(str(error))
-        reasons = tally.reasons(found)
-        return Result(
-            scenario=scenario.name,
-            variant=scenario.variant,
+        return replace(
+            tally.result(found),
             workers=workers,
             scheduler=name,
             seed=seed,
-            verdict=Verdict.INVALID if found else Verdict.UNKNOWN if reasons else Verdict.VALID,
-            executions=tally.executions,
-            complete=tally.complete and not reasons and found is None,
-            failures=tally.failures,
-            seconds=tally.seconds,
             startup_seconds=stage.startup_seconds,
-            bound=tally.bound,
-            reasons=reasons,
-            counterexample=found,
-            first_failure=tally.first_failure,
-            shrink_executions=tally.shrinking,
-            outcomes=len(tally.outcomes),
-            steps=tally.steps,
-            abandoned=tally.abandoned,
-            happened=tally.happened,
-            within=tally.within,
         )
 
 
@@ -124,18 +119,25 @@ def bounded(scenario: Scenario, preemptions: int | None, faults: int | None) -> 
     return replace(scenario, faults=replace(scenario.faults, most=faults))
 
 
-def _scheduler(name: str, seed: int, preemptions: int | None) -> Scheduler:
-    return RandomWalk(seed) if name == "random" else Exhaustive(name == "exhaustive", preemptions)
+def _scheduler(name: str, seed: int, preemptions: int | None, depth: int) -> Scheduler:
+    makers: dict[str, Callable[[], Scheduler]] = {
+        "portfolio": lambda: Portfolio(seed) if preemptions is None else Exhaustive(preemptions=preemptions),
+        "random": lambda: RandomWalk(seed),
+        "pct": lambda: PCT(seed, depth),
+        "pos": lambda: POS(seed),
+        "greybox": lambda: Greybox(seed),
+    }
+    return makers[name]() if name in makers else Exhaustive(name == "exhaustive", preemptions)
 
 
 def _explore(driver: Driver, scheduler: str | Scheduler, workers: int, preemptions: int | None, tally: Tally) -> None:
     """Run executions until there are no more, one fails, none can be judged, or the budget is spent."""
-    if scheduler == "hypothesis":
+    if isinstance(scheduler, str):
         from harness.control.drawing import explore_drawn
 
         explore_drawn(driver, workers, driver.seed, tally)
         return
-    chosen = _scheduler(scheduler, driver.seed, preemptions) if isinstance(scheduler, str) else scheduler
+    chosen = scheduler
     workload = driver.scenario.workload(workers)
     previous: Execution | None = None
     while chosen.start(previous):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, groupby
 
 from harness.control.execution import Driver
 from harness.result import Execution, fault_count
 from harness.scenario import Client, Workload
+from harness.schedule import FAULT_MARK
 from harness.schedulers.base import Scheduler, View, by_default
 from harness.schedulers.exhaustive import Exhaustive
 
 __all__ = ["Deviations", "shrink"]
+
+_MOST, _SECONDS = 2_000, 60.0
+"""Executions, and seconds, after which what was found so far is small enough."""
 
 _SEARCH = 150
 """Executions that one attempt to find a cheaper failure, or a failure of a smaller workload, may take."""
@@ -42,6 +48,28 @@ class Deviations:
         return min((step for step in self.deviations if step > number), default=number + 1_000) - number - 1
 
 
+class Following:
+    """Makes the choices of *plan* in order, leaving out what can't be made, and then goes on without preemption."""
+
+    name = "following"
+
+    def __init__(self, plan: Sequence[str]) -> None:
+        self._plan, self._next = plan, 0
+
+    def start(self, previous: Execution | None) -> bool:
+        """Run once."""
+        return previous is None
+
+    def choose(self, view: View) -> str | None:
+        """Return the next choice of the plan that can be made, else the default."""
+        possible = {option.choice for option in view.options}
+        while self._next < len(self._plan):
+            self._next += 1
+            if self._plan[self._next - 1] in possible:
+                return self._plan[self._next - 1]
+        return by_default(view)
+
+
 def cost(execution: Execution) -> tuple[int, int, int, int]:
     """Return what is to be made small: calls, faults and preemptions, waits, steps."""
     calls = sum(len(client.calls) for client in execution.workload.clients)
@@ -60,6 +88,7 @@ class _Shrinker:
         assert failed.failure is not None
         self._sort = failed.failure.sort
         self._tried = 0
+        self._began = time.perf_counter()
 
     def shrink(self) -> tuple[Execution, int]:
         if self._sort[0] == "no progress":
@@ -67,12 +96,41 @@ class _Shrinker:
             return self._best, self._tried
         if self._driver.scenario.workloads is not None:
             # Only then do the rules hold for other workloads than the one given.
-            while any(self._fails_anywhere(workload) for workload in smaller(self._best.workload)):
+            while not self._spent and any(self._fails_anywhere(each) for each in smaller(self._best.workload)):
                 pass
+        self._end_by_default()
+        self._without_tasks()
         self._cheaper()
-        while any(self._accept(self._run(Deviations(fewer), self._best.workload)) for fewer in self._fewer()):
+        while any(self._accept(self._run(fewer, self._best.workload)) for fewer in self._fewer()):
             pass
         return self._best, self._tried
+
+    @property
+    def _spent(self) -> bool:
+        return self._tried >= _MOST or time.perf_counter() - self._began > _SECONDS
+
+    def _end_by_default(self) -> None:
+        """Find by halves how much of the schedule is needed before the default does the rest."""
+        low, high = 0, len(self._best.steps)
+        while low < high and not self._spent:
+            middle = (low + high) // 2
+            choices = [step.choice for step in self._best.steps[:middle]]
+            if self._accept(self._run(Following(choices), self._best.workload)):
+                high = min(middle, len(self._best.steps))
+            else:
+                low = middle + 1
+
+    def _without_tasks(self) -> None:
+        """Have tasks run when all is over, in ever smaller groups, where that still fails (after Zeller's delta debugging)."""
+        tasks = sorted({step.lane for step in self._best.steps})
+        size = len(tasks) // 2
+        while size and not self._spent:
+            for start in range(0, len(tasks), size):
+                late = set(tasks[start : start + size])
+                plan = [step.choice for step in self._best.steps if step.lane not in late and not step.waited]
+                if not self._spent:
+                    self._accept(self._run(Following(plan), self._best.workload))
+            size //= 2
 
     def _run(self, scheduler: Scheduler, workload: Workload) -> Execution:
         self._tried += 1
@@ -101,7 +159,7 @@ class _Shrinker:
     def _search(self, workload: Workload, most: int) -> bool:
         explorer, previous = Exhaustive(), None
         for _ in range(most):
-            if not explorer.start(previous):
+            if self._spent or not explorer.start(previous):
                 return False
             previous = self._driver.run(explorer, workload)
             self._tried += 1
@@ -111,14 +169,52 @@ class _Shrinker:
                 return self._accept(previous)
         return False
 
-    def _fewer(self) -> Iterator[dict[int, str]]:
-        """Yield the schedule at hand with one switch less: the same task goes on instead, until it can't."""
+    def _fewer(self) -> Iterator[Scheduler]:
+        """Yield the schedule at hand with less in it; where that is in vain, also with a fault elsewhere at the same time."""
         choices = [step.choice for step in self._best.steps]
         switches = [number for number in range(1, len(choices)) if choices[number] != choices[number - 1]]
-        for switch in switches:
-            end = next((number for number in switches if number > switch), len(choices))
-            yield dict(enumerate([*choices[:switch], *choices[end:]]))
-            yield {number: choices[number] for number in switches if number != switch}
+        for left_out in switches:
+            if self._spent:
+                return
+            yield Deviations({number: choices[number] for number in switches if number != left_out})
+        for plan in (choices, *elsewhere(choices)):
+            for blocks in with_less(blocks_of(plan)):
+                if self._spent:
+                    return
+                yield Following(list(chain.from_iterable(blocks)))
+
+
+Blocks = Sequence[Sequence[str]]
+"""A schedule in parts: what one task, with those it started, does without a break, or a fault."""
+
+
+def blocks_of(choices: Sequence[str]) -> Blocks:
+    """Return *choices* in blocks."""
+    return [list(block) for _, block in groupby(choices, lambda choice: choice.partition("/")[0])]
+
+
+def with_less(blocks: Blocks) -> Iterator[Blocks]:
+    """Yield *blocks* without one of them, and with two of the same task made one: the earlier moved, or the later."""
+    last: dict[str, int] = {}
+    for number, block in enumerate(blocks):
+        yield [*blocks[:number], *blocks[number + 1 :]]
+        name = block[0].partition("/")[0]
+        if name in last:
+            first = last[name]
+            start, between, end = blocks[:first], blocks[first + 1 : number], blocks[number + 1 :]
+            yield [*start, blocks[first], block, *between, *end]
+            yield [*start, *between, blocks[first], block, *end]
+        last[name] = number
+
+
+def elsewhere(choices: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield *choices* with one fault at another place."""
+    for number, choice in enumerate(choices):
+        if choice.startswith(FAULT_MARK):
+            others = [*choices[:number], *choices[number + 1 :]]
+            for place in range(len(choices)):
+                if place != number:
+                    yield [*others[:place], choice, *others[place:]]
 
 
 def smaller(workload: Workload) -> Iterator[Workload]:

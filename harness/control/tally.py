@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from harness.result import Execution
+from harness.result import Execution, Result
 from harness.scenario import Scenario
 from harness.schedule import FAULT_MARK
+from harness.verdict import Verdict
 
 _KINDS = {"lost": "cancel"}
 """Which kind of fault a kind of step belongs to, where the names differ."""
@@ -112,3 +113,26 @@ class Tally:
             ["what the scenario is about never happened: " + ", ".join(missing)] if missing and found is None else []
         )
         return (*self.doubts, *self.stuck, *never)
+
+    def result(self, found: Execution | None) -> Result:
+        """Return what the run amounts to, given the minimal failure *found*, if any."""
+        reasons = self.reasons(found)
+        return Result(
+            scenario=self.scenario.name,
+            variant=self.scenario.variant,
+            verdict=Verdict.INVALID if found else Verdict.UNKNOWN if reasons else Verdict.VALID,
+            executions=self.executions,
+            complete=self.complete and not reasons and found is None,
+            failures=self.failures,
+            seconds=self.seconds,
+            bound=self.bound,
+            reasons=reasons,
+            counterexample=found,
+            first_failure=self.first_failure,
+            shrink_executions=self.shrinking,
+            outcomes=len(self.outcomes),
+            steps=self.steps,
+            abandoned=self.abandoned,
+            happened=self.happened,
+            within=self.within,
+        )

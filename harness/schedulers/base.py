@@ -16,7 +16,7 @@ class Option(NamedTuple):
 
     ``continues`` says that it belongs to the task that ran last; ``fault`` that it is one. ``group`` is what options have in
     common of which only one can be made (a request that may arrive at one worker or another), empty for none. ``retries`` says
-    that it asks for a lock again: in vain it is no step.
+    that it asks for a lock again: in vain it is no step. ``operation`` is the kind and the text of what would run.
     """
 
     choice: str
@@ -25,6 +25,7 @@ class Option(NamedTuple):
     fault: bool = False
     group: str = ""
     retries: bool = False
+    operation: str = ""
 
 
 class View(NamedTuple):
@@ -36,6 +37,8 @@ class View(NamedTuple):
     """Virtual seconds."""
     faults_left: bool = False
     """Whether faults may still be injected, now or at a later step."""
+    waiting: Sequence[str] = ()
+    """What waits for a lock inside SQLite and was told of no release. Chosen, it asks again, mostly in vain."""
 
     @property
     def could_continue(self) -> bool:

@@ -25,12 +25,13 @@ _PROBE = "probe"
 class Race(NamedTuple):
     """Two dependent steps of which the later could have come first.
 
-    ``position`` is the number of the earlier one; ``initials`` are the choices any of which, made there instead,
-    leads to executions in which the later comes first.
+    ``position`` is the number of the earlier one, ``later`` that of the other; ``initials`` are the choices any of which,
+    made there instead, leads to executions in which the later comes first.
     """
 
     position: int
     initials: tuple[str, ...]
+    later: int
 
 
 def is_event(step: Step) -> bool:
@@ -75,7 +76,7 @@ def races(steps: Sequence[Step], causes: Sequence[int] = ()) -> Iterator[Race]:
         for earlier in dependent:
             if known >> earlier & 1 or not _reversible(steps[earlier], step):
                 continue
-            yield Race(earlier, _initials(steps, before, earlier, number))
+            yield Race(earlier, _initials(steps, before, earlier, number), number)
 
 
 def _ordered(earlier: Step, later: Step) -> bool:

@@ -8,15 +8,17 @@ only repeat an equivalent execution is cut short by sleep sets (Godefroid 1996).
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Sequence
 from itertools import count
 
+from harness.coverage import operation
 from harness.errors import Diverged
 from harness.history import Access, Step
 from harness.result import Execution
 from harness.schedule import FAULT_MARK
 from harness.schedulers.base import Option, View
-from harness.schedulers.dependence import depend, is_event, races
+from harness.schedulers.dependence import Race, depend, is_event, races
 
 __all__ = ["Exhaustive"]
 
@@ -95,7 +97,8 @@ class Exhaustive:
         self._reduction, self._most = reduction, preemptions
         self.cut = False
         self._root = _Node(None, "", 0, 0, {})
-        self._frontier: list[tuple[int, int, _Node, str]] = []
+        self._frontier: list[tuple[int, int, int, _Node, str]] = []
+        self._wanted: Counter[tuple[str, str]] = Counter()
         self._order = count()
         self._limited = False
         self._node = self._root
@@ -106,14 +109,36 @@ class Exhaustive:
         self._nodes: list[_Node] = []
         self._seen = self._depth = 0
         self._options: Sequence[Option] = ()
+        self._asked = -1
 
     @property
     def complete(self) -> bool:
         """Whether every interleaving was covered and no limit was hit on the way."""
         left = any(
-            choice not in node.children and not self._covered(node, choice) for _, _, node, choice in self._frontier
+            choice not in node.children and not self._covered(node, choice) for *_, node, choice in self._frontier
         )
         return not left and not self._limited
+
+    @property
+    def seen(self) -> float:
+        """Which part of the tree was seen, from 0 to 1: each branch is taken to be as large as its siblings.
+
+        Branches are found on the way, so this is more than the truth until it is 1. After Knuth, "Estimating the efficiency of
+        backtrack programs" (1975).
+        """
+        left = Counter(
+            id(node)
+            for *_, node, choice in self._frontier
+            if choice not in node.children and not self._covered(node, choice)
+        )
+        nodes = [self._root]
+        for node in nodes:
+            nodes.extend(node.children.values())
+        part: dict[int, float] = {}
+        for node in reversed(nodes):
+            branches = len(node.children) + left[id(node)]
+            part[id(node)] = sum(part[id(child)] for child in node.children.values()) / branches if branches else 1.0
+        return part[id(self._root)]
 
     def start(self, previous: Execution | None) -> bool:
         """Learn from *previous*, then turn to the cheapest thing not yet tried."""
@@ -122,11 +147,12 @@ class Exhaustive:
             if not self._next():
                 return False
         self._node, self._events, self._nodes, self._seen, self._depth = self._root, [], [], 0, 0
+        self._asked = -1
         return True
 
     def _next(self) -> bool:
         while self._frontier:
-            _, _, node, choice = heapq.heappop(self._frontier)
+            *_, node, choice = heapq.heappop(self._frontier)
             if choice not in node.children and not self._covered(node, choice):
                 self._prefix, self._target = node.path(), choice
                 return True
@@ -163,10 +189,14 @@ class Exhaustive:
         """Meet a decision for the first time: take the default, note the rest that has to be tried whatever happens."""
         node.options, self._newest = tuple(view.options), node
         choice = self._default(node, view)
-        for option in view.options:
-            if option.fault or not self._reduction:
-                self._try(node, option.choice)
+        self._try_always(node, view.options, view.steps[-1] if view.steps else None)
         return choice
+
+    def _try_always(self, node: _Node, options: Sequence[Option], last: Step | None) -> None:
+        """Note faults, and without reduction everything else, for a try; *last* is the step before."""
+        for option in options:
+            if option.fault or not self._reduction:
+                self._try(node, option.choice, (operation(last) if last else "", option.choice.partition(":")[0]))
 
     def _default(self, node: _Node, view: View) -> str | None:
         """Return the first option that is not redundant and not found waiting here before."""
@@ -183,13 +213,17 @@ class Exhaustive:
     def _in_prefix(self, choice: str, view: View) -> str:
         if any(option.choice == choice for option in view.options):
             return choice
-        # It ran because everything else was found waiting, and waits were left out of the prefix: find that out again.
+        # It ran because everything else was found waiting, and waits were left out of the prefix.
+        if choice in view.waiting and self._asked != len(view.steps):
+            self._asked = len(view.steps)
+            return choice
         for option in view.options:
             if not option.fault:
                 return option.choice
         raise Diverged(len(view.steps), choice, "this cannot run now, and nothing else can")
 
-    def _try(self, node: _Node, choice: str) -> None:
+    def _try(self, node: _Node, choice: str, shows: tuple[str, str] = ("", "")) -> None:
+        """Note *choice* at *node* for a try; of equally cheap ones what *shows* something rare comes first."""
         if choice in node.tried:
             return
         node.tried.add(choice)
@@ -198,9 +232,10 @@ class Exhaustive:
             if self._most is not None and preempts > self._most:
                 self.cut = True
             else:
-                heapq.heappush(self._frontier, (cost, next(self._order), node, choice))
+                self._wanted[shows] += 1
+                heapq.heappush(self._frontier, (cost, self._wanted[shows], next(self._order), node, choice))
         for other in node.alternatives(choice):
-            self._try(node, other)
+            self._try(node, other, shows)
 
     def _covered(self, node: _Node, choice: str) -> bool:
         """Return whether the fault *choice* at *node* only repeats the same fault injected earlier.
@@ -240,9 +275,7 @@ class Exhaustive:
         node.options = Option(choice, step.lane, continues=True), *others
         node.tried.add(choice)
         node.waited.add(choice)
-        for option in others:
-            if option.fault or not self._reduction:
-                self._try(node, option.choice)
+        self._try_always(node, others, step)
 
     def _advance(self, step: Step) -> None:
         self._pass_time(step.now)
@@ -302,7 +335,7 @@ class Exhaustive:
             possible = [option.choice for option in node.options]
             chosen = next((choice for choice in reversed(race.initials) if choice in possible), None)
             for choice in [chosen] if chosen else possible:
-                self._try(node, choice)
+                self._try(node, choice, self._reversed(race))
 
     def _learn_bounded(self, execution: Execution) -> None:
         """Under a bound on preemptions, also turn to the other task where the earlier one had been turned to.
@@ -314,7 +347,11 @@ class Exhaustive:
                 node = self._nodes[position]
                 possible = [option.choice for option in node.options or () if not option.fault]
                 for choice in [choice for choice in race.initials if choice in possible] or possible:
-                    self._try(node, choice)
+                    self._try(node, choice, self._reversed(race))
+
+    def _reversed(self, race: Race) -> tuple[str, str]:
+        """Return which operations would meet the other way round: what was tried often for such a pair can wait."""
+        return operation(self._events[race.later]), operation(self._events[race.position])
 
     def _start_of_block(self, position: int) -> int:
         """Return the number of the first of the events up to *position* that the same task took without a break."""

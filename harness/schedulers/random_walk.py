@@ -6,6 +6,7 @@ import random
 
 from harness.result import Execution
 from harness.schedulers.base import View
+from harness.schedulers.storm import Storm
 
 __all__ = ["RandomWalk"]
 
@@ -14,14 +15,15 @@ _LONG = 1_000
 
 
 class RandomWalk:
-    """Chooses uniformly among what can run; a fault is injected with probability *fault_rate* where one may be."""
+    """Chooses uniformly among what can run; faults come as a ``Storm`` has them."""
 
     name = "random"
 
-    def __init__(self, seed: int, fault_rate: float = 0.1) -> None:
-        self._seed, self._fault_rate = seed, fault_rate
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
         self._count = 0
         self._random = random.Random()
+        self._storm = Storm(self._random)
         self._turn = (-1, 0)
 
     def start(self, previous: Execution | None) -> bool:
@@ -29,17 +31,17 @@ class RandomWalk:
         self._random.seed(f"{self._seed}/{self._count}")
         self._count += 1
         self._turn = (-1, 0)
+        self._storm.start(len(previous.steps) if previous is not None else 0)
         return True
 
     def choose(self, view: View) -> str | None:
         """Return a random option."""
+        if (fault := self._storm.strikes(view)) is not None:
+            return fault
         options = view.options
         if options[-1].fault:
-            faults = [option for option in options if option.fault]
             options = [option for option in options if not option.fault]
-            if not options or self._random.random() < self._fault_rate:
-                return self._random.choice(faults).choice
-        elif self._turn == (len(view.steps), len(options)) and view.could_continue:
+        if self._turn == (len(view.steps), len(options)) and view.could_continue:
             options = options[1:]
         return options[int(self._random.random() * len(options))].choice
 
@@ -49,13 +51,12 @@ class RandomWalk:
         When it is used up the walk turns elsewhere; where the options change before, it is forgotten: the walk
         has no memory.
         """
-        size = len(view.options)
-        if view.faults_left:
-            return 0
+        size = sum(not option.fault for option in view.options)
+        quiet = self._storm.quiet(view)
         if size == 1:
-            return _LONG
+            return quiet
         times = 0
         while times < _LONG and self._random.random() * size < 1:
             times += 1
-        self._turn = (len(view.steps) + times + 1, size)
-        return times
+        self._turn = (len(view.steps) + times + 1, size) if times <= quiet else (-1, 0)
+        return min(times, quiet)

@@ -59,7 +59,7 @@ def test_a_wait_that_changed_nothing_is_no_event(made: Step, found: bool) -> Non
 def test_a_read_and_a_write_are_a_race() -> None:
     """The other task's write could have come first."""
     made = [step("w0:c0", "", "r a"), step("w1:c1", "", "w a")]
-    assert list(races(made)) == [Race(0, ("w1:c1",))]
+    assert list(races(made)) == [Race(0, ("w1:c1",), 1)]
 
 
 def test_two_reads_are_no_race() -> None:
@@ -75,19 +75,19 @@ def test_the_steps_of_one_task_are_no_race() -> None:
 def test_what_comes_before_the_later_step_comes_first() -> None:
     """To have the later one first, its own task's independent step has to be made first."""
     made = [step("w0:c0", "", "w a"), step("w1:c1", "", "w b"), step("w1:c1", "", "w a")]
-    assert list(races(made)) == [Race(0, ("w1:c1",))]
+    assert list(races(made)) == [Race(0, ("w1:c1",), 2)]
 
 
 def test_other_tasks_that_need_not_wait_are_initials_too() -> None:
     """Any independent step between the two may stand in front."""
     made = [step("w0:c0", "", "w a"), step("w2:c2", "", "w b"), step("w1:c1", "", "w a")]
-    assert list(races(made)) == [Race(0, ("w2:c2", "w1:c1"))]
+    assert list(races(made)) == [Race(0, ("w2:c2", "w1:c1"), 2)]
 
 
 def test_what_the_later_step_needs_comes_before_it() -> None:
     """A step that is ordered before the later one is an initial; the later one, which waits for it, is none."""
     made = [step("w0:c0", "", "w a"), step("w2:c2", "", "w b"), step("w1:c1", "", "w a", "r b")]
-    assert Race(0, ("w2:c2",)) in list(races(made))
+    assert Race(0, ("w2:c2",), 2) in list(races(made))
 
 
 def test_two_acquisitions_of_a_lock_are_a_race() -> None:
@@ -131,4 +131,4 @@ def test_timers_of_one_moment_are_a_race() -> None:
 def test_who_gave_up_could_have_come_first() -> None:
     """A lock whose time-out passed could have been had before the one that held it."""
     made = [step("w0:c0", "", "w lock", now=0.0), step("w1:c1", "", "w lock", now=5.0, gave_up=True)]
-    assert list(races(made)) == [Race(0, ("w1:c1",))]
+    assert list(races(made)) == [Race(0, ("w1:c1",), 1)]

@@ -1,0 +1,74 @@
+"""Partial-order sampling: a random priority for each operation, drawn anew where the order of two begins to matter.
+
+Yuan, Yang and Gu, "Partial order aware concurrency sampling" (CAV 2018). The operation with the highest priority goes; those
+that conflict with it get new priorities, so that the order of each pair of conflicting operations is sampled by itself. What a
+waiting operation will touch is not known before it has run, so it is taken to touch what the same operation touched
+before in this run; one that was never seen conflicts with everything.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from harness.history import Access, Step
+from harness.result import Execution
+from harness.schedulers.base import Option, View
+from harness.schedulers.dependence import depend
+from harness.schedulers.storm import Storm
+
+__all__ = ["POS"]
+
+
+class POS:
+    """Chooses as the module's text says; faults come as a ``Storm`` has them."""
+
+    name = "pos"
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._count = 0
+        self._random = random.Random()
+        self._storm = Storm(self._random)
+        self._priorities: dict[tuple[str, str], float] = {}
+        self._touched: dict[str, tuple[Access, ...]] = {}
+        self._seen = 0
+
+    def start(self, previous: Execution | None) -> bool:
+        """Begin the next execution, with a stream of its own; there is always another one."""
+        self._random.seed(f"{self._seed}/{self._count}")
+        self._count += 1
+        self._priorities, self._seen = {}, 0
+        self._storm.start(len(previous.steps) if previous is not None else 0)
+        return True
+
+    def choose(self, view: View) -> str | None:
+        """Return the operation with the highest priority."""
+        if (fault := self._storm.strikes(view)) is not None:
+            return fault
+        options: Sequence[Option] = view.options
+        if options[-1].fault:
+            options = [option for option in options if not option.fault]
+        new = view.steps[self._seen :]
+        self._seen = len(view.steps)
+        for step in new:
+            self._note(step, options)
+        if len(options) == 1:
+            return options[0].choice
+        return max(options, key=self._priority).choice
+
+    def _priority(self, option: Option) -> float:
+        """Return the priority of what *option* would let go: drawn when it was first seen, or last in conflict."""
+        key = option.choice, option.operation
+        if key not in self._priorities:
+            self._priorities[key] = self._random.random()
+        return self._priorities[key]
+
+    def _note(self, step: Step, options: Sequence[Option]) -> None:
+        operation = f"{step.kind} {step.text}"
+        self._touched[operation] = step.accesses
+        self._priorities.pop((step.choice, operation), None)
+        for option in options:
+            known = self._touched.get(option.operation)
+            if known is None or depend(known, step.accesses):
+                self._priorities.pop((option.choice, option.operation), None)
