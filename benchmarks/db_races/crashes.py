@@ -1,0 +1,69 @@
+"""What is left when a process is killed between two things that belong together. Every task is one that retries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.db_races.race import Race, asks, autocommit, one, race, transaction
+
+MOVES = (
+    "CREATE TABLE account (name TEXT PRIMARY KEY, balance INTEGER); INSERT INTO account VALUES ('a', 10), ('b', 10);"
+)
+INTENT = "CREATE TABLE done (key TEXT PRIMARY KEY); CREATE TABLE effect (n INTEGER);"
+LOCK = "CREATE TABLE lock (held INTEGER); INSERT INTO lock VALUES (0); CREATE TABLE work (n INTEGER);"
+
+
+def moves_in_two(db: Path) -> None:
+    """Two dependent commits, with a kill between them."""
+    with autocommit(db) as connection:
+        connection.execute("UPDATE account SET balance = balance - 1 WHERE name = 'a'")
+        connection.execute("UPDATE account SET balance = balance + 1 WHERE name = 'b'")
+
+
+def moves_in_one(db: Path) -> None:
+    """One commit."""
+    with transaction(db) as connection:
+        connection.execute("UPDATE account SET balance = balance - 1 WHERE name = 'a'")
+        connection.execute("UPDATE account SET balance = balance + 1 WHERE name = 'b'")
+
+
+def notes_first(db: Path) -> None:
+    """Note that a thing is done before it is: a crash between leaves it undone for ever."""
+    with autocommit(db) as connection:
+        if connection.execute("INSERT OR IGNORE INTO done VALUES ('k')").rowcount:
+            connection.execute("INSERT INTO effect VALUES (1)")
+
+
+def notes_with(db: Path) -> None:
+    """Note it in the transaction that does it."""
+    with transaction(db) as connection:
+        if connection.execute("INSERT OR IGNORE INTO done VALUES ('k')").rowcount:
+            connection.execute("INSERT INTO effect VALUES (1)")
+
+
+def locks_by_row(db: Path) -> None:
+    """A lock that is a row: who is killed holding it keeps all others from their work for ever."""
+    with autocommit(db) as connection:
+        if connection.execute("UPDATE lock SET held = 1 WHERE NOT held").rowcount:
+            connection.execute("INSERT INTO work VALUES (1)")
+            connection.execute("UPDATE lock SET held = 0")
+
+
+def locks_by_transaction(db: Path) -> None:
+    """A lock that goes with the process."""
+    with transaction(db) as connection:
+        connection.execute("INSERT INTO work VALUES (1)")
+
+
+RACES: tuple[Race, ...] = (
+    race("half-moved", MOVES, moves_in_two, moves_in_one, asks("SELECT sum(balance) FROM account", 20), kills=1),
+    race(
+        "noted-and-not-done",
+        INTENT,
+        notes_first,
+        notes_with,
+        lambda c: one(c, "SELECT count(*) FROM done") == one(c, "SELECT count(*) FROM effect"),
+        kills=1,
+    ),
+    race("lock-left-behind", LOCK, locks_by_row, locks_by_transaction, asks("SELECT held FROM lock", 0), kills=1),
+)

@@ -1,0 +1,160 @@
+"""Money that must neither be made nor lost, and limits that must not be passed."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from benchmarks.db_races.race import Race, Task, asks, autocommit, mixed, one, race, transaction
+
+ACCOUNTS = (
+    "CREATE TABLE account (name TEXT PRIMARY KEY, balance INTEGER); INSERT INTO account VALUES ('a', 10), ('b', 10);"
+)
+ON_CALL = (
+    "CREATE TABLE doctor (name TEXT PRIMARY KEY, on_call INTEGER); INSERT INTO doctor VALUES ('ada', 1), ('bob', 1);"
+)
+PAYMENTS = (
+    "CREATE TABLE payment (key TEXT, amount INTEGER); CREATE TABLE account (balance INTEGER);"
+    " INSERT INTO account VALUES (10); CREATE TABLE done (key TEXT PRIMARY KEY);"
+)
+STOCK = "CREATE TABLE stock (left INTEGER); INSERT INTO stock VALUES (1); CREATE TABLE orders (id INTEGER PRIMARY KEY);"
+COUPON = "CREATE TABLE coupon (used INTEGER); INSERT INTO coupon VALUES (0); CREATE TABLE redeemed (who INTEGER);"
+
+
+def balance(connection: sqlite3.Connection, name: str) -> int:
+    """What an account holds."""
+    return int(one(connection, "SELECT balance FROM account WHERE name = ?", name))
+
+
+def moves(source: str, target: str, *, locked: bool) -> Task:
+    """A task that moves 1 from one account to the other."""
+
+    def move(db: Path) -> None:
+        """Move money by storing sums worked out from balances read before."""
+        with transaction(db) if locked else autocommit(db) as connection:
+            left, right = balance(connection, source), balance(connection, target)
+            connection.execute("UPDATE account SET balance = ? WHERE name = ?", (left - 1, source))
+            connection.execute("UPDATE account SET balance = ? WHERE name = ?", (right + 1, target))
+
+    return move
+
+
+def withdraws(db: Path) -> None:
+    """Take 10 if 10 are there, asked first."""
+    with autocommit(db) as connection:
+        if balance(connection, "a") >= 10:
+            connection.execute("UPDATE account SET balance = balance - 10 WHERE name = 'a'")
+
+
+def withdraws_if_there(db: Path) -> None:
+    """Take 10 where 10 are there, in one statement."""
+    with autocommit(db) as connection:
+        connection.execute("UPDATE account SET balance = balance - 10 WHERE name = 'a' AND balance >= 10")
+
+
+def leaves(name: str, begin: str) -> Task:
+    """A task in which a doctor goes off call."""
+
+    def leave(db: Path) -> None:
+        """Go off call if another stays: both look, then both write different rows (write skew)."""
+        with autocommit(db) as connection:
+            connection.execute(begin)
+            others = one(connection, "SELECT count(*) FROM doctor WHERE on_call AND name <> ?", name)
+            if begin == "BEGIN":
+                connection.commit()
+            if others:
+                connection.execute("UPDATE doctor SET on_call = 0 WHERE name = ?", (name,))
+            if begin != "BEGIN":
+                connection.commit()
+
+    return leave
+
+
+def pays_again(db: Path) -> None:
+    """A client that retries a payment whose first attempt did commit: the key is noted too late."""
+    with autocommit(db) as connection:
+        if one(connection, "SELECT 1 FROM done WHERE key = 'p'"):
+            return
+        connection.execute("UPDATE account SET balance = balance - 1")
+        connection.execute("INSERT OR IGNORE INTO done VALUES ('p')")
+
+
+def pays_once(db: Path) -> None:
+    """The key and the payment in one transaction, the key first."""
+    with transaction(db) as connection:
+        if connection.execute("INSERT OR IGNORE INTO done VALUES ('p')").rowcount:
+            connection.execute("UPDATE account SET balance = balance - 1")
+
+
+def sells_what_was_there(db: Path) -> None:
+    """Sell the last piece after looking whether one is left."""
+    with autocommit(db) as connection:
+        if one(connection, "SELECT left FROM stock") > 0:
+            connection.execute("INSERT INTO orders DEFAULT VALUES")
+            connection.execute("UPDATE stock SET left = left - 1")
+
+
+def sells_what_is_there(db: Path) -> None:
+    """Take the piece first, in the transaction that orders it."""
+    with transaction(db) as connection:
+        if connection.execute("UPDATE stock SET left = left - 1 WHERE left > 0").rowcount:
+            connection.execute("INSERT INTO orders DEFAULT VALUES")
+
+
+def redeems(db: Path) -> None:
+    """Mark a coupon as used without asking whether that changed anything."""
+    with autocommit(db) as connection:
+        if not one(connection, "SELECT used FROM coupon"):
+            connection.execute("UPDATE coupon SET used = 1")
+            connection.execute("INSERT INTO redeemed VALUES (1)")
+
+
+def redeems_once(db: Path) -> None:
+    """Whoever's update changed it has it."""
+    with autocommit(db) as connection:
+        if connection.execute("UPDATE coupon SET used = 1 WHERE NOT used").rowcount:
+            connection.execute("INSERT INTO redeemed VALUES (1)")
+
+
+def reports(db: Path) -> None:
+    """Add two balances up in two statements while money moves: the sum was never true."""
+    with autocommit(db) as connection:
+        total = balance(connection, "a") + balance(connection, "b")
+        assert total == 20, f"the report says {total}"
+
+
+def reports_in_one(db: Path) -> None:
+    """Add up in one statement."""
+    with autocommit(db) as connection:
+        assert one(connection, "SELECT sum(balance) FROM account") == 20
+
+
+def move_safely(db: Path) -> None:
+    """Move 1 in one transaction."""
+    with transaction(db) as connection:
+        connection.execute("UPDATE account SET balance = balance - 1 WHERE name = 'a'")
+        connection.execute("UPDATE account SET balance = balance + 1 WHERE name = 'b'")
+
+
+SUM = asks("SELECT sum(balance) FROM account", 20)
+RACES: tuple[Race, ...] = (
+    mixed(
+        "transfers",
+        ACCOUNTS,
+        (moves("a", "b", locked=False), moves("b", "a", locked=False)),
+        (moves("a", "b", locked=True), moves("b", "a", locked=True)),
+        SUM,
+    ),
+    race("overdraft", ACCOUNTS, withdraws, withdraws_if_there, asks("SELECT balance FROM account WHERE name = 'a'", 0)),
+    mixed(
+        "write-skew",
+        ON_CALL,
+        (leaves("ada", "BEGIN"), leaves("bob", "BEGIN")),
+        (leaves("ada", "BEGIN IMMEDIATE"), leaves("bob", "BEGIN IMMEDIATE")),
+        asks("SELECT sum(on_call) FROM doctor", 1),
+    ),
+    race("double-spend", PAYMENTS, pays_again, pays_once, asks("SELECT balance FROM account", 9)),
+    race("last-piece", STOCK, sells_what_was_there, sells_what_is_there, asks("SELECT count(*) FROM orders", 1)),
+    race("coupon", COUPON, redeems, redeems_once, asks("SELECT count(*) FROM redeemed", 1)),
+    mixed("torn-report", ACCOUNTS, (reports, move_safely), (reports_in_one, move_safely), SUM),
+)

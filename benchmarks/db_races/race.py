@@ -1,0 +1,89 @@
+"""What a race is, and what the programs share."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Task = Callable[[Path], Any]
+Holds = Callable[[sqlite3.Connection], bool]
+
+
+@dataclass(frozen=True)
+class Race:
+    """See the package's text. `tables` is the SQL that makes the database."""
+
+    name: str
+    story: str
+    tables: str
+    faulty: tuple[Task, ...]
+    correct: tuple[Task, ...]
+    holds: Holds
+    kills: int = 0
+
+    def set_up(self, db: Path) -> None:
+        """Make the database file `db`."""
+        with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+            connection.executescript(self.tables)
+
+    def right(self, db: Path) -> bool:
+        """Whether what is there when all tasks have ended is right."""
+        with closing(sqlite3.connect(db)) as connection:
+            return self.holds(connection)
+
+
+@contextmanager
+def autocommit(db: Path) -> Iterator[sqlite3.Connection]:
+    """A connection on which every statement is its own transaction."""
+    with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        yield connection
+
+
+@contextmanager
+def transaction(db: Path, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    """One transaction, rolled back where the block raises."""
+    with autocommit(db) as connection:
+        connection.execute(begin)
+        try:
+            yield connection
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+
+
+def one(connection: sqlite3.Connection, sql: str, *parameters: object) -> Any:
+    """The first column of the first row, or None where there is none."""
+    row = connection.execute(sql, parameters).fetchone()
+    return None if row is None else row[0]
+
+
+def same(task: Task, times: int) -> tuple[Task, ...]:
+    """The same task so many times."""
+    return (task,) * times
+
+
+def asks(sql: str, expected: object) -> Holds:
+    """That the query gives this, as its first column."""
+    return lambda connection: one(connection, sql) == expected
+
+
+def story(text: Callable[..., Any]) -> str:
+    """What a function's first line says."""
+    return (text.__doc__ or "").strip().splitlines()[0]
+
+
+def race(name: str, tables: str, faulty: Task, correct: Task, holds: Holds, *, times: int = 2, kills: int = 0) -> Race:
+    """A race of one task with itself."""
+    return Race(name, story(faulty), tables, same(faulty, times), same(correct, times), holds, kills)
+
+
+def mixed(
+    name: str, tables: str, faulty: Sequence[Task], correct: Sequence[Task], holds: Holds, *, kills: int = 0
+) -> Race:
+    """A race of different tasks; its story is that of the first."""
+    return Race(name, story(faulty[0]), tables, tuple(faulty), tuple(correct), holds, kills)

@@ -1,0 +1,46 @@
+"""How the programs of `db_races` become scenarios for us."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.db_races import Race
+from harness.faults import Faults
+from harness.scenario import Call, Check, Client, Scenario, Workload
+
+PROCESSES = 4
+"""Over so many the tasks that are coroutines are spread."""
+
+
+def scenario_of(race: Race, *, correct: bool = False) -> Scenario:
+    """The race, or its twin that is right."""
+    tasks = race.correct if correct else race.faulty
+    many = inspect.iscoroutinefunction(tasks[0])
+    workers = min(len(tasks), PROCESSES) if many else len(tasks)
+    operations: dict[str, Callable[[Path], Any]] = {}
+    names: dict[Any, str] = {}
+    for task in tasks:
+        if task not in names:
+            names[task] = f"{task.__name__}{len(names) or ''}"
+            operations[names[task]] = task
+    calls = [Call(names[task], (), number % workers) for number, task in enumerate(tasks)]
+    return Scenario(
+        name=race.name,
+        variant="" if correct else "faulty",
+        story=race.story,
+        setup=race.set_up,
+        operations=operations,
+        workload=partial(_workload, calls),
+        workers=workers,
+        at_end=(Check("right", race.right),),
+        faults=Faults(kill=True, most=race.kills),
+        ordered=False,
+    )
+
+
+def _workload(calls: list[Call], workers: int) -> Workload:
+    return Workload(tuple(Client((call,)) for call in calls), workers)
