@@ -37,6 +37,7 @@ __all__ = ["ALL"]
 
 LEASE = 5.0
 _REQUEST = ("Alpha", "caller", "key")
+_OTHER_REQUEST = ("Beta", "caller", "key")
 _TAKEN = ("SlugTaken",)
 
 
@@ -112,7 +113,8 @@ TASKS = _keyed(
 CRASHES = _keyed(
     "crashes",
     "r06-never-expires r07-retention-as-lease r24-two-transactions r25-completion-before-effect",
-    {"patience": LEASE + 1},  # long enough for a lease, and no longer: who waits in vain does so in many steps
+    # Long enough for a lease, and no longer, as each look of who waits is a place at which to be killed.
+    {"lease": 0.3, "patience": 0.5},
     faults=Faults(kill=True, most=2),
     **_WITH_TAKE_OVER,
 )
@@ -173,7 +175,8 @@ TAKEN = _keyed(
 PAYLOADS = _keyed(
     "payloads",
     "r12-take-over-ignores-fingerprint",
-    workload=_each(_REQUEST, ("Beta", *_REQUEST[1:])),
+    workload=_each(_REQUEST, _OTHER_REQUEST),
+    probe=lambda _: [Call("pause", (LEASE + 1,)), Call("create", _OTHER_REQUEST), Call("create", _REQUEST)],
     transitions=(one_owner(), bound_to_request()),
     postconditions=(_REAL, live(definite=("KeyReused",)), CLEAN_CONNECTIONS),
     faults=Faults(kill=True, jumps=(LEASE + 1,), most=2),

@@ -60,13 +60,18 @@ async def hold(service: Service, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
+async def pause(_: Service, seconds: float) -> None:
+    """Let time pass."""
+    await asyncio.sleep(seconds)
+
+
 async def close(service: Service) -> None:
     """Close the service."""
     await service.close()
 
 
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
-    operation.__name__: operation for operation in (issue, rotate, revoke, verify, get_active, add, create, hold)
+    operation.__name__: operation for operation in (issue, rotate, revoke, verify, get_active, add, create, hold, pause)
 }
 """Operations on the service by name."""
 

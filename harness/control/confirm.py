@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.control.theatre import Theatre
 from harness.errors import Diverged, HarnessError
+from harness.history import Step
 from harness.result import Execution
+from harness.schedule import Schedule
 from harness.schedulers.replay import Replay
 
-__all__ = ["Unconfirmed", "confirm", "replay_once"]
+__all__ = ["Unconfirmed", "confirm", "replay_once", "replaying"]
 
 
 class Unconfirmed(HarnessError):
     """A failure was seen that does not repeat itself under the same schedule."""
 
 
+def replaying(schedule: Schedule, steps: Sequence[Step]) -> Replay:
+    """Return the scheduler that makes the choices of *steps* again and compares every one."""
+    return Replay(schedule, [step.digest for step in steps], moments=[step.now for step in steps])
+
+
 def replay_once(stage: Theatre, recorded: Execution) -> Execution:
     """Run the schedule of *recorded* again and compare every step; raises ``Diverged``."""
-    scheduler = Replay(recorded.schedule, [step.digest for step in recorded.steps])
+    scheduler = replaying(recorded.schedule, recorded.steps)
     execution = stage.driver.run(scheduler, recorded.workload)
     scheduler.compare(execution.steps)
     if len(execution.steps) < len(recorded.steps):

@@ -15,7 +15,7 @@ from harness.history import History, Step
 from harness.plain import is_plain
 from harness.result import Execution, Failure
 from harness.scenario import Scenario, Workload
-from harness.schedulers.base import Scheduler, View
+from harness.schedulers.base import PASS, Scheduler, View
 
 __all__ = ["Driver"]
 
@@ -157,11 +157,16 @@ class _Run:
             options = [move.fresh for move in moves]
             if stage.continues:
                 options = [move.continuing if move.family == stage.last else move.fresh for move in moves]
+            elif moves[0].fault:
+                options.insert(0, PASS)
             view = View(options, self.steps, stage.now, stage.faulting.left > 0, stage.pool.asleep())
             over = len(self.steps) >= self.scenario.steps
             choice = self._fairly(moves) if over else self.scheduler.choose(view)
             if choice is None:
                 return False
+            if choice == PASS.choice:
+                self._unblock()
+                continue
             move = next((move for move in moves if move.choice == choice), None) or stage.pool.sleeper(choice)
             # Where a worker that takes one call at a time is called and others want to call it, the options change.
             ahead = 0 if over or stage.shuts_out(move) else self._ahead(view)
@@ -178,7 +183,7 @@ class _Run:
         self.bounded = True
         self._end_if_endless()
         names = [move.choice for move in moves if not move.fault]
-        return min(names, key=lambda name: self.ran.get(name, -1))
+        return min(names, key=lambda name: self.ran.get(name, -1), default=PASS.choice)
 
     def _end_if_endless(self) -> None:
         if len(self.steps) >= 2 * self.scenario.steps:

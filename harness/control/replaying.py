@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from harness.control.confirm import replaying
 from harness.control.theatre import theatre
 from harness.counterexample import Counterexample
 from harness.errors import BadInput, Diverged
 from harness.result import Execution
 from harness.scenario import Scenario
-from harness.schedulers.replay import Replay
 from harness.verdict import Verdict
 
 __all__ = ["Replayed", "replay"]
@@ -54,7 +54,7 @@ def replay(
         began = time.perf_counter()
         done = 0
         while done < times and not divergence:
-            scheduler = Replay(counterexample.schedule, digests)
+            scheduler = replaying(counterexample.schedule, counterexample.steps)
             try:
                 execution = stage.driver.run(scheduler, counterexample.workload)
                 scheduler.compare(execution.steps)

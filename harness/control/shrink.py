@@ -19,6 +19,9 @@ __all__ = ["Deviations", "shrink"]
 _MOST, _SECONDS = 2_000, 60.0
 """Executions, and seconds, after which what was found so far is small enough."""
 
+_PATIENCE = 300
+"""Executions in a row that save no call, fault or preemption after which none will: fewer steps alone are not worth more."""
+
 _SEARCH = 150
 """Executions that one attempt to find a cheaper failure, or a failure of a smaller workload, may take."""
 
@@ -87,7 +90,7 @@ class _Shrinker:
         self._driver, self._best = driver, failed
         assert failed.failure is not None
         self._sort = failed.failure.sort
-        self._tried = 0
+        self._tried = self._improved = 0
         self._began = time.perf_counter()
 
     def shrink(self) -> tuple[Execution, int]:
@@ -107,7 +110,8 @@ class _Shrinker:
 
     @property
     def _spent(self) -> bool:
-        return self._tried >= _MOST or time.perf_counter() - self._began > _SECONDS
+        late = self._tried >= min(_MOST, self._improved + _PATIENCE)
+        return late or time.perf_counter() - self._began > _SECONDS
 
     def _end_by_default(self) -> None:
         """Find by halves how much of the schedule is needed before the default does the rest."""
@@ -142,6 +146,8 @@ class _Shrinker:
             return False
         if cost(execution) >= cost(self._best):
             return False
+        if cost(execution)[:2] < cost(self._best)[:2]:
+            self._improved = self._tried
         self._best = execution
         return True
 
@@ -177,7 +183,7 @@ class _Shrinker:
             if self._spent:
                 return
             yield Deviations({number: choices[number] for number in switches if number != left_out})
-        for plan in (choices, *elsewhere(choices)):
+        for plan in (choices, *(elsewhere(choices) if self._best.preemptions else ())):
             for blocks in with_less(blocks_of(plan)):
                 if self._spent:
                     return

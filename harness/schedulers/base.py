@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from harness.history import Step
 from harness.result import Execution
 
-__all__ = ["Option", "Scheduler", "View", "by_default"]
+__all__ = ["PASS", "Option", "Scheduler", "View", "by_default"]
 
 
 class Option(NamedTuple):
@@ -28,8 +28,15 @@ class Option(NamedTuple):
     operation: str = ""
 
 
+PASS = Option("@", "")
+"""Offered where all else that can be done is a fault: lets time pass (or what waits ask again) instead. It is no step."""
+
+
 class View(NamedTuple):
-    """A decision. ``options`` has at least one entry, those that continue the last task first, faults last."""
+    """A decision. ``options`` has at least one entry, those that continue the last task first, faults last.
+
+    The first one is never a fault: where nothing else can be done it is ``PASS``.
+    """
 
     options: Sequence[Option]
     steps: Sequence[Step]

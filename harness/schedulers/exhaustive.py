@@ -17,7 +17,7 @@ from harness.errors import Diverged
 from harness.history import Access, Step
 from harness.result import Execution
 from harness.schedule import FAULT_MARK
-from harness.schedulers.base import Option, View
+from harness.schedulers.base import PASS, Option, View
 from harness.schedulers.dependence import Race, depend, is_event, races
 
 __all__ = ["Exhaustive"]
@@ -195,13 +195,16 @@ class Exhaustive:
     def _try_always(self, node: _Node, options: Sequence[Option], last: Step | None) -> None:
         """Note faults, and without reduction everything else, for a try; *last* is the step before."""
         for option in options:
-            if option.fault or not self._reduction:
+            if option.fault or not (self._reduction or option is PASS):
                 self._try(node, option.choice, (operation(last) if last else "", option.choice.partition(":")[0]))
 
     def _default(self, node: _Node, view: View) -> str | None:
         """Return the first option that is not redundant and not found waiting here before."""
         for option in view.options:
             choice = option.choice
+            if choice == PASS.choice:
+                # What comes of it is a place of its own in the tree, or no event.
+                return choice
             if not option.fault and choice not in node.sleep and choice not in node.waited:
                 node.waited.add(choice)
                 node.tried.add(choice)
@@ -213,7 +216,7 @@ class Exhaustive:
     def _in_prefix(self, choice: str, view: View) -> str:
         if any(option.choice == choice for option in view.options):
             return choice
-        # It ran because everything else was found waiting, and waits were left out of the prefix.
+        # Time passed, or it ran because everything else was found waiting, and waits were left out of the prefix.
         if choice in view.waiting and self._asked != len(view.steps):
             self._asked = len(view.steps)
             return choice

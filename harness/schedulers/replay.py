@@ -8,7 +8,7 @@ from harness.errors import Diverged
 from harness.history import Step
 from harness.result import Execution
 from harness.schedule import Schedule
-from harness.schedulers.base import View, by_default
+from harness.schedulers.base import PASS, View, by_default
 
 __all__ = ["Replay"]
 
@@ -17,14 +17,23 @@ class Replay:
     """Makes the choices of *schedule*, *times* times over.
 
     With *digests* (what each recorded step was about to run) every step is compared, and ``Diverged`` is raised at
-    the first that differs. Without (``lenient``), a choice that can't be made is replaced by the default, which
+    the first that differs. *moments* are the virtual seconds at which they were taken: where only a fault is possible, time
+    passes until then. Without (``lenient``), a choice that can't be made is replaced by the default, which
     is what shrinking wants.
     """
 
     name = "replay"
 
-    def __init__(self, schedule: Schedule, digests: Sequence[str] = (), times: int = 1, lenient: bool = False) -> None:
-        self._choices, self._digests = schedule.choices, digests
+    def __init__(
+        self,
+        schedule: Schedule,
+        digests: Sequence[str] = (),
+        times: int = 1,
+        lenient: bool = False,
+        *,
+        moments: Sequence[float] = (),
+    ) -> None:
+        self._choices, self._digests, self._moments = schedule.choices, digests, moments
         self._times, self._lenient = times, lenient
         self._compared = 0
         self._asked = -1
@@ -45,6 +54,8 @@ class Replay:
                 raise Diverged(number, "the end of the execution", f"the execution goes on; it could run {options}")
             return by_default(view)
         wanted = self._choices[number]
+        if view.options[0] == PASS and number < len(self._moments) and view.now < self._moments[number]:
+            return PASS.choice
         if any(option.choice == wanted for option in view.options):
             return wanted
         if self._lenient:
@@ -54,7 +65,7 @@ class Replay:
             self._asked = number
             return wanted
         for option in view.options:
-            if option.retries:
+            if option.retries or option == PASS:
                 return option.choice
         expected = self._digests[number] if number < len(self._digests) else wanted
         options = ", ".join(option.choice for option in view.options)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 
 def children() -> list[str]:
@@ -25,3 +27,12 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     assert children() == before
     assert not list(Path("/dev/shm").glob(f"race-harness-{os.getpid()}-*"))
+
+
+@pytest.fixture
+def own_examples(tmp_path: Path) -> Iterator[None]:
+    """Hypothesis with an empty example database of the test's own."""
+    settings.register_profile("own examples", deadline=None, database=DirectoryBasedExampleDatabase(tmp_path))
+    settings.load_profile("own examples")
+    yield
+    settings.load_profile("project")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,14 @@ import pytest
 from harness.control.run import run
 from harness.errors import BadInput
 from harness.faults import Faults
+from harness.history import History
+from harness.result import fault_count
 from harness.scenario import Call, Check
 from harness.schedulers.exhaustive import Exhaustive
 from harness.verdict import Verdict
 from tests.harness.counter import executions, explored, one, outcomes, raced, reduced_and_brute
 from tests.harness.faulty_programs import PROGRAMS, adds, impatient, transaction, undoes
-from tests.harness.sync_programs import autocommit
+from tests.harness.sync_programs import ADD, autocommit
 
 pytestmark = [pytest.mark.forks, pytest.mark.slow]
 
@@ -92,6 +97,56 @@ def test_a_jump_of_the_clock_is_seen() -> None:
     """Between two looks at the clock it may have jumped."""
     found = executions(raced(impatient, workers=1, faults=KINDS["jump"]), Exhaustive())
     assert {outcome.value for execution in found for outcome in execution.history.outcomes()} == {"in time", "late"}
+
+
+def sleeps(db: Path) -> None:
+    """Increment after a second."""
+    time.sleep(1)
+    adds_at_once(db)
+
+
+def sleeps_longer(db: Path) -> None:
+    """Increment after two seconds."""
+    time.sleep(2)
+    adds_at_once(db)
+
+
+def adds_at_once(db: Path) -> None:
+    """Increment in one statement."""
+    with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        connection.execute(ADD)
+
+
+@pytest.mark.parametrize("scheduler", ["portfolio", "exhaustive", "brute", "random", "pct", "pos", "greybox"])
+def test_where_all_wait_no_fault_need_come(scheduler: str) -> None:
+    """Time passes though a worker could be killed instead: a rule that only breaks where nobody is killed does break."""
+    rule = Check("not both", lambda db: one(db) < 2)
+    result = explored(raced(sleeps, faults=KINDS["kill"], at_end=(rule,)), scheduler=scheduler, max_executions=200)
+    assert result.verdict is Verdict.INVALID, result.reasons
+    assert result.counterexample is not None
+    assert fault_count(result.counterexample.steps) == 0
+
+
+@pytest.mark.usefixtures("own_examples")
+def test_where_all_wait_no_fault_need_be_drawn() -> None:
+    """The same, drawn by Hypothesis."""
+    rule = Check("not both", lambda db: one(db) < 2)
+    result = explored(raced(sleeps, faults=KINDS["kill"], at_end=(rule,)), scheduler="hypothesis", max_executions=200)
+    assert result.counterexample is not None
+    assert fault_count(result.counterexample.steps) == 0
+
+
+def test_a_fault_comes_again_when_it_came() -> None:
+    """A kill after time has passed, where one was possible before too, is repeated at its time."""
+
+    def early(history: History, _: Path) -> bool:
+        return all(event.now == 0 for event in history if event.kind == "info")
+
+    scenario = raced([sleeps, sleeps_longer], faults=KINDS["kill"], postconditions=(Check("early", early),))
+    result = explored(scenario)
+    assert result.verdict is Verdict.INVALID, result.reasons
+    assert result.counterexample is not None
+    assert any(event.kind == "info" and event.now >= 1 for event in result.counterexample.history)
 
 
 def test_a_fault_that_never_happens_makes_the_verdict_unknown() -> None:

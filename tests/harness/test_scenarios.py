@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from hypothesis import settings
-from hypothesis.database import DirectoryBasedExampleDatabase
 
 from harness.control.run import run
 from harness.result import Result, fault_count
@@ -55,15 +50,6 @@ def small(case: object) -> bool:
 
 
 MOST, MOST_PREEMPTIONS = 1_000, 2
-
-
-@pytest.fixture
-def own_examples(tmp_path: Path) -> Iterator[None]:
-    """Hypothesis with an empty example database of the test's own."""
-    settings.register_profile("own examples", deadline=None, database=DirectoryBasedExampleDatabase(tmp_path))
-    settings.load_profile("own examples")
-    yield
-    settings.load_profile("project")
 
 
 def check_found(result: Result) -> None:
