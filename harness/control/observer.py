@@ -129,6 +129,8 @@ def _told(history: History, ordered: bool) -> object:
             event.kind,
             event.client,
             event.call,
+            event.worker,
+            event.now,
             event.operation,
             repr(event.arguments),
             repr(event.value),
