@@ -29,6 +29,8 @@ _BEFALLS = {
     "io": "{whose} {what} met an I/O error",
 }
 _BOTH_WORDS = {"BEGIN": ("IMMEDIATE", "EXCLUSIVE", "DEFERRED"), "PRAGMA": None, "ROLLBACK": ("TO",)}
+_NOUNS = {"cancel": "cancellation", "lost": "cancellation", "clock": "jump of the clock", "lose": "loss"}
+_NOUNS.update(dict.fromkeys(("busy", "full", "io"), "error"), duplicate="second delivery")
 _DOES = {"r": "reads", "w": "writes"}
 
 
@@ -139,11 +141,11 @@ class _Words:
         self.steps = race.steps
         self.workers = race.workload.workers
         self.by_worker = len({worker for worker, _ in pairs}) == len(pairs) == len({task for _, task in pairs})
-        callers: dict[tuple[str, int], set[str]] = {}
+        callers: dict[str, set[str]] = {}
         for step in steps:
-            if step.source is not None:
-                callers.setdefault((step.source.file, step.source.line), set()).add(step.source.caller)
-        self._helpers = {file for (file, _), found in callers.items() if len(found) > 1}
+            if step.source is not None and step.source.caller:
+                callers.setdefault(step.source.file, set()).add(step.source.caller)
+        self._helpers = {file for file, found in callers.items() if len(found) > 1}
         """Files that are called from several places, so that who called says more than the line."""
 
     def who(self, step: Step) -> str:
@@ -153,7 +155,7 @@ class _Words:
             return "the probe"
         if step.kind == "kill" or (self.by_worker and step.worker < self.workers):
             return f"worker {step.worker}"
-        return escaped(task) or f"worker {step.worker}"
+        return f"client {escaped(task)}" if task else f"worker {step.worker}"
 
     def whose(self, step: Step) -> str:
         """Return the same, as an owner."""
@@ -174,8 +176,8 @@ class _Words:
     def meet(self, conflicts: Sequence[Conflict]) -> str:
         """Return where two steps meet."""
         kind, _, name = conflicts[0].resource.partition(":")
-        names = {"data": f"which meet at {name}", "lock": f"which both lock {name}"}
-        return escaped(names.get(kind, f"in the memory of worker {name}" if kind == "process" else f"at {kind} {name}"))
+        names = {"data": name, "lock": f"the lock of {name}", "process": f"the memory of worker {name}"}
+        return escaped(names.get(kind, f"{kind} {name}".strip()))
 
     def fault(self, at: int) -> str:
         """Return what the fault at step *at* did."""
@@ -192,11 +194,14 @@ class _Words:
             return ""
         if source.caller and source.file in self._helpers:
             return escaped(source.caller)
-        return escaped(f"{source.file.rpartition('/')[2]}:{source.line}")
+        line = f"{source.file.rpartition('/')[2]}:{source.line}"
+        return escaped(f"{line} from {source.caller}" if source.caller else line)
 
 
 def _verb(step: Step) -> str:
     text = one_line(step.text)
+    if step.choice.startswith(FAULT_MARK) and step.kind not in ERRORS:
+        return _NOUNS.get(step.kind, step.kind)
     if step.kind in ("call", "probe"):
         return f"call of {text.partition('(')[0]}"
     if step.kind not in ("sql", "fetch", "commit", "rollback") and step.kind not in ERRORS:
@@ -219,7 +224,9 @@ def _capital(text: str) -> str:
 def _causes(why: Explanation, words: _Words) -> list[str]:
     """Return what must come together so that it fails."""
     found = [_window(window, words) for window in why.windows]
-    found += [_fault(role, words) for role in why.faults]
+    found += [
+        _fault(role, words) for role in [role for role in why.faults if role.essential is not False] or why.faults
+    ]
     if not any(window.preempts for window in why.windows) and not why.faults:
         free = (
             "No preemption and no fault is needed: each call goes on until it ends or has to wait."
@@ -241,7 +248,8 @@ def _window(window: Window, words: _Words) -> str:
         its = words.whose(closes.step) if words.who(closes.step) != words.who(opens.step) else "its"
         return f"{who} fell between {words.whose(opens.step)} {words.what(opens)} and {its} {_other(opens, closes, words)}."
     if opens is not None:
-        return f"{who} came after {words.whose(opens.step)} {words.what(opens)}."
+        comes = "came" if window.preempts else "must come"
+        return f"{who} {comes} after {words.whose(opens.step)} {words.what(opens)}."
     if closes is not None:
         return f"{who} came before {words.whose(closes.step)} {words.what(closes)}."
     return f"{who} came in at step {window.at}; where exactly makes no difference nearby."
@@ -255,7 +263,12 @@ def _other(opens: Named, closes: Named, words: _Words) -> str:
 
 def _fault(role: FaultRole, words: _Words) -> str:
     ends = (("after", role.after), ("before", role.before))
-    edges = [f"{word} {words.whose(end.step)} {words.what(end)}" for word, end in ends if end is not None]
+    own = words.who(words.steps[role.at])
+    edges = [
+        f"{word} {'its' if words.who(end.step) == own else words.whose(end.step)} {words.what(end)}"
+        for word, end in ends
+        if end is not None
+    ]
     return f"{_capital(words.fault(role.at))} {' and '.join(edges)}".rstrip() + "."
 
 
@@ -270,7 +283,8 @@ def _details(why: Explanation, words: _Words) -> list[str]:
         if window.preempts:
             found.append(_moved(f"the preemption at step {window.at}", window.places))
     for role in why.faults:
-        name = f"the {words.steps[role.at].kind} at step {role.at}"
+        kind = words.steps[role.at].kind
+        name = f"the {_NOUNS.get(kind, kind)} at step {role.at}"
         needed = {
             True: f"Without {name} it passes.",
             False: f"{_capital(name)} is not needed: without it it fails, too.",
@@ -289,29 +303,35 @@ def _details(why: Explanation, words: _Words) -> list[str]:
     return [text for text in found if text]
 
 
-def _orders(window: Window, words: _Words) -> str:
-    pairs = [pair for pair in (window.opening, window.closing) if pair is not None]
+def _orders(why: Explanation, words: _Words) -> str:
+    """Return every pair of steps whose order decides, once."""
+    pairs: dict[tuple[str, str], Exchange] = {}
+    for window in why.windows:
+        for pair in (window.opening, window.closing):
+            if pair is not None:
+                pairs.setdefault((words.step(pair.first), words.step(pair.second)), pair)
     if not pairs:
         return ""
-    told = [
-        f"{words.step(pair.first)} before {words.step(pair.second)}, {words.meet(pair.conflicts)}" for pair in pairs
-    ]
+    places = list(dict.fromkeys(words.meet(pair.conflicts) for pair in pairs.values()))
+    told = [f"{first} before {second}" for first, second in pairs]
+    if len(places) > 1:
+        told = [f"{text} (at {words.meet(pair.conflicts)})" for text, pair in zip(told, pairs.values(), strict=True)]
+    where = f", at {places[0]}" if len(places) == 1 else ""
     if len(told) == 1:
-        return f"The order that decides: {told[0]}. The other way round, all before them being equal, it passes."
-    return f"It takes two orders: {told[0]}; and {told[1]}. With either the other way round it passes."
+        return f"The order that decides{where}: {told[0]}. The other way round it passes."
+    return f"It takes {len(told)} orders{where}: {'; '.join(told)}. With any one the other way round it passes."
 
 
 def _moved(name: str, places: Sequence[Place]) -> str:
-    failing = [place.by for place in places if place.outcome == "fails"]
     passing = [place.by for place in places if place.outcome == "passes"]
+    failing = [place.by for place in places if place.outcome == "fails"]
     if not passing:
         return ""
-    where = " and ".join(_by(place) for place in passing)
-    if failing == [0]:
-        return f"Of {name}: moved {where} it passes."
-    low, high = min(failing), max(failing)
-    between = " to ".join("where it is" if not place else f"{_by(place)}" for place in dict.fromkeys((low, high)))
-    return f"Of {name}: anywhere from {between} it fails; {where} it passes."
+    where = " or ".join(_by(place) for place in passing)
+    still = " or ".join(_by(place) for place in (min(failing), max(failing)) if place)
+    if not still:
+        return f"With {name} moved {where} it passes."
+    return f"With {name} moved up to {still} it still fails; {where} it passes."
 
 
 def _by(steps: int) -> str:

@@ -27,7 +27,7 @@ from harness.explain import (
     overlapping,
 )  # fmt: skip
 from harness.result import Execution
-from harness.schedulers.planned import Atom, Planned, atoms, story
+from harness.schedulers.planned import Atom, Planned, atoms, story, without
 
 __all__ = ["Unexplained", "explain"]
 
@@ -224,10 +224,8 @@ class _Explainer:
         """Leave out the fault at step *at*, and move it until it passes."""
         plan, step = self._plan, self._failed.steps[at]
         victim = self._victim(at)
-        rest = [plan[:at], plan[at + 1 :]]
-        goes_on = [*rest[0][:-1], rest[0][-1]._replace(ends=True)] if at and not rest[0][-1].fault else rest[0]
-        without = [self._run((*rest[0], *rest[1])), self._run((*goes_on, *rest[1]))]
-        judged = [execution.failure is None for execution in without if execution is not None]
+        left_out = [self._run((*plan[:at], *plan[at + 1 :])), self._run(without(plan, at))]
+        judged = [execution.failure is None for execution in left_out if execution is not None]
         earlier, first = self._earlier(at, victim)
         later, last = self._later(at, victim)
         after = before = None
@@ -261,7 +259,7 @@ class _Explainer:
                 break
             if places[-1].outcome == "fails":
                 after = own[by] if by < len(own) else None
-        return places, None if after is None else Named(steps[after], after)
+        return places, None if after is None else named(steps[after], steps, steps)
 
     def _later(self, at: int, victim: str) -> tuple[list[Place], Named | None]:
         """Move the fault over steps after it; return its places, and the first step that must not come before it."""

@@ -11,7 +11,7 @@ from harness.result import Execution
 from harness.schedule import FAULT_MARK
 from harness.schedulers.base import Option, View, by_default
 
-__all__ = ["Atom", "Planned", "atoms", "story"]
+__all__ = ["Atom", "Planned", "atoms", "story", "without"]
 
 _CLOCK = ":clock"
 
@@ -47,6 +47,14 @@ def atoms(steps: Sequence[Step]) -> tuple[Atom, ...]:
         )
         found.append(Atom(task, step.choice, not goes_on))
     return tuple(found)
+
+
+def without(plan: Sequence[Atom], fault: int) -> tuple[Atom, ...]:
+    """Return *plan* without the fault of that number; the task before it then goes on until it can't."""
+    before = list(plan[:fault])
+    if before and not before[-1].fault:
+        before[-1] = before[-1]._replace(ends=True)
+    return (*before, *plan[fault + 1 :])
 
 
 class _Leg(NamedTuple):
