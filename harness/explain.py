@@ -94,7 +94,8 @@ class Window:
 class FaultRole:
     """What one fault, step number ``at``, has to do with it.
 
-    ``essential`` says that nothing tried without it fails (None: not tried). ``after`` and ``before`` are the steps between
+    ``essential`` says that nothing tried without it breaks the same rule (None: not tried), ``instead`` which other one
+    broke, if any. ``after`` and ``before`` are the steps between
     which it must fall, as far as its place matters.
     """
 
@@ -103,6 +104,7 @@ class FaultRole:
     after: Named | None
     before: Named | None
     places: tuple[Place, ...]
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +312,8 @@ def intruding(
     """Return the step of *group* that came between, best one that conflicts with both ends of the window."""
     ends = [end.step for end in (opens, closes) if end is not None]
     deciding = [*([closing.first] if closing else []), *([opening.second] if opening else [])]
+    inside = {each.number for each in group}
+    deciding = [each for each in deciding if each.number in inside]
     candidates = deciding or sorted(group, key=lambda each: not _writes_data(each.step.accesses))
     return max(candidates, key=lambda each: sum(_weight(conflicts(each.step, end)) for end in ends), default=None)
 

@@ -43,7 +43,9 @@ def explanation_lines(why: Explanation | str, race: Execution | Counterexample, 
         return
     words = _Words(race)
     first, *more = _causes(why, words)
-    yield from (("title", line) for line in wrapped(f"Why: {first}", width, hang=2))
+    line, *others = wrapped(f"Why: {first}", width, hang=2)
+    yield "title", line
+    yield from (("title", f"  {line}") for line in others)
     for text in more:
         yield from (("title", f"  {line}") for line in wrapped(text, width - 2))
     yield from (("", line) for line in _meeting(why, words, width))
@@ -81,6 +83,7 @@ def as_data(why: Explanation, race: Execution | Counterexample) -> dict[str, Any
             {
                 "at": role.at,
                 "essential": role.essential,
+                "instead": role.instead or None,
                 "after": _named(role.after),
                 "before": _named(role.before),
                 "places": _places_data(role.places),
@@ -176,7 +179,7 @@ class _Words:
     def meet(self, conflicts: Sequence[Conflict]) -> str:
         """Return where two steps meet."""
         kind, _, name = conflicts[0].resource.partition(":")
-        names = {"data": name, "lock": f"the lock of {name}", "process": f"the memory of worker {name}"}
+        names = {"data": name, "lock": name, "process": f"the memory of worker {name}"}
         return escaped(names.get(kind, f"{kind} {name}".strip()))
 
     def fault(self, at: int) -> str:
@@ -277,20 +280,19 @@ def _fault(role: FaultRole, words: _Words) -> str:
 
 def _details(why: Explanation, words: _Words) -> list[str]:
     """Return which orders decide, what became of moving and leaving things out, and how the neighbours fared."""
-    found = []
+    found = [_orders(why, words)]
     for window in why.windows:
-        found.append(_orders(window, words))
         if window.preempts:
             found.append(_moved(f"the preemption at step {window.at}", window.places))
     for role in why.faults:
         kind = words.steps[role.at].kind
         name = f"the {_NOUNS.get(kind, kind)} at step {role.at}"
-        needed = {
-            True: f"Without {name} it passes.",
-            False: f"{_capital(name)} is not needed: without it it fails, too.",
-        }
-        found.append("" if role.essential is None else needed[role.essential])
-        found.append(_moved(name, role.places))
+        if role.essential:
+            broken = f"another rule breaks: {one_line(role.instead)}" if role.instead else "it passes"
+            found.append(f"Without {name} {broken}.")
+        elif role.essential is False:
+            found.append(f"{_capital(name)} is not needed: without it it fails, too.")
+        found.append("" if role.essential is False else _moved(name, role.places))
     if why.neighbours:
         other = f" ({why.otherwise} by another rule)" if why.otherwise else ""
         run = f" The run that found it failed in {why.run_failures:,} of {counted(why.run_executions, 'execution')}."
@@ -317,9 +319,10 @@ def _orders(why: Explanation, words: _Words) -> str:
     if len(places) > 1:
         told = [f"{text} (at {words.meet(pair.conflicts)})" for text, pair in zip(told, pairs.values(), strict=True)]
     where = f", at {places[0]}" if len(places) == 1 else ""
+    any_ = "either" if len(told) == 2 else "any one of them"
     if len(told) == 1:
         return f"The order that decides{where}: {told[0]}. The other way round it passes."
-    return f"It takes {len(told)} orders{where}: {'; '.join(told)}. With any one the other way round it passes."
+    return f"It takes {len(told)} orders{where}: {'; '.join(told)}. With {any_} the other way round it passes."
 
 
 def _moved(name: str, places: Sequence[Place]) -> str:

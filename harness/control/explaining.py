@@ -179,6 +179,7 @@ class _Explainer:
 
     def _crossed(self, cut: Cut, early: int, fails: int) -> Exchange | None:
         """Halve first by the group's steps that come at *early* already, then by the run's over which the last one moves."""
+        cut = self._realised(cut, early)
         many = self._halve(0, len(cut.group), lambda number: cut.split(early, number, fails))
         if many is None:
             return None
@@ -189,11 +190,22 @@ class _Explainer:
 
     def _closing(self, cut: Cut, fails: int) -> Exchange | None:
         """Return the pair that decides at the end of the window, after *fails* steps of the run."""
+        cut = self._realised(cut, fails)
         crossed = self._halve(len(cut.group), 0, lambda many: cut.split(fails, many, fails + 1))
         if crossed is None:
             return None
         pair = self._pair(cut.split(fails, crossed + 1, fails + 1), cut.split(fails, crossed, fails + 1))
         return pair if pair is not None and story(pair.second.step.lane) == cut.task else None
+
+    def _realised(self, cut: Cut, made: int) -> Cut:
+        """Return *cut* with the group as it is after *made* steps of the run: there it may go further, or wait."""
+        execution = self._run(cut.plan(made))
+        if execution is None:
+            return cut
+        start = len(cut.before) + len(cut.part(made)[0])
+        plan = atoms(execution.steps)
+        end = next((n for n in range(start, len(plan)) if plan[n].task == cut.task and not plan[n].fault), start)
+        return cut._replace(group=plan[start:end]) if end > start else cut
 
     def _halve(self, fails: int, passes: int, plan: Callable[[int], Sequence[Atom]]) -> int | None:
         """Return a number from *fails* to *passes* whose *plan* passes although that of the one before it fails."""
@@ -225,14 +237,20 @@ class _Explainer:
         plan, step = self._plan, self._failed.steps[at]
         victim = self._victim(at)
         left_out = [self._run((*plan[:at], *plan[at + 1 :])), self._run(without(plan, at))]
-        judged = [execution.failure is None for execution in left_out if execution is not None]
+        broken = [execution.failure for execution in left_out if execution is not None]
+        others = [each for each in broken if each is not None and each.sort != self._sort]
         earlier, first = self._earlier(at, victim)
         later, last = self._later(at, victim)
         after = before = None
         if step.kind not in ERRORS:
             after, before = first if _passes(earlier) else None, last if _passes(later) else None
         return FaultRole(
-            at, all(judged) if judged else None, after, before, (*reversed(earlier), Place(0, "fails"), *later)
+            at=at,
+            essential=all(each is None or each in others for each in broken) if broken else None,
+            after=after,
+            before=before,
+            places=(*reversed(earlier), Place(0, "fails"), *later),
+            instead=(others[0].rule or others[0].kind) if others else "",
         )
 
     def _victim(self, at: int) -> str:
