@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+from harness.control.execution import Driver
+from harness.control.shrink import _Shrinker
 from harness.explain import Conflict, conflicts, cuts, exchange, intruding, named, overlapping
 from harness.history import Event, History, Step
 from harness.result import Execution, Failure
@@ -45,6 +49,17 @@ def test_without_a_fault_the_task_before_it_goes_on() -> None:
     """The fault is gone and what ran before it runs until it can't."""
     plan = (Atom("c0", "w0:c0"), Atom("", "!kill:w0"), Atom("c1", "w1:c1"))
     assert without(plan, 1) == (Atom("c0", "w0:c0", True), Atom("c1", "w1:c1"))
+
+
+def test_shrinking_lets_a_victim_go_on() -> None:
+    """Beside leaving out the kill and what came after, the task that was killed is let run to its end."""
+    steps = (*LOST_UPDATE[:3], step("!kill:w1", kind="kill"), LOST_UPDATE[3])
+    tries = _Shrinker(cast(Driver, None), execution(*steps))._fewer()
+    (planned,) = [each for each in tries if isinstance(each, Planned)]
+    options = [Option("w0:c0", "c0"), Option("w1:c1", "c1", continues=True)]
+    for number in range(3):
+        planned.choose(View(options, steps[:number]))
+    assert planned.choose(View(options, steps[:3])) == "w1:c1"
 
 
 def test_a_switch_can_be_moved_over_the_steps_of_the_interrupted_task() -> None:
