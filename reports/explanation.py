@@ -20,6 +20,8 @@ Line = tuple[str, str]
 """A style and the text in it."""
 
 _PROBE = "probe"
+_MOST_WINDOWS = 4
+"""How many are put into words; the data has all."""
 _BEFALLS = {
     "kill": "{who} was killed",
     "cancel": "{whose} call was cancelled",
@@ -226,7 +228,9 @@ def _capital(text: str) -> str:
 
 def _causes(why: Explanation, words: _Words) -> list[str]:
     """Return what must come together so that it fails."""
-    found = [_window(window, words) for window in why.windows]
+    found = [_window(window, words) for window in why.windows[:_MOST_WINDOWS]]
+    if (more := len(why.windows) - _MOST_WINDOWS) > 0:
+        found.append(f"The order matters in {counted(more, 'more place')}.")
     found += [
         _fault(role, words) for role in [role for role in why.faults if role.essential is not False] or why.faults
     ]
@@ -281,7 +285,7 @@ def _fault(role: FaultRole, words: _Words) -> str:
 def _details(why: Explanation, words: _Words) -> list[str]:
     """Return which orders decide, what became of moving and leaving things out, and how the neighbours fared."""
     found = [_orders(why, words)]
-    for window in why.windows:
+    for window in why.windows[:_MOST_WINDOWS]:
         if window.preempts:
             found.append(_moved(f"the preemption at step {window.at}", window.places))
     for role in why.faults:
@@ -308,7 +312,7 @@ def _details(why: Explanation, words: _Words) -> list[str]:
 def _orders(why: Explanation, words: _Words) -> str:
     """Return every pair of steps whose order decides, once."""
     pairs: dict[tuple[str, str], Exchange] = {}
-    for window in why.windows:
+    for window in why.windows[:_MOST_WINDOWS]:
         for pair in (window.opening, window.closing):
             if pair is not None:
                 pairs.setdefault((words.step(pair.first), words.step(pair.second)), pair)
@@ -344,7 +348,7 @@ def _by(steps: int) -> str:
 def _meeting(why: Explanation, words: _Words, width: int) -> Iterator[str]:
     """Yield a line for each step that matters: number, task, what ran, what it touched."""
     found: dict[tuple[int | None, str], Named] = {}
-    for window in why.windows:
+    for window in why.windows[:_MOST_WINDOWS]:
         deciding = [end for pair in (window.opening, window.closing) if pair for end in (pair.first, pair.second)]
         for each in (window.opens, *deciding, window.intruding, window.closes):
             if each is not None and each.step.accesses:

@@ -60,17 +60,18 @@ class _Explainer:
         self._began = time.perf_counter()
 
     def explain(self, executions: int, failures: int) -> Explanation:
+        if self._sort[0] == "no progress":
+            raise Unexplained("An endless execution is not made small, and its neighbours say little.")
         if not self._fails_again():
             self._plan = tuple(atom._replace(ends=False) for atom in self._plan)
             if not self._fails_again():
                 raise Unexplained("Its schedule, rebuilt from its parts, does not fail again.")
         steps = self._failed.steps
         switches = cuts(steps, self._plan)
-        windows = [self._window(cut) for cut in switches if cut.preempts]
+        windows = [window for cut in switches if cut.preempts and (window := self._window(cut)) is not None]
         faults = [self._fault(number) for number, atom in enumerate(self._plan) if atom.fault]
         if not windows and not faults:
-            tried = [self._window(cut) for cut in switches[:_FREE_CUTS]]
-            windows = [window for window in tried if any(place.outcome == "passes" for place in window.places)]
+            windows = [window for cut in switches[:_FREE_CUTS] if (window := self._window(cut)) and window.opens]
         original = self._failed.schedule
         others = {e.schedule: e for e in self._seen.values() if e.schedule != original}.values()
         broken = [other.failure.sort for other in others if other.failure is not None]
@@ -113,13 +114,15 @@ class _Explainer:
 
     # Switches
 
-    def _window(self, cut: Cut) -> Window:
-        """Move the switch *cut* until it passes, and find the pairs of steps that decide."""
+    def _window(self, cut: Cut) -> Window | None:
+        """Move the switch *cut* until it passes, and find the pairs of steps that decide; None if too little was tried."""
         earlier = self._sweep(cut, -1)
         later = self._sweep(cut, 1) if cut.preempts else []
         first, last = (cut.made + _last_failing(places) for places in (earlier, later))
         opens = self._own_step(cut, first - 1) if _passes(earlier) else None
         closes = self._own_step(cut, last) if _passes(later) else None
+        if self._cut_short and opens is None and closes is None:
+            return None
         opening = self._opening(cut, first, cut.made + earlier[-1].by) if opens else None
         closing = self._closing(cut, last) if closes else None
         steps = self._failed.steps

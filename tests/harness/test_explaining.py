@@ -160,6 +160,19 @@ def test_a_limit_that_is_hit_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said(result)[-1] == "Not all neighbours were tried: it stopped at 3 executions."
 
 
+def test_what_never_ends_is_not_explained() -> None:
+    """It is not made small either; the reason is given."""
+
+    def spins(db: Path) -> None:
+        with closing(sqlite3.connect(db)) as connection:
+            while True:
+                connection.execute("UPDATE t SET n = n + 1").fetchall()
+
+    result = explored(raced(spins, steps=20))
+    assert (result.verdict, result.explanation) == (Verdict.INVALID, None)
+    assert result.unexplained.startswith("An endless execution")
+
+
 @pytest.mark.parametrize("error", [Unexplained("no reason"), HarnessError("a worker is gone")])
 def test_what_goes_wrong_takes_nothing_from_the_failure(error: HarnessError, monkeypatch: pytest.MonkeyPatch) -> None:
     """The verdict and the counterexample are as without it; why there is no explanation is said."""

@@ -59,6 +59,14 @@ def test_a_window_with_one_end_says_no_more_than_it_knows() -> None:
     ]
 
 
+def test_of_many_windows_the_first_are_put_into_words() -> None:
+    """A counterexample that could not be made small does not drown its reader."""
+    why = replace(explained(), windows=explained().windows * 40)
+    assert sentences(why, blocked())[4] == "The order matters in 36 more places."
+    assert len([line for _, line in explanation_lines(why, blocked(), 80)]) < 40
+    assert len(as_data(why, blocked())["windows"]) == 40
+
+
 @pytest.mark.parametrize(
     ("essential", "instead", "last"),
     [
