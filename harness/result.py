@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from harness.history import History, Step
 from harness.scenario import Workload
 from harness.schedule import FAULT_MARK, Schedule
 from harness.verdict import Verdict
+
+if TYPE_CHECKING:
+    from harness.explain import Explanation
 
 __all__ = ["Execution", "Failure", "Result", "fault_count", "preemptions"]
 
@@ -84,7 +88,8 @@ class Result:
     ``bound`` names the limit that was hit where it was not,
     and ``reasons`` why the verdict is unknown. ``seconds`` is the time of the executions, ``startup_seconds`` that
     of setup and of starting processes. ``failures`` counts failing executions; ``first_failure`` is the number of the
-    first one, counted from 1. ``counterexample`` is the minimal, confirmed failing execution.
+    first one, counted from 1. ``counterexample`` is the minimal, confirmed failing execution; ``explanation`` says why it
+    fails, or ``unexplained`` why that can't be said.
     """
 
     scenario: str
@@ -108,6 +113,8 @@ class Result:
     abandoned: int = 0
     happened: Mapping[str, int] = field(default_factory=dict)
     within: str = ""
+    explanation: Explanation | None = None
+    unexplained: str = ""
 
     def __repr__(self) -> str:
         scope = "complete" if self.complete else self.bound or "not complete"

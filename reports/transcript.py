@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.counterexample import Counterexample
+from harness.explain import Explanation
 from harness.history import Event, Outcome, Step
 from harness.result import Execution, Failure, Result, fault_count
 from harness.schedule import FAULT_MARK
+from reports.explanation import explanation_lines
 from reports.summary import counted, summary
 from reports.terminal import columns, escaped, one_line, padded, paragraph, shortened, styled, wrapped
 
@@ -31,7 +33,8 @@ def transcript_of(result: Result, *, command: str = "", width: int = 80, colour:
     if result.counterexample is None:
         return summary(result, width=width)
     title = title_of(result.scenario, result.variant, result.workers)
-    return transcript(result.counterexample, title=title, command=command, width=width, colour=colour)
+    why = result.explanation or result.unexplained
+    return transcript(result.counterexample, title=title, command=command, why=why, width=width, colour=colour)
 
 
 def transcript(
@@ -39,12 +42,13 @@ def transcript(
     *,
     title: str = "",
     command: str = "",
+    why: Explanation | str = "",
     width: int = 80,
     colour: bool = False,
 ) -> str:
     """Return *race* as text of at most *width* columns, ending with the *command* that replays it.
 
-    1. What was raced, and the rule that broke.
+    1. What was raced, the rule that broke, and *why*: an explanation, or the reason that there is none.
     2. A line per step: its number, the task that ran in a column of its own, what ran, the line of source.
        Under it what the step led to: an error, or what a client was told. The point where the rule broke.
     3. What each client was told in the end.
@@ -53,6 +57,7 @@ def transcript(
         title = title or title_of(race.scenario, race.variant, race.workers)
     lines: list[Line] = [("title", line) for line in wrapped(escaped(title), width)]
     lines += _found(race, width)
+    lines += explanation_lines(why, race, width)
     lines += _steps(race, width)
     lines += _told(race, width)
     if command:

@@ -132,6 +132,7 @@ class _Gate:
         most = _VARIANT_EXECUTIONS if row.variant else _REFERENCE_EXECUTIONS
         command = [sys.executable, "-P", "-m", "harness", "run", row.scenario, "--json"]
         command += ["--variant", row.variant, "--no-save"] if row.variant else ["--output", self._options.output]
+        command += ["--no-explain"] if row.variant else []
         command += ["--scheduler", "random"] if number in self._second else []
         command += ["--max-executions", str(most), "--time", str(seconds), "--dies-with", str(os.getpid())]
         output, errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 -- closed by _collect

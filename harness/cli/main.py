@@ -165,6 +165,7 @@ def _add_run(commands: Commands) -> None:
     add("--isolation", choices=("warm", "fork"), default="warm", help=_ISOLATION)
     _add_output(run)
     add("--no-save", action="store_true", help="do not save the counterexample")
+    add("--no-explain", action="store_true", help=SUPPRESS)
     add("--dies-with", type=int, metavar="PID", help=SUPPRESS)
 
 

@@ -78,10 +78,13 @@ def _explore(options: Namespace, scenario: Scenario, seen: list[int]) -> Result:
             seed=options.seed,
             isolation=options.isolation,
             progress=progress,
+            explain=not options.no_explain,
         )
 
 
 def _as_json(result: Result, path: Path | None) -> dict[str, object]:
+    from reports.explanation import as_data
+
     found = result.counterexample
     failure = found.failure if found else None
     return {
@@ -111,6 +114,8 @@ def _as_json(result: Result, path: Path | None) -> dict[str, object]:
         else None,
         "preemptions": found.preemptions if found else None,
         "faults": fault_count(found.steps) if found else None,
+        "explanation": as_data(result.explanation, found) if result.explanation is not None and found else None,
+        "unexplained": result.unexplained or None,
         "shrink_executions": result.shrink_executions,
         "outcomes": result.outcomes,
         "steps": result.steps,

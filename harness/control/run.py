@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from harness.control.confirm import Unconfirmed, confirm, replay_once
 from harness.control.execution import Driver
+from harness.control.explaining import explain as explained
 from harness.control.shrink import shrink
 from harness.control.tally import Budget, Progress, Tally
 from harness.control.theatre import Theatre, theatre
-from harness.errors import BadInput, Diverged
+from harness.errors import BadInput, Diverged, HarnessError
 from harness.result import Execution, Result
 from harness.scenario import Scenario
 from harness.schedulers.base import Scheduler
@@ -52,6 +53,7 @@ def run(
     progress: Callable[[Progress], None] | None = None,
     outcomes: bool = False,
     patience: float = 5.0,
+    explain: bool = True,
 ) -> Result:
     """Explore *scenario* and return what was found.
 
@@ -59,6 +61,7 @@ def run(
     2. Run executions as the scheduler asks, until one fails, everything is covered or the budget is spent.
     3. Run one passing execution again: if it does not repeat itself, the verdict is unknown and says where it parted.
     4. Confirm a failure in freshly forked workers, shrink it, and confirm what was shrunk.
+    5. With *explain*, run neighbours of what was shrunk to say why it fails.
 
     *scheduler* is a name from ``SCHEDULERS`` or a scheduler, *depth* that of ``pct``; the budget is *max_executions* and
     *seconds* of real time (shrinking not counted). *preemptions* leaves out executions with more (exhaustive only),
@@ -90,8 +93,11 @@ def run(
         except (Diverged, Unconfirmed) as error:
             tally.explored()
             tally.doubts.append(str(error))
+        result = tally.result(found)
+        if found is not None and explain:
+            result = _explained(stage, result, found, tally)
         return replace(
-            tally.result(found),
+            result,
             workers=workers,
             scheduler=name,
             seed=seed,
@@ -162,6 +168,16 @@ def _minimal(stage: Theatre, failed: Execution, tally: Tally) -> Execution:
     tally.report("shrinking")
     smallest, tally.shrinking = shrink(stage.driver, failed)
     return confirm(stage, smallest)
+
+
+def _explained(stage: Theatre, result: Result, found: Execution, tally: Tally) -> Result:
+    """Return *result* with why *found* fails; whatever goes wrong meanwhile takes nothing away from the failure."""
+    tally.report("explaining")
+    try:
+        explanation = explained(stage.driver, found, executions=tally.executions, failures=tally.failures)
+    except HarnessError as error:
+        return replace(result, unexplained=str(error))
+    return replace(result, explanation=explanation)
 
 
 def _recheck(stage: Theatre, tally: Tally) -> None:

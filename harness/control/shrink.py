@@ -13,6 +13,7 @@ from harness.scenario import Client, Workload
 from harness.schedule import FAULT_MARK
 from harness.schedulers.base import Scheduler, View, by_default
 from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.planned import Planned, atoms, without
 
 __all__ = ["Deviations", "shrink"]
 
@@ -183,6 +184,9 @@ class _Shrinker:
             if self._spent:
                 return
             yield Deviations({number: choices[number] for number in switches if number != left_out})
+        whole = atoms(self._best.steps)
+        for fault in (number for number, atom in enumerate(whole) if atom.fault):
+            yield Planned(without(whole, fault))
         for plan in (choices, *(elsewhere(choices) if self._best.preemptions else ())):
             for blocks in with_less(blocks_of(plan)):
                 if self._spent:

@@ -19,7 +19,7 @@ __all__ = ["Budget", "Progress", "Tally"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come: ``phase`` is ``exploring``, ``confirming`` or ``shrinking``."""
+    """How far a run has come: ``phase`` is ``exploring``, ``confirming``, ``shrinking`` or ``explaining``."""
 
     executions: int
     seconds: float

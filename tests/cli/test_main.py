@@ -22,6 +22,7 @@ from harness.result import Execution, Result
 from harness.scenario import Scenario, Workload
 from harness.verdict import Verdict
 from tests.reports.made_up import blocked
+from tests.reports.test_explanation import explained
 
 FOUND = blocked()
 EXECUTION = Execution(FOUND.workload, 0, FOUND.steps, FOUND.history, FOUND.failure)
@@ -173,6 +174,28 @@ def test_what_cannot_be_saved_is_shown_all_the_same(asked: dict[str, Any], capsy
     shown = capsys.readouterr()
     assert "BROKEN HERE" in shown.out
     assert "can't be saved" in shown.err
+
+
+def test_why_it_fails_is_shown_and_in_the_json(asked: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """As sentences and as data; where there is no explanation, the reason."""
+    asked["result"] = replace(INVALID, explanation=explained())
+    main(["run", "issue-token", "--no-save"])
+    assert "Why: Worker 1's INSERT (tokens.py:95) fell between" in capsys.readouterr().out
+    main(["run", "issue-token", "--no-save", "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert said["explanation"]["windows"][0]["opens"]["source"] == "tokens.py:88"
+    assert said["unexplained"] is None
+    asked["result"] = replace(INVALID, unexplained="a worker is gone")
+    main(["run", "issue-token", "--no-save", "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert (said["explanation"], said["unexplained"]) == (None, "a worker is gone")
+
+
+@pytest.mark.parametrize("more", [[], ["--no-explain"]])
+def test_explaining_can_be_left_out(more: list[str], asked: dict[str, Any]) -> None:
+    """As the gate does for its variants."""
+    main(["run", "issue-token", "--no-save", *more])
+    assert asked["explain"] is not bool(more)
 
 
 def test_no_save_saves_nothing(asked: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

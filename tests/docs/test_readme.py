@@ -35,6 +35,13 @@ def as_shown(text: str) -> list[str]:
     return lines[begin : end + 1]
 
 
+def explanation(text: str) -> list[str]:
+    """Return the lines of the explanation in *text*."""
+    lines = [line.strip() for line in text.splitlines()]
+    begin = next(n for n, line in enumerate(lines) if line.startswith("Why:"))
+    return lines[begin : lines.index("", begin)]
+
+
 @pytest.mark.forks
 def test_the_sixty_second_example_finds_the_lost_update(tmp_path: Path) -> None:
     """The example, typed in, fails with the transcript that the README shows, step for step."""
@@ -59,10 +66,11 @@ def test_with_begin_immediate_the_example_passes(tmp_path: Path) -> None:
 
 @pytest.mark.forks
 def test_the_race_it_found_is_found_and_replays(tmp_path: Path) -> None:
-    """The commands under "A race it found" do what the README says: found, in that execution, and replayed."""
+    """The commands under "A race it found" do what the README says: found, in that execution, explained, and replayed."""
     found = run("-m", "harness", "run", "rotate-token", "--variant", "t11-read-after-commit", cwd=tmp_path)
     assert found.returncode == 1, found.stdout + found.stderr
     assert "first in number 6" in " ".join(found.stdout.split())
+    assert explanation(found.stdout) == explanation(README.partition("## A race it found")[2])
     (file,) = (tmp_path / "counterexamples").glob("rotate-token-t11-read-after-commit-*.json")
     replayed = run("-m", "harness", "replay", str(file), "--times", "100", cwd=tmp_path)
     assert replayed.returncode == 1, replayed.stdout + replayed.stderr

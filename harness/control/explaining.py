@@ -1,0 +1,333 @@
+"""Runs the neighbours of a minimal failing execution, to say why it fails.
+
+A neighbour is the counterexample with one switch or one fault elsewhere or left out. How they are made and compared is in
+``harness/explain.py``; the search for the pair whose order decides goes by halves between a failing and a passing neighbour.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from harness.control.execution import Driver
+from harness.errors import HarnessError
+from harness.explain import (
+    ERRORS,
+    Cut,
+    Exchange,
+    Explanation,
+    FaultRole,
+    Named,
+    Place,
+    Window,
+    cuts,
+    exchange,
+    intruding,
+    named,
+    overlapping,
+)  # fmt: skip
+from harness.result import Execution
+from harness.schedulers.planned import Atom, Planned, atoms, story, without
+
+__all__ = ["Unexplained", "explain"]
+
+_MOST, _SECONDS = 150, 10.0
+"""Executions, and seconds of real time, that explaining may take."""
+_FREE_CUTS, _FURTHEST = 6, 24
+"""Switches that are no preemption which are tried, and steps by which a fault is moved, at most."""
+
+
+class Unexplained(HarnessError):
+    """Nothing can be said about why an execution fails."""
+
+
+def explain(driver: Driver, failed: Execution, *, executions: int = 0, failures: int = 0) -> Explanation:
+    """Run neighbours of *failed*, at most 150 of them and for at most 10 s, and return what they say.
+
+    *executions* and *failures* are those of the run that found it. Raises ``Unexplained`` where its steps, rebuilt from
+    their parts, don't fail again, and what else ``Driver.run`` does.
+    """
+    return _Explainer(driver, failed).explain(executions, failures)
+
+
+class _Explainer:
+    def __init__(self, driver: Driver, failed: Execution) -> None:
+        assert failed.failure is not None
+        self._driver, self._failed, self._sort = driver, failed, failed.failure.sort
+        self._plan = atoms(failed.steps)
+        self._seen: dict[tuple[Atom, ...], Execution] = {}
+        self._cut_short = ""
+        self._began = time.perf_counter()
+
+    def explain(self, executions: int, failures: int) -> Explanation:
+        if self._sort[0] == "no progress":
+            raise Unexplained("An endless execution is not made small, and its neighbours say little.")
+        if not self._fails_again():
+            self._plan = tuple(atom._replace(ends=False) for atom in self._plan)
+            if not self._fails_again():
+                raise Unexplained("Its schedule, rebuilt from its parts, does not fail again.")
+        steps = self._failed.steps
+        switches = cuts(steps, self._plan)
+        windows = [window for cut in switches if cut.preempts and (window := self._window(cut)) is not None]
+        faults = [self._fault(number) for number, atom in enumerate(self._plan) if atom.fault]
+        if not windows and not faults:
+            windows = [window for cut in switches[:_FREE_CUTS] if (window := self._window(cut)) and window.opens]
+        original = self._failed.schedule
+        others = {e.schedule: e for e in self._seen.values() if e.schedule != original}.values()
+        broken = [other.failure.sort for other in others if other.failure is not None]
+        return Explanation(
+            windows=tuple(windows),
+            faults=tuple(faults),
+            overlap=overlapping(self._failed),
+            neighbours=len(others),
+            failing=len(broken),
+            otherwise=sum(sort != self._sort for sort in broken),
+            executions=len(self._seen),
+            seconds=time.perf_counter() - self._began,
+            cut_short=self._cut_short,
+            run_executions=executions,
+            run_failures=failures,
+        )
+
+    def _fails_again(self) -> bool:
+        again = self._run(self._plan)
+        return again is not None and again.failure is not None and again.failure.sort == self._sort
+
+    def _run(self, plan: Sequence[Atom]) -> Execution | None:
+        """Run *plan*, unless it was; return None if that may not, or its execution can't be judged."""
+        plan = tuple(plan)
+        if plan in self._seen:
+            return self._seen[plan]
+        if self._cut_short:
+            return None
+        if len(self._seen) >= _MOST:
+            self._cut_short = f"{_MOST} executions"
+        elif time.perf_counter() - self._began > _SECONDS:
+            self._cut_short = f"{_SECONDS:g} seconds"
+        else:
+            execution = self._driver.run(Planned(plan), self._failed.workload)
+            if not execution.stuck:
+                self._seen[plan] = execution
+                return execution
+            self._cut_short = f"a schedule that can't be judged: {execution.stuck}"
+        return None
+
+    # Switches
+
+    def _window(self, cut: Cut) -> Window | None:
+        """Move the switch *cut* until it passes, and find the pairs of steps that decide; None if too little was tried."""
+        earlier = self._sweep(cut, -1)
+        later = self._sweep(cut, 1) if cut.preempts else []
+        first, last = (cut.made + _last_failing(places) for places in (earlier, later))
+        opens = self._own_step(cut, first - 1) if _passes(earlier) else None
+        closes = self._own_step(cut, last) if _passes(later) else None
+        if self._cut_short and opens is None and closes is None:
+            return None
+        opening = self._opening(cut, first, cut.made + earlier[-1].by) if opens else None
+        closing = self._closing(cut, last) if closes else None
+        steps = self._failed.steps
+        group = [named(steps[n], steps, steps) for n in cut.numbers if not self._plan[n].fault]
+        return Window(
+            at=cut.at,
+            preempts=cut.preempts,
+            opens=opens,
+            closes=closes,
+            intruding=intruding(group, opens, closes, opening, closing),
+            places=(*reversed(earlier), Place(0, "fails"), *later),
+            opening=opening,
+            closing=closing,
+        )
+
+    def _sweep(self, cut: Cut, direction: int) -> list[Place]:
+        """Move *cut* in one direction, a step at a time, until it passes or there is no more to move it over."""
+        found: list[Place] = []
+        made = cut.made + direction
+        while made >= 0 and (execution := self._run(cut.plan(made))) is not None:
+            outcome, over = self._placed(cut, made, execution)
+            found.append(Place(made - cut.made, outcome))
+            if outcome == "passes" or over:
+                break
+            made += direction
+        return found
+
+    def _placed(self, cut: Cut, made: int, execution: Execution) -> tuple[str, bool]:
+        """Return what came of the switch after *made* steps of the run, and whether the run has no more."""
+        at = len(cut.before) + len(cut.part(made)[0])
+        steps = execution.steps
+        over = made > cut.made and not (at <= len(steps) and story(steps[at - 1].lane) == cut.task)
+        outcome = "fails" if execution.failure is not None else "passes"
+        first = next((atom for atom in cut.group if not atom.fault), None)
+        came = next((step for step in steps[at:] if not step.choice.startswith("!")), None)
+        if not over and first is not None and (came is None or story(came.lane) != first.task):
+            outcome = "impossible"
+        return outcome, over
+
+    def _own_step(self, cut: Cut, place: int) -> Named | None:
+        """Return the step of the interrupted task with so many of its run before it."""
+        execution = self._failed if place < cut.made else self._run(cut.plan(place + 1))
+        if execution is None or place < 0:
+            return None
+        before = sum(atom.task == cut.task and not atom.fault for atom in cut.before)
+        own = [step for step in execution.steps if story(step.lane) == cut.task and not step.choice.startswith("!")]
+        place += before
+        return named(own[place], execution.steps, self._failed.steps) if place < len(own) else None
+
+    def _opening(self, cut: Cut, fails: int, passes: int) -> Exchange | None:
+        """Return the pair that decides at the beginning of the window, from where it passes to where it fails."""
+        for early in dict.fromkeys((passes, 0)):
+            pair = self._crossed(cut, early, fails) if self._passes_at(cut.plan(early)) else None
+            if pair is not None and story(pair.first.step.lane) == cut.task:
+                return pair
+        return None
+
+    def _crossed(self, cut: Cut, early: int, fails: int) -> Exchange | None:
+        """Halve first by the group's steps that come at *early* already, then by the run's over which the last one moves."""
+        cut = self._realised(cut, early)
+        many = self._halve(0, len(cut.group), lambda number: cut.split(early, number, fails))
+        if many is None:
+            return None
+        at = self._halve(fails, early, lambda number: cut.crossing(early, many - 1, number, fails))
+        if at is None:
+            return None
+        return self._pair(cut.crossing(early, many - 1, at + 1, fails), cut.crossing(early, many - 1, at, fails))
+
+    def _closing(self, cut: Cut, fails: int) -> Exchange | None:
+        """Return the pair that decides at the end of the window, after *fails* steps of the run."""
+        cut = self._realised(cut, fails)
+        crossed = self._halve(len(cut.group), 0, lambda many: cut.split(fails, many, fails + 1))
+        if crossed is None:
+            return None
+        pair = self._pair(cut.split(fails, crossed + 1, fails + 1), cut.split(fails, crossed, fails + 1))
+        return pair if pair is not None and story(pair.second.step.lane) == cut.task else None
+
+    def _realised(self, cut: Cut, made: int) -> Cut:
+        """Return *cut* with the group as it is after *made* steps of the run: there it may go further, or wait."""
+        execution = self._run(cut.plan(made))
+        if execution is None:
+            return cut
+        start = len(cut.before) + len(cut.part(made)[0])
+        plan = atoms(execution.steps)
+        end = next((n for n in range(start, len(plan)) if plan[n].task == cut.task and not plan[n].fault), start)
+        return cut._replace(group=plan[start:end]) if end > start else cut
+
+    def _halve(self, fails: int, passes: int, plan: Callable[[int], Sequence[Atom]]) -> int | None:
+        """Return a number from *fails* to *passes* whose *plan* passes although that of the one before it fails."""
+        while abs(fails - passes) > 1:
+            middle = (fails + passes) // 2
+            execution = self._run(plan(middle))
+            if execution is None:
+                return None
+            if execution.failure is None:
+                passes = middle
+            else:
+                fails = middle
+        return passes
+
+    def _pair(self, fails: Sequence[Atom], passes: Sequence[Atom]) -> Exchange | None:
+        one, other = self._run(fails), self._run(passes)
+        if one is None or other is None or one.failure is None or other.failure is not None:
+            return None
+        return exchange(one, other, self._failed.steps)
+
+    def _passes_at(self, plan: Sequence[Atom]) -> bool:
+        execution = self._run(plan)
+        return execution is not None and execution.failure is None
+
+    # Faults
+
+    def _fault(self, at: int) -> FaultRole:
+        """Leave out the fault at step *at*, and move it until it passes."""
+        plan, step = self._plan, self._failed.steps[at]
+        victim = self._victim(at)
+        left_out = [self._run((*plan[:at], *plan[at + 1 :])), self._run(without(plan, at))]
+        broken = [execution.failure for execution in left_out if execution is not None]
+        others = [each for each in broken if each is not None and each.sort != self._sort]
+        earlier, first = self._earlier(at, victim)
+        later, last = self._later(at, victim)
+        after = before = None
+        if step.kind not in ERRORS:
+            after, before = first if _passes(earlier) else None, last if _passes(later) else None
+        return FaultRole(
+            at=at,
+            essential=all(each is None or each in others for each in broken) if broken else None,
+            after=after,
+            before=before,
+            places=(*reversed(earlier), Place(0, "fails"), *later),
+            instead=(others[0].rule or others[0].kind) if others else "",
+        )
+
+    def _victim(self, at: int) -> str:
+        """Return the task that the fault at step *at* befalls, or nothing if it befalls none in particular."""
+        fault = self._failed.steps[at]
+        if fault.kind != "kill":
+            return "" if fault.worker < 0 else story(fault.lane)
+        steps = [step for step in self._failed.steps[:at] if step.worker == fault.worker]
+        return story(steps[-1].lane) if steps else ""
+
+    def _earlier(self, at: int, victim: str) -> tuple[list[Place], Named | None]:
+        """Move the fault over the steps before it (those of its victim); return its places, and after which step it fails."""
+        plan, steps = self._plan, self._failed.steps
+        places: list[Place] = []
+        own = [n for n in range(at - 1, -1, -1) if not plan[n].fault and (not victim or plan[n].task == victim)]
+        after = own[0] if own else None
+        for by, number in enumerate(own[:_FURTHEST], 1):
+            skipped = [atom for atom in plan[number:at] if not victim or atom.task != victim]
+            execution = self._run((*plan[:number], plan[at], *skipped, *plan[at + 1 :]))
+            if execution is None:
+                break
+            places.append(Place(-by, _outcome(execution, plan[at])))
+            if places[-1].outcome == "passes":
+                break
+            if places[-1].outcome == "fails":
+                after = own[by] if by < len(own) else None
+        return places, None if after is None else named(steps[after], steps, steps)
+
+    def _later(self, at: int, victim: str) -> tuple[list[Place], Named | None]:
+        """Move the fault over steps after it; return its places, and the first step that must not come before it."""
+        plan = self._plan
+        places: list[Place] = []
+        before: Named | None = None
+        for by in range(1, _FURTHEST):
+            between = [Atom(victim, "")] * by if victim else plan[at + 1 : at + 1 + by]
+            execution = self._run((*plan[:at], *between, plan[at], *plan[at + 1 + (0 if victim else by) :]))
+            if execution is None or len(between) < by:
+                break
+            outcome = _outcome(execution, plan[at])
+            if victim and outcome == "impossible" and _made(execution, plan[:at], victim) < by:
+                break
+            places.append(Place(by, outcome))
+            if outcome != "fails":
+                crossed = execution.steps[at + by - 1 : at + by]
+                before = before or (named(crossed[0], execution.steps, self._failed.steps) if crossed else None)
+            else:
+                before = None
+            if outcome == "passes":
+                break
+        return places, before
+
+
+def _made(execution: Execution, before: Sequence[Atom], victim: str) -> int:
+    """Return how many steps *victim* made right after those of *before*."""
+    count = 0
+    for step in execution.steps[len(before) :]:
+        if story(step.lane) != victim:
+            break
+        count += 1
+    return count
+
+
+def _outcome(execution: Execution, fault: Atom) -> str:
+    """Return what came of an execution in which *fault* was to be injected."""
+    kind = fault.choice.partition(":")[0]
+    if not any(step.choice.partition(":")[0] == kind for step in execution.steps):
+        return "impossible"
+    return "fails" if execution.failure is not None else "passes"
+
+
+def _last_failing(places: Sequence[Place]) -> int:
+    """Return by how much the switch may be moved at most."""
+    return next((place.by for place in reversed(places) if place.outcome == "fails"), 0)
+
+
+def _passes(places: Sequence[Place]) -> bool:
+    return bool(places) and places[-1].outcome == "passes"

@@ -1,0 +1,113 @@
+"""A plan: an execution in parts that can be put together otherwise, and the scheduler that follows one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from harness.history import Step
+from harness.result import Execution
+from harness.schedule import FAULT_MARK
+from harness.schedulers.base import Option, View, by_default
+
+__all__ = ["Atom", "Planned", "atoms", "story", "without"]
+
+_CLOCK = ":clock"
+
+
+class Atom(NamedTuple):
+    """One step of a plan: the task, and the choice ("" for whatever the task does next).
+
+    ``ends`` says that the task goes on from here until it can't.
+    """
+
+    task: str
+    choice: str
+    ends: bool = False
+
+    @property
+    def fault(self) -> bool:
+        """Whether it is a fault."""
+        return self.choice.startswith(FAULT_MARK)
+
+
+def story(lane: str) -> str:
+    """Return the client whose story *lane* belongs to: ``c0/1`` (a task of its) and ``c0#2`` (a request) give ``c0``."""
+    return lane.partition("/")[0].partition("#")[0]
+
+
+def atoms(steps: Sequence[Step]) -> tuple[Atom, ...]:
+    """Return *steps* as a plan that gives them again."""
+    found = []
+    for step, after in zip(steps, (*steps[1:], None), strict=True):
+        task = story(step.lane)
+        goes_on = after is not None and (
+            after.preempts or after.choice.startswith(FAULT_MARK) or story(after.lane) == task
+        )
+        found.append(Atom(task, step.choice, not goes_on))
+    return tuple(found)
+
+
+def without(plan: Sequence[Atom], fault: int) -> tuple[Atom, ...]:
+    """Return *plan* without the fault of that number; the task before it then goes on until it can't."""
+    before = list(plan[:fault])
+    if before and not before[-1].fault:
+        before[-1] = before[-1]._replace(ends=True)
+    return (*before, *plan[fault + 1 :])
+
+
+class _Leg(NamedTuple):
+    task: str
+    choices: tuple[str, ...]
+    goes_on: bool
+    fault: bool
+
+
+class Planned:
+    """Makes a plan's steps in order, a task's next one where the very choice can't be made; then goes on by default.
+
+    So a plan survives that a task, elsewhere, does something else or takes longer. A fault that can't be injected is left out.
+    """
+
+    name = "planned"
+
+    def __init__(self, plan: Sequence[Atom]) -> None:
+        self._legs: list[_Leg] = []
+        for (task, fault), group in groupby(plan, lambda atom: (atom.task, atom.fault)):
+            leg = list(group)
+            parts = [[atom] for atom in leg] if fault else [leg]
+            self._legs += [_Leg(task, tuple(atom.choice for atom in part), part[-1].ends, fault) for part in parts]
+        self._leg = self._began = 0
+
+    def start(self, previous: Execution | None) -> bool:
+        """Run once."""
+        return previous is None
+
+    def choose(self, view: View) -> str | None:
+        """Return what the plan wants next and can be made, else the default."""
+        number = len(view.steps)
+        while self._leg < len(self._legs):
+            leg, made = self._legs[self._leg], number - self._began
+            if made < len(leg.choices) or (leg.goes_on and not leg.fault):
+                wanted = leg.choices[made] if made < len(leg.choices) else ""
+                if option := _option(leg, wanted, view.options):
+                    return option.choice
+            self._leg, self._began = self._leg + 1, number
+        return by_default(view)
+
+
+def _option(leg: _Leg, wanted: str, options: Sequence[Option]) -> Option | None:
+    """Return the option *wanted*, or another one that is the next step, or the same fault, of the leg's task.
+
+    Its timers are not: to go on when time has passed is a task of its own, as for preemptions.
+    """
+    kind = wanted.partition(":")[0]
+    for option in options:
+        if option.choice == wanted:
+            return option
+    for option in options:
+        same = option.fault == leg.fault and leg.task and story(option.lane) == leg.task
+        if same and (option.choice.partition(":")[0] == kind if leg.fault else not option.choice.endswith(_CLOCK)):
+            return option
+    return None

@@ -1,0 +1,394 @@
+"""Why a race fails, in words: the window, the order that decides, the faults it takes, how its neighbours fare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from harness.counterexample import Counterexample
+from harness.explain import ERRORS, Conflict, Exchange, Explanation, FaultRole, Named, Place, Window
+from harness.history import Step
+from harness.result import Execution
+from harness.schedule import FAULT_MARK
+from harness.schedulers.planned import story
+from reports.summary import counted
+from reports.terminal import columns, escaped, one_line, padded, shortened, wrapped
+
+__all__ = ["as_data", "explanation_lines", "sentences"]
+
+Line = tuple[str, str]
+"""A style and the text in it."""
+
+_PROBE = "probe"
+_MOST_WINDOWS = 4
+"""How many are put into words; the data has all."""
+_BEFALLS = {
+    "kill": "{who} was killed",
+    "cancel": "{whose} call was cancelled",
+    "lost": "{whose} {what} ran but was cancelled, its result lost",
+    "busy": "{whose} {what} was refused as busy",
+    "full": "{whose} {what} found the disk full",
+    "io": "{whose} {what} met an I/O error",
+}
+_BOTH_WORDS = {"BEGIN": ("IMMEDIATE", "EXCLUSIVE", "DEFERRED"), "PRAGMA": None, "ROLLBACK": ("TO",)}
+_NOUNS = {"cancel": "cancellation", "lost": "cancellation", "clock": "jump of the clock", "lose": "loss"}
+_NOUNS.update(dict.fromkeys(("busy", "full", "io"), "error"), duplicate="second delivery")
+_DOES = {"r": "reads", "w": "writes"}
+
+
+def explanation_lines(why: Explanation | str, race: Execution | Counterexample, width: int) -> Iterator[Line]:
+    """Yield *why* the *race* fails in lines of at most *width* columns; for a text, the reason why that can't be said."""
+    if not why:
+        return
+    if isinstance(why, str):
+        yield from (("dim", line) for line in wrapped(f"Why can't be said: {one_line(why)}", width, most=4, hang=2))
+        return
+    words = _Words(race)
+    first, *more = _causes(why, words)
+    line, *others = wrapped(f"Why: {first}", width, hang=2)
+    yield "title", line
+    yield from (("title", f"  {line}") for line in others)
+    for text in more:
+        yield from (("title", f"  {line}") for line in wrapped(text, width - 2))
+    yield from (("", line) for line in _meeting(why, words, width))
+    for text in _details(why, words):
+        yield from (("", f"  {line}") for line in wrapped(text, width - 2))
+    if (pair := why.critical) is not None:
+        passing = f"Nearest passing schedule: {escaped(str(pair.passing))}"
+        yield from (("dim", f"  {line}") for line in wrapped(passing, width - 2, most=2))
+
+
+def sentences(why: Explanation, race: Execution | Counterexample) -> list[str]:
+    """Return *why* the *race* fails as sentences, the most telling first."""
+    words = _Words(race)
+    return [*_causes(why, words), *_details(why, words)]
+
+
+def as_data(why: Explanation, race: Execution | Counterexample) -> dict[str, Any]:
+    """Return *why* the *race* fails as plain data."""
+    return {
+        "sentences": sentences(why, race),
+        "windows": [
+            {
+                "at": window.at,
+                "preempts": window.preempts,
+                "opens": _named(window.opens),
+                "intruding": _named(window.intruding),
+                "closes": _named(window.closes),
+                "places": _places_data(window.places),
+                "opening": _pair_data(window.opening),
+                "closing": _pair_data(window.closing),
+            }
+            for window in why.windows
+        ],
+        "faults": [
+            {
+                "at": role.at,
+                "essential": role.essential,
+                "instead": role.instead or None,
+                "after": _named(role.after),
+                "before": _named(role.before),
+                "places": _places_data(role.places),
+            }
+            for role in why.faults
+        ],
+        "critical": _pair_data(why.critical),
+        "overlap": why.overlap,
+        "neighbours": why.neighbours,
+        "failing": why.failing,
+        "otherwise": why.otherwise,
+        "executions": why.executions,
+        "seconds": round(why.seconds, 6),
+        "cut_short": why.cut_short or None,
+    }
+
+
+def _named(found: Named | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    step, source = found.step, found.step.source
+    return {
+        "number": found.number,
+        "worker": step.worker,
+        "lane": step.lane,
+        "kind": step.kind,
+        "text": step.text,
+        "source": str(source) if source else None,
+        "accesses": [f"{access.mode} {access.resource}" for access in step.accesses],
+    }
+
+
+def _places_data(places: Sequence[Place]) -> list[dict[str, Any]]:
+    return [{"by": place.by, "outcome": place.outcome} for place in places]
+
+
+def _pair_data(pair: Exchange | None) -> dict[str, Any] | None:
+    if pair is None:
+        return None
+    return {
+        "first": _named(pair.first),
+        "second": _named(pair.second),
+        "conflicts": [dict(each._asdict()) for each in pair.conflicts],
+        "failing": str(pair.failing),
+        "passing": str(pair.passing),
+    }
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+class _Words:
+    """What to call the tasks and the steps of one race."""
+
+    def __init__(self, race: Execution | Counterexample) -> None:
+        steps = [step for step in race.steps if not step.choice.startswith(FAULT_MARK)]
+        pairs = {(step.worker, story(step.lane)) for step in steps if story(step.lane) != _PROBE}
+        self.steps = race.steps
+        self.workers = race.workload.workers
+        self.by_worker = len({worker for worker, _ in pairs}) == len(pairs) == len({task for _, task in pairs})
+        callers: dict[str, set[str]] = {}
+        for step in steps:
+            if step.source is not None and step.source.caller:
+                callers.setdefault(step.source.file, set()).add(step.source.caller)
+        self._helpers = {file for file, found in callers.items() if len(found) > 1}
+        """Files that are called from several places, so that who called says more than the line."""
+
+    def who(self, step: Step) -> str:
+        """Return whose step it is."""
+        task = story(step.lane)
+        if task == _PROBE:
+            return "the probe"
+        if step.kind == "kill" or (self.by_worker and step.worker < self.workers):
+            return f"worker {step.worker}"
+        return f"client {escaped(task)}" if task else f"worker {step.worker}"
+
+    def whose(self, step: Step) -> str:
+        """Return the same, as an owner."""
+        return f"{self.who(step)}'s"
+
+    def what(self, found: Named, *, place: bool = True) -> str:
+        """Return what the step does in a word or two, and its line."""
+        step = found.statement or found.step
+        where = self.place(found.step) if place else ""
+        return f"{_verb(step)} ({where})" if where else _verb(step)
+
+    def step(self, found: Named) -> str:
+        """Return a step by its owner, what it does, and its number, if it is in the counterexample."""
+        if found.number is None:
+            return f"{self.whose(found.step)} {self.what(found)}"
+        return f"{self.whose(found.step)} {self.what(found, place=False)} (step {found.number})"
+
+    def meet(self, conflicts: Sequence[Conflict]) -> str:
+        """Return where two steps meet."""
+        kind, _, name = conflicts[0].resource.partition(":")
+        names = {"data": name, "lock": name, "process": f"the memory of worker {name}"}
+        return escaped(names.get(kind, f"{kind} {name}".strip()))
+
+    def fault(self, at: int) -> str:
+        """Return what the fault at step *at* did."""
+        step = self.steps[at]
+        if step.kind not in _BEFALLS:
+            return one_line(step.text).replace(" jumps ", " jumped ")
+        whose = self.whose(step)
+        return _BEFALLS[step.kind].format(who=self.who(step), whose=whose, what=self.what(Named(step, at)))
+
+    def place(self, step: Step) -> str:
+        """Return the line of source that tells most."""
+        source = step.source
+        if source is None:
+            return ""
+        if source.caller and source.file in self._helpers:
+            return escaped(source.caller)
+        line = f"{source.file.rpartition('/')[2]}:{source.line}"
+        return escaped(f"{line} from {source.caller}" if source.caller else line)
+
+
+def _verb(step: Step) -> str:
+    text = one_line(step.text)
+    if step.choice.startswith(FAULT_MARK) and step.kind not in ERRORS:
+        return _NOUNS.get(step.kind, step.kind)
+    if step.kind in ("call", "probe"):
+        return f"call of {text.partition('(')[0]}"
+    if step.kind not in ("sql", "fetch", "commit", "rollback") and step.kind not in ERRORS:
+        return shortened(f"{step.kind} {text}".strip(), 40)
+    first, _, rest = text.partition(" ")
+    second = rest.partition(" ")[0]
+    allowed = _BOTH_WORDS.get(first.upper(), ())
+    if second and (allowed is None or second.upper() in allowed):
+        return f"{first} {second}"
+    return shortened(first, 40) or step.kind
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+# --- what it comes to -----------------------------------------------------------------------------
+
+
+def _causes(why: Explanation, words: _Words) -> list[str]:
+    """Return what must come together so that it fails."""
+    found = [_window(window, words) for window in why.windows[:_MOST_WINDOWS]]
+    if (more := len(why.windows) - _MOST_WINDOWS) > 0:
+        found.append(f"The order matters in {counted(more, 'more place')}.")
+    found += [
+        _fault(role, words) for role in [role for role in why.faults if role.essential is not False] or why.faults
+    ]
+    if not any(window.preempts for window in why.windows) and not why.faults:
+        free = (
+            "No preemption and no fault is needed: each call goes on until it ends or has to wait."
+            if why.overlap
+            else "No interleaving and no fault is needed: it fails with one call after another."
+        )
+        if not why.windows and why.neighbours:
+            free += " So do the other orders tried." if why.failing == why.neighbours else ""
+        found.insert(0, free)
+    return found
+
+
+def _window(window: Window, words: _Words) -> str:
+    opens, closes, came = window.opens, window.closes, window.intruding
+    if came is None:
+        return f"A task took over at step {window.at}, and where it does matters."
+    who = _capital(f"{words.whose(came.step)} {words.what(came)}")
+    if opens is not None and closes is not None:
+        its = words.whose(closes.step) if words.who(closes.step) != words.who(opens.step) else "its"
+        return f"{who} fell between {words.whose(opens.step)} {words.what(opens)} and {its} {_other(opens, closes, words)}."
+    if opens is not None:
+        comes = "came" if window.preempts else "must come"
+        return f"{who} {comes} after {words.whose(opens.step)} {words.what(opens)}."
+    if closes is not None:
+        return f"{who} came before {words.whose(closes.step)} {words.what(closes)}."
+    return f"{who} came in at step {window.at}; where exactly makes no difference nearby."
+
+
+def _other(opens: Named, closes: Named, words: _Words) -> str:
+    """Return what *closes* does, as another one if it reads the same."""
+    one, other = words.what(opens), words.what(closes)
+    return f"next {other}" if one == other else other
+
+
+def _fault(role: FaultRole, words: _Words) -> str:
+    ends = (("after", role.after), ("before", role.before))
+    own = words.who(words.steps[role.at])
+    edges = [
+        f"{word} {'its' if words.who(end.step) == own else words.whose(end.step)} {words.what(end)}"
+        for word, end in ends
+        if end is not None
+    ]
+    return f"{_capital(words.fault(role.at))} {' and '.join(edges)}".rstrip() + "."
+
+
+# --- what shows it --------------------------------------------------------------------------------
+
+
+def _details(why: Explanation, words: _Words) -> list[str]:
+    """Return which orders decide, what became of moving and leaving things out, and how the neighbours fared."""
+    found = [_orders(why, words)]
+    for window in why.windows[:_MOST_WINDOWS]:
+        if window.preempts:
+            found.append(_moved(f"the preemption at step {window.at}", window.places))
+    for role in why.faults:
+        kind = words.steps[role.at].kind
+        name = f"the {_NOUNS.get(kind, kind)} at step {role.at}"
+        if role.essential:
+            broken = f"another rule breaks: {one_line(role.instead)}" if role.instead else "it passes"
+            found.append(f"Without {name} {broken}.")
+        elif role.essential is False:
+            found.append(f"{_capital(name)} is not needed: without it it fails, too.")
+        found.append("" if role.essential is False else _moved(name, role.places))
+    if why.neighbours:
+        other = f" ({why.otherwise} by another rule)" if why.otherwise else ""
+        run = f" The run that found it failed in {why.run_failures:,} of {counted(why.run_executions, 'execution')}."
+        found.append(
+            f"Of {counted(why.neighbours, 'neighbouring schedule')} {why.failing} failed{other}."
+            f"{run if why.run_executions else ''}"
+        )
+    if why.cut_short:
+        found.append(f"Not all neighbours were tried: it stopped at {one_line(why.cut_short)}.")
+    return [text for text in found if text]
+
+
+def _orders(why: Explanation, words: _Words) -> str:
+    """Return every pair of steps whose order decides, once."""
+    pairs: dict[tuple[str, str], Exchange] = {}
+    for window in why.windows[:_MOST_WINDOWS]:
+        for pair in (window.opening, window.closing):
+            if pair is not None:
+                pairs.setdefault((words.step(pair.first), words.step(pair.second)), pair)
+    if not pairs:
+        return ""
+    places = list(dict.fromkeys(words.meet(pair.conflicts) for pair in pairs.values()))
+    told = [f"{first} before {second}" for first, second in pairs]
+    if len(places) > 1:
+        told = [f"{text} (at {words.meet(pair.conflicts)})" for text, pair in zip(told, pairs.values(), strict=True)]
+    where = f", at {places[0]}" if len(places) == 1 else ""
+    any_ = "either" if len(told) == 2 else "any one of them"
+    if len(told) == 1:
+        return f"The order that decides{where}: {told[0]}. The other way round it passes."
+    return f"It takes {len(told)} orders{where}: {'; '.join(told)}. With {any_} the other way round it passes."
+
+
+def _moved(name: str, places: Sequence[Place]) -> str:
+    passing = [place.by for place in places if place.outcome == "passes"]
+    failing = [place.by for place in places if place.outcome == "fails"]
+    if not passing:
+        return ""
+    where = " or ".join(_by(place) for place in passing)
+    still = " or ".join(_by(place) for place in (min(failing), max(failing)) if place)
+    if not still:
+        return f"With {name} moved {where} it passes."
+    return f"With {name} moved up to {still} it still fails; {where} it passes."
+
+
+def _by(steps: int) -> str:
+    return f"{counted(abs(steps), 'step')} {'later' if steps > 0 else 'earlier'}"
+
+
+def _meeting(why: Explanation, words: _Words, width: int) -> Iterator[str]:
+    """Yield a line for each step that matters: number, task, what ran, what it touched."""
+    found: dict[tuple[int | None, str], Named] = {}
+    for window in why.windows[:_MOST_WINDOWS]:
+        deciding = [end for pair in (window.opening, window.closing) if pair for end in (pair.first, pair.second)]
+        for each in (window.opens, *deciding, window.intruding, window.closes):
+            if each is not None and each.step.accesses:
+                found.setdefault((each.number, each.step.digest), each)
+    rows = sorted(found.values(), key=lambda each: (each.number is None, each.number))
+    touched = [_touched(each.step) for each in rows]
+    if not any(touched):
+        return
+    names = [words.who(each.step) for each in rows]
+    name, last = max(map(columns, names)), max(map(columns, touched))
+    room = width - 8 - name - 2 - last - 2
+    if room < 12:
+        return
+    texts = [shortened(_told(each), room) for each in rows]
+    room = max(map(columns, texts))
+    for each, who, text, touches in zip(rows, names, texts, touched, strict=True):
+        number = "" if each.number is None else str(each.number)
+        yield f"  {number:>4}  {padded(who, name)}  {padded(text, room)}  {touches}".rstrip()
+
+
+def _told(found: Named) -> str:
+    step = found.step
+    if found.statement is not None:
+        return one_line(f"{step.text} of {found.statement.text}")
+    return one_line(f"call {step.text}" if step.kind in ("call", _PROBE) else step.text)
+
+
+def _touched(step: Step) -> str:
+    """Return what *step* did to data and, if nothing was written, to locks."""
+    data: dict[str, str] = {}
+    for access in sorted(step.accesses, key=lambda access: access.mode):
+        if access.resource.startswith("data:"):
+            data[access.resource] = f"{_DOES.get(access.mode, access.mode)} {_resource(access.resource)}"
+    locks = [
+        f"locks {_resource(access.resource)}"
+        for access in step.accesses
+        if access.resource.startswith("lock:") and access.mode == "w" and "writes" not in " ".join(data.values())
+    ]
+    return escaped(", ".join([*locks] or [*data.values()]))
+
+
+def _resource(resource: str) -> str:
+    return resource.partition(":")[2] or resource
