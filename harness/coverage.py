@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from harness.history import Access, Step
+from functools import lru_cache
+
+from harness.history import Access, Source, Step
 from harness.result import Execution
 
 __all__ = ["Pair", "operation", "orders"]
@@ -15,8 +17,13 @@ _WRITES = ("w", "o")
 
 def operation(step: Step) -> str:
     """Return what *step* did, as the same in every task: its kind, its text, and where in the source it stands."""
-    place = f" {step.source.file}:{step.source.line}" if step.source else ""
-    return f"{step.kind} {step.text}{place}"
+    return _operation(step.kind, step.text, step.source)
+
+
+@lru_cache(4_096)
+def _operation(kind: str, text: str, source: Source | None) -> str:
+    place = f" {source.file}:{source.line}" if source else ""
+    return f"{kind} {text}{place}"
 
 
 def orders(execution: Execution) -> set[Pair]:

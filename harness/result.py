@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.covered import Coverage
 from harness.history import History, Step
 from harness.scenario import Workload
 from harness.schedule import FAULT_MARK, Schedule
@@ -58,6 +59,10 @@ class Execution:
     """The final shared state and what the clients were told, as a digest; equal digests mean equal outcomes."""
     happened: tuple[str, ...] = ()
     """Which of the things that must happen in a run happened in it, by name."""
+    states: tuple[int, ...] = ()
+    """The content of the shared files whenever a rule looked at them, as digests."""
+    chances: tuple[tuple[str, str], ...] = ()
+    """Where a fault could have been injected: each kind with the operation before it, once."""
 
     @property
     def schedule(self) -> Schedule:
@@ -84,12 +89,12 @@ def fault_count(steps: tuple[Step, ...]) -> int:
 class Result:
     """What a run found.
 
-    ``complete`` says that every interleaving was covered, but for those beyond the bound that ``within`` names, if any;
-    ``bound`` names the limit that was hit where it was not,
-    and ``reasons`` why the verdict is unknown. ``seconds`` is the time of the executions, ``startup_seconds`` that
-    of setup and of starting processes. ``failures`` counts failing executions; ``first_failure`` is the number of the
-    first one, counted from 1. ``counterexample`` is the minimal, confirmed failing execution; ``explanation`` says why it
-    fails, or ``unexplained`` why that can't be said.
+    ``complete`` says that every interleaving was covered, with no limit hit. ``bound`` names the limit that was hit where not;
+    ``within`` names the bound on preemptions up to which, and no further, every interleaving was covered. ``reasons`` says
+    why the verdict is unknown. ``seconds`` is the time of the executions, ``startup_seconds`` that of setup and of starting
+    processes. ``failures`` counts failing executions; ``first_failure`` is the number of the first one, counted from 1.
+    ``counterexample`` is the minimal, confirmed failing execution; ``explanation`` says why it fails, or ``unexplained`` why
+    that can't be said. ``coverage`` is what was covered, and what not.
     """
 
     scenario: str
@@ -115,7 +120,8 @@ class Result:
     within: str = ""
     explanation: Explanation | None = None
     unexplained: str = ""
+    coverage: Coverage = field(default_factory=Coverage)
 
     def __repr__(self) -> str:
-        scope = "complete" if self.complete else self.bound or "not complete"
+        scope = "complete" if self.complete else self.bound or self.within or "not complete"
         return f"<Result {self.scenario} {self.verdict} executions={self.executions} ({scope})>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.result import Result
 from harness.verdict import Verdict
+from reports.coverage import coverage_lines
 from reports.terminal import escaped, paragraph, wrapped
 
 __all__ = ["counted", "summary"]
@@ -18,7 +19,9 @@ def summary(result: Result, *, width: int = 80) -> str:
     """Return what *result* says: the verdict, how much was covered, in what time; and why it is unknown."""
     name = f"{result.scenario}{f' ({result.variant})' if result.variant else ''}"
     lines = wrapped(escaped(f"{name}: {result.verdict}. {_meaning(result)}"), width)
-    lines += [*wrapped(_effort(result), width), *wrapped(_coverage(result), width)]
+    lines += [*wrapped(_effort(result), width), *wrapped(_scope(result), width)]
+    if result.verdict is not Verdict.INVALID:
+        lines += coverage_lines(result, width)
     for reason in result.reasons:
         lines += ["", *paragraph(reason, width, "  ")]
     if result.happened and result.verdict is not Verdict.INVALID:
@@ -44,9 +47,9 @@ def _effort(result: Result) -> str:
     )
 
 
-def _coverage(result: Result) -> str:
-    if result.complete and result.within:
-        return f"Complete within its bound: {escaped(result.within)}. There are interleavings beyond it."
+def _scope(result: Result) -> str:
+    if result.within and result.verdict is Verdict.VALID:
+        return f"Not complete: everything within its bound was covered ({escaped(result.within)}), nothing beyond it."
     if result.complete:
         return "Complete: every interleaving was covered."
     if result.verdict is Verdict.INVALID:

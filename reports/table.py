@@ -24,7 +24,7 @@ class GateRow:
 
     ``first_failure`` is the number of the first execution that failed; ``preemptions`` and ``faults`` are
     those of the minimal counterexample, ``oracle`` is the rule that it breaks. ``note`` says what went wrong
-    where the row is not as expected.
+    where the row is not as expected. ``seen``, ``residual`` (at depth 2) and ``since_new`` are of its ``Coverage``.
     """
 
     scenario: str
@@ -39,6 +39,9 @@ class GateRow:
     oracle: str = ""
     seconds: float = 0.0
     note: str = ""
+    seen: float | None = None
+    residual: float | None = None
+    since_new: int = 0
 
     @property
     def as_expected(self) -> bool:

@@ -21,6 +21,7 @@ from harness.cli.terminal import EXIT_CODES, Ticker, colour, print_json, width
 from harness.errors import BadInput
 from harness.scenario import Scenario
 from harness.verdict import Verdict, merge
+from reports.coverage import not_covered
 from reports.table import GateRow, gate_table
 
 __all__ = ["command"]
@@ -51,6 +52,7 @@ def command(options: Namespace) -> int:
         )
     else:
         print(gate_table(gate.rows, width=width(), colour=colour()), end="")
+        print(not_covered(gate.rows, width=width()), end="")
         print(f"gate: {_MEANINGS[verdict]} ({seconds:.1f} s)")
     return EXIT_CODES[verdict]
 
@@ -183,7 +185,7 @@ def _row(row: GateRow, output: bytes, errors: bytes, code: int) -> GateRow:
         how = "took too long and was killed" if code < 0 else f"ended with exit code {code}"
         words = errors.decode(errors="replace").strip()
         return replace(row, note=f"The run {how} without an answer. {words}".strip())
-    failure = said["failure"]
+    failure, coverage = said["failure"], said["coverage"]
     row = replace(
         row,
         verdict=Verdict(said["verdict"]),
@@ -194,6 +196,9 @@ def _row(row: GateRow, output: bytes, errors: bytes, code: int) -> GateRow:
         faults=said["faults"],
         oracle=f"{failure['kind']} {failure['rule']}".strip() if failure else "",
         seconds=said["seconds"] + said["startup_seconds"],
+        seen=coverage["seen"],
+        residual=coverage["residual"]["2"],
+        since_new=coverage["since_new"],
     )
     return row if row.as_expected else replace(row, note=_note(row, said))
 

@@ -156,6 +156,12 @@ def _add_run(commands: Commands) -> None:
     )
     add("--time", type=arguments.seconds, metavar="SECONDS", help="stop after so much time")
     add(
+        "--stop-after",
+        type=arguments.count,
+        metavar="N",
+        help="stop when N executions in a row showed nothing new (no pair of conflicting operations, answer or state)",
+    )
+    add(
         "--seed",
         type=arguments.seed,
         default=0,

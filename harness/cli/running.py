@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 
 from harness import registry
@@ -75,6 +76,7 @@ def _explore(options: Namespace, scenario: Scenario, seen: list[int]) -> Result:
             preemptions=options.preemptions,
             faults=options.faults,
             seconds=options.time,
+            stop_after=options.stop_after,
             seed=options.seed,
             isolation=options.isolation,
             progress=progress,
@@ -121,6 +123,7 @@ def _as_json(result: Result, path: Path | None) -> dict[str, object]:
         "steps": result.steps,
         "abandoned": result.abandoned,
         "happened": dict(result.happened),
+        "coverage": asdict(result.coverage),
     }
 
 

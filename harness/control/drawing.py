@@ -74,7 +74,7 @@ def explore_drawn(driver: Driver, workers: int, seeded: int, tally: Tally) -> No
                 smallest.append(execution)
                 raise _Found
             return
-        if tally.stuck or tally.budget.spent(tally.executions):
+        if tally.stuck or tally.spent:
             raise _Enough
         workload = data.draw(strategy)
         execution = driver.run(Drawn(data), workload)
@@ -95,4 +95,4 @@ def explore_drawn(driver: Driver, workers: int, seeded: int, tally: Tally) -> No
         else:
             raise
     if tally.failed is None:
-        tally.bound = tally.budget.spent(tally.executions) or "Hypothesis found no further examples"
+        tally.bound = tally.spent or "Hypothesis found no further examples"

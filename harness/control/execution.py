@@ -10,6 +10,7 @@ from harness.control.observer import Broken, Observer
 from harness.control.processes import Fleet, WorkerDied, WorkerStuck, ending
 from harness.control.stage import Stage
 from harness.control.world import World
+from harness.coverage import operation
 from harness.errors import BadInput
 from harness.history import History, Step
 from harness.plain import is_plain
@@ -97,6 +98,7 @@ class _Run:
         self.bounded = False
         self.happened: tuple[str, ...] = ()
         self.ran: dict[str, int] = {}
+        self.chances: dict[tuple[str, str], None] = {}
         self.looks_ahead: Callable[[View], int] | None = getattr(scheduler, "ahead", None)
 
     def run(self) -> Execution:
@@ -131,6 +133,8 @@ class _Run:
             outcome=outcome,
             causes=tuple(self.causes),
             happened=self.happened,
+            states=tuple(self.observer.states),
+            chances=tuple(self.chances),
         )
 
     def _history(self) -> History:
@@ -154,6 +158,9 @@ class _Run:
                     return True
                 self._unblock()
                 continue
+            if moves[-1].fault:
+                after = operation(self.steps[-1]) if self.steps else ""
+                self.chances.update({(move.kind, after): None for move in moves if move.fault})
             options = [move.fresh for move in moves]
             if stage.continues:
                 options = [move.continuing if move.family == stage.last else move.fresh for move in moves]

@@ -31,6 +31,7 @@ class Observer:
 
     def __init__(self, world: World, scenario: Scenario) -> None:
         self._world, self._scenario = world, scenario
+        self.states: list[int] = []
         self._known: dict[object, Broken | None] = {}
         self._seen: dict[object, bool] = {}
         self._before: dict[str, bytes] = {}
@@ -38,7 +39,8 @@ class Observer:
         self._changes: dict[object, tuple[Broken | None, dict[str, str]]] = {}
 
     def begin(self) -> None:
-        """Take the state as it is for the one from which an execution begins."""
+        """Take the state as it is for the one from which an execution begins; ``states`` are what rules look at from now on."""
+        self.states = []
         if self._scenario.transitions:
             self._before = self._world.snapshot()
             self._notes = {}
@@ -57,7 +59,8 @@ class Observer:
             return None
         self._before = files
         known = tuple(sorted(self._notes.items()))
-        key = hash(tuple(before.items())), hash(tuple(files.items())), now, lane, known
+        self.states.append(hash(tuple(files.items())))
+        key = hash(tuple(before.items())), self.states[-1], now, lane, known
         if key not in self._changes:
             if len(self._changes) > _REMEMBERED:
                 self._changes.clear()
@@ -114,7 +117,8 @@ class Observer:
             return None
         files = self._world.snapshot()
         told = _told(history, self._scenario.ordered) if history is not None else None
-        key = group, hash(tuple(files.items())), told
+        self.states.append(hash(tuple(files.items())))
+        key = group, self.states[-1], told
         if key not in self._known:
             self._forget_some()
             db = self._world.observe(files)

@@ -22,6 +22,7 @@ from harness.schedulers.pct import PCT
 from harness.schedulers.portfolio import Portfolio
 from harness.schedulers.pos import POS
 from harness.schedulers.random_walk import RandomWalk
+from harness.schedulers.wrappers.stop_early import StopEarly
 
 __all__ = ["SCHEDULERS", "Progress", "run"]
 
@@ -48,6 +49,7 @@ def run(
     preemptions: int | None = None,
     faults: int | None = None,
     seconds: float | None = None,
+    stop_after: int | None = None,
     seed: int = 0,
     isolation: str = "warm",
     progress: Callable[[Progress], None] | None = None,
@@ -63,13 +65,13 @@ def run(
     4. Confirm a failure in freshly forked workers, shrink it, and confirm what was shrunk.
     5. With *explain*, run neighbours of what was shrunk to say why it fails.
 
-    *scheduler* is a name from ``SCHEDULERS`` or a scheduler, *depth* that of ``pct``; the budget is *max_executions* and
-    *seconds* of real time (shrinking not counted). *preemptions* leaves out executions with more (exhaustive only),
-    *faults* overrules the scenario's budget of faults. *outcomes* counts distinct outcomes (slower); the other parameters
-    are ``theatre``'s. Raises ``BadInput``, ``SetupFailed`` and ``Unsupported``.
+    *scheduler* is a name from ``SCHEDULERS`` or a scheduler, *depth* that of ``pct``; the budget is *max_executions*,
+    *seconds* of real time (shrinking not counted), and *stop_after* executions in a row that show nothing new. *preemptions*
+    leaves out executions with more (exhaustive only), *faults* overrules the scenario's budget of faults. *outcomes* counts
+    distinct outcomes (slower); the other parameters are ``theatre``'s. Raises ``BadInput``, ``SetupFailed``, ``Unsupported``.
     """
     workers = scenario.workers if workers is None else workers
-    _check_budget(max_executions, seconds)
+    _check_budget(max_executions, seconds, stop_after)
     scenario = bounded(scenario, preemptions, faults)
     name = scheduler if isinstance(scheduler, str) else scheduler.name
     if depth < 1:
@@ -78,7 +80,7 @@ def run(
         raise BadInput(f"There is no scheduler {scheduler!r}: it is one of {', '.join(SCHEDULERS)}.")
     with theatre(scenario, workers, seed=seed, isolation=isolation, patience=patience) as stage:
         stage.driver.wants_outcomes = outcomes
-        budget = Budget(max_executions or DEFAULT_EXECUTIONS.get(name, 1_000), seconds)
+        budget = Budget(max_executions or DEFAULT_EXECUTIONS.get(name, 1_000), seconds, stop_after)
         tally = Tally(scenario, budget, progress or (lambda _: None))
         found = None
         try:
@@ -105,11 +107,13 @@ def run(
         )
 
 
-def _check_budget(max_executions: int | None, seconds: float | None) -> None:
+def _check_budget(max_executions: int | None, seconds: float | None, stop_after: int | None) -> None:
     if max_executions is not None and max_executions < 1:
         raise BadInput(f"The budget of {max_executions} executions allows none: give 1 or more.")
     if seconds is not None and not (seconds > 0 and math.isfinite(seconds)):
         raise BadInput(f"The time budget of {seconds} seconds makes no sense: give a number above 0.")
+    if stop_after is not None and stop_after < 1:
+        raise BadInput(f"Stopping after {stop_after} executions that show nothing new allows none: give 1 or more.")
 
 
 def bounded(scenario: Scenario, preemptions: int | None, faults: int | None) -> Scenario:
@@ -143,7 +147,14 @@ def _explore(driver: Driver, scheduler: str | Scheduler, workers: int, preemptio
 
         explore_drawn(driver, workers, driver.seed, tally)
         return
-    chosen = scheduler
+    stops = tally.budget.stop_after
+    _search(
+        driver, scheduler if stops is None else StopEarly(scheduler, stops, tally.survey), workers, preemptions, tally
+    )
+    tally.seen, tally.pct = getattr(scheduler, "seen", None), getattr(scheduler, "pct", {})
+
+
+def _search(driver: Driver, chosen: Scheduler, workers: int, preemptions: int | None, tally: Tally) -> None:
     workload = driver.scenario.workload(workers)
     previous: Execution | None = None
     while chosen.start(previous):
@@ -154,11 +165,13 @@ def _explore(driver: Driver, scheduler: str | Scheduler, workers: int, preemptio
         tally.count(previous)
         if previous.failure is not None or previous.stuck:
             return
-    tally.complete = bool(getattr(chosen, "complete", False))
-    if getattr(chosen, "cut", False):
+    # A limit that was hit is never a pass in full, whatever the scheduler thinks of it.
+    tally.complete = bool(getattr(chosen, "complete", False)) and not tally.survey.bounded
+    if tally.complete and getattr(chosen, "cut", False):
         tally.within = f"at most {preemptions} preemptions in an execution"
     if not tally.complete:
-        tally.bound = f"{driver.scenario.steps} steps in one execution"
+        too_long = f"{driver.scenario.steps} steps in one execution" if tally.survey.bounded else ""
+        tally.bound = getattr(chosen, "stopped", "") or too_long or "what its scheduler had to try"
 
 
 def _minimal(stage: Theatre, failed: Execution, tally: Tally) -> Execution:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from harness.result import Execution, Result
 from harness.scenario import Scenario
 from harness.schedule import FAULT_MARK
+from harness.schedulers.wrappers.stop_early import stale
+from harness.survey import Survey
 from harness.verdict import Verdict
 
 _KINDS = {"lost": "cancel"}
@@ -29,10 +31,11 @@ class Progress:
 
 @dataclass(slots=True)
 class Budget:
-    """When to stop: after so many executions, or so many seconds (None for no limit)."""
+    """When to stop: after so many executions, seconds, or executions in a row that showed nothing new (None: no limit)."""
 
     executions: int
     seconds: float | None
+    stop_after: int | None = None
     began: float = field(default_factory=time.perf_counter)
 
     @property
@@ -66,11 +69,13 @@ class Tally:
     within: str = ""
     complete: bool = False
     stuck: list[str] = field(default_factory=list)
-    outcomes: set[str] = field(default_factory=set)
     happened: dict[str, int] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
     seconds: float = 0.0
     shrinking: int = 0
+    survey: Survey = field(default_factory=Survey)
+    seen: float | None = None
+    pct: Mapping[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.happened = {check.name: 0 for check in self.scenario.must_happen}
@@ -93,10 +98,14 @@ class Tally:
             _KINDS.get(step.kind, step.kind) for step in execution.steps if step.choice.startswith(FAULT_MARK)
         }:
             self.happened[f"fault {kind}"] += 1
-        if execution.outcome:
-            self.outcomes.add(execution.outcome)
+        self.survey.count(execution)
         if self.executions % 50 == 0:
             self.report("exploring")
+
+    @property
+    def spent(self) -> str:
+        """The limit that was reached, or an empty string."""
+        return self.budget.spent(self.executions) or stale(self.survey, self.budget.stop_after)
 
     def report(self, phase: str) -> None:
         """Say how far the run has come."""
@@ -117,12 +126,14 @@ class Tally:
     def result(self, found: Execution | None) -> Result:
         """Return what the run amounts to, given the minimal failure *found*, if any."""
         reasons = self.reasons(found)
+        complete = self.complete and not (self.within or self.survey.bounded or reasons or found)
+        coverage = self.survey.coverage(self.seen, self.pct, whole=complete)
         return Result(
             scenario=self.scenario.name,
             variant=self.scenario.variant,
             verdict=Verdict.INVALID if found else Verdict.UNKNOWN if reasons else Verdict.VALID,
             executions=self.executions,
-            complete=self.complete and not reasons and found is None,
+            complete=complete,
             failures=self.failures,
             seconds=self.seconds,
             bound=self.bound,
@@ -130,9 +141,10 @@ class Tally:
             counterexample=found,
             first_failure=self.first_failure,
             shrink_executions=self.shrinking,
-            outcomes=len(self.outcomes),
+            outcomes=coverage.outcomes or 0,
             steps=self.steps,
             abandoned=self.abandoned,
             happened=self.happened,
             within=self.within,
+            coverage=coverage,
         )

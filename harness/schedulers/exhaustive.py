@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 
 from harness.coverage import operation
@@ -100,10 +100,11 @@ class Exhaustive:
         self._frontier: list[tuple[int, int, int, _Node, str]] = []
         self._wanted: Counter[tuple[str, str]] = Counter()
         self._order = count()
-        self._limited = False
+        self._limited = self._ended = False
         self._node = self._root
         self._prefix: list[str] = []
         self._target = ""
+        self._pending: tuple[_Node, str] | None = None
         self._newest: _Node | None = None
         self._events: list[Step] = []
         self._nodes: list[_Node] = []
@@ -114,10 +115,7 @@ class Exhaustive:
     @property
     def complete(self) -> bool:
         """Whether every interleaving was covered and no limit was hit on the way."""
-        left = any(
-            choice not in node.children and not self._covered(node, choice) for *_, node, choice in self._frontier
-        )
-        return not left and not self._limited
+        return self._ended and not self._limited
 
     @property
     def seen(self) -> float:
@@ -126,11 +124,7 @@ class Exhaustive:
         Branches are found on the way, so this is more than the truth until it is 1. After Knuth, "Estimating the efficiency of
         backtrack programs" (1975).
         """
-        left = Counter(
-            id(node)
-            for *_, node, choice in self._frontier
-            if choice not in node.children and not self._covered(node, choice)
-        )
+        left = Counter(map(id, self._left()))
         nodes = [self._root]
         for node in nodes:
             nodes.extend(node.children.values())
@@ -140,21 +134,30 @@ class Exhaustive:
             part[id(node)] = sum(part[id(child)] for child in node.children.values()) / branches if branches else 1.0
         return part[id(self._root)]
 
+    def _left(self) -> Iterator[_Node]:
+        """Yield the node of each branch that is still to be taken, that of an execution that was only begun included."""
+        ends = [(node, choice) for *_, node, choice in self._frontier]
+        for node, choice in ends if self._pending is None else [*ends, self._pending]:
+            if choice not in node.children and not self._covered(node, choice):
+                yield node
+
     def start(self, previous: Execution | None) -> bool:
         """Learn from *previous*, then turn to the cheapest thing not yet tried."""
         if previous is not None:
             self._learn(previous)
             if not self._next():
+                self._ended = True
                 return False
         self._node, self._events, self._nodes, self._seen, self._depth = self._root, [], [], 0, 0
         self._asked = -1
         return True
 
     def _next(self) -> bool:
+        self._pending = None
         while self._frontier:
             *_, node, choice = heapq.heappop(self._frontier)
             if choice not in node.children and not self._covered(node, choice):
-                self._prefix, self._target = node.path(), choice
+                self._prefix, self._target, self._pending = node.path(), choice, (node, choice)
                 return True
         return False
 

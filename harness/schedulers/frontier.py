@@ -46,7 +46,7 @@ class Frontier(Generic[_Node]):
         return sum(map(len, self._heaps.values()))
 
     def __repr__(self) -> str:
-        return f"<Frontier {({cost: len(heap) for cost, heap in sorted(self._heaps.items())})}>"
+        return f"<Frontier { ({cost: len(heap) for cost, heap in sorted(self._heaps.items())}) }>"
 
     def put(self, cost: int, shows: tuple[str, str], node: _Node, choice: str) -> None:
         """Put in *choice* at *node*; of those that *show* the same, each further one can wait longer."""

@@ -7,13 +7,15 @@ constraints make sure of) with a probability of at least 1 / (n * k ** (d - 1)),
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Mapping
 
-from harness.result import Execution
+from harness.result import Execution, fault_count
 from harness.schedulers.base import View
 from harness.schedulers.storm import Storm
 
-__all__ = ["PCT", "chance"]
+__all__ = ["PCT", "chance", "survival"]
 
 _FIRST_LENGTH = 20
 """Steps that an execution is taken to have before one was seen."""
@@ -27,12 +29,32 @@ def chance(tasks: int, steps: int, depth: int) -> float:
     return 1.0 / (max(tasks, 1) * float(max(steps, 1)) ** (depth - 1))
 
 
+def survival(tasks: int, steps: int, depth: int, made: Mapping[int, int]) -> float:
+    """Return the greatest probability with which a bug of that *depth* can have escaped all executions that were *made*.
+
+    *made* counts executions of PCT by their own depth, D. Each with D of at least *depth* finds the bug with a chance of
+    1 / (n * k ** (D - 1)) or more: what d constraints make sure of, D do too. Priorities that are lowered more often than
+    *depth* asks for may spoil what was right, so no more is claimed of them.
+    """
+    left = 0.0
+    for own, times in made.items():
+        if own < depth or not times:
+            continue
+        if (found := chance(tasks, steps, own)) >= 1.0:
+            return 0.0
+        left += times * math.log1p(-found)
+    return math.exp(left)
+
+
 class PCT:
     """Lets the task with the highest priority go; at *depth* - 1 random steps the one that would go gets the lowest.
 
     With *depth* 0 the executions take turns with depths 1, 2 and 3; the depth of the one under way is ``depth``.
     Priorities are drawn as tasks appear. Faults come as a ``Storm`` has them: that is no part of the guarantee.
     ``tasks`` and ``length`` are the most tasks and steps that were seen, from which change points are drawn.
+
+    ``pct`` counts by depth the executions for which the guarantee holds, as far as it was told of them: no fault came, none was
+    cut short, and none was longer than what its change points were drawn over.
     """
 
     name = "pct"
@@ -46,10 +68,13 @@ class PCT:
         self._priorities: dict[str, float] = {}
         self._changes: list[int] = []
         self._storm = Storm(self._random)
+        self.pct: dict[int, int] = {}
 
     def start(self, previous: Execution | None) -> bool:
         """Begin the next execution, with a stream of its own; there is always another one."""
         if previous is not None:
+            if self._count and self._guarantees(previous):
+                self.pct[self.depth] = self.pct.get(self.depth, 0) + 1
             self.length = max(self.length if self._count > 1 else 1, len(previous.steps))
             self.tasks = max(self.tasks, len(self._priorities))
         self._random.seed(f"{self._seed}/{self._count}")
@@ -60,6 +85,11 @@ class PCT:
         self._storm.start(len(previous.steps) if previous is not None else 0)
         return True
 
+    def _guarantees(self, made: Execution) -> bool:
+        if made.abandoned or made.bounded or made.stuck or fault_count(made.steps):
+            return False
+        return self.depth == 1 or len(made.steps) <= self.length
+
     def choose(self, view: View) -> str | None:
         """Return the option of the task with the highest priority, after lowering it if it is time to."""
         if (fault := self._storm.strikes(view)) is not None:
@@ -68,8 +98,6 @@ class PCT:
         options = view.options
         if options[-1].fault:
             options = [option for option in options if not option.fault]
-        if len(options) == 1:
-            return options[0].choice
         for option in options:
             if option.lane not in self._priorities:
                 self._priorities[option.lane] = 1.0 + self._random.random()

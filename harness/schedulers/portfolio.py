@@ -25,22 +25,20 @@ class Portfolio:
     """The exhaustive search, cheapest first; from its thirtieth execution on, every other one goes to a sampler.
 
     The samplers take turns too: POS, the random walk, PCT with depths 1, 2 and 3, and a greybox search that learns from
-    all. It ends when the exhaustive search has covered everything, and then is ``complete``. ``pct`` counts the
-    executions of PCT by depth.
+    all. It ends when the exhaustive search has covered everything, and then is ``complete``.
     """
 
     name = "portfolio"
 
     def __init__(self, seed: int) -> None:
         self._exhaustive = Exhaustive()
-        self._greybox = Greybox(seed)
-        self._samplers: tuple[Scheduler, ...] = (POS(seed), RandomWalk(seed), PCT(seed, 0), self._greybox)
+        self._greybox, self._pct = Greybox(seed), PCT(seed, 0)
+        self._samplers: tuple[Scheduler, ...] = (POS(seed), RandomWalk(seed), self._pct, self._greybox)
         self._members: tuple[Scheduler, ...] = (self._exhaustive, *self._samplers)
         self._last: dict[int, Execution | None] = dict.fromkeys(range(len(self._members)))
         self._now = 0
         self._count = 0
         self._searching = True
-        self.pct: dict[int, int] = {}
 
     def __repr__(self) -> str:
         return f"<Portfolio {self._members[self._now].name}>"
@@ -54,6 +52,11 @@ class Portfolio:
     def seen(self) -> float:
         """Which part of the tree was seen, as the exhaustive search estimates it."""
         return self._exhaustive.seen
+
+    @property
+    def pct(self) -> dict[int, int]:
+        """The executions of PCT for which its guarantee holds, by depth."""
+        return self._pct.pct
 
     def start(self, previous: Execution | None) -> bool:
         """Have the next scheduler begin an execution."""
@@ -72,8 +75,6 @@ class Portfolio:
             self._now = self._turn()
         member = self._members[self._now]
         member.start(self._last[self._now])
-        if isinstance(member, PCT):
-            self.pct[member.depth] = self.pct.get(member.depth, 0) + 1
         self._count += 1
         return True
 

@@ -34,6 +34,7 @@ def _said(verdict: str, **more: Any) -> bytes:
         "startup_seconds": 0.5,
         "reasons": [],
         "counterexample": None,
+        "coverage": {"seen": 0.5, "residual": {"1": 0.1, "2": 0.25, "3": 0.5}, "since_new": 3},
     }
     return json.dumps({**values, **more}).encode()
 
@@ -51,8 +52,9 @@ BROKEN = {
 def test_what_a_run_said_fills_its_row() -> None:
     """Verdict, counts, the oracle that saw it, and the time with start-up."""
     assert _row(VARIANT, _said("invalid", **BROKEN), b"", 1) == GateRow(
-        "counter", "lost", Verdict.INVALID, Verdict.INVALID, 4, True, 2, 1, 0, "at end two", 0.75
-    )
+        "counter", "lost", Verdict.INVALID, Verdict.INVALID, 4, True, 2, 1, 0, "at end two", 0.75,
+        seen=0.5, residual=0.25, since_new=3,
+    )  # fmt: skip
 
 
 def test_a_variant_that_is_not_caught_is_explained() -> None:
@@ -227,6 +229,7 @@ def test_the_gate_over_a_small_project(project: Path) -> None:
     assert (said["verdict"], said["as_expected"]) == ("valid", len(said["rows"]))
     rows = [row for row in said["rows"] if row["scenario"] == "counter"]
     assert [(row["variant"], row["verdict"]) for row in rows] == [(None, "valid"), ("lost", "invalid")]
+    assert [row["residual"] for row in rows if not row["variant"]] == [0.0]
     assert "counter lost: invalid, as expected" in done.stderr
     assert {path for path in project.iterdir() if path.name != "__pycache__"} <= {
         *before,

@@ -38,6 +38,7 @@ REQUIRED = {
     "seconds",
     "startup_seconds",
     "counterexample",
+    "coverage",
 }
 
 
@@ -135,6 +136,7 @@ def test_json_is_one_object_with_all_that_is_promised(
     said = json.loads(capsys.readouterr().out)
     assert said.keys() >= REQUIRED
     assert (said["verdict"], said["executions"]) == (str(result.verdict), 4)
+    assert {"interleavings", "only", "unreached", "since_new", "seen", "residual"} <= said["coverage"].keys()
     if result is INVALID:
         assert load(Path(said["counterexample"])).failure == FOUND.failure
         assert Path(said["counterexample"]).parent == Path("counterexamples")
@@ -208,10 +210,10 @@ def test_no_save_saves_nothing(asked: dict[str, Any], capsys: pytest.CaptureFixt
 
 def test_the_options_reach_the_engine(asked: dict[str, Any]) -> None:
     """Each under its name."""
-    budget = "--max-executions 7 --time 2.5"
+    budget = "--max-executions 7 --time 2.5 --stop-after 9"
     main(f"run issue-token --workers 3 --scheduler random {budget} --seed -4 --isolation fork".split())
     assert asked["scenario"] is SCENARIO
-    options = {"workers": 3, "scheduler": "random", "max_executions": 7, "seconds": 2.5, "seed": -4}
+    options = {"workers": 3, "scheduler": "random", "max_executions": 7, "seconds": 2.5, "seed": -4, "stop_after": 9}
     assert asked.items() >= {**options, "isolation": "fork"}.items()
 
 
@@ -222,6 +224,7 @@ def test_the_options_reach_the_engine(asked: dict[str, Any]) -> None:
         *(f"--max-executions={text}" for text in ("0", "-1", "1e3", "nan", "inf", "9" * 99)),
         *(f"--time={text}" for text in ("0", "-1", "nan", "inf", "-inf", "1e999", "0x1", "", ".", "1_0", "e5")),
         *(f"--seed={text}" for text in ("x", "1.5", "", "9" * 5000)),
+        "--stop-after=0",
         "--isolation=thread",
         "--scheduler=exhaust",
         "--variant=t01",

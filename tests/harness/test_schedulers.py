@@ -12,73 +12,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.control.run import run
-from harness.control.theatre import theatre
-from harness.faults import Faults
-from harness.result import Execution
 from harness.schedule import Schedule
 from harness.schedulers.base import Option, Scheduler, View, by_default
 from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.greybox import Greybox
+from harness.schedulers.pct import PCT
+from harness.schedulers.portfolio import Portfolio
+from harness.schedulers.pos import POS
 from harness.schedulers.random_walk import RandomWalk
 from harness.schedulers.replay import Replay
+from harness.schedulers.wrappers.recheck import Recheck
+from harness.schedulers.wrappers.statistics import Statistics
+from harness.schedulers.wrappers.stop_early import StopEarly
 from harness.strategies import Drawn
+from tests.harness.contract import check_scheduler
 from tests.harness.counter import counts_to, executions, raced
 from tests.harness.sync_programs import ADD, PROGRAMS, autocommit, plainly
 
 CHEAP_FOR_BRUTE = ("autocommit", "returning", "executescript", "row_factory", "no_timeout", "with_connection")
 FAULTY = [program for program in PROGRAMS if not program.correct and str(program) in CHEAP_FOR_BRUTE]
-
-
-class Watched:
-    """A scheduler that checks what it is asked and what the one that it watches answers."""
-
-    def __init__(self, inner: Scheduler) -> None:
-        self.name, self._inner = inner.name, inner
-        self.decisions = 0
-        self._known: list[Any] = []
-
-    def start(self, previous: Execution | None) -> bool:
-        """Begin an execution."""
-        self._known = []
-        more = self._inner.start(previous)
-        assert type(more) is bool
-        return more
-
-    def choose(self, view: View) -> str | None:
-        """Choose as the watched one does."""
-        options = [option.choice for option in view.options]
-        assert options, "there is something to choose"
-        assert len(set(options)) == len(options), "no option comes twice"
-        ranks = [(option.fault, not option.continues) for option in view.options]
-        assert [fault for fault, _ in ranks] == sorted(fault for fault, _ in ranks), "faults come last"
-        assert ranks == sorted(ranks), "what continues comes first"
-        assert view.steps[: len(self._known)] == self._known, "no step is forgotten"
-        self._known = list(view.steps)
-        choice = self._inner.choose(view)
-        assert choice is None or choice in options, "it is one of the options"
-        self.decisions += 1
-        return choice
-
-    def ahead(self, view: View) -> int:
-        """Look ahead as the watched one does."""
-        times: int = self._inner.ahead(view)  # type: ignore[attr-defined]
-        assert times >= 0
-        return times
-
-
-def check_scheduler(make: Callable[[], Scheduler], most: int = 25, **fields: Any) -> None:
-    """Check what a scheduler promises, with and without looking ahead: an answer of its own to the same questions."""
-    for kills in (0, 1):
-        scenario = raced(autocommit, faults=Faults(kill=True, most=kills), **fields)
-        watched = Watched(make())
-        previous, count = None, 0
-        with theatre(scenario, 2, patience=2.0) as stage:
-            while count < most and watched.start(previous):
-                previous = stage.driver.run(watched, scenario.workload(2))
-                count += 1
-                assert not previous.stuck
-                assert previous.abandoned or len(previous.history.outcomes()) == 2
-        assert count
-        assert watched.decisions
 
 
 @pytest.mark.forks
@@ -87,10 +39,35 @@ def check_scheduler(make: Callable[[], Scheduler], most: int = 25, **fields: Any
     [
         Exhaustive,
         lambda: Exhaustive(reduction=False),
+        lambda: Exhaustive(preemptions=1),
         lambda: RandomWalk(0),
+        lambda: PCT(0),
+        lambda: PCT(0, depth=0),
+        lambda: POS(0),
+        lambda: Greybox(0),
+        lambda: Portfolio(0),
         lambda: Replay(Schedule.of(["w1:c1"] * 3), times=5, lenient=True),
+        lambda: Recheck(RandomWalk(0), every=2),
+        lambda: StopEarly(Exhaustive(), 3),
+        lambda: Statistics(POS(0)),
+        lambda: Statistics(Recheck(StopEarly(Portfolio(0), 5))),
     ],
-    ids=["exhaustive", "brute", "random", "replay"],
+    ids=[
+        "exhaustive",
+        "brute",
+        "bounded",
+        "random",
+        "pct",
+        "pct-by-turns",
+        "pos",
+        "greybox",
+        "portfolio",
+        "replay",
+        "recheck",
+        "stop-early",
+        "statistics",
+        "nested",
+    ],
 )
 def test_the_contract_is_kept(make: Callable[[], Scheduler]) -> None:
     """It answers with an option or gives up, whatever it is asked; and it is asked sensible questions."""
@@ -104,7 +81,7 @@ def test_the_contract_is_kept_by_what_hypothesis_draws() -> None:
     @settings(max_examples=3, database=None)
     @given(st.data())
     def drawn(data: st.DataObject) -> None:
-        check_scheduler(lambda: Drawn(data))
+        check_scheduler(lambda: Drawn(data), repeats=False)
 
     drawn()
 

@@ -13,7 +13,8 @@ import pytest
 from tests.project.sources import ROOT
 
 MAPPED = ("harness", "scenarios", "reports", "reference_impl")
-LINES = 200
+LINES = 110
+"""Beside the entries of the code map, of which there is one per file."""
 
 _FOLDER = re.compile(r"### `([\w/]+)/`")
 _ENTRY = re.compile(r"- `([\w./*]+\.py)`: \S")
@@ -86,8 +87,8 @@ def test_every_file_of_the_engine_has_a_line_of_its_own() -> None:
 
 
 def test_the_map_is_short() -> None:
-    """It is read in one sitting."""
-    assert len(_map().splitlines()) < LINES
+    """What is not the list of files is read in one sitting."""
+    assert sum(_ENTRY.match(line) is None for line in _map().splitlines()) < LINES
 
 
 @pytest.mark.parametrize("document", _documents(), ids=lambda path: path.name)

@@ -1,0 +1,67 @@
+"""Looks for what the harness does not control: repeats executions, and says where they do not repeat themselves."""
+
+from __future__ import annotations
+
+from harness.errors import BadInput, Diverged
+from harness.result import Execution
+from harness.schedulers.base import Scheduler, View
+from harness.schedulers.replay import Replay
+from harness.schedulers.wrappers.base import Wrapper
+
+__all__ = ["Recheck"]
+
+
+class Recheck(Wrapper):
+    """Has each *every*-th execution of *inner* made again; ``start`` raises ``Diverged`` where it does not repeat itself.
+
+    Compared are the steps, with what they touched, and what the clients were told. *inner* hears of its own executions
+    only. One that was abandoned, failed or stuck is not repeated, nor the last of a run. The idea is that of awslabs/shuttle's
+    check for uncontrolled nondeterminism. Raises ``BadInput`` for an *every* of less than 1.
+    """
+
+    def __init__(self, inner: Scheduler, every: int = 1) -> None:
+        super().__init__(inner)
+        if every < 1:
+            raise BadInput(f"Rechecking every {every} executions makes no sense: give 1 or more.")
+        self._every = every
+        self._count = 0
+        self._recorded: Execution | None = None
+        self._replay: Replay | None = None
+        self.repeated = 0
+        """So many executions were repeated."""
+
+    def start(self, previous: Execution | None) -> bool:
+        """Compare the repetition that was made, if it was one; return whether there is something to repeat or to run."""
+        if self._replay is not None and self._recorded is not None and previous is not None:
+            self._replay.compare(previous.steps)
+            _compare(self._recorded, previous)
+            self.repeated += 1
+            previous, self._replay = self._recorded, None
+        elif previous is not None:
+            self._count += 1
+            sound = not (previous.abandoned or previous.stuck or previous.failure)
+            if sound and self._count % self._every == 0:
+                self._recorded = previous
+                self._replay = Replay(previous.schedule, [step.digest for step in previous.steps])
+                return self._replay.start(None)
+        return self._inner.start(previous)
+
+    def choose(self, view: View) -> str | None:
+        """Return the recorded choice, or what the wrapped scheduler chooses."""
+        return self._inner.choose(view) if self._replay is None else self._replay.choose(view)
+
+    def ahead(self, view: View) -> int:
+        """Return how far the recording, or the wrapped scheduler, looks ahead."""
+        return super().ahead(view) if self._replay is None else self._replay.ahead(view)
+
+
+def _compare(recorded: Execution, again: Execution) -> None:
+    """Raise ``Diverged`` where *again* ended sooner, touched something else or was told something else."""
+    for number, (step, other) in enumerate(zip(recorded.steps, again.steps, strict=False)):
+        if step != other:
+            raise Diverged(number, str(step), str(other))
+    if len(again.steps) < len(recorded.steps):
+        raise Diverged(len(again.steps), recorded.steps[len(again.steps)].digest, "the execution has ended")
+    for event, heard in zip(recorded.history, again.history, strict=False):
+        if event != heard:
+            raise Diverged(event.step, f"{event.client} was told {event.value!r}", f"it was told {heard.value!r}")

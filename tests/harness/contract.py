@@ -1,0 +1,89 @@
+"""The contract of every scheduler: a function that those built in, wrappers and your own can be held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.control.theatre import theatre
+from harness.faults import Faults
+from harness.result import Execution
+from harness.schedulers.base import Scheduler, View
+from tests.harness.counter import raced
+from tests.harness.sync_programs import autocommit
+
+__all__ = ["Watched", "check_scheduler"]
+
+
+class Watched:
+    """A scheduler that checks what it is asked and what the one that it watches answers."""
+
+    def __init__(self, inner: Scheduler) -> None:
+        self.name, self._inner = inner.name, inner
+        self.decisions = 0
+        self._known: list[Any] = []
+
+    def start(self, previous: Execution | None) -> bool:
+        """Begin an execution."""
+        self._known = []
+        more = self._inner.start(previous)
+        assert type(more) is bool
+        return more
+
+    def choose(self, view: View) -> str | None:
+        """Choose as the watched one does."""
+        options = [option.choice for option in view.options]
+        assert options, "there is something to choose"
+        assert len(set(options)) == len(options), "no option comes twice"
+        ranks = [(option.fault, not option.continues) for option in view.options]
+        assert [fault for fault, _ in ranks] == sorted(fault for fault, _ in ranks), "faults come last"
+        assert ranks == sorted(ranks), "what continues comes first"
+        assert view.steps[: len(self._known)] == self._known, "no step is forgotten"
+        self._known = list(view.steps)
+        choice = self._inner.choose(view)
+        assert choice is None or choice in options, "it is one of the options"
+        self.decisions += 1
+        return choice
+
+    def ahead(self, view: View) -> int:
+        """Look ahead as the watched one does."""
+        look = getattr(self._inner, "ahead", None)
+        times: int = look(view) if look is not None else 0
+        assert times >= 0
+        return times
+
+
+def check_scheduler(make: Callable[[], Scheduler], most: int = 20, repeats: bool = True, **fields: Any) -> None:
+    """Check what a scheduler promises, over real executions of two workers, with and without a kill.
+
+    - It has a name; ``start(None)`` has an execution to begin.
+    - ``choose`` returns one of the options or None, whatever it is asked; ``ahead``, if there is one, no negative number.
+    - Another one that *make* makes the same way makes the same choices, unless it *repeats* nothing.
+    - What it says of the search is of the right kind, and only what has ended is complete.
+    """
+    for kills in (0, 1):
+        scenario = raced(autocommit, faults=Faults(kill=True, most=kills), raising_fails=False, **fields)
+        made = _made(make(), scenario, most)
+        assert made
+        if repeats:
+            assert _made(make(), scenario, most) == made, "made the same way, it chooses the same"
+
+
+def _made(inner: Scheduler, scenario: Any, most: int) -> list[tuple[str, ...]]:
+    """Run *inner* and return the choices of each execution."""
+    watched, previous, ended = Watched(inner), None, False
+    found: list[tuple[str, ...]] = []
+    with theatre(scenario, 2, patience=2.0) as stage:
+        while len(found) < most and not (ended := not watched.start(previous)):
+            previous = stage.driver.run(watched, scenario.workload(2))
+            found.append(previous.schedule.choices)
+            assert not previous.stuck
+            assert previous.abandoned or len(previous.history.outcomes()) == 2
+    assert inner.name
+    assert watched.decisions
+    assert ended or not getattr(inner, "complete", False), "nothing is complete that goes on"
+    assert isinstance(getattr(inner, "cut", False), bool)
+    seen = getattr(inner, "seen", None)
+    assert seen is None or 0.0 <= seen <= 1.0
+    assert all(depth >= 1 and times >= 0 for depth, times in getattr(inner, "pct", {}).items())
+    return found
