@@ -79,9 +79,9 @@ def _work(work: Callable[[T], R], piece: T, end: Connection) -> None:
     os._exit(0)
 
 
-def _result(job: _Job[T]) -> R | Failed:  # type: ignore[type-var]  # what the child sent is what `work` gave
+def _result(job: _Job[T]) -> R | Failed:
     try:
-        return cast(R, job.end.recv())
+        return cast(R, job.end.recv())  # what the child sent is what `work` gave
     except EOFError:
         return Failed("its process ended without a word")
     finally:

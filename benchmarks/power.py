@@ -6,14 +6,13 @@
 
 Cases are the faulty variants of the reference (1,000 executions each) and the races of `db_races` (10,000); `--twins` are the
 correct twins of these, where every find is an accusation of right code. Each case, scheduler and seed is a search in a process
-of its own, which ends at the first failure: nothing is confirmed or shrunk. With `--baselines`, each case also runs uncontrolled
-and under frontrun for so many seconds, where they can express it. Exit code 1 if the default scheduler misses a case.
+of its own, which ends at the first failure: nothing is confirmed or shrunk. With `--baselines`, each case also runs
+uncontrolled and under frontrun for so many seconds, where they can express it. Exit code 1 if the default scheduler misses one.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -105,10 +104,9 @@ def main() -> int:
     except ValueError as error:
         parser.error(str(error))
     wanted = [cell for cell in cells(chosen, arguments) if not record.has(*_key(cell))]
-    said = 0
-    for cell, result in done(measure, wanted, jobs=arguments.jobs, cap=arguments.seconds + _STARTING):
+    results = done(measure, wanted, jobs=arguments.jobs, cap=arguments.seconds + _STARTING)
+    for said, (cell, result) in enumerate(results, 1):
         record.add(*_key(cell), result.why if isinstance(result, Failed) else result)
-        said += 1
         if isinstance(result, Failed) or (result.first is None) != (cell.case.suite == "twins"):
             _tell(f"{cell.case.name} {cell.scheduler} seed {cell.seed}: {_short(result)}", said, len(wanted))
         elif said % 100 == 0:

@@ -60,6 +60,16 @@ class Record:
         if time.monotonic() - self._saved >= _EVERY:
             self.save()
 
+    def baselines(self, suite: str, case: str) -> dict[str, Any]:
+        """What was measured of the case without us, by kind."""
+        found: dict[str, Any] = self.data["baselines"].get(suite, {}).get(case, {})
+        return found
+
+    def add_baseline(self, suite: str, case: str, kind: str, result: dict[str, Any]) -> None:
+        """Keep one of those."""
+        self.data["baselines"].setdefault(suite, {}).setdefault(case, {})[kind] = result
+        self.save()
+
     def save(self) -> None:
         """Write all, so that a cut leaves the old file or the new one."""
         self._saved = time.monotonic()

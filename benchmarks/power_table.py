@@ -89,6 +89,33 @@ def lines(data: Mapping[str, Any], suite: str) -> Iterator[str]:
     yield ""
     yield "median executions to the first failure; (n/m) where only n of m seeds found it"
     yield ""
+    yield from _baseline_lines(data.get("baselines", {}).get(suite, {}))
+
+
+def _baseline_lines(baselines: Mapping[str, Any]) -> Iterator[str]:
+    """What others found, a line per case."""
+    if not baselines:
+        return
+    width = max(len(name) for name in baselines)
+    columns = ("uncontrolled", "frontrun race", "frontrun twin", "frontrun-reused race", "frontrun-reused twin")
+    yield f"{'':{width}} " + " ".join(f"{name:>22}" for name in columns)
+    for case, found in baselines.items():
+        yield f"{case:{width}} " + " ".join(f"{baseline_cell(found.get(name)):>22}" for name in columns)
+    yield ""
+    yield "uncontrolled: rounds that broke the rule, of how many; frontrun: its answer, after how many executions"
+    yield ""
+
+
+def baseline_cell(found: Mapping[str, Any] | None) -> str:
+    """A baseline in few words, or nothing where there is none."""
+    if found is None:
+        return ""
+    if "error" in found:
+        return "failed"
+    if "rounds" in found:
+        return f"{found['broken']} of {found['rounds']}"
+    kind = f" {found['kind']}" if found.get("kind") not in (None, "invariant") else ""
+    return f"{found['answer']}{kind} {found['executions']}"
 
 
 def _cell(each: Sum) -> str:

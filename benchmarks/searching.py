@@ -31,6 +31,9 @@ MAKERS: Mapping[str, Callable[[int], Scheduler]] = {
 
 HYPOTHESIS = "hypothesis"
 SCHEDULERS = (*MAKERS, HYPOTHESIS)
+PATIENCE = 60.0
+"""Seconds without a word until a worker counts as stuck: many, for the machine may be busy."""
+
 WITHOUT_SEED = frozenset({"exhaustive"})
 """Those that do the same with every seed."""
 
@@ -98,7 +101,7 @@ def search(
     scenario: Scenario, scheduler: str, *, seed: int = 0, executions: int = 1000, seconds: float = 3600.0
 ) -> Found:
     """Look for a failure with a scheduler, for so many executions or seconds; raises `Undecided`."""
-    with theatre(scenario, scenario.workers, seed=seed) as stage:
+    with theatre(scenario, scenario.workers, seed=seed, patience=PATIENCE) as stage:
         count = Count(executions, seconds)
         if scheduler == HYPOTHESIS:
             complete = _drawn(stage.driver, scenario, seed, count)

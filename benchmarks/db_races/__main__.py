@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
-from pathlib import Path
 
 from benchmarks.db_races import RACES, Race
-from benchmarks.db_races.uncontrolled import in_turn, together
+from benchmarks.db_races.uncontrolled import folder, in_turn, together
 
 
 def main() -> int:
@@ -48,17 +46,17 @@ def wrong_in_turn(race: Race) -> list[str]:
     wrong = []
     for kind, tasks in (("faulty", race.faulty if len(race.faulty) > 1 else ()), ("correct", race.correct)):
         for order in (tasks, tasks[::-1]) if tasks else ():
-            with tempfile.TemporaryDirectory() as folder:
-                if not in_turn(race, order, Path(folder, "race.db")):
+            with folder() as place:
+                if not in_turn(race, order, place / "race.db"):
                     wrong.append(f"{race.name}: the {kind} tasks break the rule one after another")
     return wrong
 
 
 def run_together(race: Race, rounds: int, seconds: float, *, correct: bool) -> None:
     """Run the race uncontrolled, and print how often it broke."""
-    with tempfile.TemporaryDirectory() as folder:
+    with folder() as place:
         tasks = race.correct if correct else race.faulty
-        found = together(race, tasks, Path(folder), rounds=rounds, seconds=seconds)
+        found = together(race, tasks, place, rounds=rounds, seconds=seconds)
     first = f"first {found.first}, {found.message}" if found.first else ""
     print(f"{race.name:28} {found.broken:5} of {found.rounds:5} in {found.seconds:5.1f} s  {first}", flush=True)
 

@@ -12,9 +12,10 @@ import os
 import random
 import shutil
 import sqlite3
+import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
@@ -29,6 +30,14 @@ PROCESSES = 4
 
 _FORK = multiprocessing.get_context("fork")
 _FIRST_GUESS = 0.005
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A new folder, in memory where there is such a place, removed afterwards."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="db-races-", dir=memory) as place:
+        yield Path(place)
 
 
 @dataclass(frozen=True)
@@ -62,15 +71,15 @@ def shares(tasks: Sequence[Task], processes: int = PROCESSES) -> list[list[Task]
 
 
 def together(
-    race: Race, tasks: Sequence[Task], folder: Path, *, rounds: int, seconds: float, seed: int = 0, cap: float = 20.0
+    race: Race, tasks: Sequence[Task], place: Path, *, rounds: int, seconds: float, seed: int = 0, cap: float = 20.0
 ) -> Rounds:
-    """Start the tasks together, *rounds* times or for so many *seconds*, each time over a fresh database in *folder*.
+    """Start the tasks together, *rounds* times or for so many *seconds*, each time over a fresh database in *place*.
 
     Kills and cancellations come at random moments. A round that has not ended after *cap* seconds has broken the rule. The
     clock cannot be made to jump: such a race is run without. Of the processes, this one opens no database, for a
     connection inherited through a fork is of no use.
     """
-    judge = _Judge(race, folder)
+    judge = _Judge(race, place)
     generator = random.Random(seed)
     began = time.perf_counter()
     broken, first, first_seconds, message, done, usual = 0, None, None, "", 0, _FIRST_GUESS
@@ -169,22 +178,22 @@ async def _ended(made: Any) -> None:
 class _Judge:
     """A process of its own that opens databases: makes the first, and looks at each."""
 
-    def __init__(self, race: Race, folder: Path) -> None:
+    def __init__(self, race: Race, place: Path) -> None:
         self._end, other = _FORK.Pipe()
-        self._folder = folder
-        self._process = _FORK.Process(target=_judge, args=(race, folder / "template.db", other))
+        self._place = place
+        self._process = _FORK.Process(target=_judge, args=(race, place / "template.db", other))
         self._process.start()
         other.close()
         self._end.recv()
-        self._template = (folder / "template.db").read_bytes()
+        self._template = (place / "template.db").read_bytes()
 
     def fresh(self) -> Path:
         """The database as it was, in a folder of its own."""
-        place = self._folder / "round"
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
-        (place / "race.db").write_bytes(self._template)
-        return place / "race.db"
+        fresh = self._place / "round"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
+        (fresh / "race.db").write_bytes(self._template)
+        return fresh / "race.db"
 
     def says(self, db: Path) -> str:
         """What is wrong with the database, or nothing."""
