@@ -3,3 +3,7 @@
 SHARE_OF_FLOOR = {"sqlite3": 0.70, "aiosqlite": 0.60, "http": 0.50}
 TIMES_FRONTRUN = 30
 SECONDS_PER_PROGRAM = 2.0
+GROWTH_TO_SIXTEEN = 1.5
+"""How many times more a step may cost with 16 workers than with 2."""
+TWO_JOBS = 1.8
+"""How many times as fast two explorations at once must be as one, on two cores."""

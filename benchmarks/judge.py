@@ -2,6 +2,7 @@
 
     python -m benchmarks.judge {ours,frontrun,frontrun-reused} PROGRAM JOURNAL FOLDER
 
+PROGRAM is one of `programs.py`, or `race:NAME` or `twin:NAME` for one of `db_races` whose two tasks are sync.
 A line `{"started": n}` goes out before each interleaving that frontrun runs, so that the parent knows how far
 it had come if it has to be killed.
 """
@@ -17,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from benchmarks.db_races import RACES
 from benchmarks.programs import JOURNALS, Program, program
 
 
@@ -111,6 +113,24 @@ class ResetFromTemplate:
         return self._db
 
 
+def candidate_called(name: str, journal: str) -> Program:
+    """The program of that name, or the race made one."""
+    kind, _, race_name = name.partition(":")
+    if not race_name:
+        return program(name, journal)
+    race = next(race for race in RACES if race.name == race_name)
+    tasks, expected = (race.faulty, "invalid") if kind == "race" else (race.correct, "valid")
+    dispatch = functools.partial(run_task, race_name, kind)
+    assert len(tasks) == 2
+    return Program(name, "delete", race.story, race.set_up, dispatch, race.right, expected, indexed=True)  # type: ignore[arg-type]
+
+
+def run_task(name: str, kind: str, db: Path, index: int) -> None:
+    """One task of a race: by name, so that it travels to a process that was started anew."""
+    race = next(race for race in RACES if race.name == name)
+    (race.faulty if kind == "race" else race.correct)[index](db)
+
+
 def main() -> None:
     """Judge, then print one object."""
     keep_lines = argparse.RawDescriptionHelpFormatter
@@ -120,7 +140,7 @@ def main() -> None:
     parser.add_argument("journal", choices=JOURNALS)
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    candidate = program(arguments.program, arguments.journal)
+    candidate = candidate_called(arguments.program, arguments.journal)
     if arguments.tool == "ours":
         answer = judge_with_ours(candidate)
     else:

@@ -37,7 +37,7 @@ def scenario_of(race: Race, *, correct: bool = False) -> Scenario:
         workload=partial(_workload, calls),
         workers=workers,
         at_end=(Check("right", race.right),),
-        faults=Faults(kill=True, most=race.kills),
+        faults=Faults(kill=race.kills > 0, cancel=race.cancels > 0, jumps=race.jumps, most=race.faults),
         ordered=False,
     )
 

@@ -27,7 +27,7 @@ def set_up(db: Path) -> None:
     """The reference implementation's tables (in the default journal mode), and agent a1 with no token."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         connection.executescript(SCHEMA)
-        connection.execute("INSERT INTO agents VALUES ('1', 'a1', 'the first agent')")
+        connection.execute("INSERT INTO agents (id, slug, name) VALUES ('1', 'a1', 'the first agent')")
 
 
 def issue_sqlite3(db: Path) -> None:

@@ -15,24 +15,26 @@ from benchmarks.db_races.race import Race, Task, asks
 ROW = "CREATE TABLE v (a INTEGER, b INTEGER); INSERT INTO v VALUES (0, 0);"
 SIZES = (3, 4, 5, 10, 20, 50, 100)
 STAGES = (2, 20, 50, 100)
+PATIENCE = 60
+"""Seconds to wait for a lock: a hundred that want it take a while."""
 
 
 async def sets_two(db: Path) -> None:
     """Set two columns that belong together, one after the other, while another reads both."""
-    async with aiosqlite.connect(db, isolation_level=None) as connection:
+    async with aiosqlite.connect(db, isolation_level=None, timeout=PATIENCE) as connection:
         await connection.execute("UPDATE v SET a = 1")
         await connection.execute("UPDATE v SET b = -1")
 
 
 async def sets_both(db: Path) -> None:
     """Set both at once."""
-    async with aiosqlite.connect(db, isolation_level=None) as connection:
+    async with aiosqlite.connect(db, isolation_level=None, timeout=PATIENCE) as connection:
         await connection.execute("UPDATE v SET a = 1, b = -1")
 
 
 async def checks_two(db: Path) -> None:
     """Read one column, then the other: either both are set or none is."""
-    async with aiosqlite.connect(db, isolation_level=None) as connection:
+    async with aiosqlite.connect(db, isolation_level=None, timeout=PATIENCE) as connection:
         ((a,),) = await connection.execute_fetchall("SELECT a FROM v")
         ((b,),) = await connection.execute_fetchall("SELECT b FROM v")
         assert (a, b) in ((0, 0), (1, -1)), f"a = {a}, b = {b}"
@@ -40,14 +42,14 @@ async def checks_two(db: Path) -> None:
 
 async def checks_both(db: Path) -> None:
     """Read both at once."""
-    async with aiosqlite.connect(db, isolation_level=None) as connection:
+    async with aiosqlite.connect(db, isolation_level=None, timeout=PATIENCE) as connection:
         ((a, b),) = await connection.execute_fetchall("SELECT a, b FROM v")
         assert (a, b) in ((0, 0), (1, -1)), f"a = {a}, b = {b}"
 
 
 async def stages(db: Path) -> None:
     """Set one column under the lock, and another from it under the lock again: who looks between sees half."""
-    async with aiosqlite.connect(db, isolation_level=None) as connection:
+    async with aiosqlite.connect(db, isolation_level=None, timeout=PATIENCE) as connection:
         await connection.execute("BEGIN IMMEDIATE")
         await connection.execute("UPDATE v SET a = 1")
         await connection.commit()
@@ -58,7 +60,7 @@ async def stages(db: Path) -> None:
 
 async def stages_at_once(db: Path) -> None:
     """Both under one lock."""
-    async with aiosqlite.connect(db, isolation_level=None) as connection:
+    async with aiosqlite.connect(db, isolation_level=None, timeout=PATIENCE) as connection:
         await connection.execute("BEGIN IMMEDIATE")
         await connection.execute("UPDATE v SET a = 1")
         await connection.execute("UPDATE v SET b = a + 1")
@@ -67,7 +69,7 @@ async def stages_at_once(db: Path) -> None:
 
 async def looks(db: Path) -> None:
     """Where the first column is set, the second must be."""
-    async with aiosqlite.connect(db, isolation_level=None) as connection:
+    async with aiosqlite.connect(db, isolation_level=None, timeout=PATIENCE) as connection:
         await connection.execute("BEGIN IMMEDIATE")
         ((a,),) = await connection.execute_fetchall("SELECT a FROM v")
         await connection.commit()

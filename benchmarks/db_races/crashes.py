@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
-from benchmarks.db_races.race import Race, asks, autocommit, one, race, transaction
+from benchmarks.db_races.race import Race, Task, asks, autocommit, one, race, transaction, within
 
 MOVES = (
     "CREATE TABLE account (name TEXT PRIMARY KEY, balance INTEGER); INSERT INTO account VALUES ('a', 10), ('b', 10);"
 )
 INTENT = "CREATE TABLE done (key TEXT PRIMARY KEY); CREATE TABLE effect (n INTEGER);"
+OFFSET = (
+    "CREATE TABLE message (id INTEGER); INSERT INTO message VALUES (1);"
+    " CREATE TABLE consumer (seen INTEGER); INSERT INTO consumer VALUES (0); CREATE TABLE effect (message INTEGER);"
+)
 LOCK = "CREATE TABLE lock (held INTEGER); INSERT INTO lock VALUES (0); CREATE TABLE work (n INTEGER);"
 
 
@@ -55,6 +60,29 @@ def locks_by_transaction(db: Path) -> None:
         connection.execute("INSERT INTO work VALUES (1)")
 
 
+def consumes(*, whole: bool) -> Task:
+    """A task that consumes messages while it holds a lock that goes with its process."""
+
+    def consume(db: Path) -> None:
+        """Store how far one came after the effect: whoever takes over from one that was killed between does it again."""
+        with transaction(db.with_name("consumer.db"), "BEGIN EXCLUSIVE"), autocommit(db) as connection:
+            if whole:
+                with within(connection):
+                    consume_all(connection)
+            else:
+                consume_all(connection)
+
+    return consume
+
+
+def consume_all(connection: sqlite3.Connection) -> None:
+    """Each message that is newer than what was seen."""
+    seen = one(connection, "SELECT seen FROM consumer")
+    for (message,) in connection.execute("SELECT id FROM message WHERE id > ?", (seen,)).fetchall():
+        connection.execute("INSERT INTO effect VALUES (?)", (message,))
+        connection.execute("UPDATE consumer SET seen = ?", (message,))
+
+
 RACES: tuple[Race, ...] = (
     race("half-moved", MOVES, moves_in_two, moves_in_one, asks("SELECT sum(balance) FROM account", 20), kills=1),
     race(
@@ -63,6 +91,14 @@ RACES: tuple[Race, ...] = (
         notes_first,
         notes_with,
         lambda c: one(c, "SELECT count(*) FROM done") == one(c, "SELECT count(*) FROM effect"),
+        kills=1,
+    ),
+    race(
+        "seen-stored-late",
+        OFFSET,
+        consumes(whole=False),
+        consumes(whole=True),
+        asks("SELECT count(*) - count(DISTINCT message) FROM effect", 0),
         kills=1,
     ),
     race("lock-left-behind", LOCK, locks_by_row, locks_by_transaction, asks("SELECT held FROM lock", 0), kills=1),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
-from benchmarks.db_races.race import Race, Task, asks, autocommit, mixed, one, race, transaction
+from benchmarks.db_races.race import Race, Task, asks, autocommit, mixed, one, race, transaction, within
 
 ACCOUNTS = (
     "CREATE TABLE account (name TEXT PRIMARY KEY, balance INTEGER); INSERT INTO account VALUES ('a', 10), ('b', 10);"
@@ -15,7 +17,7 @@ ON_CALL = (
 )
 PAYMENTS = (
     "CREATE TABLE payment (key TEXT, amount INTEGER); CREATE TABLE account (balance INTEGER);"
-    " INSERT INTO account VALUES (10); CREATE TABLE done (key TEXT PRIMARY KEY);"
+    " INSERT INTO account VALUES (10); CREATE TABLE done (key TEXT PRIMARY KEY); CREATE TABLE audit (n INTEGER);"
 )
 STOCK = "CREATE TABLE stock (left INTEGER); INSERT INTO stock VALUES (1); CREATE TABLE orders (id INTEGER PRIMARY KEY);"
 COUPON = "CREATE TABLE coupon (used INTEGER); INSERT INTO coupon VALUES (0); CREATE TABLE redeemed (who INTEGER);"
@@ -70,8 +72,8 @@ def leaves(name: str, begin: str) -> Task:
     return leave
 
 
-def pays_again(db: Path) -> None:
-    """A client that retries a payment whose first attempt did commit: the key is noted too late."""
+def pays_before_noting(db: Path) -> None:
+    """Note the key of a payment after it is made: the same request on another worker pays once more."""
     with autocommit(db) as connection:
         if one(connection, "SELECT 1 FROM done WHERE key = 'p'"):
             return
@@ -84,6 +86,40 @@ def pays_once(db: Path) -> None:
     with transaction(db) as connection:
         if connection.execute("INSERT OR IGNORE INTO done VALUES ('p')").rowcount:
             connection.execute("UPDATE account SET balance = balance - 1")
+
+
+def pays_until_it_works(*, whole: bool) -> Task:
+    """A task that waits for no lock and tries again instead."""
+
+    def pay(db: Path) -> None:
+        """Retry a payment that failed at its second statement, though its first did commit: it is made twice."""
+        with closing(sqlite3.connect(db, isolation_level=None, timeout=0)) as connection:
+            while True:
+                try:
+                    if whole:
+                        with within(connection):
+                            pay_unless_done(connection)
+                    else:
+                        pay_unless_done(connection)
+                except sqlite3.OperationalError:
+                    time.sleep(0.01)
+                else:
+                    return
+
+    return pay
+
+
+def pay_unless_done(connection: sqlite3.Connection) -> None:
+    """Pay, then note the key."""
+    if one(connection, "SELECT 1 FROM done WHERE key = 'p'") is None:
+        connection.execute("UPDATE account SET balance = balance - 1")
+        connection.execute("INSERT INTO done VALUES ('p')")
+
+
+def audits(db: Path) -> None:
+    """Somebody else, who holds the lock for a moment."""
+    with transaction(db) as connection:
+        connection.execute("INSERT INTO audit VALUES (1)")
 
 
 def sells_what_was_there(db: Path) -> None:
@@ -153,7 +189,14 @@ RACES: tuple[Race, ...] = (
         (leaves("ada", "BEGIN IMMEDIATE"), leaves("bob", "BEGIN IMMEDIATE")),
         asks("SELECT sum(on_call) FROM doctor", 1),
     ),
-    race("double-spend", PAYMENTS, pays_again, pays_once, asks("SELECT balance FROM account", 9)),
+    race("key-noted-late", PAYMENTS, pays_before_noting, pays_once, asks("SELECT balance FROM account", 9)),
+    mixed(
+        "double-spend",
+        PAYMENTS,
+        (pays_until_it_works(whole=False), audits),
+        (pays_until_it_works(whole=True), audits),
+        asks("SELECT balance FROM account", 9),
+    ),
     race("last-piece", STOCK, sells_what_was_there, sells_what_is_there, asks("SELECT count(*) FROM orders", 1)),
     race("coupon", COUPON, redeems, redeems_once, asks("SELECT count(*) FROM redeemed", 1)),
     mixed("torn-report", ACCOUNTS, (reports, move_safely), (reports_in_one, move_safely), SUM),

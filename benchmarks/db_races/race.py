@@ -24,6 +24,8 @@ class Race:
     correct: tuple[Task, ...]
     holds: Holds
     kills: int = 0
+    cancels: int = 0
+    jumps: tuple[float, ...] = ()
 
     def set_up(self, db: Path) -> None:
         """Make the database file `db`."""
@@ -34,6 +36,11 @@ class Race:
         """Whether what is there when all tasks have ended is right."""
         with closing(sqlite3.connect(db)) as connection:
             return self.holds(connection)
+
+    @property
+    def faults(self) -> int:
+        """How many faults one execution may have, of all kinds together."""
+        return self.kills + self.cancels + bool(self.jumps)
 
 
 @contextmanager
@@ -46,14 +53,20 @@ def autocommit(db: Path) -> Iterator[sqlite3.Connection]:
 @contextmanager
 def transaction(db: Path, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
     """One transaction, rolled back where the block raises."""
-    with autocommit(db) as connection:
-        connection.execute(begin)
-        try:
-            yield connection
-        except BaseException:
-            connection.rollback()
-            raise
+    with autocommit(db) as connection, within(connection, begin):
+        yield connection
+
+
+@contextmanager
+def within(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+    """One transaction on a connection that is there, rolled back where the block raises."""
+    connection.execute(begin)
+    try:
+        yield
         connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
 
 
 def one(connection: sqlite3.Connection, sql: str, *parameters: object) -> Any:
@@ -62,28 +75,31 @@ def one(connection: sqlite3.Connection, sql: str, *parameters: object) -> Any:
     return None if row is None else row[0]
 
 
-def same(task: Task, times: int) -> tuple[Task, ...]:
-    """The same task so many times."""
-    return (task,) * times
-
-
 def asks(sql: str, expected: object) -> Holds:
     """That the query gives this, as its first column."""
     return lambda connection: one(connection, sql) == expected
 
 
-def story(text: Callable[..., Any]) -> str:
-    """What a function's first line says."""
-    return (text.__doc__ or "").strip().splitlines()[0]
+def story(task: Callable[..., Any]) -> str:
+    """What a function's text says."""
+    return " ".join((task.__doc__ or "").split())
 
 
 def race(name: str, tables: str, faulty: Task, correct: Task, holds: Holds, *, times: int = 2, kills: int = 0) -> Race:
     """A race of one task with itself."""
-    return Race(name, story(faulty), tables, same(faulty, times), same(correct, times), holds, kills)
+    return Race(name, story(faulty), tables, (faulty,) * times, (correct,) * times, holds, kills)
 
 
 def mixed(
-    name: str, tables: str, faulty: Sequence[Task], correct: Sequence[Task], holds: Holds, *, kills: int = 0
+    name: str,
+    tables: str,
+    faulty: Sequence[Task],
+    correct: Sequence[Task],
+    holds: Holds,
+    *,
+    kills: int = 0,
+    cancels: int = 0,
+    jumps: tuple[float, ...] = (),
 ) -> Race:
     """A race of different tasks; its story is that of the first."""
-    return Race(name, story(faulty[0]), tables, tuple(faulty), tuple(correct), holds, kills)
+    return Race(name, story(faulty[0]), tables, tuple(faulty), tuple(correct), holds, kills, cancels, jumps)

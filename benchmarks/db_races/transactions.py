@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import aiosqlite
 from benchmarks.db_races.race import Race, Task, asks, autocommit, mixed, one, race, transaction
 
 COUNTER = "CREATE TABLE counter (n INTEGER); INSERT INTO counter VALUES (0);"
+REQUESTS = f"{COUNTER} CREATE TABLE request (id INTEGER);"
+LOCKS = "CREATE TABLE lock (name TEXT, held INTEGER); INSERT INTO lock VALUES ('a', 0), ('b', 0);"
 PAIR = "CREATE TABLE one (n INTEGER); INSERT INTO one VALUES (0); CREATE TABLE two (n INTEGER); INSERT INTO two VALUES (0);"
 
 
@@ -104,44 +107,53 @@ def shared_connection(*, shared: bool) -> Task:
             async def adds() -> None:
                 await first.execute("BEGIN IMMEDIATE")
                 await first.execute("UPDATE counter SET n = n + 1")
-                with suppress(sqlite3.OperationalError):
-                    await first.commit()
+                await first.commit()
 
-            async def fails() -> None:
-                other = first if shared else second
-                with suppress(sqlite3.OperationalError):
-                    await other.execute("BEGIN IMMEDIATE")
-                await other.rollback()
+            async def looks_and_leaves() -> None:
+                mine = first if shared else second
+                await mine.execute_fetchall("SELECT n FROM counter")
+                await mine.rollback()
 
-            await asyncio.gather(adds(), fails())
+            await asyncio.gather(adds(), looks_and_leaves())
 
     return write
 
 
-def cancelled(*, guarded: bool) -> Task:
-    """A task that is cancelled while it is in a transaction, and goes on with the same connection."""
+def serves(*, guarded: bool) -> Task:
+    """A task that serves two requests on one connection, and outlives those that are cancelled."""
 
-    async def work(db: Path) -> None:
-        """Leave a transaction open when cancelled: the next one on the connection is part of it, and lost with it."""
+    async def serve(db: Path) -> None:
+        """Roll back where a request raises an `Exception`, which a cancellation is none: the next is in its transaction."""
         async with aiosqlite.connect(db, isolation_level=None) as connection:
+            for request in (1, 2):
+                with suppress(asyncio.CancelledError):
+                    await adds_one(connection, request, BaseException if guarded else Exception)
 
-            async def adds() -> None:
-                await connection.execute("BEGIN IMMEDIATE")
-                try:
-                    await connection.execute("UPDATE counter SET n = n + 10")
-                    await asyncio.sleep(1)
-                    await connection.commit()
-                except asyncio.CancelledError:
-                    if guarded:
-                        await connection.rollback()
-                    raise
+    return serve
 
-            with suppress(TimeoutError):
-                await asyncio.wait_for(adds(), 0.5)
-            if not connection.in_transaction:
-                await connection.execute("BEGIN IMMEDIATE")
-            await connection.execute("UPDATE counter SET n = n + 1")
-            await connection.commit()
+
+async def adds_one(connection: aiosqlite.Connection, request: int, caught: type[BaseException]) -> None:
+    """One request: a row, and the number of rows."""
+    try:
+        await connection.execute("BEGIN IMMEDIATE")
+        await connection.execute("INSERT INTO request VALUES (?)", (request,))
+        await connection.execute("UPDATE counter SET n = n + 1")
+        await connection.commit()
+    except caught:
+        await connection.rollback()
+        raise
+
+
+def locks_rows(first: str, second: str) -> Task:
+    """A task that takes two locks that are rows, asking until it gets them."""
+
+    def work(db: Path) -> None:
+        """Take two locks of one's own making in opposite orders: nobody notices, and both ask for ever."""
+        with autocommit(db) as connection:
+            for name in (first, second):
+                while not connection.execute("UPDATE lock SET held = 1 WHERE name = ? AND NOT held", (name,)).rowcount:
+                    time.sleep(0.01)
+            connection.execute("UPDATE lock SET held = 0")
 
     return work
 
@@ -174,9 +186,24 @@ RACES: tuple[Race, ...] = (
     ),
     mixed(
         "cancelled-in-transaction",
-        COUNTER,
-        (cancelled(guarded=False),),
-        (cancelled(guarded=True),),
-        asks("SELECT n FROM counter", 1),
+        REQUESTS,
+        (serves(guarded=False),),
+        (serves(guarded=True),),
+        asks("SELECT n - (SELECT count(*) FROM request) FROM counter", 0),
+        cancels=1,
+    ),
+    mixed(
+        "row-locks-in-two-orders",
+        LOCKS,
+        (locks_rows("a", "b"), locks_rows("b", "a")),
+        (locks_rows("a", "b"), locks_rows("a", "b")),
+        asks("SELECT sum(held) FROM lock", 0),
+    ),
+    race(
+        "upgrade-of-a-snapshot",
+        f"PRAGMA journal_mode = WAL; {COUNTER}",
+        upgrade,
+        lock_first,
+        asks("SELECT n FROM counter", 2),
     ),
 )

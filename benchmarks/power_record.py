@@ -1,0 +1,93 @@
+"""The results of `power.py` as JSON: saved as they come, and gone on from after a cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.searching import Found
+
+VERSION = 1
+COLUMNS = ("first", "executions", "seconds", "preemptions", "faults", "length", "complete")
+"""What is kept of one search, in this order; `first` is 0 where nothing was found. One that failed is its reason instead."""
+
+_EVERY = 5.0
+"""Seconds between two writes."""
+
+
+class Record:
+    """`data` is the document: `cases[suite][case][scheduler][seed]` is a search, `baselines[suite][case]` the baselines."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file, self._saved = file, 0.0
+        self.data: dict[str, Any] = {
+            "version": VERSION,
+            "python": platform.python_version(),
+            "sqlite": sqlite3.sqlite_version,
+            "columns": list(COLUMNS),
+            "budgets": {},
+            "cases": {},
+            "baselines": {},
+        }
+
+    def begin(self, executions: dict[str, int], seconds: float) -> None:
+        """Take up what is in the file; raises `ValueError` where it was measured with other budgets."""
+        if self._file is not None and self._file.exists():
+            found = json.loads(self._file.read_text())
+            if found.get("version") != VERSION or found.get("columns") != list(COLUMNS):
+                raise ValueError(f"{self._file} is of another version: move it away")
+            self.data = found
+        for suite, number in executions.items():
+            budget = {"executions": number, "seconds": seconds}
+            if self.data["budgets"].setdefault(suite, budget) != budget:
+                raise ValueError(f"{self._file} has {suite} with {self.data['budgets'][suite]}, not {budget}")
+
+    def has(self, suite: str, case: str, scheduler: str, seed: int) -> bool:
+        """Whether that search was made."""
+        row = self.data["cases"].get(suite, {}).get(case, {}).get(scheduler, [])
+        return len(row) > seed and isinstance(row[seed], list)
+
+    def add(self, suite: str, case: str, scheduler: str, seed: int, result: Found | str) -> None:
+        """Keep a result."""
+        row = self.data["cases"].setdefault(suite, {}).setdefault(case, {}).setdefault(scheduler, [])
+        row.extend([None] * (seed + 1 - len(row)))
+        row[seed] = result if isinstance(result, str) else _kept(result)
+        if time.monotonic() - self._saved >= _EVERY:
+            self.save()
+
+    def baselines(self, suite: str, case: str) -> dict[str, Any]:
+        """What was measured of the case without us, by kind."""
+        found: dict[str, Any] = self.data["baselines"].get(suite, {}).get(case, {})
+        return found
+
+    def add_baseline(self, suite: str, case: str, kind: str, result: dict[str, Any]) -> None:
+        """Keep one of those."""
+        self.data["baselines"].setdefault(suite, {}).setdefault(case, {})[kind] = result
+        self.save()
+
+    def save(self) -> None:
+        """Write all, so that a cut leaves the old file or the new one."""
+        self._saved = time.monotonic()
+        if self._file is None:
+            return
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        new = self._file.with_name(self._file.name + ".new")
+        new.write_text(json.dumps(self.data, separators=(",", ":")) + "\n")
+        os.replace(new, self._file)
+
+
+def _kept(found: Found) -> list[float]:
+    return [
+        found.first or 0,
+        found.executions,
+        round(found.seconds, 4),
+        found.preemptions,
+        found.faults,
+        found.length,
+        int(found.complete),
+    ]

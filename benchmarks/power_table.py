@@ -1,0 +1,131 @@
+"""What the searches of `power.py` amount to: per scheduler and per case, as numbers and as lines of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+Row = list[Any]
+_FIRST, _SECONDS, _PREEMPTIONS, _FAULTS = 0, 2, 3, 4
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Searches of one case or many: how many were made, how many found it, and medians of those.
+
+    A search that found nothing counts with more executions than any budget in `executions`, so that the median is
+    None where half of them found nothing; the other medians are of those that did find.
+    """
+
+    made: int
+    found: int
+    failed: int
+    executions: float | None
+    seconds: float | None
+    preemptions: float | None
+    faults: float | None
+
+
+def sum_of(rows: Row) -> Sum:
+    """What these searches amount to."""
+    made = [row for row in rows if isinstance(row, list)]
+    found = [row for row in made if row[_FIRST]]
+    failed = sum(isinstance(row, str) for row in rows)
+    if not found:
+        return Sum(len(made), 0, failed, None, None, None, None)
+    all_of_them = median(row[_FIRST] or float("inf") for row in made)
+    executions = None if all_of_them == float("inf") else all_of_them
+    seconds, preemptions, faults = (
+        median(row[column] for row in found) for column in (_SECONDS, _PREEMPTIONS, _FAULTS)
+    )
+    return Sum(len(made), len(found), failed, executions, seconds, preemptions, faults)
+
+
+def schedulers(data: Mapping[str, Any], suite: str) -> list[str]:
+    """Which schedulers were tried, in the order they were."""
+    return list(dict.fromkeys(name for case in data["cases"].get(suite, {}).values() for name in case))
+
+
+def over_all(data: Mapping[str, Any], suite: str, scheduler: str) -> Sum:
+    """All searches of a suite with one scheduler."""
+    return sum_of([row for case in data["cases"][suite].values() for row in case.get(scheduler, [])])
+
+
+def missed(data: Mapping[str, Any], suite: str, scheduler: str) -> list[str]:
+    """The cases that the scheduler did not find with every seed; of twins, those that it accused with any."""
+    wrong: list[str] = []
+    for name, case in data["cases"].get(suite, {}).items():
+        each = sum_of(case.get(scheduler, []))
+        if each.failed or (each.found if suite == "twins" else each.found < each.made):
+            wrong.append(name)
+    return wrong
+
+
+def lines(data: Mapping[str, Any], suite: str) -> Iterator[str]:
+    """Two tables: per scheduler over all cases, then per case the median executions, with misses."""
+    names = schedulers(data, suite)
+    if not names:
+        return
+    budget = data["budgets"][suite]["executions"]
+    cases = data["cases"][suite]
+    yield f"{suite}: {len(cases)} cases, at most {budget} executions each"
+    yield ""
+    yield f"{'scheduler':12} {'searches':>8} {'found':>7} {'in all seeds':>12} {'median':>7} {'seconds':>8} {'failed':>6}"
+    for name in names:
+        whole = over_all(data, suite, name)
+        always = len([case for case in cases.values() if name in case]) - len(missed(data, suite, name))
+        share = f"{whole.found / whole.made:.1%}" if whole.made else ""
+        yield (
+            f"{name:12} {whole.made:8} {share:>7} {always:12} {_number(whole.executions):>7}"
+            f" {_number(whole.seconds, 3):>8} {whole.failed:6}"
+        )
+    yield ""
+    width = max(len(name) for name in cases)
+    yield f"{'':{width}} " + " ".join(f"{name:>14}" for name in names)
+    for case, found in cases.items():
+        yield f"{case:{width}} " + " ".join(f"{_cell(sum_of(found.get(name, []))):>14}" for name in names)
+    yield ""
+    yield "median executions to the first failure; (n/m) where only n of m seeds found it"
+    yield ""
+    yield from _baseline_lines(data.get("baselines", {}).get(suite, {}))
+
+
+def _baseline_lines(baselines: Mapping[str, Any]) -> Iterator[str]:
+    """What others found, a line per case."""
+    if not baselines:
+        return
+    width = max(len(name) for name in baselines)
+    columns = ("uncontrolled", "frontrun race", "frontrun twin", "frontrun-reused race", "frontrun-reused twin")
+    yield f"{'':{width}} " + " ".join(f"{name:>22}" for name in columns)
+    for case, found in baselines.items():
+        yield f"{case:{width}} " + " ".join(f"{baseline_cell(found.get(name)):>22}" for name in columns)
+    yield ""
+    yield "uncontrolled: rounds that broke the rule, of how many; frontrun: its answer, after how many executions"
+    yield ""
+
+
+def baseline_cell(found: Mapping[str, Any] | None) -> str:
+    """A baseline in few words, or nothing where there is none."""
+    if found is None:
+        return ""
+    if "error" in found:
+        return "failed"
+    if "rounds" in found:
+        return f"{found['broken']} of {found['rounds']}"
+    kind = f" {found['kind']}" if found.get("kind") not in (None, "invariant") else ""
+    return f"{found['answer']}{kind} {found['executions']}"
+
+
+def _cell(each: Sum) -> str:
+    if not each.made:
+        return "failed" if each.failed else ""
+    found = "" if each.found == each.made else f" ({each.found}/{each.made})"
+    return f"{_number(each.executions) or '-'}{found}"
+
+
+def _number(value: float | None, digits: int = 0) -> str:
+    if value is None:
+        return ""
+    return f"{value:.{digits}f}" if digits else f"{value:g}"

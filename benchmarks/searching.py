@@ -1,0 +1,167 @@
+"""Searches a scenario until its first failure and no further: what is measured pays for no confirming and no shrinking."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from harness.control.execution import Driver
+from harness.control.theatre import theatre
+from harness.result import Execution, fault_count
+from harness.scenario import Scenario
+from harness.schedulers.base import Scheduler
+from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.greybox import Greybox
+from harness.schedulers.pct import PCT
+from harness.schedulers.portfolio import Portfolio
+from harness.schedulers.pos import POS
+from harness.schedulers.random_walk import RandomWalk
+
+MAKERS: Mapping[str, Callable[[int], Scheduler]] = {
+    "portfolio": Portfolio,
+    "exhaustive": lambda _: Exhaustive(),
+    "random": RandomWalk,
+    "pct": PCT,
+    "pos": POS,
+    "greybox": Greybox,
+}
+"""How `harness run` makes them, given a seed."""
+
+HYPOTHESIS = "hypothesis"
+SCHEDULERS = (*MAKERS, HYPOTHESIS)
+PATIENCE = 60.0
+"""Seconds without a word until a worker counts as stuck: many, for the machine may be busy."""
+
+WITHOUT_SEED = frozenset({"exhaustive"})
+"""Those that do the same with every seed."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """How a search ended: `first` is the number of the failing execution, counted from 1, or None.
+
+    `seconds` are those of the executions, `startup` what came before; `complete` says that everything was covered. The
+    last four are of the failing execution, as it was found.
+    """
+
+    first: int | None
+    executions: int
+    steps: int
+    seconds: float
+    startup: float
+    complete: bool
+    preemptions: int = 0
+    faults: int = 0
+    length: int = 0
+    failure: str = ""
+
+
+class Undecided(Exception):
+    """An execution of which nothing can be said: a worker was stuck, or the check itself is broken."""
+
+
+class _Ended(KeyboardInterrupt):
+    """What makes Hypothesis end at once: it takes it for neither a failure nor an example to shrink."""
+
+
+class Count:
+    """The executions of one search, until one fails or the budget is spent."""
+
+    def __init__(self, executions: int, seconds: float) -> None:
+        self._budget, self._seconds = executions, seconds
+        self._began = time.perf_counter()
+        self.executions, self.steps = 0, 0
+        self.failed: Execution | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.perf_counter() - self._began
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to look for."""
+        return self.failed is not None or self.executions >= self._budget or self.seconds >= self._seconds
+
+    def add(self, execution: Execution) -> None:
+        """Count one; raises `Undecided`."""
+        if execution.stuck:
+            raise Undecided(execution.stuck)
+        self.executions += 1
+        self.steps += len(execution.steps)
+        if execution.failure is not None:
+            if "the check itself raised" in execution.failure.message:
+                raise Undecided(str(execution.failure))
+            self.failed = execution
+
+
+def search(
+    scenario: Scenario, scheduler: str, *, seed: int = 0, executions: int = 1000, seconds: float = 3600.0
+) -> Found:
+    """Look for a failure with a scheduler, for so many executions or seconds; raises `Undecided`."""
+    with theatre(scenario, scenario.workers, seed=seed, patience=PATIENCE) as stage:
+        count = Count(executions, seconds)
+        if scheduler == HYPOTHESIS:
+            complete = _drawn(stage.driver, scenario, seed, count)
+        else:
+            complete = _chosen(stage.driver, scenario, MAKERS[scheduler](seed), count)
+        took, failed = count.seconds, count.failed
+        if failed is None:
+            return Found(None, count.executions, count.steps, took, stage.startup_seconds, complete)
+        return Found(
+            first=count.executions,
+            executions=count.executions,
+            steps=count.steps,
+            seconds=took,
+            startup=stage.startup_seconds,
+            complete=False,
+            preemptions=failed.preemptions,
+            faults=fault_count(failed.steps),
+            length=len(failed.steps),
+            failure=str(failed.failure),
+        )
+
+
+def _chosen(driver: Driver, scenario: Scenario, scheduler: Scheduler, count: Count) -> bool:
+    workload = scenario.workload(scenario.workers)
+    previous: Execution | None = None
+    while scheduler.start(previous):
+        if count.over:
+            return False
+        previous = driver.run(scheduler, workload)
+        count.add(previous)
+    return bool(getattr(scheduler, "complete", False))
+
+
+def _drawn(driver: Driver, scenario: Scenario, seed: int, count: Count) -> bool:
+    """Interleavings and workloads as Hypothesis draws them, with no memory of earlier runs."""
+    from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import seed as seeded
+    from hypothesis import strategies as st
+
+    from harness.strategies import Drawn, workloads_of
+
+    strategy = workloads_of(scenario, scenario.workers)
+
+    @settings(
+        max_examples=1_000_000,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate,),
+    )
+    @seeded(seed)
+    @given(st.data())
+    def example(data: st.DataObject) -> None:
+        if count.over:
+            raise _Ended
+        workload = data.draw(strategy)
+        count.add(driver.run(Drawn(data), workload))
+        if count.over:
+            raise _Ended
+
+    with suppress(_Ended):
+        example()
+    return False
