@@ -108,6 +108,7 @@ class Result:
     abandoned: int = 0
     happened: Mapping[str, int] = field(default_factory=dict)
     within: str = ""
+    jobs: int = 1
 
     def __repr__(self) -> str:
         scope = "complete" if self.complete else self.bound or "not complete"

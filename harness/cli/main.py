@@ -162,6 +162,13 @@ def _add_run(commands: Commands) -> None:
         metavar="N",
         help="of the scheduler and the code (default: 0)",
     )
+    add(
+        "--jobs",
+        type=arguments.workers,
+        default=1,
+        metavar="N",
+        help="explore with N processes at once, one core each, 1 to 64 (default: 1; not with hypothesis)",
+    )
     add("--isolation", choices=("warm", "fork"), default="warm", help=_ISOLATION)
     _add_output(run)
     add("--no-save", action="store_true", help="do not save the counterexample")

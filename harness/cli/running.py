@@ -76,6 +76,7 @@ def _explore(options: Namespace, scenario: Scenario, seen: list[int]) -> Result:
             faults=options.faults,
             seconds=options.time,
             seed=options.seed,
+            jobs=options.jobs,
             isolation=options.isolation,
             progress=progress,
         )
@@ -90,6 +91,7 @@ def _as_json(result: Result, path: Path | None) -> dict[str, object]:
         "workers": result.workers,
         "scheduler": result.scheduler,
         "seed": result.seed,
+        "jobs": result.jobs,
         "verdict": str(result.verdict),
         "executions": result.executions,
         "complete": result.complete,

@@ -43,6 +43,7 @@ class PCT:
         self._random = random.Random()
         self.depth = depth
         self.tasks, self.length = 1, _FIRST_LENGTH
+        self._measured = False
         self._priorities: dict[str, float] = {}
         self._changes: list[int] = []
         self._storm = Storm(self._random)
@@ -50,8 +51,9 @@ class PCT:
     def start(self, previous: Execution | None) -> bool:
         """Begin the next execution, with a stream of its own; there is always another one."""
         if previous is not None:
-            self.length = max(self.length if self._count > 1 else 1, len(previous.steps))
-            self.tasks = max(self.tasks, len(self._priorities))
+            self.length = max(self.length if self._measured else 1, len(previous.steps))
+            self.tasks = max(self.tasks, len({step.lane for step in previous.steps if step.lane}))
+            self._measured = True
         self._random.seed(f"{self._seed}/{self._count}")
         self.depth = self._fixed or self._count % 3 + 1
         self._count += 1
