@@ -67,8 +67,8 @@ def run(
     *scheduler* is a name from ``SCHEDULERS`` or a scheduler, *depth* that of ``pct``; the budget is *max_executions* and
     *seconds* of real time (shrinking not counted). *preemptions* leaves out executions with more (exhaustive only),
     *faults* overrules the scenario's budget of faults. *outcomes* counts distinct outcomes (slower); the other parameters
-    are ``theatre``'s. With *jobs* above 1 so many processes explore at once, each on a core of its own, if there are so many; the
-    same numbers give the same result then too, whatever the timing. Raises ``BadInput``, ``SetupFailed`` and ``Unsupported``.
+    are ``theatre``'s. With *jobs* above 1 so many processes explore at once, each on a core of its own if there are so many;
+    as many find the same again, whatever the timing. Raises ``BadInput``, ``SetupFailed`` and ``Unsupported``.
     """
     workers = scenario.workers if workers is None else workers
     _check_budget(max_executions, seconds)

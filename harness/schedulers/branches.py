@@ -10,14 +10,14 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from harness.history import Access
 from harness.result import Execution
 from harness.schedule import FAULT_MARK
 from harness.schedulers.base import Option
 from harness.schedulers.dependence import Race
-from harness.schedulers.exhaustive import Exhaustive, Node, gives_way
+from harness.schedulers.exhaustive import Entry, Exhaustive, Node, gives_way
 
 __all__ = ["Branch", "Excursion", "Findings", "SharedTree"]
 
@@ -55,7 +55,7 @@ class Met(NamedTuple):
     now: float
     cost: int
     spent: int
-    options: list[tuple[object, ...]] | None
+    options: list[tuple[Any, ...]] | None
     touched: Touched
     tried: set[str]
     sleep: Asleep
@@ -143,6 +143,7 @@ class Excursion(Exhaustive):
         numbers: dict[int, int] = {}
         while new is not None:
             numbers[id(new)] = len(met)
+            options: list[tuple[Any, ...]] | None
             options = None if new.options is None else [option[:-1] for option in new.options]
             met.append(Met(new.via, new.now, new.cost, new.preempts, options, new.touched, new.tried, new.sleep))
             new = next(iter(new.children.values()), None)
@@ -170,14 +171,15 @@ class SharedTree(Exhaustive):
         return self._begun and not self._away and not self._frontier
 
     def branch(self) -> tuple[Branch, tuple[Node, str]] | None:
-        """Return the cheapest branch not yet tried, and where it leaves the tree; None where all that are known are being tried.
+        """Return the cheapest branch not yet tried, and its origin here; None where all that are known are being tried.
 
         Where there are others, not one that might turn out to be redundant when those that are away come back.
         """
         if not self._begun:
             self._begun = True
             return self._leave(self._root, "")
-        best, put_off = None, []
+        best: Entry | None = None
+        put_off: list[Entry] = []
         while len(put_off) < _LOOKED_AT and (entry := self._cheapest()) is not None:
             if not self._awaits(entry[3], entry[4]):
                 best = entry
@@ -251,6 +253,6 @@ class SharedTree(Exhaustive):
                 node.children[met.via] = node = Node(node, met.via, met.cost, met.spent, met.sleep)
             node.now, node.touched, node.tried = met.now, met.touched, met.tried
             if met.options is not None:
-                node.options = tuple([Option(*option) for option in met.options])  # type: ignore[arg-type]
+                node.options = tuple([Option(*option) for option in met.options])
             new.append(node)
         return new

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, NamedTuple, Protocol
 
-from harness.errors import BadInput
 from harness.result import Execution
 from harness.schedulers.base import Scheduler
 from harness.schedulers.branches import Branch, Findings, SharedTree
@@ -125,7 +124,7 @@ class PortfolioDealer:
         return self._portfolio.pct
 
     def deal(self) -> Deal | None:
-        """Return an execution of whoever's turn it is; a sample where the tree has nothing to give, but not at the beginning."""
+        """Return an execution of whoever's turn it is; past the beginning a sample, where the tree has nothing to give."""
         over = self._tree.over
         if over and self._tree.complete:
             return None
@@ -156,7 +155,7 @@ class PortfolioDealer:
 
 
 def dealer_of(scheduler: Scheduler, preemptions: int | None) -> Dealer:
-    """Return the dealer of a fresh *scheduler*'s executions; raises ``BadInput`` for one that can't be dealt."""
+    """Return the dealer of the executions of *scheduler*, which has begun none; *preemptions* is its bound, if it has one."""
     if isinstance(scheduler, Portfolio):
         return PortfolioDealer(scheduler)
     if isinstance(scheduler, Exhaustive):

@@ -186,9 +186,9 @@ def test_no_save_saves_nothing(asked: dict[str, Any], capsys: pytest.CaptureFixt
 def test_the_options_reach_the_engine(asked: dict[str, Any]) -> None:
     """Each under its name."""
     budget = "--max-executions 7 --time 2.5"
-    main(f"run issue-token --workers 3 --scheduler random {budget} --seed -4 --isolation fork".split())
+    main(f"run issue-token --workers 3 --scheduler random {budget} --seed -4 --jobs 2 --isolation fork".split())
     assert asked["scenario"] is SCENARIO
-    options = {"workers": 3, "scheduler": "random", "max_executions": 7, "seconds": 2.5, "seed": -4}
+    options = {"workers": 3, "scheduler": "random", "max_executions": 7, "seconds": 2.5, "seed": -4, "jobs": 2}
     assert asked.items() >= {**options, "isolation": "fork"}.items()
 
 
@@ -199,6 +199,7 @@ def test_the_options_reach_the_engine(asked: dict[str, Any]) -> None:
         *(f"--max-executions={text}" for text in ("0", "-1", "1e3", "nan", "inf", "9" * 99)),
         *(f"--time={text}" for text in ("0", "-1", "nan", "inf", "-inf", "1e999", "0x1", "", ".", "1_0", "e5")),
         *(f"--seed={text}" for text in ("x", "1.5", "", "9" * 5000)),
+        *(f"--jobs={text}" for text in ("0", "-1", "65", "two", "")),
         "--isolation=thread",
         "--scheduler=exhaust",
         "--variant=t01",

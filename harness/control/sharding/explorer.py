@@ -82,9 +82,7 @@ def _leave(*_: object) -> None:
 
 def _explore(orders: Peer, setting: Setting) -> None:
     scenario, workers = setting.scenario, setting.workers
-    with theatre(
-        scenario, workers, seed=setting.seed, isolation=setting.isolation, patience=setting.patience
-    ) as stage:
+    with theatre(scenario, workers, seed=setting.seed, isolation=setting.isolation, patience=setting.patience) as stage:
         stage.driver.wants_outcomes = setting.outcomes
         workload = scenario.workload(workers)
         orders.send(("ready", ""))
