@@ -21,8 +21,8 @@ __all__ = ["DIED", "Explorers", "News", "explorers"]
 DIED = "died"
 """The kind of news that an explorer's end is; the value says how it ended."""
 
-_LAST_WORDS = 2.0
-"""Seconds that an explorer may take to leave before it is killed."""
+_LAST_EXECUTION, _LAST_WORDS = 0.5, 2.0
+"""Seconds that an explorer may take to end its execution before it is told to leave it, then to leave before it is killed."""
 
 
 class News(NamedTuple):
@@ -110,15 +110,20 @@ class Explorers:
         """End all of them, and return when they are gone with all that is theirs."""
         for end in self._ends:
             os.close(end)
+        self._join(_LAST_EXECUTION)
         for process in self._processes:
             process.terminate()
-        deadline = time.monotonic() + _LAST_WORDS
+        self._join(_LAST_WORDS)
+        for process in self._processes:
+            # The fork server of one that is killed ends its workers and removes its directory.
+            process.kill()
+            process.join()
+
+    def _join(self, seconds: float) -> None:
+        """Wait for all to end, but no longer than so many seconds."""
+        deadline = time.monotonic() + seconds
         for process in self._processes:
             process.join(max(deadline - time.monotonic(), 0))
-            if process.exitcode is None:
-                # Its fork server ends the workers and removes the directory.
-                process.kill()
-                process.join()
 
 
 @contextmanager
