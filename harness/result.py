@@ -121,6 +121,7 @@ class Result:
     explanation: Explanation | None = None
     unexplained: str = ""
     coverage: Coverage = field(default_factory=Coverage)
+    jobs: int = 1
 
     def __repr__(self) -> str:
         scope = "complete" if self.complete else self.bound or self.within or "not complete"

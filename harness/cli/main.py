@@ -144,6 +144,30 @@ def _add_run(commands: Commands) -> None:
         "(exhaustive without reduction)",
     )
     add("--depth", type=arguments.count, default=3, metavar="N", help="of the bugs that pct looks for (default: 3)")
+    _add_limits(run)
+    add(
+        "--seed",
+        type=arguments.seed,
+        default=0,
+        metavar="N",
+        help="of the scheduler and the code (default: 0)",
+    )
+    add(
+        "--jobs",
+        type=arguments.workers,
+        default=1,
+        metavar="N",
+        help="explore with N processes at once, one core each, 1 to 64 (default: 1; not with hypothesis)",
+    )
+    add("--isolation", choices=("warm", "fork"), default="warm", help=_ISOLATION)
+    _add_output(run)
+    add("--no-save", action="store_true", help="do not save the counterexample")
+    add("--no-explain", action="store_true", help=SUPPRESS)
+    add("--dies-with", type=int, metavar="PID", help=SUPPRESS)
+
+
+def _add_limits(run: ArgumentParser) -> None:
+    add = run.add_argument
     add("--max-executions", type=arguments.count, metavar="N", help="stop after so many executions")
     add(
         "--preemptions",
@@ -161,18 +185,6 @@ def _add_run(commands: Commands) -> None:
         metavar="N",
         help="stop when N executions in a row showed nothing new (no pair of conflicting operations, answer or state)",
     )
-    add(
-        "--seed",
-        type=arguments.seed,
-        default=0,
-        metavar="N",
-        help="of the scheduler and the code (default: 0)",
-    )
-    add("--isolation", choices=("warm", "fork"), default="warm", help=_ISOLATION)
-    _add_output(run)
-    add("--no-save", action="store_true", help="do not save the counterexample")
-    add("--no-explain", action="store_true", help=SUPPRESS)
-    add("--dies-with", type=int, metavar="PID", help=SUPPRESS)
 
 
 def _add_output(command: ArgumentParser) -> None:

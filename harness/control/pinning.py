@@ -9,10 +9,13 @@ from contextlib import contextmanager, suppress
 
 __all__ = ["pinned"]
 
+_MOST_LAYERS = 64
+"""Explorations on one core that are told apart: where there are more of them than cores, they are spread evenly."""
+
 
 @contextmanager
 def pinned() -> Iterator[int | None]:
-    """Pin this process, and what it forks, to a core that no other exploration of this machine uses, if there is one.
+    """Pin this process, and what it forks, to a core that fewest other explorations of this machine use: none, if there is one.
 
     Yields the core, or None where pinning is not permitted. The claim is an abstract socket: it leaves no file, and
     ends with the process.
@@ -34,12 +37,14 @@ def pinned() -> Iterator[int | None]:
 
 
 def _claim(cores: list[int]) -> tuple[socket.socket, int]:
-    for core in cores:
-        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            claim.bind(f"\0race-harness-core-{core}")
-        except OSError:
-            claim.close()
-        else:
-            return claim, core
+    """Return a claim to the core with the fewest claims, and that core."""
+    for layer in range(_MOST_LAYERS):
+        for core in cores:
+            claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            try:
+                claim.bind(f"\0race-harness-core-{core}-{layer}")
+            except OSError:
+                claim.close()
+            else:
+                return claim, core
     return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), cores[os.getpid() % len(cores)]

@@ -9,13 +9,16 @@ from dataclasses import replace
 from harness.control.confirm import Unconfirmed, confirm, replay_once
 from harness.control.execution import Driver
 from harness.control.explaining import explain as explained
+from harness.control.sharding.explorer import Setting
+from harness.control.sharding.together import explore_together
 from harness.control.shrink import shrink
 from harness.control.tally import Budget, Progress, Tally
-from harness.control.theatre import Theatre, theatre
+from harness.control.theatre import MOST_WORKERS, Theatre, theatre
 from harness.errors import BadInput, Diverged, HarnessError
 from harness.result import Execution, Result
 from harness.scenario import Scenario
 from harness.schedulers.base import Scheduler
+from harness.schedulers.dealing import Dealer, dealer_of
 from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.greybox import Greybox
 from harness.schedulers.pct import PCT
@@ -51,6 +54,7 @@ def run(
     seconds: float | None = None,
     stop_after: int | None = None,
     seed: int = 0,
+    jobs: int = 1,
     isolation: str = "warm",
     progress: Callable[[Progress], None] | None = None,
     outcomes: bool = False,
@@ -68,7 +72,9 @@ def run(
     *scheduler* is a name from ``SCHEDULERS`` or a scheduler, *depth* that of ``pct``; the budget is *max_executions*,
     *seconds* of real time (shrinking not counted), and *stop_after* executions in a row that show nothing new. *preemptions*
     leaves out executions with more (exhaustive only), *faults* overrules the scenario's budget of faults. *outcomes* counts
-    distinct outcomes (slower); the other parameters are ``theatre``'s. Raises ``BadInput``, ``SetupFailed``, ``Unsupported``.
+    distinct outcomes (slower); the other parameters are ``theatre``'s. With *jobs* above 1 so many processes explore at
+    once, each on a core of its own if there are so many; as many find the same again, whatever the timing.
+    Raises ``BadInput``, ``SetupFailed`` and ``Unsupported``.
     """
     workers = scenario.workers if workers is None else workers
     _check_budget(max_executions, seconds, stop_after)
@@ -78,17 +84,27 @@ def run(
         raise BadInput(f"A depth of {depth} makes no sense: a bug takes at least one ordering. Give 1 or more.")
     if isinstance(scheduler, str) and scheduler not in SCHEDULERS:
         raise BadInput(f"There is no scheduler {scheduler!r}: it is one of {', '.join(SCHEDULERS)}.")
+    _check_jobs(jobs, scheduler)
+    budget = Budget(max_executions or DEFAULT_EXECUTIONS.get(name, 1_000), seconds, stop_after)
+    tally = Tally(scenario, budget, progress or (lambda _: None))
+    if isinstance(scheduler, str) and scheduler != "hypothesis":
+        scheduler = _scheduler(scheduler, seed, preemptions, depth)
+    startup = 0.0
+    if jobs > 1:
+        assert not isinstance(scheduler, str)
+        dealer = dealer_of(scheduler, preemptions)
+        startup = explore_together(jobs, Setting(scenario, workers, seed, isolation, patience, outcomes), dealer, tally)
+        _conclude(dealer, preemptions, tally)
+        tally.seen, tally.pct = getattr(dealer, "seen", None), getattr(dealer, "pct", {})
     with theatre(scenario, workers, seed=seed, isolation=isolation, patience=patience) as stage:
         stage.driver.wants_outcomes = outcomes
-        budget = Budget(max_executions or DEFAULT_EXECUTIONS.get(name, 1_000), seconds, stop_after)
-        tally = Tally(scenario, budget, progress or (lambda _: None))
         found = None
         try:
-            if isinstance(scheduler, str) and scheduler != "hypothesis":
-                scheduler = _scheduler(scheduler, seed, preemptions, depth)
-            _explore(stage.driver, scheduler, workers, preemptions, tally)
+            if jobs == 1:
+                tally.budget.begin()
+                _explore(stage.driver, scheduler, workers, preemptions, tally)
             tally.explored()
-            if tally.failed is None and not tally.stuck:
+            if tally.failed is None and not tally.stuck and not tally.doubts:
                 _recheck(stage, tally)
             if tally.failed is not None:
                 found = _minimal(stage, tally.failed, tally)
@@ -103,7 +119,8 @@ def run(
             workers=workers,
             scheduler=name,
             seed=seed,
-            startup_seconds=stage.startup_seconds,
+            startup_seconds=startup + stage.startup_seconds,
+            jobs=jobs,
         )
 
 
@@ -114,6 +131,21 @@ def _check_budget(max_executions: int | None, seconds: float | None, stop_after:
         raise BadInput(f"The time budget of {seconds} seconds makes no sense: give a number above 0.")
     if stop_after is not None and stop_after < 1:
         raise BadInput(f"Stopping after {stop_after} executions that show nothing new allows none: give 1 or more.")
+
+
+def _check_jobs(jobs: int, scheduler: str | Scheduler) -> None:
+    if not 1 <= jobs <= MOST_WORKERS:
+        raise BadInput(f"{jobs} jobs can't be run: the number must be from 1 to {MOST_WORKERS}.")
+    if jobs > 1 and scheduler == "hypothesis":
+        raise BadInput(
+            "Hypothesis draws one example after another, each with what it learnt of those before, so it can't explore with "
+            f"{jobs} jobs. Leave the jobs out, or take another scheduler; the default is made for several."
+        )
+    if jobs > 1 and not isinstance(scheduler, str):
+        raise BadInput(
+            f"The scheduler {scheduler.name!r} was given as an object, which can't be dealt to {jobs} jobs. "
+            "Give the name of one, or leave the jobs out."
+        )
 
 
 def bounded(scenario: Scenario, preemptions: int | None, faults: int | None) -> Scenario:
@@ -165,12 +197,19 @@ def _search(driver: Driver, chosen: Scheduler, workers: int, preemptions: int | 
         tally.count(previous)
         if previous.failure is not None or previous.stuck:
             return
+    _conclude(chosen, preemptions, tally)
+
+
+def _conclude(chosen: Scheduler | Dealer, preemptions: int | None, tally: Tally) -> None:
+    """Note what was covered, if the search ended by itself."""
+    if tally.bound or tally.failed is not None or tally.stuck or tally.doubts:
+        return
     # A limit that was hit is never a pass in full, whatever the scheduler thinks of it.
     tally.complete = bool(getattr(chosen, "complete", False)) and not tally.survey.bounded
     if tally.complete and getattr(chosen, "cut", False):
         tally.within = f"at most {preemptions} preemptions in an execution"
     if not tally.complete:
-        too_long = f"{driver.scenario.steps} steps in one execution" if tally.survey.bounded else ""
+        too_long = f"{tally.scenario.steps} steps in one execution" if tally.survey.bounded else ""
         tally.bound = getattr(chosen, "stopped", "") or too_long or "what its scheduler had to try"
 
 

@@ -38,6 +38,10 @@ class Budget:
     stop_after: int | None = None
     began: float = field(default_factory=time.perf_counter)
 
+    def begin(self) -> None:
+        """Take now for the beginning."""
+        self.began = time.perf_counter()
+
     @property
     def elapsed(self) -> float:
         """Seconds since the beginning."""

@@ -7,10 +7,8 @@ only repeat an equivalent execution is cut short by sleep sets (Godefroid 1996).
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import count
 
 from harness.coverage import operation
 from harness.errors import Diverged
@@ -19,8 +17,9 @@ from harness.result import Execution
 from harness.schedule import FAULT_MARK
 from harness.schedulers.base import PASS, Option, View
 from harness.schedulers.dependence import Race, depend, is_event, races
+from harness.schedulers.frontier import Entry, Frontier
 
-__all__ = ["Exhaustive"]
+__all__ = ["Exhaustive", "Node", "gives_way"]
 
 _LONG = 1_000
 """Steps that are as good as all."""
@@ -29,7 +28,7 @@ _STANDING = ("!kill:", "!cancel:", "!lose:", "!duplicate:")
 """Faults after which the task that ran last can still go on."""
 
 
-class _Node:
+class Node:
     """A decision: what was tried here, what it touched, and what would be redundant (asleep)."""
 
     __slots__ = (
@@ -47,12 +46,12 @@ class _Node:
     )
 
     def __init__(
-        self, parent: _Node | None, via: str, cost: int, preempts: int, sleep: dict[str, Sequence[Access]]
+        self, parent: Node | None, via: str, cost: int, preempts: int, sleep: dict[str, Sequence[Access]]
     ) -> None:
         self.parent, self.via, self.cost, self.preempts, self.sleep = parent, via, cost, preempts, sleep
         self.now: float = parent.now if parent is not None else 0.0
         self.options: tuple[Option, ...] | None = None
-        self.children: dict[str, _Node] = {}
+        self.children: dict[str, Node] = {}
         self.touched: dict[str, tuple[Sequence[Access], str]] = {}
         self.tried: set[str] = set()
         self.waited: set[str] = set()
@@ -96,18 +95,16 @@ class Exhaustive:
         self.name = "exhaustive" if reduction else "brute"
         self._reduction, self._most = reduction, preemptions
         self.cut = False
-        self._root = _Node(None, "", 0, 0, {})
-        self._frontier: list[tuple[int, int, int, _Node, str]] = []
-        self._wanted: Counter[tuple[str, str]] = Counter()
-        self._order = count()
+        self._root = Node(None, "", 0, 0, {})
+        self._frontier: Frontier[Node] = Frontier(fair=reduction)
         self._limited = self._ended = False
         self._node = self._root
         self._prefix: list[str] = []
         self._target = ""
-        self._pending: tuple[_Node, str] | None = None
-        self._newest: _Node | None = None
+        self._pending: tuple[Node, str] | None = None
+        self._newest: Node | None = None
         self._events: list[Step] = []
-        self._nodes: list[_Node] = []
+        self._nodes: list[Node] = []
         self._seen = self._depth = 0
         self._options: Sequence[Option] = ()
         self._asked = -1
@@ -134,7 +131,7 @@ class Exhaustive:
             part[id(node)] = sum(part[id(child)] for child in node.children.values()) / branches if branches else 1.0
         return part[id(self._root)]
 
-    def _left(self) -> Iterator[_Node]:
+    def _left(self) -> Iterator[Node]:
         """Yield the node of each branch that is still to be taken, that of an execution that was only begun included."""
         ends = [(node, choice) for *_, node, choice in self._frontier]
         for node, choice in ends if self._pending is None else [*ends, self._pending]:
@@ -154,12 +151,19 @@ class Exhaustive:
 
     def _next(self) -> bool:
         self._pending = None
+        found = self._cheapest()
+        if found is not None:
+            self._pending = found.node, found.choice
+            self._prefix, self._target = found.node.path(), found.choice
+        return found is not None
+
+    def _cheapest(self) -> Entry[Node] | None:
+        """Take the cheapest thing not yet tried off the frontier, and return it."""
         while self._frontier:
-            *_, node, choice = heapq.heappop(self._frontier)
-            if choice not in node.children and not self._covered(node, choice):
-                self._prefix, self._target, self._pending = node.path(), choice, (node, choice)
-                return True
-        return False
+            entry = self._frontier.take()
+            if entry.choice not in entry.node.children and not self._covered(entry.node, entry.choice):
+                return entry
+        return None
 
     # Choosing
 
@@ -188,20 +192,20 @@ class Exhaustive:
             end += 1
         return end - depth - 1
 
-    def _first(self, node: _Node, view: View) -> str | None:
+    def _first(self, node: Node, view: View) -> str | None:
         """Meet a decision for the first time: take the default, note the rest that has to be tried whatever happens."""
         node.options, self._newest = tuple(view.options), node
         choice = self._default(node, view)
         self._try_always(node, view.options, view.steps[-1] if view.steps else None)
         return choice
 
-    def _try_always(self, node: _Node, options: Sequence[Option], last: Step | None) -> None:
+    def _try_always(self, node: Node, options: Sequence[Option], last: Step | None) -> None:
         """Note faults, and without reduction everything else, for a try; *last* is the step before."""
         for option in options:
-            if option.fault or not (self._reduction or option is PASS):
+            if option.fault or not (self._reduction or option.choice == PASS.choice):
                 self._try(node, option.choice, (operation(last) if last else "", option.choice.partition(":")[0]))
 
-    def _default(self, node: _Node, view: View) -> str | None:
+    def _default(self, node: Node, view: View) -> str | None:
         """Return the first option that is not redundant and not found waiting here before."""
         for option in view.options:
             choice = option.choice
@@ -228,7 +232,7 @@ class Exhaustive:
                 return option.choice
         raise Diverged(len(view.steps), choice, "this cannot run now, and nothing else can")
 
-    def _try(self, node: _Node, choice: str, shows: tuple[str, str] = ("", "")) -> None:
+    def _try(self, node: Node, choice: str, shows: tuple[str, str] = ("", "")) -> None:
         """Note *choice* at *node* for a try; of equally cheap ones what *shows* something rare comes first."""
         if choice in node.tried:
             return
@@ -238,12 +242,14 @@ class Exhaustive:
             if self._most is not None and preempts > self._most:
                 self.cut = True
             else:
-                self._wanted[shows] += 1
-                heapq.heappush(self._frontier, (cost, self._wanted[shows], next(self._order), node, choice))
+                self._push(cost, shows, node, choice)
         for other in node.alternatives(choice):
             self._try(node, other, shows)
 
-    def _covered(self, node: _Node, choice: str) -> bool:
+    def _push(self, cost: int, shows: tuple[str, str], node: Node, choice: str) -> None:
+        self._frontier.put(cost, shows, node, choice)
+
+    def _covered(self, node: Node, choice: str) -> bool:
         """Return whether the fault *choice* at *node* only repeats the same fault injected earlier.
 
         It does where nothing it depends on lies between. Faults are taken to come first, so in what follows the earlier one
@@ -255,7 +261,7 @@ class Exhaustive:
             # Others change which task goes on without a preemption, so that to come early may cost one more.
             return False
         passed: list[Sequence[Access]] = []
-        while (parent := node.parent) is not None and node.via in parent.touched and _gives_way(node.via, choice):
+        while (parent := node.parent) is not None and node.via in parent.touched and gives_way(node.via, choice):
             passed.append(parent.touched[node.via][0])
             known = parent.touched.get(choice)
             if known is not None:
@@ -294,15 +300,15 @@ class Exhaustive:
         if (child := node.children.get(choice)) is None:
             asleep = self._asleep(node, step) if self._reduction and self._most is None else {}
             node.touched[choice] = step.accesses, step.digest
-            child = _Node(node, choice, *node.price(choice), asleep)
+            child = Node(node, choice, *node.price(choice), asleep)
             node.children[choice] = child
         self._nodes.append(node)
         self._events.append(step)
         self._node, self._depth = child, depth + 1
 
-    def _asleep(self, node: _Node, step: Step) -> dict[str, Sequence[Access]]:
+    def _asleep(self, node: Node, step: Step) -> dict[str, Sequence[Access]]:
         """Return what need not be tried after *step* at *node*, since it was tried before in its place."""
-        before = {name: seen[0] for name, seen in node.touched.items() if _gives_way(step.choice, name)}
+        before = {name: seen[0] for name, seen in node.touched.items() if gives_way(step.choice, name)}
         before.update(node.sleep)
         return {
             other: accesses
@@ -320,7 +326,7 @@ class Exhaustive:
             return
         name = f"@{now!r}"
         if name not in node.children:
-            node.children[name] = child = _Node(node, name, node.cost, node.preempts, {})
+            node.children[name] = child = Node(node, name, node.cost, node.preempts, {})
             child.now = now
         self._node = node.children[name]
         self._depth += 1
@@ -331,29 +337,31 @@ class Exhaustive:
             self._limited = True
         if not self._reduction:
             return
+        for race in races(self._events, _causes_among_events(execution)):
+            positions = {race.position}
+            if self._most is not None:
+                # Under a bound on preemptions, also turn to the other task where the earlier one had been turned to: there it
+                # costs none. Coons, Musuvathi and McKinley, "Bounded partial-order reduction" (OOPSLA 2013).
+                positions.add(self._start_of_block(race.position))
+            for position in positions:
+                self._reverse(position, race)
+
+    def _reverse(self, position: int, race: Race) -> None:
+        """Note for a try what lets one of the race's initials come first at the event of that number."""
+        node = self._nodes[position]
+        for choice in self._untried(node, race.initials):
+            self._try(node, choice, self._reversed(race))
+
+    def _untried(self, node: Node, initials: Sequence[str]) -> list[str]:
+        """Return what has to be tried at *node* so that one of *initials* comes first there."""
         if self._most is not None:
-            self._learn_bounded(execution)
-            return
-        for race in races(self._events, _causes_among_events(execution)):
-            node = self._nodes[race.position]
-            if node.options is None or any(choice in node.tried or choice in node.sleep for choice in race.initials):
-                continue
-            possible = [option.choice for option in node.options]
-            chosen = next((choice for choice in reversed(race.initials) if choice in possible), None)
-            for choice in [chosen] if chosen else possible:
-                self._try(node, choice, self._reversed(race))
-
-    def _learn_bounded(self, execution: Execution) -> None:
-        """Under a bound on preemptions, also turn to the other task where the earlier one had been turned to.
-
-        There it costs none: Coons, Musuvathi and McKinley, "Bounded partial-order reduction" (OOPSLA 2013).
-        """
-        for race in races(self._events, _causes_among_events(execution)):
-            for position in {race.position, self._start_of_block(race.position)}:
-                node = self._nodes[position]
-                possible = [option.choice for option in node.options or () if not option.fault]
-                for choice in [choice for choice in race.initials if choice in possible] or possible:
-                    self._try(node, choice, self._reversed(race))
+            possible = [option.choice for option in node.options or () if not option.fault]
+            return [choice for choice in initials if choice in possible] or possible
+        if node.options is None or any(choice in node.tried or choice in node.sleep for choice in initials):
+            return []
+        possible = [option.choice for option in node.options]
+        chosen = next((choice for choice in reversed(initials) if choice in possible), None)
+        return [chosen] if chosen else possible
 
     def _reversed(self, race: Race) -> tuple[str, str]:
         """Return which operations would meet the other way round: what was tried often for such a pair can wait."""
@@ -367,7 +375,7 @@ class Exhaustive:
         return position
 
 
-def _gives_way(choice: str, other: str) -> bool:
+def gives_way(choice: str, other: str) -> bool:
     """Return whether *other* may be taken to come before *choice*: not a plain step before a fault, and faults in one order."""
     return not choice.startswith(FAULT_MARK) or (other.startswith(FAULT_MARK) and other < choice)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import count
@@ -29,11 +30,12 @@ class Entry(NamedTuple, Generic[_Node]):
 class Frontier(Generic[_Node]):
     """Gives what was put in: of one price what shows something rare first, then the oldest.
 
-    Prices come in rising order, but after ``_PATIENCE`` of one price all take turns: with many tasks there are more orders of
-    whole tasks, which cost nothing, than anyone can try, and most races take a preemption or a fault.
+    Prices come in rising order, but if it is *fair* all take turns after ``_PATIENCE`` of one: with many tasks there are more
+    orders of whole tasks, which cost nothing, than anyone can try, and most races take a preemption or a fault.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fair: bool = True) -> None:
+        self._patience = _PATIENCE if fair else sys.maxsize
         self._heaps: dict[int, list[Entry[_Node]]] = {}
         self._wanted: Counter[tuple[str, str]] = Counter()
         self._taken: Counter[int] = Counter()
@@ -58,7 +60,7 @@ class Frontier(Generic[_Node]):
         """Take out what is to be tried next; raises ``IndexError`` where there is nothing."""
         price = min(
             (cost for cost, heap in self._heaps.items() if heap),
-            key=lambda cost: (max(self._taken[cost] - _PATIENCE + 1, 0), cost),
+            key=lambda cost: (max(self._taken[cost] - self._patience + 1, 0), cost),
             default=0,
         )
         entry = heapq.heappop(self._heaps.get(price, []))

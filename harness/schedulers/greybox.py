@@ -40,6 +40,10 @@ class Greybox:
         self._next = 0
         self._then_random = False
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return what it takes to choose in the execution that was begun: another process needs no more of it."""
+        return {**self.__dict__, "_corpus": [], "_seen": set()}
+
     def learn(self, execution: Execution) -> None:
         """Keep *execution* if it showed something new."""
         shown = orders(execution)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import deque
 from collections.abc import Mapping
 
 from harness.result import Execution, fault_count
@@ -65,6 +66,8 @@ class PCT:
         self._random = random.Random()
         self.depth = depth
         self.tasks, self.length = 1, _FIRST_LENGTH
+        self._drawn: deque[tuple[int, int]] = deque()
+        self._measured = False
         self._priorities: dict[str, float] = {}
         self._changes: list[int] = []
         self._storm = Storm(self._random)
@@ -73,22 +76,25 @@ class PCT:
     def start(self, previous: Execution | None) -> bool:
         """Begin the next execution, with a stream of its own; there is always another one."""
         if previous is not None:
-            if self._count and self._guarantees(previous):
-                self.pct[self.depth] = self.pct.get(self.depth, 0) + 1
-            self.length = max(self.length if self._count > 1 else 1, len(previous.steps))
-            self.tasks = max(self.tasks, len(self._priorities))
+            self._hear(previous)
         self._random.seed(f"{self._seed}/{self._count}")
         self.depth = self._fixed or self._count % 3 + 1
         self._count += 1
         self._priorities = {}
+        self._drawn.append((self.depth, self.length))
         self._changes = sorted((self._random.randrange(self.length) for _ in range(self.depth - 1)), reverse=True)
         self._storm.start(len(previous.steps) if previous is not None else 0)
         return True
 
-    def _guarantees(self, made: Execution) -> bool:
-        if made.abandoned or made.bounded or made.stuck or fault_count(made.steps):
-            return False
-        return self.depth == 1 or len(made.steps) <= self.length
+    def _hear(self, made: Execution) -> None:
+        """Learn from *made*, the earliest of those begun that it was not told of yet."""
+        depth, drawn_over = self._drawn.popleft() if self._drawn else (0, 0)
+        whole = not (made.abandoned or made.bounded or made.stuck or fault_count(made.steps))
+        if depth and whole and (depth == 1 or len(made.steps) <= drawn_over):
+            self.pct[depth] = self.pct.get(depth, 0) + 1
+        self.length = max(self.length if self._measured else 1, len(made.steps))
+        self.tasks = max(self.tasks, len({step.lane for step in made.steps if step.lane}))
+        self._measured = True
 
     def choose(self, view: View) -> str | None:
         """Return the option of the task with the highest priority, after lowering it if it is time to."""

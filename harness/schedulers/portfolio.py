@@ -32,9 +32,9 @@ class Portfolio:
 
     def __init__(self, seed: int) -> None:
         self._exhaustive = Exhaustive()
-        self._greybox, self._pct = Greybox(seed), PCT(seed, 0)
-        self._samplers: tuple[Scheduler, ...] = (POS(seed), RandomWalk(seed), self._pct, self._greybox)
-        self._members: tuple[Scheduler, ...] = (self._exhaustive, *self._samplers)
+        self.greybox, self._pct = Greybox(seed), PCT(seed, 0)
+        self.samplers: tuple[Scheduler, ...] = (POS(seed), RandomWalk(seed), self._pct, self.greybox)
+        self._members: tuple[Scheduler, ...] = (self._exhaustive, *self.samplers)
         self._last: dict[int, Execution | None] = dict.fromkeys(range(len(self._members)))
         self._now = 0
         self._count = 0
@@ -62,9 +62,9 @@ class Portfolio:
         """Have the next scheduler begin an execution."""
         if previous is not None:
             self._last[self._now] = previous
-            if self._members[self._now] is not self._greybox:
-                self._greybox.learn(previous)
-        self._now = self._turn()
+            if self._members[self._now] is not self.greybox:
+                self.greybox.learn(previous)
+        self._now = self.turn(self._count, self._searching)
         if self._now == 0:
             if self._exhaustive.start(self._last[0]):
                 self._count += 1
@@ -72,17 +72,17 @@ class Portfolio:
             if self._exhaustive.complete:
                 return False
             self._searching = False
-            self._now = self._turn()
+            self._now = self.turn(self._count, searching=False)
         member = self._members[self._now]
         member.start(self._last[self._now])
         self._count += 1
         return True
 
-    def _turn(self) -> int:
-        """Return whose turn it is."""
-        if self._searching and (self._count < ALONE or self._count % 2 == 0):
+    def turn(self, count: int, searching: bool) -> int:
+        """Return whose turn execution number *count* is: 0 for the exhaustive search, else the number of a sampler from 1."""
+        if searching and (count < ALONE or count % 2 == 0):
             return 0
-        return 1 + self._count // (2 if self._searching else 1) % len(self._samplers)
+        return 1 + count // (2 if searching else 1) % len(self.samplers)
 
     def choose(self, view: View) -> str | None:
         """Return what the scheduler whose turn it is chooses."""

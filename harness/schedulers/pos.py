@@ -36,6 +36,9 @@ class POS:
 
     def start(self, previous: Execution | None) -> bool:
         """Begin the next execution, with a stream of its own; there is always another one."""
+        if previous is not None:
+            # Before the first choice, and not while choosing alone: with several jobs the choices are made elsewhere.
+            self._touched.update((f"{step.kind} {step.text}", step.accesses) for step in previous.steps)
         self._random.seed(f"{self._seed}/{self._count}")
         self._count += 1
         self._priorities, self._seen = {}, 0

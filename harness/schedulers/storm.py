@@ -32,7 +32,8 @@ class Storm:
             # Slowly, as a few long executions must not move all faults to where the others have ended.
             self.length = max((3 * self.length + length) // 4, 1)
         count = self._random.randrange(_MOST + 1)
-        self._points = sorted((self._random.randrange(self.length) for _ in range(count)), reverse=True)
+        # Always as many numbers off the stream, so that what else is drawn from it does not depend on the length.
+        self._points = sorted((int(self._random.random() * self.length) for _ in range(count)), reverse=True)
 
     def strikes(self, view: View) -> str | None:
         """Return the fault to inject now, if one is due and possible."""

@@ -211,9 +211,10 @@ def test_no_save_saves_nothing(asked: dict[str, Any], capsys: pytest.CaptureFixt
 def test_the_options_reach_the_engine(asked: dict[str, Any]) -> None:
     """Each under its name."""
     budget = "--max-executions 7 --time 2.5 --stop-after 9"
-    main(f"run issue-token --workers 3 --scheduler random {budget} --seed -4 --isolation fork".split())
+    main(f"run issue-token --workers 3 --scheduler random {budget} --seed -4 --jobs 2 --isolation fork".split())
     assert asked["scenario"] is SCENARIO
     options = {"workers": 3, "scheduler": "random", "max_executions": 7, "seconds": 2.5, "seed": -4, "stop_after": 9}
+    options["jobs"] = 2
     assert asked.items() >= {**options, "isolation": "fork"}.items()
 
 
@@ -225,6 +226,7 @@ def test_the_options_reach_the_engine(asked: dict[str, Any]) -> None:
         *(f"--time={text}" for text in ("0", "-1", "nan", "inf", "-inf", "1e999", "0x1", "", ".", "1_0", "e5")),
         *(f"--seed={text}" for text in ("x", "1.5", "", "9" * 5000)),
         "--stop-after=0",
+        *(f"--jobs={text}" for text in ("0", "-1", "65", "two", "")),
         "--isolation=thread",
         "--scheduler=exhaust",
         "--variant=t01",

@@ -41,7 +41,7 @@ class Watched:
         assert view.steps[: len(self._known)] == self._known, "no step is forgotten"
         self._known = list(view.steps)
         choice = self._inner.choose(view)
-        assert choice is None or choice in options, "it is one of the options"
+        assert choice is None or choice in options or choice in view.waiting, "it is one of the options, or asks again"
         self.decisions += 1
         return choice
 

@@ -12,7 +12,13 @@ FILE_LINES = 400
 BODY_LINES = 50
 VAGUE = frozenset({"util", "utils", "common", "helper", "helpers", "misc"})
 
-FORKING_FILES = frozenset({"harness/control/processes.py", "harness/control/forkserver.py"})
+FORKING_FILES = frozenset(
+    {
+        "harness/control/processes.py",
+        "harness/control/forkserver.py",
+        "harness/control/sharding/explorers.py",
+    }
+)
 """The only files that start processes."""
 
 FORKING_NAMES = frozenset({"fork", "forkpty", "posix_spawn", "posix_spawnp"})

@@ -1,0 +1,95 @@
+"""An explorer: a process with a theatre of its own that runs the executions it is given, one at a time."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import NamedTuple
+
+from harness.control.theatre import theatre
+from harness.errors import Diverged, HarnessError
+from harness.parent import die_with
+from harness.result import Execution
+from harness.scenario import Scenario, Workload
+from harness.schedulers.base import Scheduler
+from harness.schedulers.branches import Branch, Excursion, Findings
+from harness.wire import Peer, PeerGone
+
+__all__ = ["BUG", "DIVERGED", "Setting", "packed", "serve", "unpacked"]
+
+BUG, DIVERGED = "bug", "diverged"
+"""What went wrong with an explorer, beside the errors of a user, which go by the name of their class."""
+
+_NO_WORKLOAD = Workload((), 1)
+
+
+class Setting(NamedTuple):
+    """What an explorer sets up its theatre with; the names are ``theatre``'s and ``run``'s."""
+
+    scenario: Scenario
+    workers: int
+    seed: int = 0
+    isolation: str = "warm"
+    patience: float = 5.0
+    outcomes: bool = False
+
+
+def packed(execution: Execution, findings: Findings | None) -> bytes:
+    """Return both as bytes for the process that deals. The workload stays here: it is always the scenario's."""
+    return pickle.dumps((replace(execution, workload=_NO_WORKLOAD), findings), pickle.HIGHEST_PROTOCOL)
+
+
+def unpacked(data: bytes, workload: Workload) -> tuple[Execution, Findings | None]:
+    """Return what ``packed`` made bytes of. Another process of this very run sent it, so it is trusted as far as we are."""
+    execution, findings = pickle.loads(data)
+    return replace(execution, workload=workload), findings
+
+
+def serve(orders: Peer, setting: Setting, parent: int, unneeded: Sequence[int]) -> None:
+    """Run what comes from *orders*, until nobody is there to send more.
+
+    *parent* is the process that started this one, which ends with it; *unneeded* are the others' ends of pipes.
+    """
+    die_with(parent)
+    # Ctrl-C reaches every process of the terminal; what becomes of it is decided by the one that deals.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+    for end in unneeded:
+        os.close(end)
+    with suppress(PeerGone, BrokenPipeError):
+        try:
+            _explore(orders, setting)
+        except (PeerGone, BrokenPipeError):
+            raise
+        except Diverged as error:
+            orders.send((DIVERGED, str(error)))
+        except HarnessError as error:
+            orders.send((type(error).__name__, str(error)))
+        except Exception:
+            orders.send((BUG, traceback.format_exc()))
+
+
+def _leave(*_: object) -> None:
+    """Leave in an orderly way, once: what is being taken down must not be interrupted."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(0)
+
+
+def _explore(orders: Peer, setting: Setting) -> None:
+    scenario, workers = setting.scenario, setting.workers
+    with theatre(scenario, workers, seed=setting.seed, isolation=setting.isolation, patience=setting.patience) as stage:
+        stage.driver.wants_outcomes = setting.outcomes
+        workload = scenario.workload(workers)
+        orders.send(("ready", ""))
+        while True:
+            (data,) = orders.receive()
+            task: Branch | Scheduler = pickle.loads(data)
+            scheduler = Excursion(task) if isinstance(task, Branch) else task
+            execution = stage.driver.run(scheduler, workload)
+            findings = scheduler.findings(execution) if isinstance(scheduler, Excursion) else None
+            orders.send(("ran", packed(execution, findings)))
