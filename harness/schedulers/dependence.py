@@ -95,8 +95,8 @@ def _by_clock(step: Step) -> bool:
 def _reversible(earlier: Step, later: Step) -> bool:
     if earlier.lane == later.lane or later.kind == _PROBE:
         return False
-    if earlier.choice.startswith(FAULT_MARK) or later.choice.startswith(FAULT_MARK):
-        # Every fault is tried at every decision anyway.
+    if later.choice.startswith(FAULT_MARK):
+        # Every fault is tried at every decision anyway. But what could have come before it is not.
         return False
     if earlier.now < later.now and _by_clock(later):
         # A timer could not have fired before. Who gave up waiting for a lock could have come first and had it.

@@ -70,10 +70,12 @@ def test_what_conflicts_with_everything_is_ordered_with_everything() -> None:
 
 
 @pytest.mark.forks
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [0, 1])
 @pytest.mark.parametrize("program", [autocommit, returning, no_timeout])
-def test_the_search_makes_each_interleaving_once(program: Any) -> None:
-    """Trying everything shows no more than the reduced search has executions that end."""
-    scenario = raced(program, raising_fails=False)
+def test_the_search_makes_each_interleaving_once(program: Any, kills: int) -> None:
+    """Trying everything shows no more than the reduced search has executions that end, with a kill and without."""
+    scenario = raced(program, raising_fails=False, faults=Faults(kill=True, most=kills))
     reduced, brute = executions(scenario, Exhaustive()), executions(scenario, Exhaustive(reduction=False))
     ended = [each for each in reduced if not each.abandoned]
     assert surveyed(*reduced).coverage().interleavings == len(ended) < len(brute)

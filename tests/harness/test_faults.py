@@ -19,7 +19,7 @@ from harness.result import fault_count
 from harness.scenario import Call, Check
 from harness.schedulers.exhaustive import Exhaustive
 from harness.verdict import Verdict
-from tests.harness.counter import executions, explored, one, outcomes, raced, reduced_and_brute
+from tests.harness.counter import executions, explored, one, outcomes, prepared, raced, reduced_and_brute
 from tests.harness.faulty_programs import PROGRAMS, adds, impatient, transaction, undoes
 from tests.harness.sync_programs import ADD, autocommit
 
@@ -46,6 +46,44 @@ def test_two_faults_of_different_kinds_lose_no_outcome() -> None:
     faults = Faults(kill=True, cancel=True, errors=("busy", "io"), most=2)
     reduced, brute = reduced_and_brute(raced(adds, faults=faults, raising_fails=False))
     assert reduced == brute
+
+
+def holds_a_lock(db: Path) -> None:
+    """Write elsewhere while holding the lock."""
+    with (
+        closing(sqlite3.connect(db, isolation_level=None)) as connection,
+        closing(sqlite3.connect(db.with_name("other.sqlite"), isolation_level=None)) as other,
+    ):
+        connection.execute("BEGIN IMMEDIATE")
+        other.execute("UPDATE t SET n = 1 WHERE k = 1")
+        connection.execute("COMMIT")
+
+
+def is_refused(db: Path) -> str:
+    """Say whether somebody holds the lock."""
+    with closing(sqlite3.connect(db, isolation_level=None, timeout=0)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return "somebody is at it"
+        connection.execute("COMMIT")
+    return "nobody is"
+
+
+def test_what_is_seen_before_a_fault_is_tried_before_it() -> None:
+    """A client is refused by a holder that is then killed, having done nothing: the search must not only kill first."""
+    scenario = raced(
+        [holds_a_lock, is_refused], setup=prepared(files=["other.sqlite"]), faults=Faults(kill=True, most=1)
+    )
+
+    def ends(search: Exhaustive) -> set[tuple[object, ...]]:
+        found = [each for each in executions(scenario, search) if not each.abandoned]
+        told = [sorted((call.client, call.kind, call.value) for call in each.history.outcomes()) for each in found]
+        return {(*calls, "UPDATE" in str(each.steps)) for calls, each in zip(told, found, strict=True)}
+
+    reduced = ends(Exhaustive())
+    assert (("c0", "info", None), ("c1", "ok", "somebody is at it"), False) in reduced
+    assert reduced == ends(Exhaustive(reduction=False))
 
 
 @pytest.mark.parametrize("preemptions", [0, 1])
