@@ -17,6 +17,7 @@ JOBS ?= 2
 PYTEST_ARGS ?=
 
 VENV_PYTHON := .venv/bin/python
+POWER := $(VENV_PYTHON) -m benchmarks.power --jobs $(JOBS) --json build/benchmarks/power.json
 PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check --quiet
 
 gate: .venv/.stamp
@@ -31,9 +32,12 @@ bench: .venv/.stamp-bench
 	-$(VENV_PYTHON) -m benchmarks.scaling --json build/benchmarks/scaling.json
 	$(VENV_PYTHON) -m benchmarks.plots --scaling build/benchmarks/scaling.json
 
+# The samplers get less time than the default: on the hundred-task races they would search for days.
 bench-power: .venv/.stamp-bench
-	-$(VENV_PYTHON) -m benchmarks.power --twins --schedulers portfolio --jobs $(JOBS) --json build/benchmarks/power.json
-	-$(VENV_PYTHON) -m benchmarks.power --jobs $(JOBS) --baselines 20 --json build/benchmarks/power.json
+	-$(POWER) --schedulers portfolio --seconds 3600
+	-$(POWER) --twins --schedulers portfolio --seeds 5 --seconds 120
+	-$(POWER) --variants --seconds 120 --baselines 20
+	-$(POWER) --races --seconds 60 --baselines 20
 	$(VENV_PYTHON) -m benchmarks.plots --power build/benchmarks/power.json
 
 clean:

@@ -41,21 +41,21 @@ def amounts(data: Mapping[str, Any]) -> dict[str, Any]:
     for suite, cases in data["cases"].items():
         names = schedulers(data, suite)
         suites[suite] = {
-            **data["budgets"][suite],
+            "executions": data["budgets"][suite],
             "schedulers": {name: asdict(over_all(data, suite, name)) for name in names},
-            "always": {name: _always(cases, name) for name in names},
+            "always": {name: _always(cases, name, data["budgets"][suite]) for name in names},
             "firsts": {name: _firsts(cases, name) for name in names},
             "cases": {
-                case: {name: _short(asdict(sum_of(rows))) for name, rows in found.items()}
+                case: {name: _short(asdict(sum_of(rows, data["budgets"][suite]))) for name, rows in found.items()}
                 for case, found in cases.items()
             },
         }
     return {**{key: data[key] for key in ("version", "python", "sqlite", "baselines")}, "suites": suites}
 
 
-def _always(cases: Mapping[str, Any], name: str) -> int:
+def _always(cases: Mapping[str, Any], name: str, budget: int) -> int:
     """In how many cases all seeds found it."""
-    sums = [sum_of(case[name]) for case in cases.values() if name in case]
+    sums = [sum_of(case[name], budget) for case in cases.values() if name in case]
     return sum(each.made > 0 and each.found == each.made and not each.failed for each in sums)
 
 
@@ -90,12 +90,12 @@ def power_tables(data: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield f"{len(found['cases'])} cases, at most {found['executions']:,} executions each."
         yield ""
-        yield "| scheduler | searches | found | cases found with every seed | median executions | median seconds |"
-        yield "|---|---|---|---|---|---|"
+        yield "| scheduler | searches | found | cases found with every seed | median executions | median seconds | cut |"
+        yield "|---|---|---|---|---|---|---|"
         for name, each in found["schedulers"].items():
             share = f"{each['found'] / each['made']:.1%}" if each["made"] else ""
-            numbers = _figure(each["executions"]), _figure(each["seconds"], 3)
-            yield f"| {name} | {each['made']} | {share} | {found['always'][name]} | {numbers[0]} | {numbers[1]} |"
+            row = (name, each["made"], share, found["always"][name], _figure(each["executions"]))
+            yield "| " + " | ".join(map(str, (*row, _figure(each["seconds"], 3), each["cut"] or ""))) + " |"
         yield ""
         if suite != "twins":
             yield f"![Executions to the first failure, by scheduler](benchmarks/{suite}.svg)"

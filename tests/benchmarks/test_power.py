@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from benchmarks.searching import MAKERS, SCHEDULERS, Found, search
 from benchmarks.svg import Line, Plot, powers, steps
 from harness.control.run import SCHEDULERS as OFFERED
 
-EXECUTIONS, SECONDS = {"races": 10}, 60.0
+EXECUTIONS = {"races": 10}
 
 
 def found(first: int | None) -> Found:
@@ -30,7 +31,7 @@ def found(first: int | None) -> Found:
 def recorded(file: Path | None = None) -> Record:
     """Return a record of two cases: one found with each of two seeds, one with the second only."""
     record = Record(file)
-    record.begin(EXECUTIONS, SECONDS)
+    record.begin(EXECUTIONS)
     for case, firsts in (("easy", (2, 4)), ("hard", (None, 8))):
         for seed, first in enumerate(firsts):
             record.add("races", case, "random", seed, found(first))
@@ -38,24 +39,27 @@ def recorded(file: Path | None = None) -> Record:
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
-    """A record goes on from its file; a search that failed is made again, and other budgets are refused."""
+    """A record goes on from its file; what failed or was cut sooner is searched again, other budgets are refused."""
     file = tmp_path / "power.json"
     record = recorded(file)
     record.add("races", "hard", "pct", 1, "killed")
     record.save()
     again = Record(file)
-    again.begin(EXECUTIONS, SECONDS)
-    assert again.has("races", "hard", "random", 1)
-    assert not again.has("races", "hard", "random", 2)
-    assert not again.has("races", "hard", "pct", 1)
+    again.begin(EXECUTIONS)
+    assert again.has("races", "hard", "random", 1, 60.0)
+    assert not again.has("races", "hard", "random", 2, 60.0)
+    assert not again.has("races", "hard", "pct", 1, 60.0)
+    again.add("races", "hard", "pos", 0, replace(found(None), executions=5))
+    assert again.has("races", "hard", "pos", 0, 0.5)
+    assert not again.has("races", "hard", "pos", 0, 60.0)
     with pytest.raises(ValueError, match="10"):
-        Record(file).begin({"races": 20}, SECONDS)
+        Record(file).begin({"races": 20})
 
 
 def test_a_miss_counts_as_more_than_any_budget() -> None:
     """The median over seeds is None where half of them found nothing."""
     data = recorded().data
-    hard = power_table.sum_of(data["cases"]["races"]["hard"]["random"])
+    hard = power_table.sum_of(data["cases"]["races"]["hard"]["random"], 10)
     assert (hard.made, hard.found, hard.executions) == (2, 1, None)
     assert power_table.over_all(data, "races", "random").executions == 6
     assert power_table.missed(data, "races", "random") == ["hard"]
@@ -64,7 +68,8 @@ def test_a_miss_counts_as_more_than_any_budget() -> None:
 
 def test_a_twin_is_missed_when_it_is_accused() -> None:
     """Of twins, what was found with any seed is wrong."""
-    data: dict[str, Any] = {"cases": {"twins": {"a": {"random": [[0, 10, 1.0, 0, 0, 0, 1], [3, 3, 1.0, 0, 0, 0, 0]]}}}}
+    rows = [[0, 10, 1.0, 0, 0, 0, 1], [3, 3, 1.0, 0, 0, 0, 0]]
+    data: dict[str, Any] = {"budgets": {"twins": 10}, "cases": {"twins": {"a": {"random": rows}}}}
     assert power_table.missed(data, "twins", "random") == ["a"]
 
 
