@@ -2,20 +2,22 @@
 #
 #   make gate    every scenario valid on the reference implementation, every faulty variant caught
 #   make test    the tests, among them ruff and mypy (PYTEST_ARGS="-k name" to choose, JOBS=4 for more at once)
-#   make bench   the benchmarks: throughput, and the nearest rival on the same programs
+#   make bench   the benchmarks: throughput, the nearest rival on the same programs, scaling
+#   make bench-power   hours: which scheduler finds what; goes on where it was cut, then makes docs/benchmarks.md
 #   make clean   remove everything that these make
 #
 # PYTHON=/path/to/python chooses the interpreter that .venv is made from (after `make clean`, if there is one).
 
 .DEFAULT_GOAL := gate
 .DELETE_ON_ERROR:
-.PHONY: gate test bench clean
+.PHONY: gate test bench bench-power clean
 
 PYTHON ?=
 JOBS ?= 2
 PYTEST_ARGS ?=
 
 VENV_PYTHON := .venv/bin/python
+POWER := $(VENV_PYTHON) -m benchmarks.power --jobs $(JOBS) --json build/benchmarks/power.json
 PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check --quiet
 
 gate: .venv/.stamp
@@ -25,8 +27,18 @@ test: .venv/.stamp
 	$(VENV_PYTHON) -m pytest -n $(JOBS) --dist worksteal --durations=10 --durations-min=0.25 $(PYTEST_ARGS)
 
 bench: .venv/.stamp-bench
-	$(VENV_PYTHON) benchmarks/throughput.py
-	$(VENV_PYTHON) benchmarks/peers.py
+	$(VENV_PYTHON) -m benchmarks.throughput
+	$(VENV_PYTHON) -m benchmarks.peers
+	-$(VENV_PYTHON) -m benchmarks.scaling --json build/benchmarks/scaling.json
+	$(VENV_PYTHON) -m benchmarks.plots --scaling build/benchmarks/scaling.json
+
+# The samplers get less time than the default: on the hundred-task races they would search for days.
+bench-power: .venv/.stamp-bench
+	-$(POWER) --schedulers portfolio --seconds 3600
+	-$(POWER) --twins --schedulers portfolio --seeds 5 --seconds 120
+	-$(POWER) --variants --seconds 120 --baselines 20
+	-$(POWER) --races --seconds 60 --baselines 20
+	$(VENV_PYTHON) -m benchmarks.plots --power build/benchmarks/power.json
 
 clean:
 	rm -rf .venv .venv.lock build dist race_harness.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Run one measurement in a process of its own, its time capped. Only this file starts and kills processes."""
+"""Run one measurement in a fresh interpreter, its time capped. Only this file and `jobs.py`, which forks, start processes."""
 
 from __future__ import annotations
 

@@ -100,10 +100,10 @@ def main() -> int:
         parser.error(f"no case matches {arguments.only!r}")
     record = Record(arguments.json)
     try:
-        record.begin({suite: arguments.executions or EXECUTIONS[suite] for suite in suites}, arguments.seconds)
+        record.begin({suite: arguments.executions or EXECUTIONS[suite] for suite in suites})
     except ValueError as error:
         parser.error(str(error))
-    wanted = [cell for cell in cells(chosen, arguments) if not record.has(*_key(cell))]
+    wanted = [cell for cell in cells(chosen, arguments) if not record.has(*_key(cell), cell.seconds)]
     results = done(measure, wanted, jobs=arguments.jobs, cap=arguments.seconds + _STARTING)
     for said, (cell, result) in enumerate(results, 1):
         record.add(*_key(cell), result.why if isinstance(result, Failed) else result)
@@ -146,7 +146,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--schedulers", nargs="*", choices=SCHEDULERS, default=list(SCHEDULERS), help="(all)")
     parser.add_argument("--seeds", type=int, default=20, help="how many, from 0 (20)")
     parser.add_argument("--executions", type=int, help="at most, per search")
-    parser.add_argument("--seconds", type=float, default=1800.0, help="at most, per search (1800)")
+    parser.add_argument(
+        "--seconds", type=float, default=600.0, help="at most, per search (600); with more, what was cut is redone"
+    )
     parser.add_argument("--baselines", type=float, default=0.0, metavar="SECONDS", help="also these, so long (0: not)")
     parser.add_argument("--frontrun-python", default=sys.executable, help="the interpreter that has frontrun")
     parser.add_argument("--jobs", type=int, default=2, help="searches at once (2)")

@@ -16,6 +16,9 @@ VERSION = 1
 COLUMNS = ("first", "executions", "seconds", "preemptions", "faults", "length", "complete")
 """What is kept of one search, in this order; `first` is 0 where nothing was found. One that failed is its reason instead."""
 
+_FIRST, _EXECUTIONS, _SECONDS, _COMPLETE = (
+    COLUMNS.index(name) for name in ("first", "executions", "seconds", "complete")
+)
 _EVERY = 5.0
 """Seconds between two writes."""
 
@@ -35,22 +38,23 @@ class Record:
             "baselines": {},
         }
 
-    def begin(self, executions: dict[str, int], seconds: float) -> None:
-        """Take up what is in the file; raises `ValueError` where it was measured with other budgets."""
+    def begin(self, executions: dict[str, int]) -> None:
+        """Take up what is in the file; raises `ValueError` where a suite was measured with another number of executions."""
         if self._file is not None and self._file.exists():
             found = json.loads(self._file.read_text())
             if found.get("version") != VERSION or found.get("columns") != list(COLUMNS):
                 raise ValueError(f"{self._file} is of another version: move it away")
             self.data = found
         for suite, number in executions.items():
-            budget = {"executions": number, "seconds": seconds}
-            if self.data["budgets"].setdefault(suite, budget) != budget:
-                raise ValueError(f"{self._file} has {suite} with {self.data['budgets'][suite]}, not {budget}")
+            if (known := self.data["budgets"].setdefault(suite, number)) != number:
+                raise ValueError(f"{self._file} has {suite} with at most {known} executions, not {number}")
 
-    def has(self, suite: str, case: str, scheduler: str, seed: int) -> bool:
-        """Whether that search was made."""
-        row = self.data["cases"].get(suite, {}).get(case, {}).get(scheduler, [])
-        return len(row) > seed and isinstance(row[seed], list)
+    def has(self, suite: str, case: str, scheduler: str, seed: int, seconds: float) -> bool:
+        """Whether that search was made: to its end, or cut after at least so many seconds."""
+        rows = self.data["cases"].get(suite, {}).get(case, {}).get(scheduler, [])
+        if len(rows) <= seed or not isinstance(rows[seed], list):
+            return False
+        return not was_cut(rows[seed], self.data["budgets"][suite]) or rows[seed][_SECONDS] >= seconds
 
     def add(self, suite: str, case: str, scheduler: str, seed: int, result: Found | str) -> None:
         """Keep a result."""
@@ -79,6 +83,11 @@ class Record:
         new = self._file.with_name(self._file.name + ".new")
         new.write_text(json.dumps(self.data, separators=(",", ":")) + "\n")
         os.replace(new, self._file)
+
+
+def was_cut(row: list[Any], executions: int) -> bool:
+    """Whether a search ended because its time was up."""
+    return not (row[_FIRST] or row[_COMPLETE] or row[_EXECUTIONS] >= executions)
 
 
 def _kept(found: Found) -> list[float]:

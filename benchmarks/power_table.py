@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from benchmarks.power_record import was_cut
+
 Row = list[Any]
 _FIRST, _SECONDS, _PREEMPTIONS, _FAULTS = 0, 2, 3, 4
 
 
 @dataclass(frozen=True)
 class Sum:
-    """Searches of one case or many: how many were made, how many found it, and medians of those.
+    """Searches of one case or many: how many were made, found it, failed, or ended for lack of time; and medians.
 
     A search that found nothing counts with more executions than any budget in `executions`, so that the median is
     None where half of them found nothing; the other medians are of those that did find.
@@ -22,25 +24,27 @@ class Sum:
     made: int
     found: int
     failed: int
+    cut: int
     executions: float | None
     seconds: float | None
     preemptions: float | None
     faults: float | None
 
 
-def sum_of(rows: Row) -> Sum:
-    """What these searches amount to."""
+def sum_of(rows: Row, budget: int) -> Sum:
+    """What these searches, of at most so many executions, amount to."""
     made = [row for row in rows if isinstance(row, list)]
     found = [row for row in made if row[_FIRST]]
     failed = sum(isinstance(row, str) for row in rows)
+    cut = sum(was_cut(row, budget) for row in made)
     if not found:
-        return Sum(len(made), 0, failed, None, None, None, None)
+        return Sum(len(made), 0, failed, cut, None, None, None, None)
     all_of_them = median(row[_FIRST] or float("inf") for row in made)
     executions = None if all_of_them == float("inf") else all_of_them
     seconds, preemptions, faults = (
         median(row[column] for row in found) for column in (_SECONDS, _PREEMPTIONS, _FAULTS)
     )
-    return Sum(len(made), len(found), failed, executions, seconds, preemptions, faults)
+    return Sum(len(made), len(found), failed, cut, executions, seconds, preemptions, faults)
 
 
 def schedulers(data: Mapping[str, Any], suite: str) -> list[str]:
@@ -50,14 +54,15 @@ def schedulers(data: Mapping[str, Any], suite: str) -> list[str]:
 
 def over_all(data: Mapping[str, Any], suite: str, scheduler: str) -> Sum:
     """All searches of a suite with one scheduler."""
-    return sum_of([row for case in data["cases"][suite].values() for row in case.get(scheduler, [])])
+    rows = [row for case in data["cases"][suite].values() for row in case.get(scheduler, [])]
+    return sum_of(rows, data["budgets"][suite])
 
 
 def missed(data: Mapping[str, Any], suite: str, scheduler: str) -> list[str]:
     """The cases that the scheduler did not find with every seed; of twins, those that it accused with any."""
     wrong: list[str] = []
     for name, case in data["cases"].get(suite, {}).items():
-        each = sum_of(case.get(scheduler, []))
+        each = sum_of(case.get(scheduler, []), data["budgets"][suite])
         if each.failed or (each.found if suite == "twins" else each.found < each.made):
             wrong.append(name)
     return wrong
@@ -68,26 +73,26 @@ def lines(data: Mapping[str, Any], suite: str) -> Iterator[str]:
     names = schedulers(data, suite)
     if not names:
         return
-    budget = data["budgets"][suite]["executions"]
+    budget = data["budgets"][suite]
     cases = data["cases"][suite]
     yield f"{suite}: {len(cases)} cases, at most {budget} executions each"
     yield ""
-    yield f"{'scheduler':12} {'searches':>8} {'found':>7} {'in all seeds':>12} {'median':>7} {'seconds':>8} {'failed':>6}"
+    yield f"{'scheduler':12} searches   found in all seeds  median  seconds failed   cut"
     for name in names:
         whole = over_all(data, suite, name)
         always = len([case for case in cases.values() if name in case]) - len(missed(data, suite, name))
         share = f"{whole.found / whole.made:.1%}" if whole.made else ""
         yield (
             f"{name:12} {whole.made:8} {share:>7} {always:12} {_number(whole.executions):>7}"
-            f" {_number(whole.seconds, 3):>8} {whole.failed:6}"
+            f" {_number(whole.seconds, 3):>8} {whole.failed:6} {whole.cut:5}"
         )
     yield ""
     width = max(len(name) for name in cases)
     yield f"{'':{width}} " + " ".join(f"{name:>14}" for name in names)
     for case, found in cases.items():
-        yield f"{case:{width}} " + " ".join(f"{_cell(sum_of(found.get(name, []))):>14}" for name in names)
+        yield f"{case:{width}} " + " ".join(f"{_cell(sum_of(found.get(name, []), budget)):>14}" for name in names)
     yield ""
-    yield "median executions to the first failure; (n/m) where only n of m seeds found it"
+    yield "median executions to the first failure; (n/m) where only n of m seeds found it; cut: time was up before executions"
     yield ""
     yield from _baseline_lines(data.get("baselines", {}).get(suite, {}))
 

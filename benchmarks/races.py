@@ -15,6 +15,9 @@ from harness.scenario import Call, Check, Client, Scenario, Workload
 PROCESSES = 4
 """Over so many the tasks that are coroutines are spread."""
 
+FEWEST_STEPS, STEPS_EACH = 400, 50
+"""More steps than these, the second for each task, are no progress: many times what the longest program takes."""
+
 
 def scenario_of(race: Race, *, correct: bool = False) -> Scenario:
     """The race, or its twin that is right."""
@@ -39,6 +42,7 @@ def scenario_of(race: Race, *, correct: bool = False) -> Scenario:
         at_end=(Check("right", race.right),),
         faults=Faults(kill=race.kills > 0, cancel=race.cancels > 0, jumps=race.jumps, most=race.faults),
         ordered=False,
+        steps=FEWEST_STEPS + STEPS_EACH * len(tasks),
     )
 
 

@@ -83,7 +83,8 @@ def frontrun_lines(found: dict[str, dict[str, Any]], ours: float | None) -> Iter
         if "error" in each:
             yield f"{name:26} {each['error']}"
             continue
-        times = f"  ours is {ours / each['rate']:.0f} times as fast (goal {TIMES_FRONTRUN})" if ours else ""
+        compared = ours and each["rate"]
+        times = f"  ours is {ours / each['rate']:.0f} times as fast (goal {TIMES_FRONTRUN})" if compared else ""
         said = ", ".join(each["answers"])
         did = f"{each['executions']} executions, {each['searches']} searches, {each['seconds']:.1f} s: {said}"
         yield f"{name:26} {each['rate']:8.2f}/s  {did}{times}"
