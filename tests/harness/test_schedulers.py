@@ -15,12 +15,13 @@ from harness.control.run import run
 from harness.control.theatre import theatre
 from harness.faults import Faults
 from harness.result import Execution
+from harness.scenario import Scenario
 from harness.schedule import Schedule
 from harness.schedulers.base import Option, Scheduler, View, by_default
 from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.random_walk import RandomWalk
 from harness.schedulers.replay import Replay
-from harness.strategies import Drawn
+from harness.strategies import planned
 from tests.harness.counter import counts_to, executions, raced
 from tests.harness.sync_programs import ADD, PROGRAMS, autocommit, plainly
 
@@ -65,11 +66,11 @@ class Watched:
         return times
 
 
-def check_scheduler(make: Callable[[], Scheduler], most: int = 25, **fields: Any) -> None:
+def check_scheduler(make: Callable[[Scenario], Scheduler], most: int = 25, **fields: Any) -> None:
     """Check what a scheduler promises, with and without looking ahead: an answer of its own to the same questions."""
     for kills in (0, 1):
         scenario = raced(autocommit, faults=Faults(kill=True, most=kills), **fields)
-        watched = Watched(make())
+        watched = Watched(make(scenario))
         previous, count = None, 0
         with theatre(scenario, 2, patience=2.0) as stage:
             while count < most and watched.start(previous):
@@ -85,14 +86,14 @@ def check_scheduler(make: Callable[[], Scheduler], most: int = 25, **fields: Any
 @pytest.mark.parametrize(
     "make",
     [
-        Exhaustive,
-        lambda: Exhaustive(reduction=False),
-        lambda: RandomWalk(0),
-        lambda: Replay(Schedule.of(["w1:c1"] * 3), times=5, lenient=True),
+        lambda _: Exhaustive(),
+        lambda _: Exhaustive(reduction=False),
+        lambda _: RandomWalk(0),
+        lambda _: Replay(Schedule.of(["w1:c1"] * 3), times=5, lenient=True),
     ],
     ids=["exhaustive", "brute", "random", "replay"],
 )
-def test_the_contract_is_kept(make: Callable[[], Scheduler]) -> None:
+def test_the_contract_is_kept(make: Callable[[Scenario], Scheduler]) -> None:
     """It answers with an option or gives up, whatever it is asked; and it is asked sensible questions."""
     check_scheduler(make)
 
@@ -104,7 +105,7 @@ def test_the_contract_is_kept_by_what_hypothesis_draws() -> None:
     @settings(max_examples=3, database=None)
     @given(st.data())
     def drawn(data: st.DataObject) -> None:
-        check_scheduler(lambda: Drawn(data))
+        check_scheduler(lambda scenario: planned(data.draw, scenario, scenario.workload(2), 9))
 
     drawn()
 
