@@ -123,14 +123,15 @@ def parse_calls(text: str) -> tuple[Client, ...]:
     """Return the clients whose calls are *text*; raises ``BadInput`` for what is none."""
     clients: list[list[Call]] = [[]]
     rest = text
-    while rest:
+    while True:
         call, length = _first_call(rest, text)
         clients[-1].append(call)
         rest = rest[length:]
+        if not rest:
+            return tuple(Client(tuple(calls)) for calls in clients)
         if rest.startswith(" | "):
             clients.append([])
         rest = rest[3:] if rest.startswith(" | ") else rest[2:]
-    return tuple(Client(tuple(calls)) for calls in clients)
 
 
 def _first_call(rest: str, whole: str) -> tuple[Call, int]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import warnings
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from hypothesis.errors import HypothesisException, StopTest
 
@@ -50,6 +52,7 @@ class Staged:
         scheduler.start(None)
         try:
             with ExitStack() as stack:
+                stack.enter_context(_not_traced_by_hypothesis())
                 if fresh:
                     stack.enter_context(self._theatre.isolated())
                 execution = self._theatre.driver.run(scheduler, workload)
@@ -70,6 +73,20 @@ class Staged:
         wanted = [check.name for check in self.scenario.must_happen]
         faults = [f"fault {kind}" for kind in self.scenario.faults.kinds]
         return [name for name in (*wanted, *faults) if not self._happened[name]]
+
+
+@contextmanager
+def _not_traced_by_hypothesis() -> Iterator[None]:
+    """Spare the harness the tracing with which Hypothesis explains failures: it is slow, and our lines explain nothing."""
+    tracer = sys.gettrace()
+    if not type(getattr(tracer, "__self__", None)).__module__.startswith("hypothesis."):
+        yield
+        return
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)
 
 
 def learn(driver: Driver, workload: Workload) -> int:

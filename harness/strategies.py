@@ -67,13 +67,19 @@ def _executed(draw: st.DrawFn, scenario: Scenario, workers: int, drawn: st.Searc
     scheduler = planned(draw, scenario, workload, stage.steps)
     final = current_build_context().is_final
     execution = stage.run(scheduler, workload, fresh=final)
-    _tell(execution, final)
-    return Interleaving(
+    made = Interleaving(
         Schedule(execution.schedule.choices[: scheduler.told]),
         None if workload == scenario.workload(workers) else workload,
         execution,
         scenario,
     )
+    _tell(execution)
+    if final:
+        faults = fault_count(execution.steps)
+        note(
+            f"{made!r} in fresh processes: {len(execution.steps)} steps, {execution.preemptions} preemptions, {faults} faults"
+        )
+    return made
 
 
 def run_now(scenario: Scenario, workers: int, scheduler: Scheduler, workload: Workload) -> Execution:
@@ -83,25 +89,20 @@ def run_now(scenario: Scenario, workers: int, scheduler: Scheduler, workload: Wo
     began = time.perf_counter()
     execution = staged(scenario, workers).run(scheduler, workload, fresh=True)
     if currently_in_test_context():
-        _tell(execution, final=False)
+        _tell(execution)
         # As if it had been drawn, as other executions are: a deadline is for the time of the test itself.
         times: Any = getattr(current_build_context().data, "draw_times", {})
         times["execution"] = times.get("execution", 0.0) + time.perf_counter() - began
     return execution
 
 
-def _tell(execution: Execution, final: bool) -> None:
+def _tell(execution: Execution) -> None:
     """Have Hypothesis' statistics say what happened."""
     from harness.staging import happened
 
     for name in happened(execution):
         event(f"happened: {name}")
     event(f"preemptions: {execution.preemptions}")
-    if final:
-        faults = fault_count(execution.steps)
-        note(
-            f"In fresh processes: {len(execution.steps)} steps, preemptions: {execution.preemptions}, faults: {faults}."
-        )
 
 
 def workloads(
@@ -127,6 +128,5 @@ def workloads(
 
 
 def workloads_of(scenario: Scenario, workers: int) -> st.SearchStrategy[Workload]:
-    """Return the strategy for *scenario*'s workloads: its own, and always its fixed one among them."""
-    fixed = st.just(scenario.workload(workers))
-    return st.one_of(fixed, scenario.workloads(workers)) if scenario.workloads is not None else fixed
+    """Return the strategy for *scenario*'s workloads: those it draws, or else the one it has."""
+    return scenario.workloads(workers) if scenario.workloads is not None else st.just(scenario.workload(workers))

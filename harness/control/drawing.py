@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -11,6 +11,8 @@ from hypothesis.database import ExampleDatabase
 
 from harness.control.execution import Driver
 from harness.result import Execution
+from harness.scenario import Scenario, Workload
+from harness.schedulers.base import Scheduler
 from harness.staging import learn
 from harness.strategies import planned, workloads_of
 
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from harness.control.tally import Tally
 
 __all__ = ["explore_drawn"]
+
+
+Draws = Callable[[Callable[[st.SearchStrategy[int]], int], Scenario, Workload, int], Scheduler]
+"""What makes a scheduler of a way to draw, given the scenario, the workload and the steps that a call takes about."""
 
 
 class _Found(Exception):
@@ -50,12 +56,12 @@ def _sort(execution: Execution) -> tuple[str, str]:
     return execution.failure.sort
 
 
-def explore_drawn(driver: Driver, workers: int, seeded: int, tally: Tally) -> None:
+def explore_drawn(driver: Driver, workers: int, seeded: int, tally: Tally, make: Draws = planned) -> None:
     """Let Hypothesis look for a failing example within *tally*'s budget, and shrink it.
 
     ``tally.executions`` counts what it took to find the first failure, ``tally.shrinking`` what Hypothesis then took to make
     it small. One more, before all, has shown how many steps a call takes.
-    Failures are kept in the example database and come back first.
+    Failures are kept in the example database and come back first. *make* makes the scheduler of an example.
     """
     scenario = driver.scenario
     strategy = workloads_of(scenario, workers)
@@ -79,7 +85,7 @@ def explore_drawn(driver: Driver, workers: int, seeded: int, tally: Tally) -> No
         if not smallest and (tally.stuck or tally.budget.spent(tally.executions)):
             raise _Enough
         workload = data.draw(strategy)
-        execution = driver.run(planned(data.draw, scenario, workload, steps), workload)
+        execution = driver.run(make(data.draw, scenario, workload, steps), workload)
         if smallest:
             tally.shrinking += 1
         else:
