@@ -141,9 +141,11 @@ def _drawn(driver: Driver, scenario: Scenario, seed: int, count: Count) -> bool:
     from hypothesis import seed as seeded
     from hypothesis import strategies as st
 
-    from harness.strategies import Drawn, workloads_of
+    from harness.staging import learn
+    from harness.strategies import planned, workloads_of
 
     strategy = workloads_of(scenario, scenario.workers)
+    steps = learn(driver, scenario.workload(scenario.workers))
 
     @settings(
         max_examples=1_000_000,
@@ -158,7 +160,7 @@ def _drawn(driver: Driver, scenario: Scenario, seed: int, count: Count) -> bool:
         if count.over:
             raise _Ended
         workload = data.draw(strategy)
-        count.add(driver.run(Drawn(data), workload))
+        count.add(driver.run(planned(data.draw, scenario, workload, steps), workload))
         if count.over:
             raise _Ended
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from harness.result import Result
 from harness.scenario import Call, Check, Client, Scenario, Workload
 from harness.verdict import Verdict
 
-__all__ = ["RaceFound", "Undecided", "race"]
+__all__ = ["RaceFound", "Undecided", "judge", "race"]
 
 
 class RaceFound(AssertionError):
@@ -67,12 +68,28 @@ def race(
         scenario, workers=workers, scheduler=scheduler, max_executions=max_executions, seconds=seconds, seed=seed,
         isolation=isolation,
     )  # fmt: skip
-    if check and result.verdict is not Verdict.VALID:
-        from reports.transcript import transcript_of
-
-        kind = RaceFound if result.verdict is Verdict.INVALID else Undecided
-        raise kind("\n" + transcript_of(result), result)
+    if check:
+        judge(result)
     return result
+
+
+def judge(result: Result) -> None:
+    """Raise ``RaceFound`` if *result* is invalid and ``Undecided`` if it is unknown, with the transcript for a text."""
+    __tracebackhide__ = True
+    if result.verdict is Verdict.VALID:
+        return
+    from reports.transcript import transcript_of
+
+    text = "\n" + transcript_of(result)
+    if result.counterexample is None or result.counterexample.failure is None:
+        raise Undecided(text, result)
+    raise _kind_of_race(*result.counterexample.failure.sort)(text, result)
+
+
+@cache
+def _kind_of_race(kind: str, rule: str) -> type[RaceFound]:
+    """Return a type for each rule that can break: Hypothesis tells failures apart by type and place."""
+    return type("RaceFound", (RaceFound,), {"__module__": __name__, "__doc__": f"{kind} {rule} is broken."})
 
 
 def _scenario(

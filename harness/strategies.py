@@ -1,71 +1,108 @@
-"""Hypothesis strategies: interleavings and workloads, so that Hypothesis generates, shrinks and remembers them.
+"""Hypothesis strategies: workloads, and their executions in every interleaving, drawn from one choice sequence.
 
-An interleaving is drawn choice by choice while the execution runs: 0 means going on with the same task, so shrinking
-towards zeros is shrinking towards fewer preemptions and faults.
+So Hypothesis generates, shrinks and remembers them as it does any other value.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
+from hypothesis import event, note
 from hypothesis import strategies as st
+from hypothesis.control import current_build_context, currently_in_test_context
 
+from harness.interleaving import Interleaving
 from harness.plain import Plain
-from harness.result import Execution
+from harness.planned import Planned
+from harness.result import Execution, fault_count
 from harness.scenario import Call, Client, Scenario, Workload
-from harness.schedulers.base import View
+from harness.schedule import Schedule
+from harness.schedulers.base import Scheduler
 
-__all__ = ["Drawn", "interleavings", "workloads", "workloads_of"]
-
-_FAULT_ONE_IN = 8
-_LONG = 1_000
+__all__ = ["Interleaving", "interleavings", "planned", "run_now", "workloads", "workloads_of"]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _numbers(size: int) -> st.SearchStrategy[int]:
     return st.integers(0, size - 1)
 
 
-class Drawn:
-    """A scheduler whose choices are drawn from a Hypothesis example. For one execution."""
-
-    name = "hypothesis"
-
-    def __init__(self, data: st.DataObject) -> None:
-        self._data = data
-
-    def __repr__(self) -> str:
-        return "interleaving"
-
-    def start(self, previous: Execution | None) -> bool:
-        """Run once per example."""
-        return previous is None
-
-    def choose(self, view: View) -> str | None:
-        """Draw one of the options; nothing is drawn where there is only one."""
-        options = view.options
-        runnable = len(options)
-        while runnable and options[runnable - 1].fault:
-            runnable -= 1
-        faults = len(options) - runnable
-        if faults and self._draw(_FAULT_ONE_IN) == _FAULT_ONE_IN - 1:
-            return options[runnable + self._draw(faults)].choice
-        return options[self._draw(runnable)].choice
-
-    def ahead(self, view: View) -> int:
-        """Return that the task goes on by itself where there is nothing to draw."""
-        return _LONG if len(view.options) == 1 and not view.faults_left else 0
-
-    def _draw(self, size: int) -> int:
-        return self._data.draw(_numbers(size)) if size > 1 else 0
+def planned(
+    draw: Callable[[st.SearchStrategy[int]], int], scenario: Scenario, workload: Workload, steps: int
+) -> Planned:
+    """Return a scheduler for *workload* whose choices *draw* gives; *steps* is what a call takes about."""
+    return Planned(lambda size: draw(_numbers(size)), scenario.faults, workload, steps)
 
 
-def interleavings() -> st.SearchStrategy[Drawn]:
-    """Return a strategy for schedulers: pass what it gives to ``Theatre.driver.run`` or ``harness.race``.
+def interleavings(
+    scenario: Scenario, *, workers: int | None = None, workloads: st.SearchStrategy[Workload] | None = None
+) -> st.SearchStrategy[Interleaving]:
+    """Return a strategy for executions of *scenario*: call ``check(scenario)`` on what it gives.
 
-    The choices are drawn while the execution runs; the test that draws must run it, once.
+    Workload, placement, schedule and faults come from one choice sequence, so they are made small together: towards fewer
+    clients and calls, fewer faults and preemptions. *workloads* gives other workloads than the scenario's (which are its
+    ``workloads``, or the one it has). Each example is executed while it is drawn, over processes that are started once
+    for a test; the last, minimal one in fresh ones. What happened is an ``event`` of the statistics.
     """
-    return st.data().map(Drawn)
+    count = scenario.workers if workers is None else workers
+
+    def begun() -> st.SearchStrategy[Interleaving]:
+        from harness.staging import staged
+
+        staged(scenario, count)  # here, where it is no part of drawing an example, of which Hypothesis takes the time
+        return _executed(scenario, count, workloads_of(scenario, count) if workloads is None else workloads)
+
+    return st.deferred(begun)
+
+
+@st.composite
+def _executed(draw: st.DrawFn, scenario: Scenario, workers: int, drawn: st.SearchStrategy[Workload]) -> Interleaving:
+    from harness.staging import staged
+
+    stage = staged(scenario, workers)
+    workload = draw(drawn)
+    scheduler = planned(draw, scenario, workload, stage.steps)
+    final = current_build_context().is_final
+    execution = stage.run(scheduler, workload, fresh=final)
+    made = Interleaving(
+        Schedule(execution.schedule.choices[: scheduler.told]),
+        None if workload == scenario.workload(workers) else workload,
+        execution,
+        scenario,
+    )
+    _tell(execution)
+    if final:
+        faults = fault_count(execution.steps)
+        note(
+            f"{made!r} in fresh processes: {len(execution.steps)} steps, {execution.preemptions} preemptions, {faults} faults"
+        )
+    return made
+
+
+def run_now(scenario: Scenario, workers: int, scheduler: Scheduler, workload: Workload) -> Execution:
+    """Run *workload* under *scheduler* in fresh processes; in a test of Hypothesis, without its deadline noticing."""
+    from harness.staging import staged
+
+    began = time.perf_counter()
+    execution = staged(scenario, workers).run(scheduler, workload, fresh=True)
+    if currently_in_test_context():
+        _tell(execution)
+        # As if it had been drawn, as other executions are: a deadline is for the time of the test itself.
+        times: Any = getattr(current_build_context().data, "draw_times", {})
+        times["execution"] = times.get("execution", 0.0) + time.perf_counter() - began
+    return execution
+
+
+def _tell(execution: Execution) -> None:
+    """Have Hypothesis' statistics say what happened."""
+    from harness.staging import happened
+
+    for name in happened(execution):
+        event(f"happened: {name}")
+    event(f"preemptions: {execution.preemptions}")
 
 
 def workloads(
@@ -91,6 +128,5 @@ def workloads(
 
 
 def workloads_of(scenario: Scenario, workers: int) -> st.SearchStrategy[Workload]:
-    """Return the strategy for *scenario*'s workloads: its own, and always its fixed one among them."""
-    fixed = st.just(scenario.workload(workers))
-    return st.one_of(fixed, scenario.workloads(workers)) if scenario.workloads is not None else fixed
+    """Return the strategy for *scenario*'s workloads: those it draws, or else the one it has."""
+    return scenario.workloads(workers) if scenario.workloads is not None else st.just(scenario.workload(workers))

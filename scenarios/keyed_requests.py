@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.faults import Faults
 from harness.history import History, Step
@@ -32,6 +32,9 @@ from scenarios.oracles import (
 )
 from scenarios.rules import CLEAN_CONNECTIONS, OVERLAPPED, UNIQUE_SLUGS, rows
 from scenarios.service import OPERATIONS, with_variants
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 __all__ = ["ALL"]
 
@@ -72,6 +75,19 @@ def _each(*requests: tuple[str, ...], tasks: bool = False) -> Callable[[int], Wo
     return workload
 
 
+def _drawn(*requests: tuple[str, ...]) -> Callable[[int], SearchStrategy[Workload]]:
+    """Return a strategy for workloads: up to three clients that send up to two of *requests* each, to any worker."""
+
+    def workloads(workers: int) -> SearchStrategy[Workload]:
+        from hypothesis import strategies as st
+
+        from harness.strategies import workloads as drawn
+
+        return drawn({"create": st.sampled_from(requests)}, workers=workers, clients=3, calls=2)
+
+    return workloads
+
+
 _SAME, _REAL = same("create", _identity), real("create", _identity, "SELECT 1 FROM agents WHERE id = ?")
 _WAITED, _REPLAYED = Check("a request waited or looked", _waited), Check("an answer was replayed", replayed)
 _TAKEN_OVER = Check("a reservation was taken over", _taken_over)
@@ -82,6 +98,7 @@ _KEYED = Scenario(
     setup=lambda _: None,
     operations=OPERATIONS,
     workload=_each(_REQUEST, _REQUEST),
+    workloads=_drawn(_REQUEST),
     probe=lambda _: [Call("create", _REQUEST)],
     invariants=(once("SELECT slug FROM agents"), UNIQUE_SLUGS),
     transitions=(one_owner(),),
@@ -177,6 +194,7 @@ PAYLOADS = _keyed(
     "r12-take-over-ignores-fingerprint",
     workload=_each(_REQUEST, _OTHER_REQUEST),
     probe=lambda _: [Call("pause", (LEASE + 1,)), Call("create", _OTHER_REQUEST), Call("create", _REQUEST)],
+    workloads=_drawn(_REQUEST, _OTHER_REQUEST),
     transitions=(one_owner(), bound_to_request()),
     postconditions=(_REAL, live(definite=("KeyReused",)), CLEAN_CONNECTIONS),
     faults=Faults(kill=True, jumps=(LEASE + 1,), most=2),
@@ -201,6 +219,7 @@ RETAINED = _keyed(
     workload=lambda workers: Workload(
         (Client((Call("create", _REQUEST),)), Client((Call("hold", (3.0,), 1),))), workers
     ),
+    workloads=None,
     invariants=(UNIQUE_SLUGS,),
     transitions=(one_owner(), retained(RETENTION)),
     postconditions=(_REAL, live(definite=_TAKEN), CLEAN_CONNECTIONS),
@@ -211,6 +230,7 @@ FULL = _keyed(
     "r46-cap-drops-promised",
     {"capacity": 1},
     workload=_each(_REQUEST, ("Beta", "caller", "another key")),
+    workloads=_drawn(_REQUEST, ("Beta", "caller", "another key")),
     invariants=(once("SELECT slug FROM agents WHERE name = 'Alpha'"), UNIQUE_SLUGS, bounded_store(1)),
     postconditions=(_SAME, _REAL, live(definite=("StoreFull",)), CLEAN_CONNECTIONS),
     must_happen=(

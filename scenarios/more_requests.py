@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import reference_impl
 from harness.faults import Faults
@@ -29,6 +29,9 @@ from scenarios.rules import (
     rows,
 )
 from scenarios.service import OPERATIONS, Prepared, close, with_variants
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 __all__ = ["ALL"]
 
@@ -53,6 +56,20 @@ async def with_token(service: Service, db: Path) -> None:
 def _clients(*calls: Call) -> Callable[[int], Workload]:
     """Return a workload in which each of *calls* is a client's."""
     return lambda workers: Workload(tuple(Client((call,)) for call in calls), workers)
+
+
+def _drawn(*calls: Call) -> Callable[[int], SearchStrategy[Workload]]:
+    """Return a strategy for workloads: up to three clients with up to two of *calls* (one operation) each, at any worker."""
+
+    def workloads(workers: int) -> SearchStrategy[Workload]:
+        from hypothesis import strategies as st
+
+        from harness.strategies import workloads as drawn
+
+        arguments = st.sampled_from([call.arguments for call in calls])
+        return drawn({calls[0].operation: arguments}, workers=workers, clients=3, calls=2)
+
+    return workloads
 
 
 def acknowledged(history: History, db: Path) -> None:
@@ -81,6 +98,7 @@ DIFFERENT_NAMES = with_variants(
         _BASE,
         name="add-different-agents",
         workload=_clients(Call("create", ("Alpha", "c", "k1")), Call("create", ("Beta", "c", "k2"), 1)),
+        workloads=_drawn(Call("create", ("Alpha", "c", "k1")), Call("create", ("Beta", "c", "k2"), 1)),
         invariants=(UNIQUE_SLUGS,),
         postconditions=(Check("CFG every acknowledged agent is there", acknowledged), answered(), CLEAN_CONNECTIONS),
     ),
@@ -92,6 +110,7 @@ SAME_NAME = with_variants(
         _BASE,
         name="add-same-name",
         workload=_clients(Call("create", ("Alpha", "c", "k1")), Call("create", ("Alpha", "c", "k2"), 1)),
+        workloads=_drawn(Call("create", ("Alpha", "c", "k1")), Call("create", ("Alpha", "c", "k2"), 1)),
         invariants=(UNIQUE_SLUGS,),
         postconditions=(Check("CFG every acknowledged agent is there", acknowledged), CLEAN_CONNECTIONS),
     ),
@@ -103,6 +122,7 @@ ISSUE_CANCELLED = with_variants(
         _BASE,
         name="issue-token-cancelled",
         workload=_clients(Call("issue", ("alpha",)), Call("issue", ("alpha",), 1)),
+        workloads=_drawn(Call("issue", ("alpha",))),
         probe=lambda _: [Call("issue", ("alpha",))],
         invariants=(ONE_ACTIVE_TOKEN,),
         postconditions=(RETURNED_TOKENS_ARE_REAL, live(definite=("ActiveTokenExists",)), CLEAN_CONNECTIONS),
@@ -116,6 +136,7 @@ ISSUE_TWICE = with_variants(
         _BASE,
         name="issue-token-twice",
         workload=_clients(Call("issue", ("alpha",)), Call("issue", ("alpha",), 1)),
+        workloads=_drawn(Call("issue", ("alpha",))),
         invariants=(ONE_ACTIVE_TOKEN,),
         postconditions=(RETURNED_TOKENS_ARE_REAL, CLEAN_CONNECTIONS),
     ),
@@ -247,6 +268,7 @@ ROTATE_DELIVERED = _with_containers(
         _BASE,
         name="rotate-delivered",
         workload=_clients(Call("rotate", ("alpha",)), Call("rotate", ("alpha",), 1)),
+        workloads=_drawn(Call("rotate", ("alpha",))),
         postconditions=(Check("TOKLAST the container has the active token", delivered), CLEAN_CONNECTIONS),
     ),
     with_token,

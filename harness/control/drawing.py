@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -11,12 +11,19 @@ from hypothesis.database import ExampleDatabase
 
 from harness.control.execution import Driver
 from harness.result import Execution
-from harness.strategies import Drawn, workloads_of
+from harness.scenario import Scenario, Workload
+from harness.schedulers.base import Scheduler
+from harness.staging import learn
+from harness.strategies import planned, workloads_of
 
 if TYPE_CHECKING:
     from harness.control.tally import Tally
 
 __all__ = ["explore_drawn"]
+
+
+Draws = Callable[[Callable[[st.SearchStrategy[int]], int], Scenario, Workload, int], Scheduler]
+"""What makes a scheduler of a way to draw, given the scenario, the workload and the steps that a call takes about."""
 
 
 class _Found(Exception):
@@ -44,15 +51,22 @@ class _OfScenario(ExampleDatabase):
         self._inner.delete(self._prefix + key, value)
 
 
-def explore_drawn(driver: Driver, workers: int, seeded: int, tally: Tally) -> None:
+def _sort(execution: Execution) -> tuple[str, str]:
+    assert execution.failure is not None
+    return execution.failure.sort
+
+
+def explore_drawn(driver: Driver, workers: int, seeded: int, tally: Tally, make: Draws = planned) -> None:
     """Let Hypothesis look for a failing example within *tally*'s budget, and shrink it.
 
-    ``tally.executions`` counts what it took to find the first failure, not the shrinking.
-    Failures are kept in the example database and come back first.
+    ``tally.executions`` counts what it took to find the first failure, ``tally.shrinking`` what Hypothesis then took to make
+    it small. One more, before all, has shown how many steps a call takes.
+    Failures are kept in the example database and come back first. *make* makes the scheduler of an example.
     """
     scenario = driver.scenario
     strategy = workloads_of(scenario, workers)
     smallest: list[Execution] = []
+    steps = learn(driver, scenario.workload(workers))
     remembered = settings().database
 
     @settings(
@@ -68,18 +82,15 @@ def explore_drawn(driver: Driver, workers: int, seeded: int, tally: Tally) -> No
     @seed(seeded)  # below the settings, or it would take the example database away
     @given(st.data())
     def test(data: st.DataObject) -> None:
-        if smallest:
-            execution = driver.run(Drawn(data), data.draw(strategy))
-            if execution.failure is not None and execution.failure.sort == smallest[0].failure.sort:  # type: ignore[union-attr]
-                smallest.append(execution)
-                raise _Found
-            return
-        if tally.stuck or tally.spent:
+        if not smallest and (tally.stuck or tally.spent):
             raise _Enough
         workload = data.draw(strategy)
-        execution = driver.run(Drawn(data), workload)
-        tally.count(execution)
-        if execution.failure is not None:
+        execution = driver.run(make(data.draw, scenario, workload, steps), workload)
+        if smallest:
+            tally.shrinking += 1
+        else:
+            tally.count(execution)
+        if execution.failure is not None and (not smallest or execution.failure.sort == _sort(smallest[0])):
             smallest.append(execution)
             raise _Found
 

@@ -218,7 +218,8 @@ def _minimal(stage: Theatre, failed: Execution, tally: Tally) -> Execution:
     tally.report("confirming")
     confirm(stage, failed)
     tally.report("shrinking")
-    smallest, tally.shrinking = shrink(stage.driver, failed)
+    smallest, tried = shrink(stage.driver, failed)
+    tally.shrinking += tried
     return confirm(stage, smallest)
 
 

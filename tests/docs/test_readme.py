@@ -65,6 +65,29 @@ def test_with_begin_immediate_the_example_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.forks
+@pytest.mark.slow
+def test_the_hypothesis_example_fails_with_a_literal_that_fails_too(tmp_path: Path) -> None:
+    """The example, typed in, shows one race and the literal of the README; pasted above ``@given`` it fails first."""
+    (tmp_path / "test_counter.py").write_text(example("sixty").partition("def test_counter")[0])
+    code = example("hypothesis")
+    (tmp_path / "test_given.py").write_text(code)
+    pytest_of = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "--hypothesis-seed=1")
+    ran = run(*pytest_of, "test_given.py", cwd=tmp_path)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert ran.stdout.count("*** BROKEN HERE: at end 'both count'") == 1
+    literal = README.partition("    @example(")[2].partition(")\n")[0]
+    assert f"interleaving={literal}," in ran.stdout, ran.stdout
+    pasted = code.replace("@given(inter", f"@example({literal})\n@given(inter").replace(
+        "import given", "import example, given"
+    )
+    pasted = pasted.replace("import interleavings", "import Interleaving, interleavings")
+    (tmp_path / "test_given.py").write_text(pasted)
+    again = run(*pytest_of, "test_given.py", cwd=tmp_path)
+    assert "Failing explicit example" in again.stdout or "Falsifying explicit example" in again.stdout, again.stdout
+    assert again.returncode == 1
+
+
+@pytest.mark.forks
 def test_the_race_it_found_is_found_and_replays(tmp_path: Path) -> None:
     """The commands under "A race it found" do what the README says: found, in that execution, explained, and replayed."""
     found = run("-m", "harness", "run", "rotate-token", "--variant", "t11-read-after-commit", cwd=tmp_path)

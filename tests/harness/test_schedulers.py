@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.control.run import run
+from harness.faults import Faults
 from harness.schedule import Schedule
 from harness.schedulers.base import Option, Scheduler, View, by_default
 from harness.schedulers.exhaustive import Exhaustive
@@ -24,7 +25,7 @@ from harness.schedulers.replay import Replay
 from harness.schedulers.wrappers.recheck import Recheck
 from harness.schedulers.wrappers.statistics import Statistics
 from harness.schedulers.wrappers.stop_early import StopEarly
-from harness.strategies import Drawn
+from harness.strategies import planned
 from tests.harness.contract import check_scheduler
 from tests.harness.counter import counts_to, executions, raced
 from tests.harness.sync_programs import ADD, PROGRAMS, autocommit, plainly
@@ -81,7 +82,8 @@ def test_the_contract_is_kept_by_what_hypothesis_draws() -> None:
     @settings(max_examples=3, database=None)
     @given(st.data())
     def drawn(data: st.DataObject) -> None:
-        check_scheduler(lambda: Drawn(data), repeats=False)
+        scenario = raced(autocommit, faults=Faults(kill=True, most=1))
+        check_scheduler(lambda: planned(data.draw, scenario, scenario.workload(2), 9), repeats=False)
 
     drawn()
 
