@@ -14,7 +14,7 @@ from harness.schedulers.base import Scheduler
 from harness.schedulers.branches import Branch, Findings, SharedTree
 from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.pct import PCT
-from harness.schedulers.portfolio import ALONE, Portfolio
+from harness.schedulers.portfolio import Portfolio
 
 __all__ = ["Deal", "Dealer", "dealer_of"]
 
@@ -70,7 +70,7 @@ class TreeDealer:
 
     def __init__(self, tree: SharedTree) -> None:
         self.name = tree.name
-        self._tree = tree
+        self.search = self._tree = tree
 
     @property
     def complete(self) -> bool:
@@ -133,10 +133,11 @@ class PortfolioDealer:
         over = self._tree.over
         if over and self._tree.complete:
             return None
+        self._portfolio.reconsider(self._count, self._tree.search)
         turn = self._portfolio.turn(self._count, searching=not over)
         if turn == 0:
             dealt = self._tree.deal()
-            if dealt is None and self._count < ALONE:
+            if dealt is None and self._portfolio.alone(self._count):
                 return None
             if dealt is not None:
                 self._count += 1

@@ -17,13 +17,17 @@ from harness.schedulers.random_walk import RandomWalk
 
 __all__ = ["Portfolio"]
 
-ALONE = 30
-"""So many executions go to the exhaustive search before the samplers have a turn."""
+_ALONE, _LONGEST_ALONE = 60, 480
+"""So many executions go to the exhaustive search before any sampler has a turn; so many at most, if it is near its end."""
+
+_NEAR = 0.25
+"""A search that is estimated to have seen so much of its tree is likely to end within a few times what it took so far."""
 
 
 class Portfolio:
-    """The exhaustive search, cheapest first; from its thirtieth execution on, every other one goes to a sampler.
+    """The exhaustive search, cheapest first; from its sixtieth execution on, every other one goes to a sampler.
 
+    If by then a good part of the tree is seen the samplers wait, for what is left is soon covered in full.
     The samplers take turns too: POS, the random walk, PCT with depths 1, 2 and 3, and a greybox search that learns from
     all. It ends when the exhaustive search has covered everything, and then is ``complete``.
     """
@@ -39,6 +43,7 @@ class Portfolio:
         self._now = 0
         self._count = 0
         self._searching = True
+        self._alone = _ALONE
 
     def __repr__(self) -> str:
         return f"<Portfolio {self._members[self._now].name}>"
@@ -64,6 +69,7 @@ class Portfolio:
             self._last[self._now] = previous
             if self._members[self._now] is not self.greybox:
                 self.greybox.learn(previous)
+        self.reconsider(self._count, self._exhaustive)
         self._now = self.turn(self._count, self._searching)
         if self._now == 0:
             if self._exhaustive.start(self._last[0]):
@@ -78,9 +84,18 @@ class Portfolio:
         self._count += 1
         return True
 
+    def reconsider(self, count: int, search: Exhaustive) -> None:
+        """Before execution number *count*: leave *search* alone for as long again if it is near its end."""
+        if count == self._alone < _LONGEST_ALONE and search.seen >= _NEAR:
+            self._alone *= 2
+
+    def alone(self, count: int) -> bool:
+        """Return whether execution number *count* comes before any sampler's turn."""
+        return count < self._alone
+
     def turn(self, count: int, searching: bool) -> int:
         """Return whose turn execution number *count* is: 0 for the exhaustive search, else the number of a sampler from 1."""
-        if searching and (count < ALONE or count % 2 == 0):
+        if searching and (self.alone(count) or count % 2 == 0):
             return 0
         return 1 + count // (2 if searching else 1) % len(self.samplers)
 
