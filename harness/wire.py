@@ -44,25 +44,24 @@ class Peer:
 
     def receive(self) -> Message:
         """Return the next message, waiting for it; raises ``PeerGone`` at the end of the pipe."""
-        while True:
+        while (message := self.complete()) is None:
             self.fill()
-            if (message := self.complete()) is not None:
-                return message
+        return message
 
     def fill(self) -> None:
-        """Read once what is there, waiting for at least one byte. One conversation: nobody sends before being answered."""
+        """Read once what is there, waiting for at least one byte."""
         data = os.read(self.read_end, 1 << 16)
         if not data:
             raise PeerGone
         self._buffer = self._buffer + data if self._buffer else data
 
     def complete(self) -> Message | None:
-        """Return the message if it has been read whole."""
+        """Return the next message if it has been read whole."""
         buffer = self._buffer
-        if len(buffer) < 4 or len(buffer) < 4 + int.from_bytes(buffer[:4], "little"):
+        if len(buffer) < 4 or len(buffer) < (end := 4 + int.from_bytes(buffer[:4], "little")):
             return None
-        self._buffer = b""
-        message: Message = marshal.loads(memoryview(buffer)[4:])
+        self._buffer = buffer[end:]
+        message: Message = marshal.loads(memoryview(buffer)[4:end])
         return message
 
     def forget(self) -> None:

@@ -74,33 +74,28 @@ class Explorers:
         self._poll.register(life, select.POLLIN)
 
     def send(self, number: int, data: bytes) -> None:
-        """Give explorer *number*, which must be waiting for it, what it is to run."""
+        """Give explorer *number* what it is to run next. It must be waiting for it, or *data* fit in a pipe."""
         with suppress(BrokenPipeError):  # It has died, as will be heard.
             self._peers[number].send((data,))
 
     def hear(self) -> News:
         """Wait for the next news. What an explorer sent comes before that it died."""
         while True:
+            for number, peer in enumerate(self._peers):
+                if (message := peer.complete()) is not None:
+                    return News(number, *message)
             ready = [end for end, _ in self._poll.poll()]
             pipes = [end for end in ready if end in self._pipes]
             for pipe in pipes:
-                if (news := self._read(pipe)) is not None:
-                    return news
+                try:
+                    self._peers[self._pipes[pipe]].fill()
+                except PeerGone:
+                    self._poll.unregister(pipe)
             if not pipes:
                 self._poll.unregister(ready[0])
                 number = self._lives[ready[0]]
                 self._processes[number].join()
                 return News(number, DIED, self._obituary(number))
-
-    def _read(self, pipe: int) -> News | None:
-        number = self._pipes[pipe]
-        try:
-            self._peers[number].fill()
-        except PeerGone:
-            self._poll.unregister(pipe)
-            return None
-        message = self._peers[number].complete()
-        return News(number, *message) if message is not None else None
 
     def _obituary(self, number: int) -> str:
         process = self._processes[number]

@@ -15,6 +15,11 @@ from harness.schedulers.wrappers.stop_early import stale
 
 __all__ = ["explore_together"]
 
+_IN_HAND, _SMALL = 2, 16_000
+"""Executions that an explorer has at a time, so that it need not wait for the next; the second only if it fits in the pipe
+(64 KiB) whatever else does: else both sides could be writing, and nobody reading."""
+
+
 _AHEAD = 4
 """Executions per explorer that may be dealt before the first of them is taken into account: more, and the tree is searched with
 older knowledge; fewer, and one long execution keeps the others waiting."""
@@ -45,10 +50,10 @@ class _Table:
         self._explorers, self._dealer, self._tally = them, dealer, tally
         self._workload = setting.scenario.workload(setting.workers)
         self._starting, self._most = set(range(jobs)), _AHEAD * jobs
-        self._idle: list[int] = []
+        self._ready: dict[int, deque[int]] = {}
+        """The executions that each explorer has in hand, the one that it runs first."""
         self._gone: set[int] = set()
         self._waiting: deque[tuple[int, bytes]] = deque()
-        self._running: dict[int, int] = {}
         self._deals: dict[int, Deal] = {}
         self._arrived: dict[int, bytes | str] = {}
         self._dealt = self._counted = 0
@@ -62,17 +67,22 @@ class _Table:
     def play(self) -> None:
         """Deal and count until nothing is left."""
         self._deal()
-        while self._running or (self._waiting and self._idle):
-            while self._waiting and self._idle:
-                self._send(self._idle.pop())
+        self._send()
+        while any(self._ready.values()):
             self._note(self._explorers.hear())
+            self._send()
             if self._count():
                 return
+            self._send()
 
-    def _send(self, explorer: int) -> None:
-        number, data = self._waiting.popleft()
-        self._running[explorer] = number
-        self._explorers.send(explorer, data)
+    def _send(self) -> None:
+        """Give out what waits, to those first who have nothing to do."""
+        for in_hand in range(_IN_HAND):
+            for explorer, numbers in self._ready.items():
+                if self._waiting and len(numbers) == in_hand and (not numbers or len(self._waiting[0][1]) < _SMALL):
+                    number, data = self._waiting.popleft()
+                    numbers.append(number)
+                    self._explorers.send(explorer, data)
 
     def _deal(self) -> None:
         while not self._stopping and self._dealt - self._counted < self._most:
@@ -92,14 +102,9 @@ class _Table:
         explorer, kind, value = news
         if kind == "ready":
             self._starting.discard(explorer)
-            self._idle.append(explorer)
+            self._ready[explorer] = deque()
         elif kind == "ran":
-            self._arrived[self._running.pop(explorer)] = value
-            # Before what it sent is looked at, so that it need not wait for that.
-            if self._waiting:
-                self._send(explorer)
-            else:
-                self._idle.append(explorer)
+            self._arrived[self._ready[explorer].popleft()] = value
         elif kind in (DIED, DIVERGED):
             self._lose(explorer, value if kind == DIVERGED else _mourned(value))
         elif kind == BUG:
@@ -113,12 +118,11 @@ class _Table:
         if explorer in self._gone:
             return
         self._gone.add(explorer)
-        if explorer in self._idle:
-            self._idle.remove(explorer)
-        if explorer in self._running:
-            self._arrived[self._running.pop(explorer)] = why
-        else:
+        lost = self._ready.pop(explorer, None)
+        if not lost:
             self._tally.doubts.append(why)
+        for number in lost or ():
+            self._arrived[number] = why
 
     def _count(self) -> bool:
         """Take into account what has arrived and is next; return whether an execution failed."""
@@ -126,7 +130,8 @@ class _Table:
             deal = self._deals.pop(self._counted)
             self._counted += 1
             if isinstance(arrived, str):
-                self._tally.doubts.append(arrived)
+                if arrived not in self._tally.doubts:
+                    self._tally.doubts.append(arrived)
                 self._stopping = True
                 continue
             execution, findings = unpacked(arrived, self._workload)
