@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -30,11 +32,15 @@ def running(directory: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen
         str(credentials),
     ]
     command += ["--database", str(directory / "db"), *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().split()[-1]
             with httpx.Client(base_url=url, headers={"Authorization": "Bearer secret"}, timeout=PATIENCE) as http:
                 yield process, http
         finally:
-            process.kill()
+            # All of its group: workers outlive a supervisor that is killed.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
