@@ -25,6 +25,9 @@ _POINTS = 12
 _OTHERS = 4
 """Among so many others a point can choose, if there are no more clients."""
 
+_SIDES, _DIGITS = 4, 4
+"""In a scattered call so many numbers below so many are drawn as one: 0 to go on, or which other task comes."""
+
 _CALLS = 4
 """Among so many calls of a client a point chooses, if it makes no more."""
 
@@ -116,6 +119,19 @@ class Planned:
                 at, what = divmod(self._draw(self._length * self._width), self._width)
                 client, call = divmod(self._draw(len(self._calls) * self._numbers), self._numbers)
                 self._add((f"c{client}", min(call, self._calls[client] - 1)), at, what)
+        if self._draw(2):
+            self._scatter()
+
+    def _scatter(self) -> None:
+        """Draw for every step whether the task is left there: so many switches that what takes no precision shows soon."""
+        for call in range(max(self._calls)):
+            for client, calls in enumerate(self._calls):
+                for start in range(0, self._length if call < calls else 0, _DIGITS):
+                    drawn = self._draw(_SIDES**_DIGITS)
+                    for at in range(start, start + _DIGITS):
+                        drawn, side = divmod(drawn, _SIDES)
+                        if side:
+                            self._points.setdefault((f"c{client}", call), {}).setdefault(at, []).append((-1, side - 1))
 
     @property
     def _width(self) -> int:
