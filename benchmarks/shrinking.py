@@ -96,7 +96,7 @@ def search(stage: Theatre, scenario: Scenario, way: str, seed: int, most: int) -
 
 def measure(scenario: Scenario, ways: list[str], seeds: int, most: int) -> dict[str, Any]:
     """Every way and seed over one scenario, beside the minimum."""
-    exhaustive = run(scenario, scheduler="exhaustive", max_executions=3 * most).counterexample
+    exhaustive = run(scenario, scheduler="exhaustive", max_executions=most).counterexample
     row: dict[str, Any] = {"minimum": size(exhaustive) if exhaustive else None, "ways": {}}
     with theatre(scenario, scenario.workers) as stage:
         for way in ways:

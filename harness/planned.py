@@ -25,6 +25,9 @@ _POINTS = 12
 _OTHERS = 4
 """Among so many others a point can choose, if there are no more clients."""
 
+_SIDES, _DIGITS = 4, 4
+"""In a scattered call so many numbers below so many are drawn as one: 0 to go on, or which other task comes."""
+
 _CALLS = 4
 """Among so many calls of a client a point chooses, if it makes no more."""
 
@@ -91,7 +94,8 @@ class Planned:
                 call, steps = self._made[client]
                 self._made[client] = (call + 1, 1) if step.kind == "call" else (call, steps + 1)
         self._seen = len(view.steps)
-        choice = self._choice(view.options)
+        last = view.steps[-1].lane if view.steps else ""
+        choice = self._choice(view.options, last)
         if choice != view.options[0].choice:
             self.told = self._seen + 1
         return choice
@@ -115,6 +119,19 @@ class Planned:
                 at, what = divmod(self._draw(self._length * self._width), self._width)
                 client, call = divmod(self._draw(len(self._calls) * self._numbers), self._numbers)
                 self._add((f"c{client}", min(call, self._calls[client] - 1)), at, what)
+        if self._draw(2):
+            self._scatter()
+
+    def _scatter(self) -> None:
+        """Draw for every step whether the task is left there: so many switches that what takes no precision shows soon."""
+        for call in range(max(self._calls)):
+            for client, calls in enumerate(self._calls):
+                for start in range(0, self._length if call < calls else 0, _DIGITS):
+                    drawn = self._draw(_SIDES**_DIGITS)
+                    for at in range(start, start + _DIGITS):
+                        drawn, side = divmod(drawn, _SIDES)
+                        if side:
+                            self._points.setdefault((f"c{client}", call), {}).setdefault(at, []).append((-1, side - 1))
 
     @property
     def _width(self) -> int:
@@ -139,18 +156,20 @@ class Planned:
 
     # Choosing
 
-    def _choice(self, options: Sequence[Option]) -> str:
+    def _choice(self, options: Sequence[Option], last: str) -> str:
         tasks = [option for option in options if not option.fault]
         if not tasks:
             return options[self._number(len(options))].choice
-        chosen = tasks[0] if tasks[0].continues else min(tasks, key=self._turn)
+        chosen = self._default(tasks, last)
         if chosen.group:
             group = [option for option in tasks if option.group == chosen.group]
             chosen = group[self._number(len(group))]
         while points := self._due(chosen):
             kind, which = points.pop(0)
-            client = _client(chosen.lane)
-            found = self._faults(options, kind, client) if kind >= 0 else self._away(tasks, client)
+            if kind >= 0:
+                found = self._faults(options, kind, _client(chosen.lane))
+            else:
+                found = [option for option in tasks if option.lane != chosen.lane]
             if found:
                 chosen = found[self._which(which, len(found))]
                 if chosen.fault:
@@ -169,13 +188,18 @@ class Planned:
         self._extend(place, steps)
         return self._points.get(place, {}).get(steps)
 
-    def _turn(self, option: Option) -> int:
-        """Where no task goes on by itself: timers and the like first, then the clients from the one drawn to be first."""
-        name = _client(option.lane)
-        return (int(name[1:]) - self._first) % len(self._calls) if name in self._made else -1
+    def _default(self, tasks: list[Option], last: str) -> Option:
+        """Return what goes on without a point: the task that ran last, or its call; else who comes next in turn."""
+        if tasks[0].continues:
+            return next((option for option in tasks if option.continues and option.lane == last), tasks[0])
+        if all(_client(option.lane) in self._made for option in tasks):
+            return min(tasks, key=self._turn)
+        # Timers are no client's, so there is no point at which they could be told to wait.
+        return tasks[self._number(len(tasks))]
 
-    def _away(self, tasks: list[Option], client: str) -> list[Option]:
-        return [option for option in tasks if _client(option.lane) != client]
+    def _turn(self, option: Option) -> int:
+        """Return when a client comes in turn, from the one drawn to be first."""
+        return (int(_client(option.lane)[1:]) - self._first) % len(self._calls)
 
     def _faults(self, options: Sequence[Option], kind: int, client: str) -> list[Option]:
         """Return the possible faults of that kind, those that strike *client* first."""

@@ -76,9 +76,8 @@ def _executed(draw: st.DrawFn, scenario: Scenario, workers: int, drawn: st.Searc
     _tell(execution)
     if final:
         faults = fault_count(execution.steps)
-        note(
-            f"{made!r} in fresh processes: {len(execution.steps)} steps, {execution.preemptions} preemptions, {faults} faults"
-        )
+        sizes = f"{len(execution.steps)} steps, preemptions: {execution.preemptions}, faults: {faults}"
+        note(f"{made!r} in fresh processes: {sizes}")
     return made
 
 

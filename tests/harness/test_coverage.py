@@ -225,12 +225,12 @@ def test_a_complete_run_leaves_no_chance() -> None:
 def test_the_bound_comes_from_what_was_observed() -> None:
     """The number of tasks and the most steps seen, and executions that PCT made itself."""
     scenario = raced(autocommit, workers=3, faults=Faults(kill=True, most=1))
-    result = run(scenario, scheduler="portfolio", max_executions=120, patience=2.0)
+    result = run(scenario, scheduler="portfolio", max_executions=560, patience=2.0)
     coverage = result.coverage
     assert not result.complete
     assert coverage.tasks == 3
     assert coverage.residual == {depth: survival(3, coverage.steps, depth, coverage.pct) for depth in (1, 2, 3)}
-    assert 0 < sum(coverage.pct.values()) < 45 / 4 + 1
+    assert 0 < sum(coverage.pct.values()) < 500 / 8 + 1
     assert 0 < coverage.residual[1] < coverage.residual[2] < 1
     assert coverage.seen is not None
     assert coverage.seen < 1

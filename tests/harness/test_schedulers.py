@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from math import comb
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.control.run import run
@@ -25,10 +27,12 @@ from harness.schedulers.replay import Replay
 from harness.schedulers.wrappers.recheck import Recheck
 from harness.schedulers.wrappers.statistics import Statistics
 from harness.schedulers.wrappers.stop_early import StopEarly
+from harness.staging import learn
 from harness.strategies import planned
 from tests.harness.contract import check_scheduler
-from tests.harness.counter import counts_to, executions, raced
+from tests.harness.counter import counts_to, executions, outcomes, raced
 from tests.harness.sync_programs import ADD, PROGRAMS, autocommit, plainly
+from tests.harness.test_async import plainly as aio_plainly
 
 CHEAP_FOR_BRUTE = ("autocommit", "returning", "executescript", "row_factory", "no_timeout", "with_connection")
 FAULTY = [program for program in PROGRAMS if not program.correct and str(program) in CHEAP_FOR_BRUTE]
@@ -150,3 +154,50 @@ def test_looking_ahead_does_not_change_the_odds() -> None:
     times = [walk.ahead(View(options, [])) for _ in range(4_000)]
     assert abs(times.count(0) / 4_000 - 1 / 2) < 0.05
     assert abs(times.count(1) / 4_000 - 1 / 4) < 0.05
+
+
+def waits_then_adds(db: Path) -> None:
+    """Increment after a second."""
+    time.sleep(1.0)
+    autocommit(db)
+
+
+async def appends(db: Path, digit: int) -> None:
+    """Append a digit, in one statement."""
+    async with aio_plainly(db) as connection:
+        await connection.execute("UPDATE t SET n = n * 10 + ?", (digit,))
+
+
+async def appends_two(db: Path) -> None:
+    """Append two digits at once, in tasks of the same call."""
+    await asyncio.gather(appends(db, 1), appends(db, 2))
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        raced(autocommit),
+        raced([waits_then_adds, waits_then_adds]),
+        raced([appends_two]),
+        raced([adds_twice, autocommit], faults=Faults(kill=True, most=1)),
+        raced([autocommit, autocommit, autocommit]),
+    ],
+    ids=["two", "timers", "tasks of one call", "a kill", "three"],
+)
+def test_what_hypothesis_draws_reaches_every_outcome(scenario: Scenario) -> None:
+    """A few points for each execution are enough for all that the search finds in full."""
+    found: list[Execution] = []
+    with theatre(scenario, scenario.workers, patience=2.0) as stage:
+        stage.driver.wants_outcomes = True
+        workload = scenario.workload(scenario.workers)
+        steps = learn(stage.driver, workload)
+
+        @settings(max_examples=500, database=None, phases=[Phase.generate])
+        @given(st.data())
+        def drawn(data: st.DataObject) -> None:
+            found.append(stage.driver.run(planned(data.draw, scenario, workload, steps), workload))
+
+        drawn()
+    assert outcomes(found) == outcomes(executions(scenario, Exhaustive()))
