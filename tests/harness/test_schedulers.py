@@ -14,7 +14,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.control.run import run
+from harness.control.theatre import theatre
 from harness.faults import Faults
+from harness.result import Execution
+from harness.scenario import Scenario
 from harness.schedule import Schedule
 from harness.schedulers.base import Option, Scheduler, View, by_default
 from harness.schedulers.exhaustive import Exhaustive
