@@ -119,6 +119,9 @@ _WITH_TAKE_OVER: dict[str, Any] = {"must_happen": (*_KEYED.must_happen, _TAKEN_O
 _WITH_PROMPT: dict[str, Any] = {"postconditions": (*_KEYED.postconditions, prompt(LEASE / 2))}
 _ALL_ANSWERED: dict[str, Any] = {"postconditions": (*_KEYED.postconditions, answered())}
 
+_SHORT = {"lease": 0.3, "patience": 0.5}
+"""Long enough for who waits to see a lease pass, and no longer, as each look is a place at which to be killed."""
+
 PLAIN = _keyed(
     "plain",
     "r10-no-deadline-is-orphan r17-fingerprint-after-change r39-event-across-workers r42-polls-in-transaction",
@@ -130,8 +133,7 @@ TASKS = _keyed(
 CRASHES = _keyed(
     "crashes",
     "r06-never-expires r07-retention-as-lease r24-two-transactions r25-completion-before-effect",
-    # Long enough for a lease, and no longer, as each look of who waits is a place at which to be killed.
-    {"lease": 0.3, "patience": 0.5},
+    _SHORT,
     faults=Faults(kill=True, most=2),
     **_WITH_TAKE_OVER,
 )
@@ -163,12 +165,14 @@ LATE_RELEASE = _keyed(
 )
 ANYTHING = _keyed(
     "anything",
+    options=_SHORT,
     faults=Faults(kill=True, cancel=True, errors=("busy", "full", "io"), jumps=(LEASE + 1,), most=1),
     **_WITH_TAKE_OVER,
 )
 THREE = _keyed(
     "three",
     "r11-stale-take-over",
+    _SHORT,
     workload=_each(_REQUEST, _REQUEST, _REQUEST),
     workers=3,
     faults=Faults(kill=True, most=1),
