@@ -221,9 +221,9 @@ def _add_gate(commands: Commands) -> None:
     add(
         "--time",
         type=arguments.seconds,
-        default=15.0,
+        default=8.0,
         metavar="SECONDS",
-        help="for each exploration of the reference (default: 15)",
+        help="for each exploration of the reference (default: 8)",
     )
     _add_output(gate)
 
