@@ -12,16 +12,19 @@ import os
 import platform
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from harness import config
 from harness.errors import BadInput
-from harness.history import Access, Event, History, Source, Step
+from harness.explain import Explanation
+from harness.explained import explanation_as_data, explanation_of
+from harness.history import History, Step
 from harness.result import Execution, Failure, Result, fault_count, preemptions
 from harness.scenario import Call, Client, Workload
-from harness.schedule import Schedule, worker_of
+from harness.schedule import Schedule
+from harness.stored import event_as_data, event_of, step_as_data, step_of
 from harness.untrusted import Part, Unsound, parse
 
 __all__ = ["FORMAT", "VERSION", "Counterexample", "MadeWith", "load", "save"]
@@ -30,11 +33,6 @@ FORMAT, VERSION = "race-harness counterexample", 1
 
 _LARGEST = 64 * 2**20
 _WORKERS = 64
-_CHOICE = re.compile(r"w[0-9]{1,3}:[^\s*!]+|![^\s*!:]+:[^\s*!]+")
-_EXTRA = 2
-"""Processes beside the workers: that of the clients, and the one that is probed."""
-_EVENTS = ("invoke", "ok", "fail", "info")
-_FLAGS = ("waited", "resumed", "gave_up", "preempts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +66,8 @@ class Counterexample:
     history: History
     failure: Failure
     made_with: MadeWith
+    explanation: Explanation | None = None
+    """Why it fails, if the run that found it could say."""
 
     def __repr__(self) -> str:
         variant = f" variant={self.variant}" if self.variant else ""
@@ -111,6 +111,8 @@ class Counterexample:
             history=execution.history,
             failure=execution.failure,
             made_with=MadeWith.here(),
+            # The same failure found again is the same file, so how long it took is left out.
+            explanation=result.explanation and replace(result.explanation, seconds=0.0),
         )
 
 
@@ -164,49 +166,16 @@ def _as_json(self: Counterexample) -> dict[str, Any]:
         "faults": self.faults,
         "schedule": str(self.schedule),
         "workload": [[_call_as_json(call) for call in client.calls] for client in self.workload.clients],
-        "steps": [_step_as_json(step) for step in self.steps],
-        "history": [_event_as_json(event) for event in self.history],
+        "steps": [step_as_data(step) for step in self.steps],
+        "history": [event_as_data(event) for event in self.history],
         "left_open": list(self.history.left_open),
         "made_with": {name: getattr(self.made_with, name) for name in MadeWith.__slots__},
+        **({"explanation": explanation_as_data(self.explanation)} if self.explanation is not None else {}),
     }
 
 
 def _call_as_json(call: Call) -> dict[str, Any]:
     return {"operation": call.operation, "arguments": list(call.arguments), "worker": call.worker}
-
-
-def _step_as_json(step: Step) -> dict[str, Any]:
-    """Return *step* with its digest, without the flags it does not have."""
-    source = step.source
-    return {
-        "digest": step.digest,
-        "choice": step.choice,
-        "worker": step.worker,
-        "lane": step.lane,
-        "kind": step.kind,
-        "text": step.text,
-        "detail": step.detail,
-        "source": source._asdict() if source else None,
-        "now": step.now,
-        "accesses": [f"{access.mode} {access.resource}" for access in step.accesses],
-        **{flag: True for flag in _FLAGS if getattr(step, flag)},
-        **({"error": step.error} if step.error else {}),
-    }
-
-
-def _event_as_json(event: Event) -> dict[str, Any]:
-    return {
-        "kind": event.kind,
-        "client": event.client,
-        "call": event.call,
-        "worker": event.worker,
-        "operation": event.operation,
-        "arguments": list(event.arguments),
-        "step": event.step,
-        "now": event.now,
-        "value": event.value,
-        "error": event.error,
-    }
 
 
 # --- loading --------------------------------------------------------------------------------------
@@ -255,7 +224,8 @@ def _counterexample(part: Part) -> Counterexample:
     if part["version"].integer() != VERSION:
         part["version"].wrong(f"{VERSION}, the only one that this harness reads")
     workers = part["workers"].integer(1, _WORKERS)
-    steps = part["steps"].each(lambda step: _step(step, workers))
+    steps = part["steps"].each(lambda step: step_of(step, workers))
+    why = part.get("explanation", None)
     counterexample = Counterexample(
         scenario=part["scenario"].text(),
         variant=part["variant"].text(),
@@ -268,11 +238,12 @@ def _counterexample(part: Part) -> Counterexample:
         ),
         steps=steps,
         history=History(
-            part["history"].each(lambda event: _event(event, workers, len(steps))),
+            part["history"].each(lambda event: event_of(event, workers, len(steps))),
             part["left_open"].each(Part.text),
         ),
         failure=_failure(part["failure"], len(steps)),
         made_with=MadeWith(*(part["made_with"][name].text() for name in MadeWith.__slots__)),
+        explanation=None if why.value is None else explanation_of(why, workers, len(steps)),
     )
     for name in ("schedule", "preemptions", "faults"):
         found = getattr(counterexample, name)
@@ -289,54 +260,3 @@ def _call(part: Part, workers: int) -> Call:
 def _failure(part: Part, steps: int) -> Failure:
     step = part["step"].integer(-1, steps - 1)
     return Failure(part["kind"].text(), part["rule"].text(), part["message"].text(), step)
-
-
-def _step(part: Part, workers: int) -> Step:
-    choice = part["choice"].text()
-    worker = part["worker"].integer(-1, workers - 1 + _EXTRA)
-    if _CHOICE.fullmatch(choice) is None or worker_of(choice) != worker:
-        part["choice"].wrong(f"a choice of worker {worker}, such as w{worker}:c0")
-    step = Step(
-        choice=choice,
-        worker=worker,
-        lane=part["lane"].text(),
-        kind=part["kind"].text(),
-        text=part["text"].text(),
-        detail=part["detail"].text(),
-        source=_source(part["source"]),
-        now=part["now"].number(),
-        accesses=part["accesses"].each(_access),
-        **{flag: part.get(flag, False).flag() for flag in _FLAGS},
-        error=part.get("error", "").text(),
-    )
-    if part["digest"].text() != step.digest:
-        part["digest"].wrong("what the step says")
-    return step
-
-
-def _source(part: Part) -> Source | None:
-    if part.value is None:
-        return None
-    return Source(part["file"].text(), part["line"].integer(0), part["function"].text(), part.get("caller", "").text())
-
-
-def _access(part: Part) -> Access:
-    mode, _, resource = part.text().partition(" ")
-    if mode not in ("r", "w", "i", "o"):
-        part.wrong("a mode (r, w, i or o) and a resource")
-    return Access(resource, mode)
-
-
-def _event(part: Part, workers: int, steps: int) -> Event:
-    return Event(
-        kind=part["kind"].text(*_EVENTS),
-        client=part["client"].text(),
-        call=part["call"].integer(0),
-        worker=part["worker"].integer(0, workers - 1 + _EXTRA),
-        operation=part["operation"].text(),
-        arguments=part["arguments"].each(Part.plain),
-        step=part["step"].integer(0, steps),
-        now=part["now"].number(),
-        value=part["value"].plain(),
-        error=part["error"].text(),
-    )

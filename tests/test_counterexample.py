@@ -17,7 +17,7 @@ from harness.errors import BadInput
 from harness.result import Execution, Result
 from harness.scenario import Call, Client, Workload
 from harness.verdict import Verdict
-from tests.reports.made_up import blocked, hostile, killed
+from tests.reports.made_up import blocked, explained, hostile, killed
 
 WHOLE = "not a counterexample that can be used"
 
@@ -25,7 +25,11 @@ WHOLE = "not a counterexample that can be used"
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """A sound file."""
-    return save(blocked(), tmp_path / "new" / "folder")
+    return save(_explained(), tmp_path / "new" / "folder")
+
+
+def _explained() -> Counterexample:
+    return replace(blocked(), explanation=replace(explained("\ud800"), seconds=0.0))
 
 
 def _with_argument(value: object) -> Counterexample:
@@ -35,7 +39,7 @@ def _with_argument(value: object) -> Counterexample:
 # --- saving ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [blocked, killed, hostile])
+@pytest.mark.parametrize("make", [blocked, killed, hostile, _explained])
 def test_what_is_saved_is_loaded(make: Any, tmp_path: Path) -> None:
     """Every field comes back equal, hostile text and lone surrogates too."""
     counterexample = make()
@@ -95,6 +99,9 @@ def test_a_result_becomes_a_counterexample() -> None:
         seconds=0.1,
         startup_seconds=0.1,
         counterexample=execution,
+    )
+    assert Counterexample.of(replace(result, explanation=explained())) == replace(
+        found, made_with=MadeWith.here(), explanation=replace(explained(), seconds=0.0)
     )
     assert Counterexample.of(result) == replace(found, made_with=MadeWith.here())
     with pytest.raises(BadInput, match="no failing execution"):
@@ -216,6 +223,13 @@ def test_what_is_no_counterexample_is_refused(data: bytes, why: str, tmp_path: P
         (["workload", 0, 0, "arguments"], "alpha"),
         (["left_open"], [1]),
         (["made_with", "python"], 3.11),
+        (["explanation"], {}),
+        (["explanation", "windows", 0, "at"], 14),
+        (["explanation", "windows", 0, "opens", "number"], -1),
+        (["explanation", "windows", 0, "opens", "step", "digest"], "another"),
+        (["explanation", "windows", 0, "places", 0, "outcome"], "maybe"),
+        (["explanation", "windows", 0, "opening", "passing"], "w0"),
+        (["explanation", "failing"], None),
     ],
 )
 def test_every_field_is_checked(place: list[Any], value: object, saved: Path) -> None:
@@ -287,7 +301,7 @@ def test_values_changed_anywhere_do_no_harm(saved: Path, data: st.DataObject) ->
 @pytest.fixture(scope="module", autouse=True)
 def _sound(tmp_path_factory: pytest.TempPathFactory) -> None:
     global SOUND
-    SOUND = save(blocked(), tmp_path_factory.mktemp("sound")).read_bytes()
+    SOUND = save(_explained(), tmp_path_factory.mktemp("sound")).read_bytes()
 
 
 SOUND = b""

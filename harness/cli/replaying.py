@@ -105,7 +105,10 @@ def _show(
         title = title_of(counterexample.scenario, counterexample.variant, counterexample.workers)
         again = replay_command(path, options.scenario or "")
         print()
-        print(transcript(replayed.execution, title=title, command=again, width=columns, colour=colour()), end="")
+        why = counterexample.explanation or ""
+        print(
+            transcript(replayed.execution, title=title, command=again, why=why, width=columns, colour=colour()), end=""
+        )
 
 
 def _meaning(replayed: Replayed) -> str:

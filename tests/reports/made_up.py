@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.counterexample import Counterexample, MadeWith
+from harness.explain import Exchange, Explanation, Named, Place, Window, conflicts
 from harness.history import Access, Event, History, Source, Step
 from harness.result import Failure
 from harness.scenario import Call, Client, Workload
+from harness.schedule import Schedule
 from reports.transcript import transcript
 
 GOLDEN = Path(__file__).parent / "golden"
 WIDTHS = (60, 80, 140)
 MADE_WITH = MadeWith("0.1.0", "3.11.7", "3.40.1", "0")
+
+READS, WRITES = (Access("data:db.sqlite", "r"),), (Access("data:db.sqlite", "w"),)
 
 _SELECT = "SELECT id\n  FROM tokens\n WHERE agent = ? AND revoked_at IS NULL"
 _INSERT = "INSERT INTO tokens (id, agent, secret_hash, issued_at) VALUES (?, ?, ?, ?)"
@@ -51,6 +55,21 @@ def counterexample(
         failure=failure,
         made_with=MADE_WITH,
     )
+
+
+def explained(evil: str = "") -> Explanation:
+    """Return the explanation of a check-then-insert, *evil* being in all that the code under test has a say in."""
+    opens = Named(step("w0:c0", "sql", f"SELECT{evil}", 88, accesses=READS), 1)
+    came = Named(step("w1:c1", "sql", f"INSERT INTO{evil}", 95, accesses=WRITES), 9)
+    closes = Named(step("w0:c0", "sql", "INSERT INTO", 95, accesses=WRITES), 6)
+    if evil:
+        closes = closes._replace(step=closes.step._replace(source=Source(f"/x/{evil}", 1, "f", f"{evil}:2")))
+    places = (Place(-2, "passes"), Place(-1, "fails"), Place(0, "fails"), Place(1, "passes"))
+    pair = Exchange(
+        opens, came, conflicts(opens.step, came.step), Schedule(("w0:c0", "w1:c1")), Schedule(("w1:c1", "w0:c0")), 0
+    )
+    window = Window(3, True, opens, closes, came, places, opening=pair)
+    return Explanation((window,), (), True, 9, 6, 1, 12, 0.25, run_executions=2, run_failures=1)
 
 
 def blocked() -> Counterexample:

@@ -7,30 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from harness.explain import Exchange, Explanation, FaultRole, Named, Place, Window, conflicts
-from harness.history import Access, Source
-from harness.schedule import Schedule
+from harness.explain import FaultRole, Named, Place
 from reports.explanation import as_data, explanation_lines, sentences
 from reports.terminal import columns
 from reports.transcript import transcript
-from tests.reports.made_up import blocked, hostile, killed, step
-
-READS, WRITES = (Access("data:db.sqlite", "r"),), (Access("data:db.sqlite", "w"),)
-
-
-def explained(evil: str = "") -> Explanation:
-    """Return the explanation of a check-then-insert, *evil* being in all that the code under test has a say in."""
-    opens = Named(step("w0:c0", "sql", f"SELECT{evil}", 88, accesses=READS), 1)
-    came = Named(step("w1:c1", "sql", f"INSERT INTO{evil}", 95, accesses=WRITES), 9)
-    closes = Named(step("w0:c0", "sql", "INSERT INTO", 95, accesses=WRITES), 6)
-    if evil:
-        closes = closes._replace(step=closes.step._replace(source=Source(f"/x/{evil}", 1, "f", f"{evil}:2")))
-    places = (Place(-2, "passes"), Place(-1, "fails"), Place(0, "fails"), Place(1, "passes"))
-    pair = Exchange(
-        opens, came, conflicts(opens.step, came.step), Schedule(("w0:c0", "w1:c1")), Schedule(("w1:c1", "w0:c0")), 0
-    )
-    window = Window(3, True, opens, closes, came, places, opening=pair)
-    return Explanation((window,), (), True, 9, 6, 1, 12, 0.25, run_executions=2, run_failures=1)
+from tests.reports.made_up import blocked, explained, hostile, killed
 
 
 def test_the_sentences_say_what_is_in_the_values() -> None:
