@@ -47,10 +47,13 @@ def servers() -> set[int]:
 @pytest.mark.slow
 def test_the_reference_is_seen_to_break_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """Workers are killed, clients go away, everybody is answered in the end, and the server ends when it is told to."""
-    code = main(
-        ["stress", SCENARIO, "--time", "4", "--workers", "2", "--clients", "4", "--kill-every", "0.7", "--json"]
-    )
-    said = json.loads(capsys.readouterr().out)
+    # On a busy machine a short run may show too little, which is unknown; then a longer one must do.
+    for seconds in ("4", "12", "36"):
+        arguments = ["--time", seconds, "--workers", "2", "--clients", "4", "--kill-every", "0.7", "--json"]
+        code = main(["stress", SCENARIO, *arguments])
+        said = json.loads(capsys.readouterr().out)
+        if code != 3 or not all("happened in no turn" in reason for reason in said["reasons"]):
+            break
     assert (code, said["verdict"], said["violations"], said["reasons"]) == (0, "valid", [], [])
     assert said["kills"] >= 2
     assert said["turns"] > 0
