@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from benchmarks.floor import Template, one_core
+from benchmarks.in_sequence import InSequence
 from reference_impl.app import create_app
 from reference_impl.client import AgentsClient
 from reference_impl.schema import initialise
@@ -61,8 +62,11 @@ async def _in_sequence(template: Template, executions: int) -> float:
     return executions / (time.perf_counter() - started)
 
 
-def our_rate(executions: int, *, checked: bool) -> dict[str, Any]:
-    """Ours: so many random interleavings over two workers; `checked` says whether the agents are counted after each."""
+def our_rate(executions: int, *, checked: bool, interleaved: bool = True) -> dict[str, Any]:
+    """Ours: so many random interleavings over two workers, or as often one request after the other.
+
+    `checked` says whether the agents are counted after each.
+    """
     from harness.control.run import run
     from harness.scenario import Check, Scenario, Workload
 
@@ -75,7 +79,8 @@ def our_rate(executions: int, *, checked: bool) -> dict[str, Any]:
         at_end=(Check("one agent", one_agent),) if checked else (),
         ordered=False,
     )
-    result = run(scenario, workers=2, scheduler="random", seed=1, max_executions=executions)
+    scheduler = "random" if interleaved else InSequence()
+    result = run(scenario, workers=2, scheduler=scheduler, seed=1, max_executions=executions)
     return {
         "rate": result.executions / result.seconds,
         "executions": result.executions,

@@ -2,7 +2,7 @@
 
     python -m benchmarks.rate KIND WORKER AMOUNT FOLDER
 
-KIND is `floor`, `floor-split`, `ours`, `ours-unchecked` (AMOUNT executions), `frontrun-reused` or
+KIND is `floor`, `floor-split`, `ours`, `ours-unchecked`, `ours-in-sequence` (AMOUNT executions), `frontrun-reused` or
 `frontrun-spawned` (AMOUNT seconds). Each in a process of its own: what forks workers must never have opened
 SQLite itself.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import floor, tokens
+from benchmarks.in_sequence import InSequence
 from benchmarks.judge import ResetFromTemplate
 
 Worker = Callable[[Path], Any]
@@ -53,7 +54,7 @@ def floor_split(worker: Worker, executions: int, folder: Path) -> dict[str, Any]
         return {"microseconds": split(template, executions), "hop_microseconds": hop}
 
 
-def our_rate(worker: Worker, executions: int, *, checked: bool) -> dict[str, Any]:
+def our_rate(worker: Worker, executions: int, *, checked: bool, interleaved: bool = True) -> dict[str, Any]:
     """Ours: so many random interleavings; `checked` says whether the invariant is looked at after each."""
     import harness
 
@@ -63,7 +64,7 @@ def our_rate(worker: Worker, executions: int, *, checked: bool) -> dict[str, Any
         workers=2,
         invariant=tokens.one_active_token if checked else _nothing_to_check,
         check=False,
-        scheduler="random",
+        scheduler="random" if interleaved else InSequence(),
         seed=1,
         max_executions=executions,
     )
@@ -165,6 +166,7 @@ def _measures(name: str, amount: float, folder: Path) -> Measures:
         "floor-split": lambda: floor_split(worker, int(amount), folder),
         "ours": lambda: our_rate(worker, int(amount), checked=True),
         "ours-unchecked": lambda: our_rate(worker, int(amount), checked=False),
+        "ours-in-sequence": lambda: our_rate(worker, int(amount), checked=True, interleaved=False),
         "frontrun-reused": lambda: frontrun_rate(worker, amount, folder, reuse=True),
         "frontrun-spawned": lambda: frontrun_rate(worker, amount, folder, reuse=False),
     }
@@ -177,6 +179,7 @@ def _over_http(amount: float, folder: Path) -> Measures:
         "floor": lambda: over_http.floor_rate(int(amount), folder),
         "ours": lambda: over_http.our_rate(int(amount), checked=True),
         "ours-unchecked": lambda: over_http.our_rate(int(amount), checked=False),
+        "ours-in-sequence": lambda: over_http.our_rate(int(amount), checked=True, interleaved=False),
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from harness.faults import Faults
 from harness.result import Result
 from harness.scenario import Call, Check, Client, Scenario, Workload
+from harness.schedulers.base import Scheduler
 from harness.verdict import Verdict
 
 __all__ = ["RaceFound", "Undecided", "judge", "race"]
@@ -40,7 +41,7 @@ def race(
     workers: int = 2,
     always: Callable[[Path], Any] | None = None,
     kills: int = 0,
-    scheduler: str = "portfolio",
+    scheduler: str | Scheduler = "portfolio",
     max_executions: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
