@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import BadInput
+from harness.redaction import redacted
 from harness.result import Execution, Result
 from harness.scenario import Call, Client, Scenario, Workload
 from harness.schedule import Schedule
@@ -69,7 +70,7 @@ class Interleaving:
         execution = self.execution
         if execution is None or self.of_scenario is not scenario:
             execution = self._run(scenario, count)
-        judge(_result(scenario, execution, count))
+        judge(_result(scenario, redacted(execution, scenario.secrets)[0], count))
         return execution
 
     def _run(self, scenario: Scenario, workers: int) -> Execution:

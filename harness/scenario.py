@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -111,6 +112,8 @@ class Scenario:
       is a failure.
     - ``ordered``: whether the checks look at the real-time order of calls (an outcome before an invocation).
       Only a scenario whose checks do not may say False, which makes the exhaustive search smaller.
+    - ``secrets``: regular expressions of what must not be shown or written down, beside what goes by a name such as ``token``
+      or ``password`` in what clients are told (``harness/redaction.py``). Equal ones get equal labels.
     - ``steps``: more steps than this in one execution count as no progress.
     """
 
@@ -130,6 +133,7 @@ class Scenario:
     expected_errors: tuple[str, ...] = ()
     raising_fails: bool = True
     ordered: bool = True
+    secrets: tuple[str, ...] = ()
     faults: Faults = NONE
     app: Callable[[Path], Any] | None = None
     probe: Callable[[Workload], Sequence[Call]] | None = None
@@ -144,6 +148,8 @@ class Scenario:
             raise BadInput(
                 f"The scenario {self.name!r} has both 'app' and 'open': what an app needs it opens in its lifespan."
             )
+        for pattern in self.secrets:
+            _check_pattern(self.name, pattern)
 
     def roles(self, workers: int) -> tuple[str, ...]:
         """Return what each process of a run with *workers* workers is: ``worker``, ``clients`` or ``probe``."""
@@ -160,6 +166,16 @@ class Scenario:
     def __repr__(self) -> str:
         variant = f" variant={self.variant}" if self.variant else ""
         return f"<Scenario {self.name}{variant} operations={','.join(self.operations)}>"
+
+
+def _check_pattern(name: str, pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise BadInput(
+            f"The scenario {name!r} has the secret {pattern!r}, which is no regular expression: {error}. "
+            "For a text as it stands, give re.escape(text)."
+        ) from None
 
 
 def _is_coroutine_function(function: Any) -> bool:

@@ -26,6 +26,7 @@ from harness.explain import (
     named,
     overlapping,
 )  # fmt: skip
+from harness.redaction import redacted
 from harness.result import Execution
 from harness.schedulers.planned import Atom, Planned, atoms, story, without
 
@@ -106,6 +107,7 @@ class _Explainer:
             self._cut_short = f"{_SECONDS:g} seconds"
         else:
             execution = self._driver.run(Planned(plan), self._failed.workload)
+            execution = redacted(execution, self._driver.scenario.secrets)[0]
             if not execution.stuck:
                 self._seen[plan] = execution
                 return execution

@@ -9,6 +9,7 @@ from harness.control.confirm import replaying
 from harness.control.theatre import theatre
 from harness.counterexample import Counterexample
 from harness.errors import BadInput, Diverged
+from harness.redaction import redacted
 from harness.result import Execution
 from harness.scenario import Scenario
 from harness.verdict import Verdict
@@ -81,4 +82,7 @@ def replay(
         )
         if verdict is Verdict.UNKNOWN:
             divergence = f"{failed} of {times} replays failed as recorded; the others ended otherwise."
+    if execution is not None:
+        execution, clean = redacted(execution, scenario.secrets)
+        divergence = clean(divergence)
     return Replayed(times, failed, verdict, divergence, execution, elapsed, stage.startup_seconds)

@@ -15,6 +15,7 @@ from harness.control.shrink import shrink
 from harness.control.tally import Budget, Progress, Tally
 from harness.control.theatre import MOST_WORKERS, Theatre, theatre
 from harness.errors import BadInput, Diverged, HarnessError
+from harness.redaction import Redactor, redacted
 from harness.result import Execution, Result
 from harness.scenario import Scenario
 from harness.schedulers.base import Scheduler
@@ -107,10 +108,11 @@ def run(
             if tally.failed is None and not tally.stuck and not tally.doubts:
                 _recheck(stage, tally)
             if tally.failed is not None:
-                found = _minimal(stage, tally.failed, tally)
+                found = redacted(_minimal(stage, tally.failed, tally), scenario.secrets)[0]
         except (Diverged, Unconfirmed) as error:
             tally.explored()
-            tally.doubts.append(str(error))
+            history = tally.failed.history if tally.failed is not None else ()
+            tally.doubts.append(Redactor(history, scenario.secrets).text(str(error)))
         result = tally.result(found)
         if found is not None and explain:
             result = _explained(stage, result, found, tally)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.errors import Diverged
 from harness.history import Step
+from harness.redaction import same
 from harness.result import Execution
 from harness.schedule import Schedule
 from harness.schedulers.base import PASS, View, by_default
@@ -86,6 +87,6 @@ class Replay:
         The engine asks for the very last ones too.
         """
         for number in range(self._compared, min(len(steps), len(self._digests))):
-            if (found := steps[number].digest) != self._digests[number]:
+            if not same(self._digests[number], found := steps[number].digest):
                 raise Diverged(number, self._digests[number], found)
         self._compared = len(steps)

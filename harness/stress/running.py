@@ -9,11 +9,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 from harness.control.world import own_directory
 from harness.errors import BadInput
+from harness.redaction import Redactor
 from harness.scenario import Scenario
 from harness.stress.judging import happened, outcomes, violations
 from harness.stress.load import Load
@@ -74,6 +76,8 @@ def stress(
         tell("checking")
         broken = violations(scenario, load.turns, db)
         broken += tuple(Violation("CLEAN the server stops and is quiet", 0, text) for text in (wrong, said) if text)
+        clean = Redactor((event for turn in load.turns for event in turn), scenario.secrets).text if broken else str
+        broken = tuple(replace(each, message=clean(each.message)) for each in broken)
         seen = happened(scenario, load.turns, db)
     return Stressed(
         scenario=scenario.name,
