@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from harness.control.processes import Worker
@@ -82,7 +83,8 @@ class Move:
     @property
     def due(self) -> float | None:
         """The virtual time until which it waits, if there is one."""
-        return self.deadline if self.blocked else self.not_before
+        until = self.deadline if self.blocked else self.not_before
+        return None if until == math.inf else until
 
     def gives_up(self, now: float) -> bool:
         """Whether it has waited for its lock as long as it may, and nobody released one."""

@@ -105,7 +105,11 @@ class Observer:
         """Return a digest of the content of the database and of what the clients were told."""
         told = sorted((event.client, event.call, event.kind, repr(event.value), event.error) for event in history)
         digest = hashlib.sha256(repr(told).encode())
-        db = self._world.observe(self._world.snapshot())
+        files = self._world.snapshot()
+        db = self._world.observe(files)
+        for name in sorted(files):
+            if not name.startswith(db.name):
+                digest.update(f"{name}\n{files[name]!r}\n".encode())
         if db.exists():
             with closing(sqlite3.connect(db)) as connection:
                 for line in connection.iterdump():

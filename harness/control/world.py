@@ -8,10 +8,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from harness.epoch import EPOCH
+
 __all__ = ["World", "own_directory", "shared_directory"]
 
 _PREFIX = "race-harness-"
 _MEMORY = Path("/dev/shm")
+_LINK = "\0link"
+"""Ends the name of a symbolic link in a snapshot, whose content is where it points; that of a directory ends with a slash."""
 
 
 def shared_directory() -> Path:
@@ -49,18 +53,27 @@ class World:
         self.db = self.directory / database
         self.observed_db = self._copy / database
         self._template: dict[str, bytes] = {}
+        self._dated = True
         self._shared, self._seen = str(self.directory), str(self._copy)
 
     def take_template(self) -> None:
         """Take what is in the directory now for the state in which executions begin."""
         self._template = self.snapshot()
+        # Who has only databases does not look at the times of files.
+        self._dated = any(not name.startswith(self.db.name) for name in self._template) or not self._template
 
     def reset(self) -> None:
         """Put the directory back as the template has it, with fresh files (nobody's old descriptor reaches them)."""
         _restore(self._shared, self._template)
+        if self._dated:
+            for name in (*self._template, ""):
+                os.utime(f"{self._shared}/{name.removesuffix(_LINK)}", (EPOCH, EPOCH), follow_symlinks=False)
 
     def snapshot(self) -> dict[str, bytes]:
-        """Return the bytes of every shared file by relative name, but for shared-memory indexes of write-ahead logs."""
+        """Return the bytes of every shared file by relative name, but for shared-memory indexes of write-ahead logs.
+
+        Directories and symbolic links are among them (see ``_LINK``).
+        """
         found: dict[str, bytes] = {}
         _collect(self._shared, "", found)
         return found
@@ -79,7 +92,10 @@ def _collect(root: str, prefix: str, found: dict[str, bytes]) -> None:
     with os.scandir(root) as entries:
         for entry in entries:
             name = prefix + entry.name
-            if entry.is_dir(follow_symlinks=False):
+            if entry.is_symlink():
+                found[name + _LINK] = os.fsencode(os.readlink(entry.path))
+            elif entry.is_dir(follow_symlinks=False):
+                found[name + "/"] = b""
                 _collect(entry.path, name + "/", found)
             elif entry.is_file(follow_symlinks=False) and not name.endswith("-shm"):
                 found[name] = _read(entry.path)
@@ -109,6 +125,12 @@ def _restore(root: str, files: dict[str, bytes]) -> None:
                 os.unlink(entry.path)
     for name, data in files.items():
         path = f"{root}/{name}"
+        if name.endswith("/"):
+            os.makedirs(path, exist_ok=True)
+            continue
+        if name.endswith(_LINK):
+            os.symlink(data, path.removesuffix(_LINK))
+            continue
         if "/" in name:
             os.makedirs(os.path.dirname(path), exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)

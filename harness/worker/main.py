@@ -22,8 +22,9 @@ from harness.worker import clock as clocks
 from harness.worker import loop as loops
 from harness.worker import randomness as random_streams
 from harness.worker.clock import Clock
-from harness.worker.instrument import aiosqlite, sqlite
+from harness.worker.instrument import aiosqlite, file_locks, file_objects, file_system, sqlite
 from harness.worker.instrument.databases import Databases
+from harness.worker.instrument.files import Files
 from harness.worker.instrument.sqlite_native import Native
 from harness.worker.loop import VirtualLoop
 from harness.worker.randomness import Randomness
@@ -48,6 +49,8 @@ class Instrumented:
         self.randomness = Randomness(self.runtime.lane)
         self.native = Native()
         self.databases = Databases(self.runtime, self.native)
+        self.files = Files(self.runtime)
+        self.databases.also_held = self.files.locks.held
         aiosqlite.install(self.runtime)
         sleep = sleeper(self.runtime)
         self.native.install_time_and_randomness(lambda: EPOCH + self.clock.tell(), self.randomness.bytes, sleep)
@@ -55,6 +58,9 @@ class Instrumented:
             clocks.replacements(self.clock, sleep)
             + random_streams.replacements(self.randomness)
             + sqlite.replacements(self.databases)
+            + file_objects.replacements(self.files)
+            + file_system.replacements(self.files)
+            + file_locks.replacements(self.files.locks)
             + loops.replacements(self.runtime)
         )
 
@@ -89,11 +95,13 @@ class Instrumented:
                 elif order[0] == "call":
                     now, ahead, (seed, db, alone) = order[1], order[5], order[6]
                     self._begin(f"{seed}/w{number}", now, alone)
+                    self.files.begin(os.path.dirname(db))
                     runtime.go_ahead(order[2], ahead)
                     session.run_call(order, db)
                 else:
                     _, now, seed, db, alone = order
                     self._begin(f"{seed}/w{number}", now, alone)
+                    self.files.begin(os.path.dirname(db))
                     session.run(db)
         except (PeerGone, BrokenPipeError):
             os._exit(0)
@@ -117,13 +125,14 @@ class Instrumented:
         return outside > 0
 
     def none(self) -> bool:
-        """Return whether no connection and no library thread is left."""
-        return self.databases.none_open and not aiosqlite.any_alive()
+        """Return whether no connection, descriptor, lock on a file and library thread is left."""
+        return self.databases.none_open and self.files.none_held() and not aiosqlite.any_alive()
 
     def clean(self) -> None:
         """End the threads and close the connections that were left."""
         aiosqlite.stop_all()
         self.databases.close_all()
+        self.files.clean()
 
     def set_up(self, setup: Callable[[Path], Any], db: str, seed: str) -> None:
         """Run *setup* over *db*, under virtual time and seeded randomness; what it raises leaves this function."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import tempfile
 import uuid
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -41,6 +42,8 @@ class Randomness:
         self._seed = seed
         self._numbers.clear()
         self._drawn.clear()
+        # It keeps a generator of names from when it first needed one.
+        tempfile._name_sequence = None  # type: ignore[attr-defined]
 
     def bytes(self, size: int) -> bytes:
         """Return the next *size* bytes of the running lane."""

@@ -18,6 +18,10 @@ _KEEP = (
     "multiprocess",
     "logging",
     "faulthandler",
+    "posix",
+    "_io",
+    "importlib",
+    "_frozen_importlib_external",
 )
 """Modules that go on with the real thing: ours, and those that wait for real processes and threads."""
 

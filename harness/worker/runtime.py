@@ -32,6 +32,9 @@ _PATIENCE = 10_000
 _CLEANING = ("close", "rollback")
 """What may still run while an execution that is over unwinds."""
 
+_OF_FILES = ("file", "flock")
+"""What may, too, in a lane that has heard of it: code that lets go of a lock file forgets it only then."""
+
 
 class Sleeper(Protocol):
     """An event loop, as far as the runtime needs to know it."""
@@ -63,6 +66,7 @@ class Runtime:
         self._rounds = 0
         self._courteous: Strand | None = None
         self._family = ""
+        self._unwinding: set[str] = set()
         self.loses = ""
         self.asks_errors = False
 
@@ -111,8 +115,9 @@ class Runtime:
             self.news.append(("outside", f"{text} in thread {threading.current_thread().name!r}"))
             return GO
         if self.aborting:
-            if kind in _CLEANING:
+            if kind in _CLEANING or (kind in _OF_FILES and self.lane() in self._unwinding):
                 return GO
+            self._unwinding.add(self.lane())
             raise Aborted
         if strand.granted is not None:
             granted, strand.granted = strand.granted, None
@@ -176,6 +181,7 @@ class Runtime:
         self.news.append(("parked", key, lane, kind, text, detail, place, not_before, errors, strand is not self.home))
         self._hand_over(strand)
         if strand.order == ABORT:
+            self._unwinding.add(lane)
             raise Aborted
         return strand.order
 
@@ -336,6 +342,7 @@ class Runtime:
         self.news = []
         self._parked.clear()
         self._ready.clear()
+        self._unwinding.clear()
         self._home_idle = False
         self.home.lane, self.home.granted, self.loses = None, None, ""
 

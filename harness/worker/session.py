@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,12 +42,14 @@ class Session:
         self._concurrent = program.concurrent
         self._made_loop: VirtualLoop | None = None
         self._app: Any = None
+        self._shared = ""
         self._finished = self._ends_itself = False
         self._count = 0
 
     def run(self, db: str) -> None:
         """Run one execution over the database file *db*, from opening the application to the last clean-up."""
         self._finished = False
+        self._shared = f"{os.path.dirname(db)}/"
         self._program.begin()
         try:
             self._race(Path(db))
@@ -63,6 +66,7 @@ class Session:
         """
         runtime = self._runtime
         self._finished, self._app = False, Path(db)
+        self._shared = f"{os.path.dirname(db)}/"
         runtime.controlled = True
         self._program.begin()
         try:
@@ -102,6 +106,13 @@ class Session:
             self._made_loop = VirtualLoop(self._runtime)
             asyncio.set_event_loop(self._made_loop)
         return self._made_loop
+
+    def _text(self, error: BaseException) -> str:
+        """Return what *error* says, without the shared directory, whose name is another one in each run."""
+        try:
+            return str(error).replace(self._shared, "")
+        except Exception:
+            return ""
 
     def _race(self, db: Path) -> None:
         runtime = self._runtime
@@ -144,7 +155,7 @@ class Session:
         except Aborted:
             raise
         except BaseException as error:
-            runtime.news.append(("returned", lane, "fail", _text(error), type(error).__name__))
+            runtime.news.append(("returned", lane, "fail", self._text(error), type(error).__name__))
         finally:
             runtime.live -= 1
             LANE.reset(token)
@@ -187,7 +198,7 @@ class Session:
             raise
         except BaseException as error:
             if not runtime.aborting:
-                runtime.news.append(("returned", lane, "fail", _text(error), type(error).__name__))
+                runtime.news.append(("returned", lane, "fail", self._text(error), type(error).__name__))
         finally:
             runtime.live -= 1
             if self._ends_itself and not runtime.live and not runtime.inbox and self._left.none():
@@ -241,13 +252,6 @@ class Session:
             self._renew_loop()
         elif self._runtime.others_ready:
             self._runtime.idle()
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return ""
 
 
 async def _awaited(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from harness.worker.instrument.sqlite_native import NONE, READ, WRITE, Native
@@ -46,6 +47,8 @@ class Databases:
         self._holding: dict[int, tuple[weakref.ref[Watched], str]] = {}
         self._reported: tuple[str, ...] = ()
         self.outside = 0
+        self.also_held: Callable[[], Iterable[str]] = tuple
+        """Files on which the worker holds other locks than SQLite's."""
         native.waits = self._waits
 
     # What statements report
@@ -71,7 +74,8 @@ class Databases:
             if connection is None or not connection.handle or self._let_go_of_all(connection):
                 del self._holding[key]
                 self._let_go(file)
-        holds = tuple(sorted({file for _, file in self._holding.values()})) if self._holding else ()
+        also = self.also_held()
+        holds = tuple(sorted({*(file for _, file in self._holding.values()), *also})) if self._holding or also else ()
         if holds != self._reported:
             self._reported = holds
             self.runtime.news.append(("holds", holds))

@@ -1,0 +1,187 @@
+"""The functions of ``os`` that touch files, as schedule points: by what each does to the paths or descriptors it is given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from harness.worker.instrument.files import Files
+from harness.worker.rebind import Replacement
+
+__all__ = ["replacements"]
+
+_LOOKING = ("stat", "access", "getxattr", "listxattr", "statvfs")
+_LOOKING_AT_LINKS = ("lstat", "readlink")
+_LISTING = ("listdir", "scandir")
+_NAMING = ("unlink", "remove", "mkdir", "rmdir", "mkfifo", "mknod")
+_CHANGING = ("chmod", "chown", "setxattr", "removexattr")
+_READING, _WRITING = (
+    ("read", "pread", "readv", "preadv", "fstat"),
+    ("write", "pwrite", "writev", "pwritev", "ftruncate"),
+)
+
+Wrapper = Callable[..., Any]
+
+
+class _System:
+    """Makes the functions' stand-ins."""
+
+    def __init__(self, files: Files) -> None:
+        self._files, self._shared = files, files.shared
+
+    def looks(self, real: Wrapper, *, follow: bool = True, listing: bool = False) -> Wrapper:
+        """Return what stands for a function that only looks at its path."""
+        files, shared, name, stats = self._files, self._shared, real.__name__, real.__name__ in ("stat", "lstat")
+
+        @wraps(real)
+        def looking(path: Any = ".", *args: Any, **options: Any) -> Any:
+            rel = shared.inside(path, options.get("dir_fd"))
+            if rel is None:
+                return real(path, *args, **options)
+            follows = follow and options.get("follow_symlinks", True)
+            found = files.read(name, rel, lambda: real(path, *args, **options), listing=listing, follow=follows)
+            return files.looked_at(found) if stats else found
+
+        return looking
+
+    def changes(self, real: Wrapper, *, entry: bool, stamps: bool = True) -> Wrapper:
+        """Return what stands for a function that changes its path, or (*entry*) makes or removes it."""
+        files, shared, name = self._files, self._shared, real.__name__
+
+        @wraps(real)
+        def changing(path: Any, *args: Any, **options: Any) -> Any:
+            rel = shared.inside(path, options.get("dir_fd"))
+            if rel is None:
+                return real(path, *args, **options)
+            follow = not entry and options.get("follow_symlinks", True)
+            return files.change(
+                name, (rel,), lambda: real(path, *args, **options), entry=entry, follow=follow, stamps=stamps
+            )
+
+        return changing
+
+    def moves(self, real: Wrapper) -> Wrapper:
+        """Return what stands for ``rename``, ``replace`` or ``link``; the other path may lie elsewhere."""
+        files, shared, name = self._files, self._shared, real.__name__
+
+        @wraps(real)
+        def moving(src: Any, dst: Any, **options: Any) -> Any:
+            ends = shared.inside(src, options.get("src_dir_fd")), shared.inside(dst, options.get("dst_dir_fd"))
+            paths = tuple(end for end in ends if end is not None)
+            if not paths:
+                return real(src, dst, **options)
+            return files.change(name, paths, lambda: real(src, dst, **options), follow=False)
+
+        return moving
+
+    def symlink(self, real: Wrapper) -> Wrapper:
+        """Return what stands for ``symlink``, whose first argument is no path yet."""
+        files, shared = self._files, self._shared
+
+        @wraps(real)
+        def linking(src: Any, dst: Any, *args: Any, **options: Any) -> Any:
+            rel = shared.inside(dst, options.get("dir_fd"))
+            if rel is None:
+                return real(src, dst, *args, **options)
+            return files.change("symlink", (rel,), lambda: real(src, dst, *args, **options), stamps=False)
+
+        return linking
+
+    def truncate(self, real: Wrapper) -> Wrapper:
+        """Return what stands for ``truncate``."""
+        return self.changes(real, entry=False)
+
+    def open(self, real: Wrapper) -> Wrapper:
+        """Return what stands for ``os.open``."""
+        files, shared = self._files, self._shared
+
+        @wraps(real)
+        def opening(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> Any:
+            rel = shared.inside(path, dir_fd)
+            if rel is None:
+                return real(path, flags, mode, dir_fd=dir_fd)
+            said = [name for name in ("O_CREAT", "O_EXCL", "O_TRUNC", "O_APPEND") if flags & getattr(os, name)]
+            text = f"open {rel} ({' '.join(said) or 'O_RDWR' if flags & os.O_RDWR else ' '.join(said) or 'O_RDONLY'})"
+            descriptor = files.open(
+                text, rel, bool(flags & os.O_CREAT), bool(flags & os.O_TRUNC),
+                lambda: real(path, flags, mode, dir_fd=dir_fd),
+            )  # fmt: skip
+            files.descriptors.add(descriptor)
+            return descriptor
+
+        return opening
+
+    def close(self, real: Wrapper) -> Wrapper:
+        """Return what stands for ``os.close``."""
+        files = self._files
+
+        @wraps(real)
+        def closing(fd: int) -> None:
+            files.descriptors.discard(fd)
+            files.close(fd, lambda: real(fd))
+
+        return closing
+
+    def through(self, real: Wrapper, mode: str) -> Wrapper:
+        """Return what stands for a function that reads or writes through the descriptor that it is given first."""
+        files, name, stats = self._files, real.__name__, real.__name__ == "fstat"
+
+        @wraps(real)
+        def passing(fd: int, *args: Any, **options: Any) -> Any:
+            found = files.on_descriptor(name, fd, mode, lambda: real(fd, *args, **options))
+            return files.looked_at(found) if stats and files.shared.inside(fd) is not None else found
+
+        return passing
+
+    def copies(self, real: Wrapper, source: int, target: int) -> Wrapper:
+        """Return what stands for a function that copies from one descriptor to another, the arguments of these numbers."""
+        files, name = self._files, real.__name__
+
+        @wraps(real)
+        def copying(*args: Any, **options: Any) -> Any:
+            def run() -> Any:
+                return files.on_descriptor(f"{name} from", args[source], "r", lambda: real(*args, **options))
+
+            if files.shared.inside(args[source]) is not None:
+                # Both ends are touched in one step: what it reads is noted by hand.
+                touched = files.shared.of_descriptor(args[source], "r")
+                if files.shared.inside(args[target]) is None:
+                    return run()
+                value = files.on_descriptor(f"{name} to", args[target], "w", lambda: real(*args, **options))
+                for resource, mode in touched:
+                    files.runtime.touched(resource, mode)
+                return value
+            return files.on_descriptor(f"{name} to", args[target], "w", lambda: real(*args, **options))
+
+        return copying
+
+
+def replacements(files: Files) -> list[Replacement]:
+    """Return what puts the schedule points over ``os``; what this system lacks is left out."""
+    system = _System(files)
+    found: dict[str, Callable[[Wrapper], Wrapper]] = {
+        **dict.fromkeys(_LOOKING, system.looks),
+        **dict.fromkeys(_LOOKING_AT_LINKS, lambda real: system.looks(real, follow=False)),
+        **dict.fromkeys(_LISTING, lambda real: system.looks(real, listing=True)),
+        **dict.fromkeys(_NAMING, lambda real: system.changes(real, entry=True)),
+        **dict.fromkeys(_CHANGING, lambda real: system.changes(real, entry=False)),
+        "utime": lambda real: system.changes(real, entry=False, stamps=False),
+        "truncate": system.truncate,
+        "rename": system.moves,
+        "replace": system.moves,
+        "link": system.moves,
+        "symlink": system.symlink,
+        "open": system.open,
+        "close": system.close,
+        **dict.fromkeys(_READING, lambda real: system.through(real, "r")),
+        **dict.fromkeys(_WRITING, lambda real: system.through(real, "w")),
+        "sendfile": lambda real: system.copies(real, 1, 0),
+        "copy_file_range": lambda real: system.copies(real, 0, 1),
+    }
+    return [
+        Replacement(real, make(real), os, name)
+        for name, make in found.items()
+        if (real := getattr(os, name, None)) is not None
+    ]

@@ -1,0 +1,180 @@
+"""Schedule points in files: whatever Python's ``open`` and ``os`` do to a path in the directory that workers share.
+
+Real files: an operation parks before it runs, and reports afterwards what it touched. Files opened are Python's own stack
+of buffers over a ``FileIO`` whose every read and write parks: what a program has not flushed nobody sees, and dies with it.
+File times are virtual: what is changed gets the virtual time of the change.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from harness.epoch import EPOCH
+from harness.wire import ERRORS
+from harness.worker.instrument.file_locks import FileLocks
+from harness.worker.instrument.paths import Shared, Touched, of_descriptor
+from harness.worker.runtime import Runtime
+from harness.worker.source import where
+
+__all__ = ["Files"]
+
+_READING, _WRITING = ("io",), ("full", "io")
+_INJECTED = {ERRORS["full"]: errno.ENOSPC, ERRORS["io"]: errno.EIO}
+_utime, _close = os.utime, os.close
+
+
+class Files:
+    """Makes operations on shared files schedule points; ``locks`` are those on files."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime, self.shared = runtime, Shared(runtime)
+        self.locks = FileLocks(runtime, self.shared)
+        self.descriptors: set[int] = set()
+        """Those that ``os.open`` gave for shared files and nobody has closed yet."""
+
+    def begin(self, root: str) -> None:
+        """An execution over the directory *root* begins."""
+        self.shared.begin(root)
+
+    def clean(self) -> None:
+        """Close what the code under test left open; its locks went with its files."""
+        for descriptor in self.descriptors:
+            if of_descriptor(descriptor).startswith(self.shared.root):
+                _close(descriptor)
+        self.descriptors.clear()
+        self.locks.forget()
+
+    def none_held(self) -> bool:
+        """Whether nothing is left that an end of the execution would have to clean up."""
+        return not self.descriptors and not self.locks.held()
+
+    def point(
+        self,
+        text: str,
+        run: Callable[[], Any],
+        touched: Callable[[bool], Sequence[Touched]],
+        errors: tuple[str, ...] = (),
+        kind: str = "file",
+    ) -> Any:
+        """Park as *text*, *run*, and report what *touched* says, which is told whether it succeeded.
+
+        It is asked before *run*: what there was decides what is touched.
+        """
+        runtime = self.runtime
+        how = runtime.park(kind, text, "", where(3), errors=errors if runtime.asks_errors else ())
+        done, failed = touched(True), touched(False)
+        try:
+            if how in _INJECTED:
+                raise OSError(_INJECTED[how], os.strerror(_INJECTED[how]))
+            value = run()
+        except OSError as error:
+            runtime.news.append(("error", f"{type(error).__name__}: {error.strerror or error}"))
+            self._report(failed)
+            raise
+        self._report(done)
+        return value
+
+    def _report(self, touched: Sequence[Touched]) -> None:
+        for resource, mode in touched:
+            self.runtime.touched(resource, mode)
+
+    # What happens to paths
+
+    def read(self, text: str, path: str, run: Callable[[], Any], *, listing: bool = False, follow: bool = True) -> Any:
+        """Run what only looks at *path*."""
+        return self.point(
+            f"{text} {path}", run, lambda _: self.shared.touches(path, "r", listing=listing, follow=follow), _READING
+        )
+
+    def change(
+        self,
+        text: str,
+        paths: Sequence[str],
+        run: Callable[[], Any],
+        *,
+        entry: bool = True,
+        follow: bool = False,
+        stamps: bool = True,
+    ) -> Any:
+        """Run what changes all of *paths*, if it succeeds.
+
+        *entry*: it makes or removes them; *stamps*: file times are ours to set.
+        """
+
+        def touched(success: bool) -> list[Touched]:
+            mode = "w" if success else "r"
+            found: list[Touched] = []
+            for path in paths:
+                found += self.shared.touches(path, mode, entry=entry and success, listing=entry, follow=follow)
+            return found
+
+        value = self.point(f"{text} {' -> '.join(paths)}", run, touched, _WRITING)
+        if stamps:
+            for path in paths:
+                self.stamp(path, parent=entry, itself=len(paths) == 1)
+        return value
+
+    def open(self, text: str, path: str, creates: bool, truncates: bool, run: Callable[[], Any]) -> Any:
+        """Run what opens *path*, and makes it where there is none or empties it, as the flags say."""
+        new = False
+
+        def touched(success: bool) -> list[Touched]:
+            nonlocal new
+            new = creates and not self.shared.exists(path)
+            writes = success and (new or truncates)
+            return self.shared.touches(path, "w" if writes else "r", entry=success and new)
+
+        value = self.point(text, run, touched, _WRITING if creates or truncates else _READING)
+        if new or truncates:
+            self.stamp(path, parent=new)
+        return value
+
+    # What happens to descriptors
+
+    def on_descriptor(self, text: str, descriptor: int, mode: str, run: Callable[[], Any]) -> Any:
+        """Run what reads (``r``) or writes (``w``) through *descriptor*, as a schedule point if its file is shared."""
+        path = self.shared.inside(descriptor)
+        if path is None:
+            return run()
+        touched = self.shared.of_descriptor(descriptor, mode)
+        errors = _WRITING if mode == "w" else _READING
+        value = self.point(f"{text} {path}", run, lambda _: touched, errors)
+        if mode == "w":
+            self._stamp(descriptor)
+        return value
+
+    def close(self, descriptor: int, run: Callable[[], Any]) -> Any:
+        """Run what closes *descriptor*: a schedule point where that lets a lock go."""
+        if (path := self.locks.let_go_by_closing(descriptor)) is None:
+            return run()
+        try:
+            return self.point(f"close {path}", run, lambda _: self.locks.footprint(path), kind="close")
+        finally:
+            self.locks.closed(descriptor, path)
+
+    # File times
+
+    def stamp(self, path: str, *, parent: bool, itself: bool = True) -> None:
+        """Have *path* have been changed now; with *parent* its directory too."""
+        if itself:
+            self._stamp(self.shared.real(path))
+        if parent:
+            self._stamp(os.path.dirname(self.shared.real(path)))
+
+    def _stamp(self, path: str | int) -> None:
+        # Clock.tell() would note that the code under test has looked at the time.
+        now = int((EPOCH + self.runtime.clock.now) * 1e9)
+        with suppress(OSError):  # it was removed, or never made
+            _utime(path, ns=(now, now))
+
+    def looked_at(self, found: os.stat_result) -> os.stat_result:
+        """Return *found* with the one time that can't be set, that of the last change of status, as the others are."""
+        fields = list(found)
+        fields[9] = fields[8]
+        names = ("st_atime", "st_mtime", "st_atime_ns", "st_mtime_ns", "st_blksize", "st_blocks", "st_rdev")
+        more = {name: getattr(found, name) for name in names}
+        return os.stat_result(fields, {**more, "st_ctime": found.st_mtime, "st_ctime_ns": found.st_mtime_ns})

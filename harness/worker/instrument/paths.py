@@ -1,0 +1,136 @@
+"""Which paths lie in the directory that workers share, and what an operation on one of them touches.
+
+Every file is a resource ``data:PATH`` (its content, and that it exists), every directory also ``list:PATH`` (which entries it
+has). To name a file is to read all directories and symbolic links on the way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from harness.worker.runtime import Runtime
+
+__all__ = ["Shared", "Touched", "of_descriptor"]
+
+Touched = tuple[str, str]
+"""A resource, and ``r`` or ``w``."""
+
+_MOST_LINKS = 40
+_DELETED = " (deleted)"
+_LINKED = "data:hard links"
+"""Content that has several names: whoever touches one of them may touch the others."""
+
+_readlink, _lstat, _getcwd, _fspath = os.readlink, os.lstat, os.getcwd, os.fspath
+_normpath, _join, _fstat = os.path.normpath, os.path.join, os.fstat
+
+
+class Shared:
+    """Knows the shared directory of the execution under way."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.root = ""
+
+    def begin(self, root: str) -> None:
+        """Take *root* for the shared directory from now on."""
+        self.root = root.rstrip("/") + "/"
+
+    def inside(self, path: Any, dir_fd: int | None = None) -> str | None:
+        """Return *path* (or a descriptor's) as it reads from the shared directory.
+
+        None if it lies elsewhere, or nothing is raced.
+        """
+        runtime = self._runtime
+        if not (runtime.controlled or runtime.aborting) or not self.root:
+            return None
+        if isinstance(path, int):
+            text = _named(of_descriptor(path))
+        else:
+            try:
+                text = os.fsdecode(_fspath(path))
+            except TypeError:
+                return None
+            if not text.startswith("/"):
+                base = _getcwd() if dir_fd is None else of_descriptor(dir_fd)
+                text = _join(base, text)
+            text = _normpath(text)
+        return text[len(self.root) :] or "." if (text + "/").startswith(self.root) else None
+
+    def exists(self, path: str) -> bool:
+        """Return whether there is something at *path*, a dangling link included."""
+        try:
+            _lstat(self.root + path)
+        except OSError:
+            return False
+        return True
+
+    def real(self, path: str) -> str:
+        """Return the absolute form of *path*."""
+        return self.root + path
+
+    def touches(
+        self, path: str, mode: str, *, entry: bool = False, listing: bool = False, follow: bool = True
+    ) -> list[Touched]:
+        """Return what an operation on *path* touches.
+
+        *mode* is what it does to the file; *entry*: it makes or removes the name; *listing*: it reads (or, with ``w``, needs
+        unchanged) the entries of a directory; *follow*: symbolic links.
+        """
+        found: list[Touched] = []
+        for link, is_last in self._steps(path, follow):
+            found.append((f"data:{link}", mode if is_last else "r"))
+            if is_last and entry:
+                found.append((f"list:{link.rpartition('/')[0] or '.'}", "w"))
+            if is_last and listing:
+                found.append((f"list:{link}", mode))
+        return found
+
+    def _steps(self, path: str, follow: bool, links: int = 0) -> Iterator[tuple[str, bool]]:
+        """Yield every name on the way to *path*, and whether it is the last."""
+        parts = path.split("/")
+        for number in range(1, len(parts) + 1):
+            name, last = "/".join(parts[:number]), number == len(parts)
+            target = _target(self.root + name) if (follow or not last) and links < _MOST_LINKS else None
+            if target is None:
+                yield name, last
+                continue
+            yield name, False
+            text = _normpath(_join(self.root + name.rpartition("/")[0], target, *parts[number:]))
+            if (text + "/").startswith(self.root):
+                yield from self._steps(text[len(self.root) :] or ".", follow, links + 1)
+            return
+
+    def of_descriptor(self, descriptor: int, mode: str) -> list[Touched]:
+        """Return what reading or writing through *descriptor* touches: the file under the name that it has now."""
+        path = self.inside(descriptor)
+        if path is None:
+            return []
+        found = [(f"data:{path}", mode)]
+        if _fstat(descriptor).st_nlink > 1:
+            found.append((_LINKED, mode))
+        return found
+
+
+def of_descriptor(descriptor: int) -> str:
+    """Return the path that an open *descriptor* has now, an empty text where it has none."""
+    try:
+        return _readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return ""
+
+
+def _named(path: str) -> str:
+    """Return the name that a file had before it was removed; one that never had any has the same everywhere."""
+    if not path.endswith(_DELETED):
+        return path
+    folder, _, name = path.removesuffix(_DELETED).rpartition("/")
+    return f"{folder}/(unnamed)" if name.startswith("#") else f"{folder}/{name}"
+
+
+def _target(path: str) -> str | None:
+    try:
+        return _readlink(path)
+    except OSError:
+        return None
