@@ -14,6 +14,9 @@ __all__ = ["ABORT", "ERRORS", "GIVE_UP", "GO", "Message", "Peer", "PeerGone"]
 
 Message = tuple[Any, ...]
 
+_read, _write = os.read, os.write
+"""The real ones: in a worker those of ``os`` are schedule points."""
+
 GO, GIVE_UP, ABORT = 0, 1, 2
 """How a parked operation is let go: run (or retry the lock), give up waiting, leave because the execution is over."""
 
@@ -38,9 +41,9 @@ class Peer:
         """Write *message* whole; raises ``ValueError`` for anything but plain data."""
         body = marshal.dumps(message)
         data = len(body).to_bytes(4, "little") + body
-        written = os.write(self.write_end, data)
+        written = _write(self.write_end, data)
         while written < len(data):
-            written += os.write(self.write_end, data[written:])
+            written += _write(self.write_end, data[written:])
 
     def receive(self) -> Message:
         """Return the next message, waiting for it; raises ``PeerGone`` at the end of the pipe."""
@@ -50,7 +53,7 @@ class Peer:
 
     def fill(self) -> None:
         """Read once what is there, waiting for at least one byte."""
-        data = os.read(self.read_end, 1 << 16)
+        data = _read(self.read_end, 1 << 16)
         if not data:
             raise PeerGone
         self._buffer = self._buffer + data if self._buffer else data
