@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import BadInput
 from harness.faults import NONE, Faults
 from harness.plain import Plain
+from harness.points import Point
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -112,6 +113,7 @@ class Scenario:
       is a failure.
     - ``ordered``: whether the checks look at the real-time order of calls (an outcome before an invocation).
       Only a scenario whose checks do not may say False, which makes the exhaustive search smaller.
+    - ``points``: schedule points around calls of a library that the harness does not know (``harness.points.Point``).
     - ``secrets``: regular expressions of what must not be shown or written down, beside what goes by a name such as ``token``
       or ``password`` in what clients are told (``harness/redaction.py``). Equal ones get equal labels.
     - ``steps``: more steps than this in one execution count as no progress.
@@ -133,6 +135,7 @@ class Scenario:
     expected_errors: tuple[str, ...] = ()
     raising_fails: bool = True
     ordered: bool = True
+    points: tuple[Point, ...] = ()
     secrets: tuple[str, ...] = ()
     faults: Faults = NONE
     app: Callable[[Path], Any] | None = None

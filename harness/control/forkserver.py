@@ -72,7 +72,7 @@ class _Server:
     def __init__(self, orders: Peer, ends: list[End], scenario: Scenario, roles: tuple[str, ...]) -> None:
         self._orders, self._ends, self._scenario, self._roles = orders, ends, scenario, roles
         warm(scenario)
-        self._instrumented: Instrumented = instrument()
+        self._instrumented: Instrumented = instrument(scenario.points)
         self._context = get_context("fork")
         self._workers: dict[int, Any] = {}
         gc.collect()

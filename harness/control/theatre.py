@@ -13,6 +13,7 @@ from harness.control.pinning import pinned
 from harness.control.processes import Fleet
 from harness.control.world import World, shared_directory
 from harness.errors import BadInput
+from harness.points import resolve
 from harness.scenario import Scenario
 
 __all__ = ["MOST_WORKERS", "Theatre", "theatre"]
@@ -51,6 +52,8 @@ def theatre(
         raise BadInput(f"{workers} workers can't be raced: the number must be from 1 to {MOST_WORKERS}.")
     if isolation not in ("warm", "fork"):
         raise BadInput(f"There is no isolation {isolation!r}: it is 'warm' or 'fork'.")
+    for point in scenario.points:
+        resolve(point)
     started = time.perf_counter()
     with pinned():
         directory = shared_directory()

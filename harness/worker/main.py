@@ -10,11 +10,12 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.epoch import EPOCH
+from harness.points import Point
 from harness.scenario import Scenario
 from harness.trail import End
 from harness.wire import Peer, PeerGone
@@ -22,7 +23,7 @@ from harness.worker import clock as clocks
 from harness.worker import loop as loops
 from harness.worker import randomness as random_streams
 from harness.worker.clock import Clock
-from harness.worker.instrument import aiosqlite, file_locks, file_objects, file_system, sqlite
+from harness.worker.instrument import aiosqlite, declared, file_locks, file_objects, file_system, sqlite
 from harness.worker.instrument.databases import Databases
 from harness.worker.instrument.files import Files
 from harness.worker.instrument.sqlite_native import Native
@@ -43,7 +44,7 @@ STACK_SIGNAL = signal.SIGRTMIN + 7
 class Instrumented:
     """The instrumentation of a process that forks workers. Made once, before any of them, and inherited."""
 
-    def __init__(self) -> None:
+    def __init__(self, points: Sequence[Point]) -> None:
         self.clock = Clock()
         self.runtime = Runtime(Peer(-1, -1), self.clock)
         self.randomness = Randomness(self.runtime.lane)
@@ -62,6 +63,7 @@ class Instrumented:
             + file_system.replacements(self.files)
             + file_locks.replacements(self.files.locks)
             + loops.replacements(self.runtime)
+            + declared.replacements(points, self.runtime)
         )
 
     def _begin(self, seed: str, now: float, alone: bool = True) -> None:
@@ -146,6 +148,6 @@ class Instrumented:
         self.clean()
 
 
-def instrument() -> Instrumented:
-    """Instrument this process and those it will fork. Opens no database."""
-    return Instrumented()
+def instrument(points: Sequence[Point] = ()) -> Instrumented:
+    """Instrument this process and those it will fork, *points* being declared by the scenario. Opens no database."""
+    return Instrumented(points)

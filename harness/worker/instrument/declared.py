@@ -1,0 +1,66 @@
+"""The schedule points that a scenario declares: a call parks, runs, and counts as touching what the declaration says."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from harness.points import Point, resolve
+from harness.worker.instrument.statements import shown
+from harness.worker.rebind import Replacement
+from harness.worker.runtime import Runtime
+from harness.worker.source import where
+
+__all__ = ["replacements"]
+
+
+def replacements(points: Sequence[Point], runtime: Runtime) -> list[Replacement]:
+    """Return what puts *points* around their targets."""
+    found = []
+    for point in points:
+        owner, name, target = resolve(point)
+        make = _async if inspect.iscoroutinefunction(target) else _sync
+        # A static or class method must stay one.
+        kind = inspect.getattr_static(owner, name)
+        call = make(point, getattr(kind, "__func__", target), runtime)
+        wrapped = type(kind)(call) if isinstance(kind, (staticmethod, classmethod)) else call
+        found.append(Replacement(target, wrapped, owner, name))
+    return found
+
+
+def _text(point: Point, args: tuple[Any, ...]) -> tuple[str, str]:
+    path = point.target.partition(":")[2]
+    return path, shown(args[1:] if "." in path else args)
+
+
+def _touch(point: Point, runtime: Runtime) -> None:
+    runtime.touched(f"data:{point.shares}", "r" if point.reads else "w")
+
+
+def _sync(point: Point, target: Callable[..., Any], runtime: Runtime) -> Callable[..., Any]:
+    @wraps(target)
+    def call(*args: Any, **options: Any) -> Any:
+        if not (runtime.controlled or runtime.aborting):
+            return target(*args, **options)
+        runtime.park("point", *_text(point, args), where(2))
+        _touch(point, runtime)
+        return target(*args, **options)
+
+    return call
+
+
+def _async(point: Point, target: Callable[..., Any], runtime: Runtime) -> Callable[..., Any]:
+    @wraps(target)
+    async def call(*args: Any, **options: Any) -> Any:
+        if runtime.controlled or runtime.aborting:
+            place = where(2)
+            # In a thread of its own, so that other tasks of this worker go on meanwhile.
+            park = asyncio.get_running_loop().run_in_executor
+            await park(None, lambda: runtime.park("point", *_text(point, args), place))
+            _touch(point, runtime)
+        return await target(*args, **options)
+
+    return call
