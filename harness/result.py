@@ -63,6 +63,8 @@ class Execution:
     """The content of the shared files whenever a rule looked at them, as digests."""
     chances: tuple[tuple[str, str], ...] = ()
     """Where a fault could have been injected: each kind with the operation before it, once."""
+    notes: tuple[str, ...] = ()
+    """What the code under test did that was left alone, in words."""
 
     @property
     def schedule(self) -> Schedule:
@@ -94,7 +96,7 @@ class Result:
     why the verdict is unknown. ``seconds`` is the time of the executions, ``startup_seconds`` that of setup and of starting
     processes. ``failures`` counts failing executions; ``first_failure`` is the number of the first one, counted from 1.
     ``counterexample`` is the minimal, confirmed failing execution; ``explanation`` says why it fails, or ``unexplained`` why
-    that can't be said. ``coverage`` is what was covered, and what not.
+    that can't be said. ``coverage`` is what was covered, and what not; ``notes`` what of the code under test was left alone.
     """
 
     scenario: str
@@ -122,6 +124,7 @@ class Result:
     unexplained: str = ""
     coverage: Coverage = field(default_factory=Coverage)
     jobs: int = 1
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         scope = "complete" if self.complete else self.bound or self.within or "not complete"

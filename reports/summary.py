@@ -24,6 +24,8 @@ def summary(result: Result, *, width: int = 80) -> str:
         lines += coverage_lines(result, width)
     for reason in result.reasons:
         lines += ["", *paragraph(reason, width, "  ")]
+    if result.notes:
+        lines += wrapped(escaped(f"Left alone, and so not explored: {'; '.join(result.notes)}."), width, most=4)
     if result.happened and result.verdict is not Verdict.INVALID:
         happened = ", ".join(f"{rule} ({times:,})" for rule, times in result.happened.items())
         lines += wrapped(escaped(f"It happened, in so many executions: {happened}."), width)

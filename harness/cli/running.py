@@ -107,6 +107,7 @@ def _as_json(result: Result, path: Path | None) -> dict[str, object]:
         "seconds": round(result.seconds, 6),
         "startup_seconds": round(result.startup_seconds, 6),
         "reasons": list(result.reasons),
+        "notes": list(result.notes),
         "counterexample": str(path) if path else None,
         "failure": {
             "kind": failure.kind,

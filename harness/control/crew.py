@@ -71,6 +71,8 @@ class Crew:
         for item in report[0]:
             if item[0] == "closed":
                 self.running.discard(state.worker.number)
+                if item[2]:
+                    raise Broke(f"Worker {state.worker.number} could not close its application: {item[2]}.")
                 return [f"{state.name}: {text}" for text in item[1]]
             if item[0] == "broken":
                 raise Broke(f"Worker {state.worker.number} could not end: {item[1]}.")
@@ -79,7 +81,7 @@ class Crew:
     def clear(self, now: float) -> None:
         """Bring every process that is still in the execution out of it; replace one that does not come."""
         for state in self._states:
-            if state.worker.number not in self.running:
+            if state.worker.number not in self.running or self._fleet.gone:
                 continue
             try:
                 self._closed(state, state.worker.ask("abort", now))

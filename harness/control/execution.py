@@ -7,7 +7,7 @@ from collections.abc import Callable
 from harness.control.crew import Broke
 from harness.control.lanes import Move
 from harness.control.observer import Broken, Observer
-from harness.control.processes import Fleet, WorkerDied, WorkerStuck, ending
+from harness.control.processes import Fleet, FleetGone, WorkerDied, WorkerStuck, ending
 from harness.control.stage import Stage
 from harness.control.world import World
 from harness.coverage import operation
@@ -117,7 +117,7 @@ class _Run:
             self.happened = self.observer.happened(self._history(), self.steps, whole=not abandoned)
         except _Over as over:
             failure = over.failure
-        except (WorkerStuck, WorkerDied, Broke) as error:
+        except (WorkerStuck, WorkerDied, FleetGone, Broke) as error:
             stuck = str(error)
         finally:
             self.stage.crew.clear(self.stage.now)
@@ -135,6 +135,7 @@ class _Run:
             happened=self.happened,
             states=tuple(self.observer.states),
             chances=tuple(self.chances),
+            notes=tuple(self.stage.notes),
         )
 
     def _history(self) -> History:

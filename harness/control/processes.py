@@ -17,10 +17,10 @@ from harness.control import forkserver
 from harness.errors import HarnessError, SetupFailed, Unsupported
 from harness.scenario import Scenario
 from harness.trail import End, Trail
-from harness.wire import Message, Peer
+from harness.wire import Message, Peer, PeerGone
 from harness.worker.main import STACK_SIGNAL
 
-__all__ = ["Fleet", "Worker", "WorkerDied", "WorkerStuck"]
+__all__ = ["Fleet", "FleetGone", "Worker", "WorkerDied", "WorkerStuck"]
 
 
 class WorkerDied(HarnessError):
@@ -30,6 +30,16 @@ class WorkerDied(HarnessError):
         self.number, self.exit_code = number, exit_code
         self.passed: list[Message] = []
         super().__init__(f"worker {number} {ending(exit_code)}")
+
+
+class FleetGone(HarnessError):
+    """The process that forks the workers has ended, and they with it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The process that forks the workers has ended, and so have they. Did the code under test kill its parent "
+            "process, or did the system, for want of memory? What was under way can't be judged."
+        )
 
 
 class WorkerStuck(HarnessError):
@@ -140,6 +150,7 @@ class Fleet:
     def __init__(self, scenario: Scenario, workers: int, directory: Path, patience: float) -> None:
         _require_linux()
         self._directory = directory
+        self.gone = False
         to_server, from_server = os.pipe(), os.pipe()
         self.roles = scenario.roles(workers)
         pipes = [(os.pipe(), os.pipe()) for _ in self.roles]
@@ -204,8 +215,12 @@ class Fleet:
         self.fork(worker)
 
     def _order(self, *order: object) -> object:
-        self._server.send(order)
-        return self._server.receive()[1]
+        try:
+            self._server.send(order)
+            return self._server.receive()[1]
+        except (PeerGone, BrokenPipeError):
+            self.gone = True
+            raise FleetGone from None
 
     def close(self) -> None:
         """End every process; the fork server removes the shared directory before it goes."""

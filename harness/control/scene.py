@@ -46,6 +46,8 @@ class Scene:
         self.continues = False
         self.events: list[Event] = []
         self.changed = False
+        self.notes: dict[str, None] = {}
+        """What was left alone, in words."""
 
     # Beginning and end
 

@@ -213,10 +213,12 @@ class Stage(Scene):
             news.accesses.append(answer(item[1]))
         elif tag == "closed":
             self.crew.running.discard(state.worker.number)
+        elif tag == "note":
+            self.notes[item[1]] = None
         elif tag == "outside":
             raise Broke(
-                f"Worker {state.worker.number} ran {item[1]}, which the harness does not control: a thread that the code "
-                "under test started itself. What such threads do is not explored, so nothing can be said."
+                f"Worker {state.worker.number} ran {item[1]}, which the harness does not control. What that does is not "
+                "explored, so nothing can be said."
             )
         elif tag == "broken":
             raise Broke(f"Worker {state.worker.number} can't go on: {item[1]}.")

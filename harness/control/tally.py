@@ -77,6 +77,7 @@ class Tally:
     doubts: list[str] = field(default_factory=list)
     seconds: float = 0.0
     shrinking: int = 0
+    notes: dict[str, None] = field(default_factory=dict)
     survey: Survey = field(default_factory=Survey)
     seen: float | None = None
     pct: Mapping[int, int] = field(default_factory=dict)
@@ -103,6 +104,7 @@ class Tally:
         }:
             self.happened[f"fault {kind}"] += 1
         self.survey.count(execution)
+        self.notes.update(dict.fromkeys(execution.notes))
         if self.executions % 50 == 0:
             self.report("exploring")
 
@@ -142,6 +144,7 @@ class Tally:
             seconds=self.seconds,
             bound=self.bound,
             reasons=reasons,
+            notes=tuple(self.notes),
             counterexample=found,
             first_failure=self.first_failure,
             shrink_executions=self.shrinking,

@@ -16,6 +16,7 @@ from harness.schedule import FAULT_MARK
 __all__ = ["Race", "depend", "is_event", "races"]
 
 _CONFLICTING = {("r", "w"), ("w", "r"), ("w", "w"), ("i", "o"), ("o", "i")}
+_CONFLICTS = {mode: tuple(other for first, other in _CONFLICTING if first == mode) for mode, _ in _CONFLICTING}
 _EVERYTHING = "*"
 _CLOCKED = ("timer", "sleep")
 _PROBE = "probe"
@@ -64,28 +65,69 @@ def races(steps: Sequence[Step], causes: Sequence[int] = ()) -> Iterator[Race]:
     """
     before: list[int] = []
     last_of_lane: dict[str, int] = {}
+    seen = _Seen()
     for number, step in enumerate(steps):
         previous = causes[number] if causes else last_of_lane.get(step.lane, -1)
         known = before[previous] if previous >= 0 else 0
-        dependent = [earlier for earlier in range(number) if _ordered(steps[earlier], step)]
+        dependent = seen.ordered_before(step)
         past = 1 << number | known
-        for earlier in dependent:
-            past |= before[earlier]
+        left = dependent & ~past
+        while left:
+            past |= before[left.bit_length() - 1]
+            left &= ~past
         before.append(past)
         last_of_lane[step.lane] = number
-        for earlier in dependent:
-            if known >> earlier & 1 or not _reversible(steps[earlier], step):
+        seen.add(step, number)
+        for earlier in _bits(dependent & ~known):
+            if _reversible(steps[earlier], step):
+                yield Race(earlier, _initials(steps, before, earlier, number), number)
+
+
+class _Seen:
+    """The steps so far, as sets of numbers (bits of an integer): by lane, by access, by time."""
+
+    def __init__(self) -> None:
+        self._all = self._older = self._accessing = self._everything = 0
+        self._now = 0.0
+        self._lanes: dict[str, int] = {}
+        self._accesses: dict[tuple[str, str], int] = {}
+
+    def add(self, step: Step, number: int) -> None:
+        """Take in *step* as the one of that *number*."""
+        bit = 1 << number
+        if step.now > self._now:
+            self._now, self._older = step.now, self._all
+        self._all |= bit
+        self._lanes[step.lane] = self._lanes.get(step.lane, 0) | bit
+        for access in step.accesses:
+            self._accessing |= bit
+            self._everything |= bit if access.resource == _EVERYTHING else 0
+            self._accesses[access] = self._accesses.get(access, 0) | bit
+
+    def ordered_before(self, step: Step) -> int:
+        """Return those of the steps so far that *step*, which comes now, may not be exchanged with."""
+        if step.kind == _PROBE:
+            return self._all
+        found = self._lanes.get(step.lane, 0)
+        if _by_clock(step):
+            # Time passes only when nothing else can run, so all that came before had to.
+            found |= self._all if step.now > self._now else self._older
+        for resource, mode in step.accesses:
+            if resource == _EVERYTHING:
+                found |= self._accessing
                 continue
-            yield Race(earlier, _initials(steps, before, earlier, number), number)
+            found |= self._everything
+            for other in _CONFLICTS[mode]:
+                found |= self._accesses.get((resource, other), 0)
+        return found
 
 
-def _ordered(earlier: Step, later: Step) -> bool:
-    if earlier.lane == later.lane or later.kind == _PROBE:
-        return True
-    if earlier.now < later.now and _by_clock(later):
-        # Time passes only when nothing else can run, so all that came before had to.
-        return True
-    return depend(earlier.accesses, later.accesses)
+def _bits(numbers: int) -> Iterator[int]:
+    """Yield the numbers in a set, in order."""
+    while numbers:
+        lowest = numbers & -numbers
+        yield lowest.bit_length() - 1
+        numbers ^= lowest
 
 
 def _by_clock(step: Step) -> bool:

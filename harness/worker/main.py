@@ -9,6 +9,7 @@ import inspect
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from harness.worker import clock as clocks
 from harness.worker import loop as loops
 from harness.worker import randomness as random_streams
 from harness.worker.clock import Clock
-from harness.worker.instrument import aiosqlite, declared, file_locks, file_objects, file_system, sqlite
+from harness.worker.instrument import aiosqlite, declared, file_locks, file_objects, file_system, offspring, sqlite
 from harness.worker.instrument.databases import Databases
 from harness.worker.instrument.files import Files
 from harness.worker.instrument.sqlite_native import Native
@@ -76,6 +77,10 @@ class Instrumented:
         """Be process *number* with *role*: run the executions that are ordered at *end* until the other end is gone."""
         peer, stacks, trail = end
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # Standard output is the controller's: a line of the code under test in it would spoil its JSON.
+        os.dup2(2, 1)
+        sys.stdout = sys.stderr
         faulthandler.register(STACK_SIGNAL, file=stacks, all_threads=True)
         gc.disable()
         # What the code logs where it has set up no logging would be repeated thousands of times.
@@ -83,6 +88,7 @@ class Instrumented:
         runtime = self.runtime
         runtime.peer, runtime.trail = peer, trail
         runtime.be_home(threading.get_ident())
+        offspring.watch(runtime)
         jumps = bool(scenario.faults.most and scenario.faults.jumps)
         runtime.before_report = self._settle_and_say_who_read_the_clock if jumps else self.databases.settle
         runtime.asks_errors = bool(scenario.faults.most and scenario.faults.errors)
@@ -93,7 +99,7 @@ class Instrumented:
                 order = peer.receive()
                 if order[0] in ("abort", "finish"):
                     # The execution is over here already: it ended with its last call, or never began.
-                    peer.send(([("closed", [])], None))
+                    peer.send(([("closed", [], "")], None))
                 elif order[0] == "call":
                     now, ahead, (seed, db, alone) = order[1], order[5], order[6]
                     self._begin(f"{seed}/w{number}", now, alone)

@@ -112,9 +112,12 @@ class Runtime:
         if not (self.controlled or self.aborting):
             return GO
         if strand is None:
-            self.news.append(("outside", f"{text} in thread {threading.current_thread().name!r}"))
+            name = threading.current_thread().name
+            self.news.append(("outside", f"{text} in a thread that the code under test started itself, {name!r}"))
             return GO
         if self.aborting:
+            # Code that catches everything and tries again would never hear of the end.
+            self.one_more_round()
             if kind in _CLEANING or (kind in _OF_FILES and self.lane() in self._unwinding):
                 return GO
             self._unwinding.add(self.lane())

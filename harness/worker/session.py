@@ -56,8 +56,8 @@ class Session:
         except Aborted:
             pass
         finally:
-            left_open = self._end()
-        self._runtime.peer.send(([("closed", left_open)], None))
+            closed = self._end()
+        self._runtime.peer.send(([("closed", *closed)], None))
 
     def run_call(self, order: Message, db: str) -> None:
         """Run an execution that begins with the call in *order*, and ends by itself when nothing is left behind.
@@ -73,7 +73,7 @@ class Session:
             self._call_first(order)
             if self._nothing_left():
                 runtime.before_report()
-                runtime.news.append(("closed", []))
+                runtime.news.append(("closed", [], ""))
                 runtime.controlled = False
                 self._app = None
                 self._collect()
@@ -85,8 +85,8 @@ class Session:
                 self._one_by_one()
         except Aborted:
             pass
-        left_open = self._end()
-        runtime.peer.send(([("closed", left_open)], None))
+        closed = self._end()
+        runtime.peer.send(([("closed", *closed)], None))
 
     def _call_first(self, order: Message) -> None:
         """Run the call in *order*, in an event loop together with those that come meanwhile."""
@@ -206,22 +206,24 @@ class Session:
 
     # The end
 
-    def _end(self) -> list[str]:
+    def _end(self) -> tuple[list[str], str]:
+        """End the execution here; return which transactions were left open, and what closing the application raised."""
         runtime = self._runtime
         runtime.controlled = False
         runtime.news = []
         left_open = self._left.in_transaction() if not runtime.aborting else []
+        failed = ""
         if not runtime.aborting and self._app is not None:
             try:
                 self._complete(self._program.close, self._app)
             except Exception as error:
-                left_open.append(f"close raised {type(error).__name__}: {error}")
+                failed = f"{type(error).__name__}: {self._text(error)}"
         self._app = None
         runtime.aborting = True
         self._left.clean()
         self._end_threads_and_tasks()
         self._collect()
-        return left_open
+        return left_open, failed
 
     def _nothing_left(self) -> bool:
         """Whether the code under test has left no connection, thread, task or timer behind."""
