@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TextIO
 
-__all__ = ["child_environment", "colourful", "fix_hash_seed", "hash_seed", "version"]
+__all__ = ["child_environment", "colourful", "fix_hash_seed", "hash_seed", "step_summary", "under_actions", "version"]
 
 _HASH_SEED = "PYTHONHASHSEED"
 
@@ -53,3 +54,14 @@ def version() -> str:
         return installed("race-harness")
     except PackageNotFoundError:
         return "unknown"
+
+
+def step_summary() -> Path | None:
+    """Return the file that a job's summary is added to (``GITHUB_STEP_SUMMARY``), if there is one."""
+    name = os.environ.get("GITHUB_STEP_SUMMARY")
+    return Path(name) if name else None
+
+
+def under_actions() -> bool:
+    """Return whether this runs under GitHub Actions, which reads workflow commands in what is printed."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"

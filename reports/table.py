@@ -20,11 +20,13 @@ _BESIDE = 24
 
 @dataclass(frozen=True, slots=True)
 class GateRow:
-    """One scenario on the reference (``variant`` empty) or on a variant, and what came of it.
+    """One scenario on the reference (``variant`` empty) or on a variant, and what came of it; or a ``known`` counterexample.
 
     ``first_failure`` is the number of the first execution that failed; ``preemptions`` and ``faults`` are
     those of the minimal counterexample, ``oracle`` is the rule that it breaks. ``note`` says what went wrong
-    where the row is not as expected. ``seen``, ``residual`` (at depth 2) and ``since_new`` are of its ``Coverage``.
+    where the row is not as expected, ``command`` shows it again. A known counterexample, named by its file, is ``stale`` where
+    the code has changed so that it can't be replayed. ``seen``, ``residual`` (at depth 2) and ``since_new`` are of its
+    ``Coverage``.
     """
 
     scenario: str
@@ -42,11 +44,19 @@ class GateRow:
     seen: float | None = None
     residual: float | None = None
     since_new: int = 0
+    command: str = ""
+    known: str = ""
+    stale: bool = False
 
     @property
     def as_expected(self) -> bool:
-        """Whether it came as it had to."""
-        return self.verdict is self.expected
+        """Whether it came as it had to; of what is stale nothing is expected."""
+        return self.stale or self.verdict is self.expected
+
+    @property
+    def name(self) -> str:
+        """What the row is called beside its scenario."""
+        return f"known {self.known}" if self.known else self.variant or "(reference)"
 
 
 def gate_table(rows: Sequence[GateRow], *, width: int = 80, colour: bool = False) -> str:
@@ -72,9 +82,9 @@ def _row(row: GateRow, width: int, spare: int, colour: bool) -> Iterator[str]:
     minimal = "" if row.preemptions is None else f"{row.preemptions}/{row.faults}"
     cells = _cells(
         {
-            "variant": escaped(row.variant) or "(reference)",
+            "variant": escaped(row.name),
             "expected": str(row.expected),
-            "verdict": str(row.verdict),
+            "verdict": "stale" if row.stale else str(row.verdict),
             "runs": f"{row.executions}{'+' if row.complete else ''}",
             "first": str(row.first_failure or ""),
             "pre/flt": minimal,

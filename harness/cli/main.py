@@ -207,6 +207,7 @@ def _add_replay(commands: Commands) -> None:
         metavar="REFERENCE",
         help="module:ATTRIBUTE or path/to/file.py:ATTRIBUTE, for a scenario that is not installed",
     )
+    add("--dies-with", type=int, metavar="PID", help=SUPPRESS)
 
 
 def _add_gate(commands: Commands) -> None:
@@ -216,16 +217,24 @@ def _add_gate(commands: Commands) -> None:
         "gating",
         "hold every scenario valid on the reference, and every faulty variant caught",
     )
+    gate.epilog = "Settings come from [tool.harness] in pyproject.toml; what is given here overrules them."
     add = gate.add_argument
-    add("--jobs", type=arguments.workers, metavar="N", help="runs at the same time (default: one per core)")
     add(
-        "--time",
-        type=arguments.seconds,
-        default=8.0,
-        metavar="SECONDS",
-        help="for each exploration of the reference (default: 8)",
+        "scenarios",
+        nargs="*",
+        metavar="SCENARIO",
+        help="only these: names, patterns or references (default: the settings')",
     )
-    _add_output(gate)
+    add("--config", metavar="FILE", help="the file with [tool.harness] (default: the nearest pyproject.toml)")
+    add("--jobs", type=arguments.workers, metavar="N", help="runs at the same time (default: one per core)")
+    add("--time", type=arguments.seconds, metavar="SECONDS", help="for each exploration of a reference (default: 8)")
+    add("--seed", type=arguments.seed, metavar="N", help="of the schedulers and the code (default: 0)")
+    add("--counterexamples", metavar="DIR", help="a folder of known counterexamples, replayed first")
+    add("--output", metavar="DIR", help="where new counterexamples are saved (default: counterexamples)")
+    add("--changed-since", metavar="REV", help="only scenarios whose code has changed since this git revision")
+    add("--report", metavar="DIR", help="write junit.xml, summary.md, results.sarif and gate.json there")
+    for name, text in (("junit", "JUnit XML"), ("markdown", "Markdown"), ("sarif", "SARIF 2.1.0")):
+        add(f"--{name}", metavar="FILE", help=f"write {text} to this file")
 
 
 def _add_stress(commands: Commands) -> None:

@@ -22,6 +22,10 @@ __all__ = ["command"]
 
 def command(options: Namespace) -> int:
     """Replay; return 0 where it no longer fails, 1 where it fails again, 3 where nothing can be said."""
+    if options.dies_with is not None:
+        from harness.parent import die_with
+
+        die_with(options.dies_with)
     path = Path(options.file)
     counterexample = load(path)
     scenario = _scenario(options, path, counterexample)

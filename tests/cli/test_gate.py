@@ -11,13 +11,18 @@ from typing import Any
 
 import pytest
 
-from harness.cli.gating import _judged, _row
+from harness.cli.gate_runs import Todo, filled
+from harness.cli.gating import _judged
 from harness.cli.terminal import EXIT_CODES
 from harness.verdict import Verdict, merge
 from reports.table import GateRow
 
 REFERENCE = GateRow("counter", "", Verdict.VALID, Verdict.UNKNOWN)
 VARIANT = GateRow("counter", "lost", Verdict.INVALID, Verdict.UNKNOWN)
+
+
+def _row(row: GateRow, output: bytes, errors: bytes, code: int) -> GateRow:
+    return filled(Todo(row, row.scenario), output, errors, code)[0]
 
 
 def _said(verdict: str, **more: Any) -> bytes:
@@ -53,15 +58,19 @@ def test_what_a_run_said_fills_its_row() -> None:
     """Verdict, counts, the oracle that saw it, and the time with start-up."""
     assert _row(VARIANT, _said("invalid", **BROKEN), b"", 1) == GateRow(
         "counter", "lost", Verdict.INVALID, Verdict.INVALID, 4, True, 2, 1, 0, "at end two", 0.75,
-        seen=0.5, residual=0.25, since_new=3,
+        seen=0.5, residual=0.25, since_new=3, command="harness run counter --variant lost",
     )  # fmt: skip
 
 
 def test_a_variant_that_is_not_caught_is_explained() -> None:
     """Whether every interleaving was covered, or which limit was hit."""
-    assert _row(VARIANT, _said("valid"), b"", 0).note.endswith("no rule broke in any interleaving.")
+    assert _row(VARIANT, _said("valid"), b"", 0).note.endswith(
+        "no rule broke in any interleaving. To search it: harness run counter --variant lost"
+    )
     limited = _said("valid", complete=False, bound="1000 executions")
-    assert _row(VARIANT, limited, b"", 0).note.endswith("no rule broke within 1000 executions.")
+    assert _row(VARIANT, limited, b"", 0).note.endswith(
+        "within 1000 executions. To search it: harness run counter --variant lost"
+    )
 
 
 def test_a_reference_that_fails_says_how_to_replay_it() -> None:

@@ -1,0 +1,160 @@
+"""Which scenarios a change concerns: those whose code, or anything it imports from the repository, is among what changed."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.errors import BadInput
+from harness.scenario import Check, Scenario
+
+__all__ = ["unchanged"]
+
+_CONCERNS_ALL = ("pyproject.toml", "constraints.txt", "setup.py", "setup.cfg", "uv.lock", "poetry.lock", "pdm.lock")
+
+
+def unchanged(chosen: Sequence[tuple[str, Scenario]], revision: str, root: Path) -> dict[str, str]:
+    """Return by name the scenarios of *chosen* that nothing concerns that has changed since *revision*, and why.
+
+    Looked at are the files that a scenario's functions come from, those of its variants too, all that these import from the
+    repository at *root*, and whatever is no Python and lies beside one of them. Where a file that says what is installed has
+    changed, all are concerned. Raises ``BadInput`` for what is no revision, or no repository.
+    """
+    top = Path(_git(root, "rev-parse", "--show-toplevel").strip())
+    changed = {top / name for name in _changed(root, revision)}
+    if any(path.name in _CONCERNS_ALL or path.name.startswith("requirements") for path in changed):
+        return {}
+    left_out = {}
+    for reference, scenario in chosen:
+        files = _closure({*_files_of(scenario), *_file_named(reference)}, top)
+        folders = {file.parent for file in files}
+        if not files:
+            continue
+        if not any(path in files or (path.suffix != ".py" and path.parent in folders) for path in changed):
+            left_out[scenario.name] = f"none of the {len(files)} files that it uses changed since {revision}"
+    return left_out
+
+
+def _changed(root: Path, revision: str) -> list[str]:
+    if revision.startswith("-"):
+        raise BadInput(f"{revision!r} is no revision. Give a commit, a tag or a branch, such as origin/main.")
+    names = _git(root, "diff", "--name-only", "-z", revision, "--", ":/")
+    new = _git(root, "ls-files", "--others", "--exclude-standard", "--full-name", "-z", ":/")
+    return [name for name in (names + new).split("\0") if name]
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, errors="surrogateescape")
+    except OSError as error:
+        raise BadInput(f"git can't be run ({error}), so what changed can't be known. Is it installed?") from None
+    if done.returncode:
+        raise BadInput(
+            f"What changed can't be known: `git {' '.join(arguments[:3])}` failed in {str(root)!r}: {done.stderr.strip()}\n"
+            "Is this a repository, and the revision in it? A shallow clone may lack it: fetch more history."
+        )
+    return done.stdout
+
+
+# --- what a scenario is made of -------------------------------------------------------------------
+
+
+def _files_of(scenario: Scenario) -> Iterator[Path]:
+    """Yield the files of every function in *scenario* and its variants."""
+    for each in (scenario, *scenario.variants.values()):
+        for field in dataclasses.fields(each):
+            if field.name != "variants":
+                yield from _files_in(getattr(each, field.name))
+
+
+def _files_in(value: Any) -> Iterator[Path]:
+    if isinstance(value, partial):
+        yield from _files_in((value.func, *value.args, *value.keywords.values()))
+    elif isinstance(value, Check):
+        yield from _files_in(value.holds)
+    elif isinstance(value, dict):
+        yield from _files_in(tuple(value.values()))
+    elif isinstance(value, (tuple, list)):
+        for each in value:
+            yield from _files_in(each)
+    elif isinstance(code := getattr(getattr(value, "__wrapped__", value), "__code__", None), type(_git.__code__)):
+        yield Path(code.co_filename)
+        yield from (Path(cell) for cell in _closed_over(value))
+    elif callable(value):
+        module = sys.modules.get(getattr(value, "__module__", None) or "")
+        if file := getattr(module, "__file__", None):
+            yield Path(file)
+
+
+def _closed_over(function: Any) -> Iterator[str]:
+    for cell in getattr(function, "__closure__", None) or ():
+        try:
+            value = cell.cell_contents
+        except ValueError:
+            continue
+        if not isinstance(value, Scenario):
+            yield from map(str, _files_in(value))
+
+
+def _file_named(reference: str) -> Iterator[Path]:
+    place = reference.rpartition(":")[0]
+    if place.endswith(".py") or "/" in place:
+        yield Path(place).resolve()
+
+
+def _closure(files: Iterable[Path], top: Path) -> set[Path]:
+    """Return *files* and all that they import, as far as they lie in the repository at *top*."""
+    found: set[Path] = set()
+    todo = [file for file in files if file.is_relative_to(top)]
+    while todo:
+        file = todo.pop()
+        if file in found or not file.is_file():
+            continue
+        found.add(file)
+        todo += [imported for imported in _imported(file) if imported.is_relative_to(top)]
+    return found
+
+
+def _imported(file: Path) -> Iterator[Path]:
+    """Yield the files of the modules that *file* may import, packages on the way included."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    package = _package_of(file)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _files_of_module(alias.name, file)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            name = ".".join(part for part in (base, node.module or "") if part)
+            yield from _files_of_module(name, file)
+            for alias in node.names:
+                yield from _files_of_module(f"{name}.{alias.name}", file)
+
+
+def _package_of(file: Path) -> list[str]:
+    parts: list[str] = []
+    folder = file.parent
+    while (folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return parts
+
+
+def _files_of_module(name: str, importer: Path) -> Iterator[Path]:
+    parts = name.split(".")
+    roots = [importer.parent, *(Path(entry or ".").resolve() for entry in sys.path)]
+    for root in roots:
+        for length in range(1, len(parts) + 1):
+            base = root.joinpath(*parts[:length])
+            for path in (base.with_suffix(".py"), base / "__init__.py"):
+                if path.is_file():
+                    yield path

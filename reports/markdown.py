@@ -1,0 +1,92 @@
+"""A gate as Markdown: for the summary of a job, or a comment on a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from harness.verdict import Verdict
+from reports.coverage import at_most, part
+from reports.gated import Gated
+from reports.places import marks, message_of, relative
+from reports.summary import counted
+from reports.terminal import escaped
+from reports.transcript import transcript
+
+__all__ = ["gate_markdown", "md"]
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&@])")
+_MEANINGS = {Verdict.VALID: "passed", Verdict.INVALID: "failed", Verdict.UNKNOWN: "unknown, which is not a pass"}
+_WIDTH = 100
+
+
+def md(text: str) -> str:
+    """Return *text* as Markdown that shows it and does nothing."""
+    return _SPECIAL.sub(r"\\\1", " ".join(escaped(text).split()))
+
+
+def gate_markdown(gated: Gated) -> str:
+    """Return *gated*: the verdict, what is wrong with its window and transcript, what was covered and what not."""
+    lines = [
+        f"## Race gate: {_MEANINGS[gated.verdict]}",
+        "",
+        f"{len(gated.rows) - gated.wrong} of {len(gated.rows)} as expected, in {gated.seconds:.0f} s.",
+    ]
+    for number, row in enumerate(gated.rows):
+        if not row.as_expected:
+            lines += _wrong(gated, number)
+    lines += _references(gated)
+    lines += _variants(gated)
+    if gated.left_out:
+        lines += ["", "### Left out", ""]
+        lines += [f"- {md(name)}: {md(why)}" for name, why in gated.left_out.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _wrong(gated: Gated, number: int) -> Iterator[str]:
+    row, found = gated.rows[number], gated.found.get(number)
+    yield from ("", f"### {md(row.scenario)}, {md(row.name)}: {row.verdict}, {row.expected} expected", "")
+    if found is None:
+        yield md(row.note)
+        return
+    yield md(message_of(found))
+    yield ""
+    for mark in marks(found):
+        yield f"- {md(relative(mark.file, gated.root))}:{mark.line}: {md(mark.role)} ({md(mark.text)})"
+    shown = transcript(found, command=row.command, why=found.explanation or "", width=_WIDTH)
+    yield from ("", "To replay it:", "", *_fenced(row.command))
+    yield from ("", "<details><summary>Transcript</summary>", "", *_fenced(shown.rstrip()), "", "</details>")
+
+
+def _fenced(text: str) -> list[str]:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [f"{fence}text", text, fence]
+
+
+def _references(gated: Gated) -> Iterator[str]:
+    rows = [row for row in gated.rows if not row.variant and not row.known]
+    if not rows:
+        return
+    yield from ("", "### What was covered, and what not", "")
+    yield "| scenario | verdict | executions | covered | part of the tree seen | a bug of depth 2 escaped (at most) |"
+    yield "|---|---|---|---|---|---|"
+    for row in rows:
+        covered = "all" if row.complete else "not all"
+        held = row.verdict is Verdict.VALID
+        seen = "all" if row.complete else part(row.seen) if held and row.seen is not None else "-"
+        chance = "0" if row.complete else at_most(row.residual) if held and row.residual is not None else "-"
+        yield f"| {md(row.scenario)} | {row.verdict} | {row.executions:,} | {covered} | {seen} | {chance} |"
+
+
+def _variants(gated: Gated) -> Iterator[str]:
+    variants = [row for row in gated.rows if row.variant and not row.known]
+    known = [row for row in gated.rows if row.known]
+    if variants:
+        caught = sum(row.as_expected for row in variants)
+        yield from ("", f"{counted(len(variants), 'faulty variant')}: {caught} caught.")
+    if known:
+        fine = sum(row.as_expected and not row.stale for row in known)
+        stale = sum(row.stale for row in known)
+        yield from ("", f"{counted(len(known), 'known counterexample')}: {fine} as expected, {stale} out of date.")
+        yield from (f"- {md(row.known)}: {md(row.note)}" for row in known if row.stale)
