@@ -15,7 +15,7 @@ from harness.scenario import Call, Client, Scenario, Workload
 from harness.schedule import Schedule
 from harness.verdict import Verdict
 
-__all__ = ["Interleaving", "parse_calls", "text_of_calls"]
+__all__ = ["Interleaving", "parse_calls", "result_of", "text_of_calls"]
 
 _END_OF_CALL = re.compile(r"\)@w([0-9]{1,3})(?=, | \| |$)")
 _CLIENT = re.compile(r"w([0-9]{1,3}):c([0-9]{1,3})(?![^/#+])")
@@ -70,7 +70,7 @@ class Interleaving:
         execution = self.execution
         if execution is None or self.of_scenario is not scenario:
             execution = self._run(scenario, count)
-        judge(_result(scenario, redacted(execution, scenario.secrets)[0], count))
+        judge(result_of(scenario, redacted(execution, scenario.secrets)[0], count))
         return execution
 
     def _run(self, scenario: Scenario, workers: int) -> Execution:
@@ -93,7 +93,8 @@ class Interleaving:
                 )
 
 
-def _result(scenario: Scenario, execution: Execution, workers: int) -> Result:
+def result_of(scenario: Scenario, execution: Execution, workers: int) -> Result:
+    """Return what one *execution* of *scenario* comes to as a run."""
     failed = execution.failure is not None
     unknown = (execution.stuck,) if execution.stuck else ()
     return Result(

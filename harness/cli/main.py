@@ -207,6 +207,8 @@ def _add_replay(commands: Commands) -> None:
         metavar="REFERENCE",
         help="module:ATTRIBUTE or path/to/file.py:ATTRIBUTE, for a scenario that is not installed",
     )
+    add("--export", choices=("test",), help="write a regression test for pytest instead of replaying")
+    add("--output", metavar="FILE", help="where to write it (default: standard output)")
     add("--dies-with", type=int, metavar="PID", help=SUPPRESS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import Namespace
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def command(options: Namespace) -> int:
     path = Path(options.file)
     counterexample = load(path)
     scenario = _scenario(options, path, counterexample)
+    if options.export is not None:
+        return _export(options, counterexample)
     replayed = replay(scenario, counterexample, times=options.times, isolation=options.isolation)
     differences = _differences(counterexample.made_with) if replayed.divergence else []
     if options.json:
@@ -36,6 +39,23 @@ def command(options: Namespace) -> int:
     else:
         _show(options, path, counterexample, replayed, differences)
     return EXIT_CODES[replayed.verdict]
+
+
+def _export(options: Namespace, counterexample: Counterexample) -> int:
+    from reports.regression import regression_test
+
+    text = regression_test(counterexample, options.scenario or counterexample.scenario)
+    if options.output is None:
+        print(text, end="")
+        return 0
+    try:
+        Path(options.output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(
+            f"The test can't be written as {options.output!r}: {error.strerror or error}. Is its folder there?"
+        ) from None
+    print(f"{options.output}: fails while the race is there. To run it: pytest {shlex.quote(options.output)}")
+    return 0
 
 
 def _scenario(options: Namespace, path: Path, counterexample: Counterexample) -> Scenario:

@@ -1,0 +1,88 @@
+"""Makes a recorded race again on the code as it is now: by what its tasks did, not by the numbers of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from harness.errors import BadInput
+from harness.history import Step
+from harness.interleaving import parse_calls, result_of
+from harness.result import Execution
+from harness.scenario import Scenario, Workload
+from harness.schedule import FAULT_MARK
+from harness.schedulers.base import Scheduler
+from harness.schedulers.planned import Atom, Planned, atoms
+
+__all__ = ["Leg", "check", "legs_of", "plan_of", "with_room_for"]
+
+Leg = tuple[str, str, int, str]
+"""A task, a choice, how often it was made in a row, and what came then: it was ``left``, or went on to its ``end``."""
+
+_ENDS = {True: "end", False: "left"}
+
+
+def legs_of(steps: Sequence[Step]) -> list[Leg]:
+    """Return *steps* as legs, which ``plan_of`` turns back into a plan."""
+    found: list[Leg] = []
+    for (task, choice), group in groupby(atoms(steps), key=lambda atom: (atom.task, atom.choice)):
+        leg = list(group)
+        found.append((task, choice, len(leg), _ENDS[leg[-1].ends]))
+    return found
+
+
+def plan_of(legs: Sequence[Leg]) -> tuple[Atom, ...]:
+    """Return the plan that *legs* say; raises ``BadInput`` for what is none."""
+    plan: list[Atom] = []
+    for leg in legs:
+        try:
+            task, choice, times, then = leg
+            if not (
+                isinstance(task, str) and isinstance(choice, str) and 0 < times <= 100_000 and then in _ENDS.values()
+            ):
+                raise ValueError
+        except (TypeError, ValueError):
+            raise BadInput(
+                f"The leg {leg!r} of a recorded race can't be read: it is (task, choice, times, 'end' or 'left'), for "
+                "example ('c0', 'w0:c0', 3, 'left'). Was it edited by hand?"
+            ) from None
+        plan += [Atom(task, choice)] * (times - 1)
+        plan.append(Atom(task, choice, then == "end"))
+    return tuple(plan)
+
+
+def with_room_for(scenario: Scenario, plan: Sequence[Atom]) -> Scenario:
+    """Return *scenario* with a budget of faults that has room for those of *plan*."""
+    faults = sum(atom.choice.startswith(FAULT_MARK) for atom in plan)
+    if faults <= scenario.faults.most:
+        return scenario
+    return replace(scenario, faults=replace(scenario.faults, most=faults))
+
+
+def check(
+    scenario: Scenario, *, legs: Sequence[Leg], calls: str, workers: int = 2, seed: int = 0
+) -> tuple[Execution, ...]:
+    """Make a recorded race again; return the executions, in which every rule held.
+
+    *legs* are what ``harness replay FILE --export test`` wrote, *calls* the workload as ``Interleaving.of`` takes it, *seed*
+    that of the code under test. It is made twice, in fresh processes: the very choices, as far as they can be made,
+    and task by task, each as far as it had come. Raises ``RaceFound`` if a rule is broken, ``Undecided`` if nothing can be
+    said, ``BadInput`` for legs or calls that can't be read.
+    """
+    __tracebackhide__ = True
+    from harness.control.shrink import Following
+    from harness.control.theatre import theatre
+    from harness.racing import judge
+    from harness.redaction import redacted
+
+    plan = plan_of(legs)
+    workload = Workload(parse_calls(calls), workers)
+    ways: tuple[Scheduler, ...] = (Following([atom.choice for atom in plan]), Planned(plan))
+    found = []
+    with theatre(with_room_for(scenario, plan), workers, seed=seed, isolation="fork") as stage:
+        for way in ways:
+            found.append(redacted(stage.driver.run(way, workload), scenario.secrets)[0])
+    for execution in found:
+        judge(result_of(scenario, execution, workers))
+    return tuple(found)

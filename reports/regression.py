@@ -1,0 +1,61 @@
+"""A counterexample as a regression test: a file for pytest that makes the race again on the code as it is."""
+
+from __future__ import annotations
+
+import re
+
+from harness.counterexample import Counterexample
+from harness.interleaving import text_of_calls
+from harness.regression import Leg, legs_of
+from reports.places import message_of
+from reports.terminal import escaped, wrapped
+
+__all__ = ["regression_test"]
+
+_WIDTH = 100
+
+
+def regression_test(found: Counterexample, reference: str) -> str:
+    """Return the source of a test that fails while the race of *found* is there; *reference* is what the scenario is called."""
+    variant = repr(found.variant) if found.variant else "None"
+    lines = [
+        f'"""{_told(f"{found.scenario}: {_rule(found)} must hold in the interleaving that once broke it.")}',
+        "",
+        *(_told(line) for line in wrapped(escaped(message_of(found)), _WIDTH)),
+        '"""',
+        "",
+        "from harness import registry, regression",
+        "",
+        f"SCENARIO = {reference!r}",
+        f"VARIANT = {variant}",
+        "",
+        f"CALLS = {text_of_calls(found.workload)!r}",
+        "LEGS = [",
+        *(f"    {_leg(leg)}," for leg in legs_of(found.steps)),
+        "]",
+        "",
+        "",
+        f"def test_{_identifier(found)}() -> None:",
+        f'    """{_told(_rule(found))} holds."""',
+        "    scenario = registry.find(SCENARIO, VARIANT)",
+        f"    regression.check(scenario, legs=LEGS, calls=CALLS, workers={found.workers}, seed={found.seed})",
+    ]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _leg(leg: Leg) -> str:
+    return repr(leg)
+
+
+def _rule(found: Counterexample) -> str:
+    return escaped(f"{found.failure.kind} {found.failure.rule}".strip())
+
+
+def _told(text: str) -> str:
+    """Return *text* so that it ends no docstring."""
+    return " ".join(text.replace("\\", "\\\\").replace('"', "'").split())
+
+
+def _identifier(found: Counterexample) -> str:
+    words = re.sub(r"[^a-z0-9]+", "_", f"{found.scenario} {found.failure.rule or found.failure.kind}".lower())
+    return words.strip("_")[:60]
