@@ -17,14 +17,14 @@ from reports.summary import counted
 from reports.terminal import escaped, paragraph, wrapped
 from reports.transcript import title_of, transcript
 
-__all__ = ["command"]
+__all__ = ["command", "scenario_of"]
 
 
 def command(options: Namespace) -> int:
     """Replay; return 0 where it no longer fails, 1 where it fails again, 3 where nothing can be said."""
     path = Path(options.file)
     counterexample = load(path)
-    scenario = _scenario(options, path, counterexample)
+    scenario = scenario_of(options, path, counterexample)
     replayed = replay(scenario, counterexample, times=options.times, isolation=options.isolation)
     differences = _differences(counterexample.made_with) if replayed.divergence else []
     if options.json:
@@ -34,7 +34,8 @@ def command(options: Namespace) -> int:
     return EXIT_CODES[replayed.verdict]
 
 
-def _scenario(options: Namespace, path: Path, counterexample: Counterexample) -> Scenario:
+def scenario_of(options: Namespace, path: Path, counterexample: Counterexample) -> Scenario:
+    """Return what the *counterexample* in the file *path* was found in; raises ``BadInput`` where that is not to be had."""
     name, variant = counterexample.scenario, counterexample.variant or None
     if options.scenario is None:
         # The name comes from the file, so it is only looked up, never imported.
