@@ -13,6 +13,8 @@ __all__ = ["MOST_LANES", "Lane", "Lanes"]
 
 MOST_LANES = 24
 """With more, the tasks of one client in one process share a lane."""
+_DIGITS = 9
+"""A longer number is no number of ours, and is sorted as text."""
 _MESSAGES = ("request", "answer")
 
 
@@ -60,7 +62,9 @@ class Lanes:
         """Return what sorts the clients before the workers, and tasks by their numbers."""
         worker, task = key
         parts = task.replace("#", "/").split("/")
-        numbers = [(0, int(part), "") if part.isdecimal() else (1, len(part), part) for part in parts]
+        numbers = [
+            (0, int(part), "") if part.isdecimal() and len(part) <= _DIGITS else (1, len(part), part) for part in parts
+        ]
         return not self.is_client(worker), worker, numbers, task
 
     def _lane(self, worker: int, task: str) -> Lane:

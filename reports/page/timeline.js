@@ -32,7 +32,7 @@ class Timeline {
     const { lanes } = this.report, width = this.scroller.clientWidth, many = Math.max(lanes.length, 1);
     this.narrow = window.matchMedia("(max-width: 560px)").matches;
     const share = (width * (this.narrow ? 0.2 : 0.28)) / many;
-    this.pitch = Math.min(Math.max(share, 5), this.narrow ? 20 : 64);
+    this.pitch = Math.min(Math.max(share, Math.min(5, (width * 0.4) / many)), this.narrow ? 20 : 64);
     this.left = this.narrow ? 32 : 52;
     this.area = Math.ceil(this.pitch * many) + 10;
     const heights = { step: this.narrow ? 46 : 29 }, other = this.narrow ? 40 : 26;

@@ -70,6 +70,13 @@ def test_many_tasks_of_one_client_share_a_lane() -> None:
     assert {each.lane for each in report.steps} == {0, 1}
 
 
+def test_a_lane_may_have_any_name() -> None:
+    """A number of thousands of digits is sorted like any other text."""
+    steps = [step(f"w0:c0/{name}", "sql", "SELECT 1") for name in ("9" * 5000, "10", "9", "x")]
+    report = report_of(counterexample(steps, [], Failure("invariant", "rule", "", 0)))
+    assert [len(lane.task) for lane in report.lanes] == [4, 5, 4, 5003]
+
+
 def test_waits_are_spans_with_an_end() -> None:
     """From the step that met the lock to the one that got it, or gave up."""
     assert report_of(blocked()).blocked == (Blocked(2, 5, 8, "went on"), Blocked(1, 10, 12, "gave up"))
