@@ -125,6 +125,8 @@ class _Reader:
         )
 
     def _exchange(self, part: Part) -> Exchange:
+        if not part["conflicts"].each(_conflict):
+            part["conflicts"].wrong("where the two steps meet, which is one resource at least")
         return Exchange(
             first=self._named(part["first"]),
             second=self._named(part["second"]),

@@ -18,6 +18,9 @@ from harness.points import Point
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
+    from harness.checks.linearizability import Linearizability
+    from harness.history import History
+
 __all__ = ["Call", "Change", "Check", "Client", "Scenario", "Workload"]
 
 Anything = Any
@@ -73,10 +76,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A named rule. ``holds`` raises ``AssertionError`` or returns False where the rule is broken."""
+    """A named rule. ``holds`` raises ``AssertionError`` or returns False where the rule is broken.
+
+    Where the rule is that of linearizability, ``answer(history)`` is what the check found, for reports to show.
+    """
 
     name: str
     holds: Callable[..., object]
+    answer: Callable[[History], Linearizability] | None = None
 
 
 def _no_close(_: Anything) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from harness.counterexample import Counterexample
@@ -14,7 +14,7 @@ from harness.schedulers.planned import story
 from reports.summary import counted
 from reports.terminal import columns, escaped, one_line, padded, shortened, wrapped
 
-__all__ = ["as_data", "explanation_lines", "sentences"]
+__all__ = ["as_data", "explanation_lines", "place_of", "sentences"]
 
 Line = tuple[str, str]
 """A style and the text in it."""
@@ -62,6 +62,11 @@ def sentences(why: Explanation, race: Execution | Counterexample) -> list[str]:
     """Return *why* the *race* fails as sentences, the most telling first."""
     words = _Words(race)
     return [*_causes(why, words), *_details(why, words)]
+
+
+def place_of(race: Execution | Counterexample) -> Callable[[Step], str]:
+    """Return what gives for a step of *race* the line of source that tells most: of a helper, where it was called from."""
+    return _Words(race).place
 
 
 def as_data(why: Explanation, race: Execution | Counterexample) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.checks.linearizability import check, from_history
+from harness.checks.linearizability import Linearizability, check, from_history
 from harness.checks.operations import Operation
 from harness.checks.specs import ONE_ACTIVE, RESERVATION
 from harness.history import History, Outcome, Step
@@ -73,23 +73,29 @@ def tokens_linearizable(initial: object) -> Check:
     """Return that what clients were told of tokens fits some order of the calls; *initial*: the id active at first."""
     spec = replace(ONE_ACTIVE, initial=initial)
 
-    def holds(history: History, _: Path) -> None:
+    def answer(history: History) -> Linearizability:
         calls = from_history(history, ("issue", "rotate", "revoke", "get_active"))
         named = [replace(call, result=call.result["id"]) if isinstance(call.result, dict) else call for call in calls]
-        found = check(named, spec)
-        assert found.valid, found.explain()
+        return check(named, spec)
 
-    return Check("linearizable: one active token per agent", holds)
+    return _linearizable("one active token per agent", answer)
 
 
 def keys_linearizable() -> Check:
     """Return that what clients were told of ``create(name, caller, key)`` fits some order: the first success binds the key."""
 
+    def answer(history: History) -> Linearizability:
+        return check([_keyed(call) for call in from_history(history, ("create",))], RESERVATION)
+
+    return _linearizable("one answer per key", answer)
+
+
+def _linearizable(what: str, answer: Callable[[History], Linearizability]) -> Check:
     def holds(history: History, _: Path) -> None:
-        found = check([_keyed(call) for call in from_history(history, ("create",))], RESERVATION)
+        found = answer(history)
         assert found.valid, found.explain()
 
-    return Check("linearizable: one answer per key", holds)
+    return Check(f"linearizable: {what}", holds, answer)
 
 
 def _keyed(call: Operation) -> Operation:

@@ -229,6 +229,7 @@ def test_what_is_no_counterexample_is_refused(data: bytes, why: str, tmp_path: P
         (["explanation", "windows", 0, "opens", "step", "digest"], "another"),
         (["explanation", "windows", 0, "places", 0, "outcome"], "maybe"),
         (["explanation", "windows", 0, "opening", "passing"], "w0"),
+        (["explanation", "windows", 0, "opening", "conflicts"], []),
         (["explanation", "failing"], None),
     ],
 )

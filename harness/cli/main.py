@@ -110,6 +110,7 @@ def parser() -> ArgumentParser:
     _add_replay(commands)
     _add_gate(commands)
     _add_stress(commands)
+    _add_report(commands)
     return top
 
 
@@ -162,6 +163,7 @@ def _add_run(commands: Commands) -> None:
     add("--isolation", choices=("warm", "fork"), default="warm", help=_ISOLATION)
     _add_output(run)
     add("--no-save", action="store_true", help="do not save the counterexample")
+    add("--html", metavar="OUT", help="write what is found as a page, to a file or folder")
     add("--no-explain", action="store_true", help=SUPPRESS)
     add("--dies-with", type=int, metavar="PID", help=SUPPRESS)
 
@@ -263,3 +265,16 @@ def _add_stress(commands: Commands) -> None:
         metavar="N",
         help="of who is killed and who goes away (default: 0); the schedule is nobody's choice",
     )
+
+
+def _add_report(commands: Commands) -> None:
+    report = _command(commands, "report", "reporting", "render saved counterexamples: a page, a trace")
+    add = report.add_argument
+    add("files", nargs="+", metavar="FILE", help="counterexamples that `harness run` saved")
+    where = "OUT: a file, a folder (one document for each FILE) or - for standard output"
+    add("--html", metavar="OUT", help=f"a page that opens offline; {where}")
+    for name, text in (("markdown", "Markdown"), ("junit", "JUnit XML"), ("sarif", "SARIF 2.1.0")):
+        add(f"--{name}", metavar="OUT", help=f"{text}; OUT as above")
+    add("--perfetto", metavar="OUT", help="a trace for Perfetto or Chrome; OUT as above")
+    add("--scenario", metavar="REFERENCE", help="where the scenario is, if it is not installed: as for `replay`")
+    add("--no-tables", action="store_true", help="do not replay to see what each step did to the tables")

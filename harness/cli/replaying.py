@@ -18,7 +18,7 @@ from reports.summary import counted
 from reports.terminal import escaped, paragraph, wrapped
 from reports.transcript import title_of, transcript
 
-__all__ = ["command"]
+__all__ = ["command", "scenario_of"]
 
 
 def command(options: Namespace) -> int:
@@ -29,7 +29,7 @@ def command(options: Namespace) -> int:
         die_with(options.dies_with)
     path = Path(options.file)
     counterexample = load(path)
-    scenario = _scenario(options, path, counterexample)
+    scenario = scenario_of(options, path, counterexample)
     if options.export is not None:
         return _export(options, counterexample)
     replayed = replay(scenario, counterexample, times=options.times, isolation=options.isolation)
@@ -58,7 +58,8 @@ def _export(options: Namespace, counterexample: Counterexample) -> int:
     return 0
 
 
-def _scenario(options: Namespace, path: Path, counterexample: Counterexample) -> Scenario:
+def scenario_of(options: Namespace, path: Path, counterexample: Counterexample) -> Scenario:
+    """Return what the *counterexample* in the file *path* was found in; raises ``BadInput`` where that is not to be had."""
     name, variant = counterexample.scenario, counterexample.variant or None
     if options.scenario is None:
         # The name comes from the file, so it is only looked up, never imported.

@@ -48,6 +48,11 @@ def command(options: Namespace) -> int:
         print_json(_as_json(result, path))
     else:
         _show(options, result, path)
+    if options.html is not None and result.counterexample is not None:
+        from harness.cli.reporting import write_page
+
+        again = replay_command(path, options.scenario) if path else ""
+        write_page(Counterexample.of(result), scenario, again, options.html)
     if unsaved is not None:
         # Only now, so that what was found is not lost.
         raise unsaved

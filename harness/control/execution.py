@@ -34,7 +34,8 @@ class Driver:
     """Runs executions of one scenario, one after another, over one fleet of workers.
 
     With ``isolated`` each execution gets freshly forked workers; with ``wants_outcomes`` each carries a digest of its
-    outcome (which costs a dump of the database).
+    outcome (which costs a dump of the database). ``watch`` is told the number of each step after which the shared state may
+    have changed, first -1 for the beginning.
     """
 
     def __init__(self, scenario: Scenario, fleet: Fleet, world: World, observer: Observer, seed: int) -> None:
@@ -43,6 +44,7 @@ class Driver:
         self._checked: Workload | None = None
         self.isolated = False
         self.wants_outcomes = False
+        self.watch: Callable[[int], None] | None = None
 
     def _check(self, workload: Workload) -> None:
         """Raise ``BadInput`` for a workload that cannot be run."""
@@ -105,6 +107,7 @@ class _Run:
         failure, abandoned, stuck, outcome = None, False, "", ""
         self.driver.world.reset()
         self.observer.begin()
+        self._watched()
         try:
             self.stage.prepare(isolated=self.driver.isolated)
             abandoned = not self._race()
@@ -219,11 +222,16 @@ class _Run:
         self.ran[move.choice] = len(self.steps)
         if stage.changed:
             stage.changed = False
+            self._watched()
             self._check(self.observer.invariants(stage.now, steps[-1].lane), "invariant")
         if stage.failed is not None and self.scenario.raising_fails:
             error = stage.failed
             message = f"{error.operation} raised {error.error}: {error.value}"
             raise _Over(Failure("error", error.error, message, len(self.steps) - 1))
+
+    def _watched(self) -> None:
+        if self.driver.watch is not None:
+            self.driver.watch(len(self.steps) - 1)
 
     def _record(self, move: Move, steps: list[Step]) -> None:
         """Note *steps*: the first came of what brought *move* about, each other one of the one before it."""

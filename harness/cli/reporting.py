@@ -1,0 +1,171 @@
+"""``harness report``: renders saved counterexamples as documents, in every format that was asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import config
+from harness.checks.linearizability import Linearizability
+from harness.cli.replaying import scenario_of
+from harness.cli.running import replay_command
+from harness.cli.terminal import Ticker, print_json
+from harness.control.recording import Recorded, record_tables
+from harness.counterexample import Counterexample, load
+from harness.errors import BadInput, HarnessError
+from harness.scenario import Scenario
+from harness.verdict import Verdict
+from reports.gated import Gated
+from reports.html import page
+from reports.junit import junit
+from reports.markdown import gate_markdown
+from reports.perfetto import trace
+from reports.report import Report, as_data, report_of
+from reports.sarif import sarif
+from reports.summary import counted
+from reports.table import GateRow
+
+__all__ = ["RENDERERS", "Entry", "Renderer", "command", "write_page"]
+
+_STDOUT = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One counterexample to render: the file it is from, its value, and the report of it."""
+
+    path: Path
+    counterexample: Counterexample
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """A format: ``render`` makes one document of any number of entries; ``suffix`` ends the names of files in a folder."""
+
+    suffix: str
+    render: Callable[[Sequence[Entry]], str]
+
+
+def _gated(entries: Sequence[Entry]) -> Gated:
+    """Return *entries* as a gate in which each failed that should not."""
+    rows = [
+        GateRow(
+            found.scenario, found.variant, Verdict.VALID, Verdict.INVALID, 1, first_failure=1,
+            preemptions=found.preemptions, faults=found.faults,
+            oracle=f"{found.failure.kind} {found.failure.rule}".strip(), command=entry.report.command,
+        )
+        for entry in entries
+        for found in [entry.counterexample]
+    ]  # fmt: skip
+    found = {number: entry.counterexample for number, entry in enumerate(entries)}
+    return Gated(rows, Verdict.INVALID, 0.0, found, root=str(Path.cwd()))
+
+
+RENDERERS = {
+    "html": Renderer(".html", lambda entries: page([entry.report for entry in entries])),
+    "markdown": Renderer(".md", lambda entries: gate_markdown(_gated(entries))),
+    "junit": Renderer(".xml", lambda entries: junit(_gated(entries))),
+    "sarif": Renderer(".sarif", lambda entries: json.dumps(sarif(_gated(entries), config.version()), indent=1) + "\n"),
+    "perfetto": Renderer(".perfetto.json", lambda entries: trace([entry.report for entry in entries])),
+}
+"""Every format, by its option."""
+
+
+def command(options: Namespace) -> int:
+    """Render; return 0. Raises ``BadInput`` for a file that is no counterexample and a place that can't be written to."""
+    wanted = {name: out for name in RENDERERS if (out := getattr(options, name)) is not None}
+    if not wanted and not options.json:
+        known = " or ".join(f"--{name} OUT" for name in RENDERERS)
+        raise BadInput(f"Nothing says what to make of {options.files[0]!r}: give {known}.")
+    if (list(wanted.values()).count(_STDOUT) + options.json) > 1:
+        raise BadInput("Only one document can go to standard output: give the others a file.")
+    counterexamples = [(Path(file), load(Path(file))) for file in options.files]
+    with Ticker() as ticker:
+        entries = []
+        for path, counterexample in counterexamples:
+            ticker.show(f"{path}: replaying for the tables")
+            entries.append(_entry(options, path, counterexample))
+    for name, out in wanted.items():
+        for target in _write(RENDERERS[name], entries, out):
+            told = sys.stderr if options.json else sys.stdout
+            print(f"{target}: {counted(len(entries) if target == out else 1, 'counterexample')}", file=told)
+    if options.json:
+        print_json([{"counterexample": str(entry.path), **as_data(entry.report)} for entry in entries])
+    return 0
+
+
+def write_page(counterexample: Counterexample, scenario: Scenario, again: str, out: str) -> None:
+    """Write the page of a *counterexample* just found in *scenario* to *out*; *again* is the command that replays it."""
+    report = _report(counterexample, scenario, again, record_tables(scenario, counterexample))
+    _write(RENDERERS["html"], [Entry(Path(counterexample.scenario), counterexample, report)], out)
+
+
+def _entry(options: Namespace, path: Path, counterexample: Counterexample) -> Entry:
+    again = replay_command(path, options.scenario or "")
+    scenario = None
+    if options.no_tables:
+        recorded = Recorded(why_not="They were not asked for (--no-tables).")
+    else:
+        try:
+            scenario = scenario_of(options, path, counterexample)
+            recorded = record_tables(scenario, counterexample)
+        except HarnessError as error:
+            if options.scenario is not None:
+                raise
+            recorded = Recorded(why_not=str(error).partition("\n")[0])
+    return Entry(path, counterexample, _report(counterexample, scenario, again, recorded))
+
+
+def _report(counterexample: Counterexample, scenario: Scenario | None, again: str, recorded: Recorded) -> Report:
+    return report_of(
+        counterexample,
+        command=again,
+        tables=recorded.tables,
+        no_tables=recorded.why_not,
+        linearizability=_linearizability(scenario, counterexample) if scenario is not None else None,
+    )
+
+
+def _linearizability(scenario: Scenario, counterexample: Counterexample) -> Linearizability | None:
+    """Return the answer of the check that broke, if it is one that gives an answer."""
+    failure = counterexample.failure
+    if failure.kind != "postcondition":
+        return None
+    check = next((check for check in scenario.postconditions if check.name == failure.rule), None)
+    if check is None or check.answer is None:
+        return None
+    try:
+        return check.answer(counterexample.history)
+    except Exception:
+        # The history is from a file: what it says may be nothing that the scenario ever answers.
+        return None
+
+
+def _write(renderer: Renderer, entries: Sequence[Entry], out: str) -> list[str]:
+    """Write *entries* to *out*: one document of all, or in a folder one of each; return where."""
+    if out == _STDOUT:
+        sys.stdout.write(renderer.render(entries))
+        return []
+    if out.endswith("/") or Path(out).is_dir():
+        targets = {Path(out, f"{entry.path.name.removesuffix('.json')}{renderer.suffix}"): [entry] for entry in entries}
+        if len(targets) < len(entries):
+            raise BadInput(
+                f"Two of the files have the same name, so {out!r} can't have both: give a file, not a folder."
+            )
+    else:
+        targets = {Path(out): list(entries)}
+    for target, which in targets.items():
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(renderer.render(which), encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise BadInput(
+                f"The report can't be written to {str(target)!r}: {getattr(error, 'strerror', None) or error}. "
+                "Is that a place you may write to?"
+            ) from None
+    return [out if str(target) == out else str(target) for target in targets]

@@ -1,0 +1,109 @@
+"""Re-executes a counterexample, and reads the tables whenever a step may have changed them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.control.confirm import replaying
+from harness.control.theatre import Theatre, theatre
+from harness.control.world import World
+from harness.counterexample import Counterexample
+from harness.errors import Diverged, HarnessError
+from harness.redaction import redacted
+from harness.result import Execution
+from harness.scenario import Scenario
+from harness.schedulers.base import View
+from harness.schedulers.wrappers.base import Wrapper
+from harness.tables import Tables, TablesAt, compare, read_tables
+
+__all__ = ["Recorded", "record_tables"]
+
+_SQLITE = b"SQLite format 3\x00"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The tables of one execution: what each changing step did to them, or ``why_not`` there is nothing."""
+
+    tables: tuple[TablesAt, ...] = ()
+    why_not: str = ""
+
+
+def record_tables(scenario: Scenario, counterexample: Counterexample, *, patience: float = 5.0) -> Recorded:
+    """Make the choices of *counterexample* again, and return what its steps did to the tables.
+
+    It is made twice: what the clients are told at its end is secret in the tables from the beginning. A replay that departs from the recording, or can't be made, gives no
+    tables but the reason: it is no error, for the counterexample is evidence without them.
+    """
+    most = max(scenario.faults.most, counterexample.faults)
+    scenario = replace(scenario, faults=replace(scenario.faults, most=most))
+    try:
+        with theatre(scenario, counterexample.workers, seed=counterexample.seed, patience=patience) as stage:
+            execution = _again(stage, counterexample)
+            watch = _Watch(stage.driver.world, redacted(execution, scenario.secrets)[1])
+            stage.driver.watch = watch
+            execution = _again(stage, counterexample)
+    except HarnessError as error:
+        return Recorded(why_not=_first_line(error))
+    if why_not := _departs(execution, counterexample):
+        return Recorded(why_not=why_not)
+    return Recorded(tuple(watch.found))
+
+
+def _again(stage: Theatre, counterexample: Counterexample) -> Execution:
+    scheduler = replaying(counterexample.schedule, counterexample.steps)
+    execution = stage.driver.run(_StepByStep(scheduler), counterexample.workload)
+    scheduler.compare(execution.steps)
+    return execution
+
+
+def _departs(execution: Execution, counterexample: Counterexample) -> str:
+    """Return how *execution* differs from what was recorded, if it does."""
+    if execution.stuck:
+        return _first_line(execution.stuck)
+    if (number := len(execution.steps)) < len(counterexample.steps):
+        return _first_line(Diverged(number, counterexample.steps[number].digest, "the execution has ended"))
+    if execution.failure is None:
+        return "The replay takes the same steps, but no longer fails."
+    if execution.failure.sort != counterexample.failure.sort:
+        return f"The replay takes the same steps, but fails otherwise: {execution.failure}"
+    return ""
+
+
+def _first_line(error: object) -> str:
+    return str(error).partition("\n")[0]
+
+
+class _Watch:
+    """Compares the tables after a step with those after the one before."""
+
+    def __init__(self, world: World, redact: Callable[[str], str]) -> None:
+        self.found: list[TablesAt] = []
+        self._world, self._redact = world, redact
+        self._files: dict[str, bytes] = {}
+        self._tables: Tables = {}
+
+    def __call__(self, step: int) -> None:
+        """Look at the shared files after *step*; -1 is the beginning."""
+        files = self._world.snapshot()
+        if files == self._files:
+            return
+        tables = _read(self._world, files)
+        if step >= 0 and (changed := compare(self._tables, tables, self._redact)):
+            self.found.append(TablesAt(step, changed))
+        self._files, self._tables = files, tables
+
+
+def _read(world: World, files: dict[str, bytes]) -> Tables:
+    copy: Path = world.observe(files).parent
+    return read_tables({name: copy / name for name in sorted(files) if files[name].startswith(_SQLITE)})
+
+
+class _StepByStep(Wrapper):
+    """Is asked about every step: what one did must be seen before the next."""
+
+    def ahead(self, view: View) -> int:
+        """Let no worker go on unasked."""
+        return 0
