@@ -42,9 +42,12 @@ def command(options: Namespace) -> int:
 
 
 def _export(options: Namespace, counterexample: Counterexample) -> int:
+    from harness.interleaving import text_of_calls
+    from harness.regression import legs_of
     from reports.regression import regression_test
 
-    text = regression_test(counterexample, options.scenario or counterexample.scenario)
+    name = options.scenario or counterexample.scenario
+    text = regression_test(counterexample, name, text_of_calls(counterexample.workload), legs_of(counterexample.steps))
     if options.output is None:
         print(text, end="")
         return 0

@@ -34,8 +34,9 @@ class Recorded:
 def record_tables(scenario: Scenario, counterexample: Counterexample, *, patience: float = 5.0) -> Recorded:
     """Make the choices of *counterexample* again, and return what its steps did to the tables.
 
-    It is made twice: what the clients are told at its end is secret in the tables from the beginning. A replay that departs from the recording, or can't be made, gives no
-    tables but the reason: it is no error, for the counterexample is evidence without them.
+    It is made twice: what the clients are told at its end is secret in the tables from the beginning. A replay that
+    departs from the recording, or can't be made, gives no tables but the reason: it is no error, for the counterexample
+    is evidence without them.
     """
     most = max(scenario.faults.most, counterexample.faults)
     scenario = replace(scenario, faults=replace(scenario.faults, most=most))
