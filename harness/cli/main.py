@@ -213,6 +213,12 @@ def _add_replay(commands: Commands) -> None:
     )
     add("--export", choices=("test",), help="write a regression test for pytest instead of replaying")
     add("--output", metavar="FILE", help="where to write it (default: standard output)")
+    add("--step", action="store_true", help="walk through it, a command a line")
+    add(
+        "--edit",
+        metavar="SCHEDULE",
+        help="make these choices instead, e.g. 'w0:c0*3 w1:c1': what if it had gone otherwise?",
+    )
     add("--dies-with", type=int, metavar="PID", help=SUPPRESS)
 
 
