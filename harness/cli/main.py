@@ -214,6 +214,7 @@ def _add_replay(commands: Commands) -> None:
     add("--export", choices=("test",), help="write a regression test for pytest instead of replaying")
     add("--output", metavar="FILE", help="where to write it (default: standard output)")
     add("--step", action="store_true", help="walk through it, a command a line")
+    add("--pdb", metavar="WORKER:STEP", help="have the debugger stop in that worker before that step")
     add(
         "--edit",
         metavar="SCHEDULE",

@@ -37,6 +37,10 @@ def command(options: Namespace) -> int:
         from harness.cli.walking import step_through
 
         return step_through(scenario, counterexample)
+    if options.pdb is not None:
+        from harness.cli.debugging import debug
+
+        return debug(scenario, counterexample, options.pdb)
     if options.edit is not None:
         return _edited(options, scenario, counterexample)
     replayed = replay(scenario, counterexample, times=options.times, isolation=options.isolation)

@@ -40,6 +40,11 @@ class Moment:
         """Return for each worker the tables as its open connections see them: whose, name, columns, rows."""
         return self._look("tables")
 
+    def debug(self, worker: int, lane: str, terminal: str) -> bool:
+        """Have the debugger stop in *lane* of *worker* at *terminal*; return afterwards whether there was such a task."""
+        news, _ = self._stage.driver.fleet.workers[worker].ask("look", self._now, f"debug {lane} {terminal}")
+        return any(item[0] == "debugged" and item[1] for item in news)
+
     def tables(self) -> tuple[Changed, ...]:
         """Return the tables as they are committed."""
         return tables_now(self._stage.driver.world, self.clean)

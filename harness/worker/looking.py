@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import pdb
 import reprlib
 import sqlite3
 import sys
@@ -23,6 +25,11 @@ Frame = tuple[str, int, str, list[tuple[str, str]]]
 """File, line and function, and its variables as text."""
 
 
+def _text(raw: io.RawIOBase | io.FileIO, mode: str) -> io.TextIOWrapper:
+    buffer: Any = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
+    return io.TextIOWrapper(buffer, write_through=True)
+
+
 class Looking:
     """Answers the order ``look``."""
 
@@ -32,8 +39,43 @@ class Looking:
         self._repr.maxstring = self._repr.maxother = _TEXT
 
     def look(self, what: str) -> list[Message]:
-        """Return news: ``frames`` of each task if *what* is that, or ``table`` for each one that a connection sees."""
+        """Return news: ``frames`` of each task if *what* is that, or ``table`` for each one that a connection sees.
+
+        For ``debug LANE TERMINAL`` the debugger has been there, and nothing is news but whether it found the task.
+        """
+        if what.startswith("debug "):
+            _, lane, terminal = what.split(" ", 2)
+            return [("debugged", self._debug(lane, terminal))]
         return list(self._frames()) if what == "frames" else list(self._tables())
+
+    def _debug(self, lane: str, terminal: str) -> bool:
+        """Have somebody at *terminal* look at the frames of the task in *lane*, with ``pdb``, until they go on."""
+        frame = self._frame_of(lane)
+        if frame is None:
+            return False
+        with open(terminal, "r+b", buffering=0) as raw, _text(raw, "r") as typed, _text(raw, "w") as shown:
+            debugger = pdb.Pdb(stdin=typed, stdout=shown, nosigint=True, readrc=False)
+            debugger.use_rawinput = False
+            debugger.reset()
+            debugger.interaction(frame, None)
+        return True
+
+    def _frame_of(self, lane: str) -> FrameType | None:
+        """Return the innermost frame of the code under test in *lane*: of its thread, else of its coroutine."""
+        running = sys._current_frames()
+        for ident, strand in self._runtime.strands.items():
+            frame = running.get(ident) if self._runtime.lane_of(strand) == lane else None
+            while frame is not None and not is_outermost(frame.f_code):
+                if is_under_test(frame.f_code):
+                    return frame
+                frame = frame.f_back
+        found = None
+        for coroutine in (task for name, task in self._runtime.tasks() if name == lane):
+            while coroutine is not None:
+                frame = getattr(coroutine, "cr_frame", None)
+                found = frame if frame is not None and is_under_test(frame.f_code) else found
+                coroutine = getattr(coroutine, "cr_await", None)
+        return found
 
     def _frames(self) -> Iterator[Message]:
         running = sys._current_frames()
