@@ -79,10 +79,12 @@ class Session:
                 self._collect()
                 runtime.peer.send((runtime.news, None))
                 return
-            if self._concurrent:
-                self._loop.run_forever()
-            else:
-                self._one_by_one()
+            # Told to finish while it still ran in the loop, as what was left behind kept it from ending by itself.
+            if not self._finished:
+                if self._concurrent:
+                    self._loop.run_forever()
+                else:
+                    self._one_by_one()
         except Aborted:
             pass
         closed = self._end()

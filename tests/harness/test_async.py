@@ -211,3 +211,15 @@ def test_endless_polling_is_no_progress() -> None:
     found = failure(run(raced([polls], steps=60), max_executions=5))
     assert found.kind == "no progress"
     assert "op0" in found.message
+
+
+async def leaves_it_open(db: Path) -> None:
+    """Add in a transaction of a connection that nobody closes."""
+    connection = await plainly(db)
+    await connection.execute("BEGIN IMMEDIATE")
+    await connection.execute(ADD)
+
+
+def test_a_worker_that_leaves_a_connection_open_is_brought_to_its_end() -> None:
+    """A call may end with a connection open: the worker closes it when all is over, and what was not committed is gone."""
+    check_valid(explored(raced([leaves_it_open], at_end=(counts_to(0),))))
