@@ -32,7 +32,7 @@ from harness.worker.loop import VirtualLoop
 from harness.worker.randomness import Randomness
 from harness.worker.rebind import rebind
 from harness.worker.roles import program_of
-from harness.worker.runtime import Runtime
+from harness.worker.runtime import Aborted, Runtime
 from harness.worker.session import Session
 from harness.worker.sleep import sleeper
 
@@ -85,6 +85,7 @@ class Instrumented:
         gc.disable()
         # What the code logs where it has set up no logging would be repeated thousands of times.
         logging.lastResort = logging.NullHandler()
+        sys.unraisablehook = _unless_aborted(sys.unraisablehook)
         runtime = self.runtime
         runtime.peer, runtime.trail = peer, trail
         runtime.be_home(threading.get_ident())
@@ -152,6 +153,16 @@ class Instrumented:
             asyncio.set_event_loop(loop)
             loop.run_until_complete(value)
         self.clean()
+
+
+def _unless_aborted(hook: Callable[[sys.UnraisableHookArgs], Any]) -> Callable[[sys.UnraisableHookArgs], None]:
+    """Return *hook*, but for our own ending of an execution where it was in a finalizer, out of which nothing is raised."""
+
+    def report(args: sys.UnraisableHookArgs) -> None:
+        if not issubclass(args.exc_type, Aborted):
+            hook(args)
+
+    return report
 
 
 def instrument(points: Sequence[Point] = ()) -> Instrumented:
