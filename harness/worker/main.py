@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import faulthandler
 import gc
 import inspect
@@ -106,12 +107,13 @@ class Instrumented:
                     self._begin(f"{seed}/w{number}", now, alone)
                     self.files.begin(os.path.dirname(db))
                     runtime.go_ahead(order[2], ahead)
-                    session.run_call(order, db)
+                    # What it puts into context variables is gone with it.
+                    contextvars.copy_context().run(session.run_call, order, db)
                 else:
                     _, now, seed, db, alone = order
                     self._begin(f"{seed}/w{number}", now, alone)
                     self.files.begin(os.path.dirname(db))
-                    session.run(db)
+                    contextvars.copy_context().run(session.run, db)
         except (PeerGone, BrokenPipeError):
             os._exit(0)
 
