@@ -5,13 +5,14 @@
 #   make cases   of these only the case studies: published packages, installed and raced
 #   make bench   the benchmarks: throughput, the nearest rival on the same programs, scaling
 #   make bench-power   hours: which scheduler finds what; goes on where it was cut, then makes docs/benchmarks.md
+#   make docs    the documentation as a site, in build/site
 #   make clean   remove everything that these make
 #
 # PYTHON=/path/to/python chooses the interpreter that .venv is made from (after `make clean`, if there is one).
 
 .DEFAULT_GOAL := gate
 .DELETE_ON_ERROR:
-.PHONY: gate test cases bench bench-power clean
+.PHONY: gate test cases bench bench-power docs clean
 
 PYTHON ?=
 JOBS ?= 2
@@ -43,6 +44,9 @@ bench-power: .venv/.stamp-bench
 	-$(POWER) --variants --seconds 120 --baselines 20
 	-$(POWER) --races --seconds 60 --baselines 20
 	$(VENV_PYTHON) -m benchmarks.plots --power build/benchmarks/power.json
+
+docs: .venv/.stamp-docs
+	.venv/bin/mkdocs build --quiet
 
 clean:
 	rm -rf .venv .venv.lock build dist race_harness.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -78,7 +82,7 @@ with open(".venv.lock", "w") as lock:
 endef
 export UNDER_LOCK
 
-.venv/.stamp .venv/.stamp-bench: pyproject.toml constraints.txt
+.venv/.stamp .venv/.stamp-bench .venv/.stamp-docs: pyproject.toml constraints.txt
 	@$(FIND_PYTHON); \
 	"$$python" -c "$$UNDER_LOCK" $(MAKE) --no-print-directory VENV_LOCK_HELD=1 PYTHON="$$python" $@
 
@@ -95,6 +99,11 @@ else
 .venv/.stamp-bench: .venv/.stamp
 	@$(PIP) install -c constraints.txt pip
 	@$(PIP) install -c constraints.txt --group bench
+	@touch $@
+
+.venv/.stamp-docs: .venv/.stamp
+	@$(PIP) install -c constraints.txt pip
+	@$(PIP) install -c constraints.txt --group docs
 	@touch $@
 
 endif

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
@@ -34,9 +35,9 @@ def fix_hash_seed() -> None:
     del os.environ[_HASH_SEED]
 
 
-def child_environment() -> dict[str, str]:
-    """Return the environment for a ``python -m harness`` that imports what this process can import."""
-    path = os.pathsep.join(part or os.getcwd() for part in sys.path)
+def child_environment(first: Sequence[str] = ()) -> dict[str, str]:
+    """Return the environment for a ``python -m harness`` that imports what this process can import, from *first* if there."""
+    path = os.pathsep.join([*first, *(part or os.getcwd() for part in sys.path)])
     return {**os.environ, _HASH_SEED: os.environ.get(_HASH_SEED) or "0", "PYTHONPATH": path}
 
 

@@ -1,15 +1,77 @@
-"""Ends the processes that a Hypothesis test raced in, when the test is over. Loaded by pytest by itself."""
+"""What pytest loads of the harness by itself: options, the fixture ``race``, scenarios as tests, and the end of processes.
+
+Thin on purpose: nothing heavy is imported before a test needs it.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the harness."""
+    group = parser.getgroup("race-harness", "races between worker processes")
+    group.addoption(
+        "--harness-max-executions", type=int, metavar="N", help="at most N executions for each race (default: 1000)"
+    )
+    group.addoption("--harness-seconds", type=float, metavar="S", help="at most S seconds for each race (default: 20)")
+    group.addoption("--harness-seed", type=int, metavar="N", help="seed of schedulers and of the code (default: 0)")
+    group.addoption(
+        "--harness-replay",
+        metavar="FILE",
+        help="only make the recorded choices in FILE again, in the test that they are of",
+    )
+    group.addoption("--harness-report", metavar="DIR", help="save counterexamples there, with a page for each")
+
+
+def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> Any:
+    """Collect a scenario whose name is one of a test's as tests: the reference, and each of its variants."""
+    kind = type(obj)
+    if kind.__module__ != "harness.scenario" or kind.__name__ != "Scenario" or not collector.funcnamefilter(name):
+        return None
+    from harness.pytest_items import items_of
+
+    return items_of(collector, name, obj)  # type: ignore[arg-type]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With a recording to replay, leave out the scenarios that it is not of."""
+    if config.getoption("--harness-replay") is None:
+        return
+    from harness.pytest_items import others_than_recorded
+
+    left_out = others_than_recorded(config, items)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture
+def race(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """``harness.race`` under the budget, the seed and the recording that the command line says.
+
+    A failure is saved, and shown with the command that replays it.
+    """
+    from harness.pytest_items import racer
+
+    return racer(request.config, request.node.nodeid)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown() -> None:
-    """End what is left of the test's processes, before its fixtures are taken down."""
+    """End what is left of a Hypothesis test's processes, before its fixtures are taken down."""
     staging = sys.modules.get("harness.staging")
     if staging is not None:
         staging.close()
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a scenario among parameters by its name."""
+    if type(val).__module__ == "harness.scenario" and type(val).__name__ == "Scenario":
+        variant = getattr(val, "variant", "")
+        return f"{val.name}-{variant}" if variant else str(val.name)  # type: ignore[attr-defined]
+    return None

@@ -14,7 +14,7 @@ from harness.scenario import Call, Check, Client, Scenario, Workload
 from harness.schedulers.base import Scheduler
 from harness.verdict import Verdict
 
-__all__ = ["RaceFound", "Undecided", "judge", "race"]
+__all__ = ["RaceFound", "Undecided", "judge", "race", "scenario_of"]
 
 
 class RaceFound(AssertionError):
@@ -62,7 +62,7 @@ def race(
     verdict and ``Undecided`` for an unknown one.
     """
     __tracebackhide__ = True  # pytest then ends the traceback at the test's own call
-    scenario = _scenario(setup, worker, invariant, always, workers, kills)
+    scenario = scenario_of(setup=setup, worker=worker, invariant=invariant, always=always, workers=workers, kills=kills)
     from harness.control.run import run
 
     result = run(
@@ -74,14 +74,17 @@ def race(
     return result
 
 
-def judge(result: Result) -> None:
-    """Raise ``RaceFound`` if *result* is invalid and ``Undecided`` if it is unknown, with the transcript for a text."""
+def judge(result: Result, command: str = "") -> None:
+    """Raise ``RaceFound`` if *result* is invalid and ``Undecided`` if it is unknown, with the transcript for a text.
+
+    *command* replays it.
+    """
     __tracebackhide__ = True
     if result.verdict is Verdict.VALID:
         return
     from reports.transcript import transcript_of
 
-    text = "\n" + transcript_of(result)
+    text = "\n" + transcript_of(result, command=command)
     if result.counterexample is None or result.counterexample.failure is None:
         raise Undecided(text, result)
     raise _kind_of_race(*result.counterexample.failure.sort)(text, result)
@@ -93,14 +96,16 @@ def _kind_of_race(kind: str, rule: str) -> type[RaceFound]:
     return type("RaceFound", (RaceFound,), {"__module__": __name__, "__doc__": f"{kind} {rule} is broken."})
 
 
-def _scenario(
+def scenario_of(
+    *,
     setup: Callable[[Path], Any],
     worker: Callable[..., Any] | Sequence[Callable[..., Any]],
-    invariant: Callable[[Path], Any] | None,
-    always: Callable[[Path], Any] | None,
-    workers: int,
-    kills: int,
+    invariant: Callable[[Path], Any] | None = None,
+    always: Callable[[Path], Any] | None = None,
+    workers: int = 2,
+    kills: int = 0,
 ) -> Scenario:
+    """Return what ``race`` explores."""
     functions = [worker] * workers if callable(worker) else list(worker)
     names = [getattr(function, "__name__", "worker") for function in functions]
     if len(set(names)) < len(names) and not callable(worker):

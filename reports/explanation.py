@@ -214,10 +214,8 @@ def _verb(step: Step) -> str:
         return _NOUNS.get(step.kind, step.kind)
     if step.kind in ("call", "probe"):
         return f"call of {text.partition('(')[0]}"
-    if step.kind in ("file", "flock", "point"):
-        return shortened(text, 40)
     if step.kind not in ("sql", "fetch", "commit", "rollback") and step.kind not in ERRORS:
-        return shortened(f"{step.kind} {text}".strip(), 40)
+        return shortened(text if step.kind in ("file", "flock", "point") else f"{step.kind} {text}".strip(), 40)
     first, _, rest = text.partition(" ")
     second = rest.partition(" ")[0]
     allowed = _BOTH_WORDS.get(first.upper(), ())

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from harness.counterexample import Counterexample
-from harness.interleaving import text_of_calls
-from harness.regression import Leg, legs_of
 from reports.places import message_of
 from reports.terminal import escaped, wrapped
 
@@ -15,8 +14,11 @@ __all__ = ["regression_test"]
 _WIDTH = 100
 
 
-def regression_test(found: Counterexample, reference: str) -> str:
-    """Return the source of a test that fails while the race of *found* is there; *reference* is what the scenario is called."""
+def regression_test(found: Counterexample, reference: str, calls: str, legs: Sequence[tuple[object, ...]]) -> str:
+    """Return the source of a test that fails while the race of *found* is there.
+
+    *reference* is what the scenario is called, *calls* and *legs* are what ``harness.regression.check`` takes.
+    """
     variant = repr(found.variant) if found.variant else "None"
     lines = [
         f'"""{_told(f"{found.scenario}: {_rule(found)} must hold in the interleaving that once broke it.")}',
@@ -29,9 +31,9 @@ def regression_test(found: Counterexample, reference: str) -> str:
         f"SCENARIO = {reference!r}",
         f"VARIANT = {variant}",
         "",
-        f"CALLS = {text_of_calls(found.workload)!r}",
+        f"CALLS = {calls!r}",
         "LEGS = [",
-        *(f"    {_leg(leg)}," for leg in legs_of(found.steps)),
+        *(f"    {leg!r}," for leg in legs),
         "]",
         "",
         "",
@@ -41,10 +43,6 @@ def regression_test(found: Counterexample, reference: str) -> str:
         f"    regression.check(scenario, legs=LEGS, calls=CALLS, workers={found.workers}, seed={found.seed})",
     ]
     return "\n".join(line.rstrip() for line in lines) + "\n"
-
-
-def _leg(leg: Leg) -> str:
-    return repr(leg)
 
 
 def _rule(found: Counterexample) -> str:

@@ -110,6 +110,8 @@ def parser() -> ArgumentParser:
     _add_replay(commands)
     _add_gate(commands)
     _add_stress(commands)
+    _add_compare(commands)
+    _add_around(commands)
     _add_report(commands)
     return top
 
@@ -211,6 +213,13 @@ def _add_replay(commands: Commands) -> None:
     )
     add("--export", choices=("test",), help="write a regression test for pytest instead of replaying")
     add("--output", metavar="FILE", help="where to write it (default: standard output)")
+    add("--step", action="store_true", help="walk through it, a command a line")
+    add("--pdb", metavar="WORKER:STEP", help="have the debugger stop in that worker before that step")
+    add(
+        "--edit",
+        metavar="SCHEDULE",
+        help="make these choices instead, e.g. 'w0:c0*3 w1:c1': what if it had gone otherwise?",
+    )
     add("--dies-with", type=int, metavar="PID", help=SUPPRESS)
 
 
@@ -278,3 +287,28 @@ def _add_report(commands: Commands) -> None:
     add("--perfetto", metavar="OUT", help="a trace for Perfetto or Chrome; OUT as above")
     add("--scenario", metavar="REFERENCE", help="where the scenario is, if it is not installed: as for `replay`")
     add("--no-tables", action="store_true", help="do not replay to see what each step did to the tables")
+
+
+def _add_compare(commands: Commands) -> None:
+    compare = _command(commands, "compare", "comparing", "say whether a race of one version is fixed in another")
+    compare.epilog = "exit codes: 0 fixed; 1 not fixed, masked or worse; 2 bad input; 3 can't tell"
+    add = compare.add_argument
+    add("base", metavar="BASE", help="a git revision with the race, or (with --scenario) a variant or `reference`")
+    add("head", metavar="HEAD", help="the one that shall have fixed it, likewise")
+    add("--scenario", metavar="SCENARIO", help="its name or reference (default: those that the project gates)")
+    add("--counterexample", metavar="FILE", help="the race on BASE (default: it is searched)")
+    add("--max-executions", type=arguments.count, metavar="N", help="for each exploration")
+    add("--time", type=arguments.seconds, default=20.0, metavar="SECONDS", help="for each exploration (default: 20)")
+    add("--seed", type=arguments.seed, default=0, metavar="N", help="of the scheduler and the code (default: 0)")
+    add("--markdown", metavar="FILE", help="write the comparison as Markdown, for a comment on a pull request")
+    _add_output(compare)
+
+
+def _add_around(commands: Commands) -> None:
+    around = commands.add_parser("around", allow_abbrev=False)
+    around.set_defaults(module="surrounding", debug=False)
+    add = around.add_argument
+    add("file", metavar="FILE")
+    add("--scenario", metavar="REFERENCE", required=True)
+    add("--variant", metavar="NAME")
+    add("--json", action="store_true")

@@ -13,6 +13,7 @@ from harness.control.replaying import Replayed, replay
 from harness.counterexample import Counterexample, MadeWith, load
 from harness.errors import BadInput
 from harness.scenario import Scenario
+from harness.schedule import Schedule
 from harness.verdict import Verdict
 from reports.summary import counted
 from reports.terminal import escaped, paragraph, wrapped
@@ -32,6 +33,16 @@ def command(options: Namespace) -> int:
     scenario = scenario_of(options, path, counterexample)
     if options.export is not None:
         return _export(options, counterexample)
+    if options.step:
+        from harness.cli.walking import step_through
+
+        return step_through(scenario, counterexample)
+    if options.pdb is not None:
+        from harness.cli.debugging import debug
+
+        return debug(scenario, counterexample, options.pdb)
+    if options.edit is not None:
+        return _edited(options, scenario, counterexample)
     replayed = replay(scenario, counterexample, times=options.times, isolation=options.isolation)
     differences = _differences(counterexample.made_with) if replayed.divergence else []
     if options.json:
@@ -41,10 +52,38 @@ def command(options: Namespace) -> int:
     return EXIT_CODES[replayed.verdict]
 
 
+def _edited(options: Namespace, scenario: Scenario, counterexample: Counterexample) -> int:
+    """Make other choices than the recorded ones, as far as they go; what follows runs without preemption."""
+    from harness.control.editing import make
+
+    execution = make(scenario, counterexample, Schedule.parse(options.edit))
+    title = title_of(counterexample.scenario, counterexample.variant, counterexample.workers)
+    failed = execution.failure is not None
+    verdict = Verdict.UNKNOWN if execution.stuck else Verdict.INVALID if failed else Verdict.VALID
+    if options.json:
+        print_json(
+            {
+                "verdict": str(verdict),
+                "failure": str(execution.failure) if execution.failure is not None else None,
+                "schedule": str(execution.schedule),
+                "stuck": execution.stuck or None,
+            }
+        )
+    else:
+        words = {Verdict.INVALID: "fails", Verdict.VALID: "passes: every rule held", Verdict.UNKNOWN: "can't be judged"}
+        print(*wrapped(f"So changed it {words[verdict]}. {escaped(execution.stuck)}", width()), sep="\n")
+        print()
+        print(transcript(execution, title=title, width=width(), colour=colour()), end="")
+    return EXIT_CODES[verdict]
+
+
 def _export(options: Namespace, counterexample: Counterexample) -> int:
+    from harness.interleaving import text_of_calls
+    from harness.regression import legs_of
     from reports.regression import regression_test
 
-    text = regression_test(counterexample, options.scenario or counterexample.scenario)
+    name = options.scenario or counterexample.scenario
+    text = regression_test(counterexample, name, text_of_calls(counterexample.workload), legs_of(counterexample.steps))
     if options.output is None:
         print(text, end="")
         return 0

@@ -168,7 +168,11 @@ def breaks(check: Check, *arguments: History | Path | Change) -> Broken | None:
     try:
         answer = holds(*arguments)
     except AssertionError as error:
-        return check.name, str(error) or "the assertion failed"
+        message = str(error) or "the assertion failed"
+        for folder in {argument.parent for argument in arguments if isinstance(argument, Path)}:
+            # Where the copy lies says nothing, and is somewhere else in each run.
+            message = message.replace(f"{folder}/", "")
+        return check.name, message
     except (Exception, SystemExit) as error:
         return check.name, f"the check itself raised {type(error).__name__}: {error}"
     if answer is False:

@@ -16,9 +16,9 @@ from harness.result import Execution
 from harness.scenario import Scenario
 from harness.schedulers.base import View
 from harness.schedulers.wrappers.base import Wrapper
-from harness.tables import Tables, TablesAt, compare, read_tables
+from harness.tables import Changed, Tables, TablesAt, compare, read_tables
 
-__all__ = ["Recorded", "record_tables"]
+__all__ = ["Recorded", "record_tables", "tables_now"]
 
 _SQLITE = b"SQLite format 3\x00"
 
@@ -34,8 +34,9 @@ class Recorded:
 def record_tables(scenario: Scenario, counterexample: Counterexample, *, patience: float = 5.0) -> Recorded:
     """Make the choices of *counterexample* again, and return what its steps did to the tables.
 
-    It is made twice: what the clients are told at its end is secret in the tables from the beginning. A replay that departs from the recording, or can't be made, gives no
-    tables but the reason: it is no error, for the counterexample is evidence without them.
+    It is made twice: what the clients are told at its end is secret in the tables from the beginning. A replay that
+    departs from the recording, or can't be made, gives no tables but the reason: it is no error, for the counterexample
+    is evidence without them.
     """
     most = max(scenario.faults.most, counterexample.faults)
     scenario = replace(scenario, faults=replace(scenario.faults, most=most))
@@ -57,6 +58,11 @@ def _again(stage: Theatre, counterexample: Counterexample) -> Execution:
     execution = stage.driver.run(_StepByStep(scheduler), counterexample.workload)
     scheduler.compare(execution.steps)
     return execution
+
+
+def tables_now(world: World, clean: Callable[[str], str]) -> tuple[Changed, ...]:
+    """Return the tables as they are committed now, every text passed through *clean*."""
+    return compare({}, _read(world, world.snapshot()), clean)
 
 
 def _departs(execution: Execution, counterexample: Counterexample) -> str:

@@ -149,6 +149,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Return every unfinished lane and the line at which it waits."""
         return [(lane, place_of_coroutine(task.get_coro())) for lane, task in self._tasks.items() if not task.done()]
 
+    def unfinished(self) -> list[tuple[str, Any]]:
+        """Return every unfinished lane and its coroutine."""
+        return [(lane, task.get_coro()) for lane, task in self._tasks.items() if not task.done()]
+
     # Threads
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]

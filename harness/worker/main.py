@@ -29,6 +29,7 @@ from harness.worker.instrument import aiosqlite, declared, file_locks, file_obje
 from harness.worker.instrument.databases import Databases
 from harness.worker.instrument.files import Files
 from harness.worker.instrument.sqlite_native import Native
+from harness.worker.looking import Looking
 from harness.worker.loop import VirtualLoop
 from harness.worker.randomness import Randomness
 from harness.worker.rebind import rebind
@@ -91,6 +92,7 @@ class Instrumented:
         runtime.peer, runtime.trail = peer, trail
         runtime.be_home(threading.get_ident())
         offspring.watch(runtime)
+        runtime.look = Looking(runtime, self.databases).look
         jumps = bool(scenario.faults.most and scenario.faults.jumps)
         runtime.before_report = self._settle_and_say_who_read_the_clock if jumps else self.databases.settle
         runtime.asks_errors = bool(scenario.faults.most and scenario.faults.errors)
@@ -102,6 +104,8 @@ class Instrumented:
                 if order[0] in ("abort", "finish"):
                     # The execution is over here already: it ended with its last call, or never began.
                     peer.send(([("closed", [], "")], None))
+                elif order[0] == "look":
+                    peer.send(([], None))
                 elif order[0] == "call":
                     now, ahead, (seed, db, alone) = order[1], order[5], order[6]
                     self._begin(f"{seed}/w{number}", now, alone)

@@ -43,6 +43,8 @@ class Sleeper(Protocol):
 
     def waiting_places(self) -> list[tuple[str, Place | None]]: ...
 
+    def unfinished(self) -> list[tuple[str, Any]]: ...
+
 
 class Runtime:
     """The one object of a worker through which everything instrumented goes (see the module's text)."""
@@ -57,6 +59,7 @@ class Runtime:
         self.sleeper: Sleeper | None = None
         self.trail = Trail()
         self.before_report: Callable[[], None] = lambda: None
+        self.look: Callable[[str], list[Message]] = lambda _: []
         self.inbox: deque[Message] = deque()
         self.news: list[Message] = []
         self.strands: dict[int, Strand] = {threading.get_ident(): self.home}
@@ -86,6 +89,15 @@ class Runtime:
         if strand is not None and strand.lane is not None:
             return strand.lane
         return LANE.get() or "main"
+
+    def lane_of(self, strand: Strand) -> str:
+        """Return the lane that a parked *strand* works for."""
+        key = next((key for key, parked in self._parked.items() if parked is strand), "")
+        return key.partition("+")[0] or "main"
+
+    def tasks(self) -> list[tuple[str, Any]]:
+        """Return the unfinished tasks of the event loop, each with its lane and its coroutine."""
+        return self.sleeper.unfinished() if self.sleeper else []
 
     def place(self) -> Place | None:
         """Return the line that asked for the running strand's work, where it works for somebody else."""
@@ -281,6 +293,9 @@ class Runtime:
             self.go_ahead(order[2].partition("/")[0], order[4])
             self.loses = order[5]
             return strand
+        if kind == "look":
+            self.news.extend(self.look(order[2]))
+            return self._quiescent()
         if kind == "where":
             places = self.sleeper.waiting_places() if self.sleeper else []
             self.news.extend(("waiting", lane, place) for lane, place in places)

@@ -6,10 +6,10 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from functools import cache
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["Place", "place_of_coroutine", "where"]
+__all__ = ["Place", "is_outermost", "is_under_test", "place_of_coroutine", "where"]
 
 Place = tuple[str, int, str, str]
 """File, line and function of the code under test, and where in another of its files that was called from."""
@@ -42,6 +42,16 @@ def where(depth: int = 1) -> Place | None:
                 return file, line, function, f"{code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"
         frame = frame.f_back
     return (file, line, function, "") if file else None
+
+
+def is_outermost(code: CodeType) -> bool:
+    """Return whether beyond *code* lie only the frames of whoever forked us."""
+    return _whose(code.co_filename) == _END
+
+
+def is_under_test(code: CodeType) -> bool:
+    """Return whether *code* is neither ours nor a library's."""
+    return _whose(code.co_filename) == _CODE_UNDER_TEST
 
 
 def place_of_coroutine(coroutine: Any) -> Place | None:

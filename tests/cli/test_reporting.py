@@ -100,7 +100,7 @@ def test_tables_can_be_left_out(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "give --html OUT or --perfetto OUT"),
+        ([], "give --html OUT or --markdown OUT or"),
         (["--html", "-", "--perfetto", "-"], "Only one document can go to standard output"),
         (["--html", "-", "--json"], "Only one document can go to standard output"),
         (["--html", "found/x/../../blocker/page.html"], "can't be written"),

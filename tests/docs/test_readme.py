@@ -104,7 +104,7 @@ def test_the_race_it_found_is_found_and_replays(tmp_path: Path) -> None:
 def test_every_command_shown_exists() -> None:
     """Each `harness COMMAND` of the table answers to --help with the options the table shows."""
     rows = re.findall(r"^\| `harness (\w+)([^`]*)` \|", README, re.MULTILINE)
-    assert {command for command, _ in rows} == {"list", "run", "replay", "report", "stress", "gate"}
+    assert {command for command, _ in rows} == {"compare", "gate", "list", "replay", "report", "run", "stress"}
     for command, rest in rows:
         shown = run("-m", "harness", command, "--help", cwd=ROOT).stdout
         missing = [option for option in re.findall(r"--[\w-]+", rest) if option not in shown]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.project.sources import PACKAGES, Source, read_sources, within
 
-EDGES = ("harness.cli", "harness.pytest_plugin", "harness.__main__")
+EDGES = ("harness.cli", "harness.pytest_plugin", "harness.pytest_items", "harness.__main__")
 """Where everything may be brought together: they parse, call and render."""
 
 RENDERS_FAILURES = frozenset({"harness.racing"})

@@ -109,12 +109,13 @@ class Databases:
         connection = reference() if reference is not None else None
         return connection is not None and connection.waits()
 
-    def _still_open(self) -> list[Watched]:
+    def still_open(self) -> list[Watched]:
+        """Return the connections that are open."""
         return [connection for reference in self._open.values() if (connection := reference()) is not None]
 
     def in_transaction(self) -> list[str]:
         """Return a description of every connection that is still in a transaction."""
-        return sorted(_described(connection) for connection in self._still_open() if connection.in_transaction)
+        return sorted(_described(connection) for connection in self.still_open() if connection.in_transaction)
 
     @property
     def none_open(self) -> bool:
@@ -124,7 +125,7 @@ class Databases:
     def close_all(self) -> None:
         """Close what the code under test left open, whichever thread it belongs to."""
         if self._open:
-            for connection in self._still_open():
+            for connection in self.still_open():
                 connection.drop()
             self._open.clear()
         self._holding.clear()

@@ -22,7 +22,7 @@ from harness.worker.instrument.statements import Statement, parts, shown, statem
 from harness.worker.rebind import Replacement
 from harness.worker.source import Place, where
 
-__all__ = ["Connection", "Cursor", "replacements"]
+__all__ = ["Connection", "Cursor", "real_cursor", "replacements"]
 
 _RealConnection: TypeAlias = sqlite3.Connection
 _RealCursor: TypeAlias = sqlite3.Cursor
@@ -349,6 +349,13 @@ def _plain_path(database: Any, options: Any) -> str:
         return ""
     path = os.fspath(database)
     return "" if not isinstance(path, str) or path.startswith((":", "file:")) else path
+
+
+def real_cursor(connection: Any) -> sqlite3.Cursor:
+    """Return a cursor of *connection* whose statements are no schedule points, and whose rows are plain tuples."""
+    cursor = _RealCursor(connection)
+    cursor.row_factory = None
+    return cursor
 
 
 _mixtures: dict[tuple[type, type], type] = {}

@@ -1,0 +1,145 @@
+"""The two sides of a comparison: variants of a scenario here, or git revisions in temporary worktrees."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import config
+from harness.errors import BadInput, HarnessError
+
+__all__ = ["Side", "SideFailed", "revisions"]
+
+_PINS = ("constraints.txt", "requirements.txt", "uv.lock", "poetry.lock", "pdm.lock")
+
+
+class SideFailed(HarnessError):
+    """A command of one side gave no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One version: what it is called, where its commands run, with which Python, and the variant of scenarios there."""
+
+    name: str
+    folder: Path
+    variant: str = ""
+    python: str = sys.executable
+    paths: tuple[str, ...] = ()
+
+    def ask(self, *arguments: str, seconds: float) -> dict[str, Any]:
+        """Run a command of the harness over this version's code, and return the JSON value that it prints.
+
+        Raises ``SideFailed`` if it gives none within *seconds*.
+        """
+        variant = ["--variant", self.variant] if self.variant else []
+        command = [self.python, "-m", "harness", *arguments, *variant, "--json"]
+        environment = config.child_environment(self.paths)
+        try:
+            done = subprocess.run(
+                command,
+                cwd=self.folder,
+                env=environment,
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                timeout=seconds,
+            )
+            said: Any = json.loads(done.stdout)
+        except subprocess.TimeoutExpired:
+            raise SideFailed(f"`harness {arguments[0]}` over {self.name} took more than {seconds:g} s.") from None
+        except ValueError:
+            words = done.stderr.decode(errors="replace").strip() or f"it ended with exit code {done.returncode}"
+            raise SideFailed(f"`harness {arguments[0]}` over {self.name} gave no answer: {words}") from None
+        return dict(said)
+
+
+@contextmanager
+def revisions(base: str, head: str) -> Iterator[tuple[Side, Side]]:
+    """Check *base* and *head* out into temporary worktrees of the repository here; yield both sides.
+
+    Their code comes first on the path of a Python like this one. Where what they need installed differs, each gets a virtual
+    environment of its own, with what it asks for before what is installed here. Raises ``BadInput`` for what is no revision.
+    """
+    top = Path(_git(Path.cwd(), "rev-parse", "--show-toplevel").strip())
+    below = Path.cwd().resolve().relative_to(top.resolve())
+    commits = [
+        _git(top, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}").strip() for name in (base, head)
+    ]
+    root = Path(tempfile.mkdtemp(prefix="race-harness-compare-"))
+    trees = [root / "base", root / "head"]
+    try:
+        for tree, commit in zip(trees, commits, strict=True):
+            _git(top, "worktree", "add", "--quiet", "--detach", str(tree), commit)
+        differ = _needs(trees[0]) != _needs(trees[1])
+        sides = [
+            Side(
+                name,
+                tree / below,
+                python=_installed(tree, root) if differ else sys.executable,
+                paths=_paths(tree, below),
+            )
+            for name, tree in zip((base, head), trees, strict=True)
+        ]
+        yield sides[0], sides[1]
+    finally:
+        for tree in trees:
+            subprocess.run(
+                ["git", "worktree", "remove", "--force", str(tree)], cwd=top, capture_output=True, check=False
+            )
+        shutil.rmtree(root, ignore_errors=True)
+        subprocess.run(["git", "worktree", "prune"], cwd=top, capture_output=True, check=False)
+
+
+def _paths(tree: Path, below: Path) -> tuple[str, ...]:
+    places = (tree / below, tree, tree / "src")
+    return tuple(dict.fromkeys(str(place) for place in places if place.is_dir()))
+
+
+def _needs(tree: Path) -> object:
+    """Return what the version at *tree* says that it needs installed."""
+    project: Any = {}
+    if (file := tree / "pyproject.toml").is_file():
+        try:
+            project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadInput(f"The pyproject.toml of one version can't be read: {error}") from None
+    pins = [(tree / name).read_bytes() if (tree / name).is_file() else b"" for name in _PINS]
+    return project.get("dependencies"), project.get("optional-dependencies"), pins
+
+
+def _installed(tree: Path, root: Path) -> str:
+    """Install the version at *tree* in an environment of its own, with what is installed here behind it; return its Python."""
+    place = root / f"environment-{tree.name}"
+    venv.create(place, with_pip=True)
+    python = place / "bin" / "python"
+    constraints = ["-c", str(tree / "constraints.txt")] if (tree / "constraints.txt").is_file() else []
+    command = [str(python), "-m", "pip", "install", "--quiet", *constraints, str(tree)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SideFailed(f"What {tree.name} needs can't be installed: {done.stderr.strip()[-600:]}")
+    (site,) = place.glob("lib/python*/site-packages")
+    (site / "zz-behind.pth").write_text("\n".join(entry for entry in sys.path if entry) + "\n")
+    return str(python)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+    except OSError as error:
+        raise BadInput(f"git can't be run ({error}), so no revision can be checked out. Is it installed?") from None
+    if done.returncode:
+        raise BadInput(
+            f"`git {' '.join(arguments[:2])}` failed: {done.stderr.strip() or arguments[-1]}\n"
+            "Is this a repository, and is each of the two a revision in it? To compare variants: --scenario NAME BASE HEAD"
+        )
+    return done.stdout

@@ -1,0 +1,157 @@
+"""Makes a race that was recorded elsewhere again here, by meaning, and looks around it: is it gone, or only moved?"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from harness.control.theatre import Theatre, theatre
+from harness.counterexample import Counterexample
+from harness.explain import cuts
+from harness.regression import with_room_for
+from harness.result import Execution
+from harness.scenario import Scenario
+from harness.schedule import Schedule
+from harness.schedulers.planned import Atom, Planned, atoms
+from harness.schedulers.random_walk import RandomWalk
+
+__all__ = ["Around", "look_around"]
+
+_MOST, _SECONDS = 200, 20.0
+"""So many executions, or so long, go into the neighbours."""
+_MOVES = (1, -1, 2, -2)
+_WALKS = 20
+_SEQUENCE = "one call after another"
+
+
+@dataclass(slots=True)
+class Around:
+    """What was found.
+
+    ``recorded`` is the rule that the recorded schedule breaks here (empty: none), ``fails`` how many of the ``tried``
+    neighbours break the same rule, ``nearest`` the first of these, ``others`` the other rules that broke. ``stuck`` says
+    why it can't be judged. ``calls`` counts how calls ended in passing executions, by operation and kind; ``alone`` says
+    how each ends with one call after another.
+    """
+
+    recorded: str = ""
+    tried: int = 0
+    fails: int = 0
+    nearest: str = ""
+    others: list[str] = field(default_factory=list)
+    stuck: str = ""
+    calls: dict[str, dict[str, int]] = field(default_factory=dict)
+    alone: dict[str, str] = field(default_factory=dict)
+
+
+def look_around(scenario: Scenario, found: Counterexample, *, patience: float = 5.0) -> Around:
+    """Return what becomes of the race *found* over the code that *scenario* is of now.
+
+    1. Make its schedule again, task by task, each as far as it had come.
+    2. Try the schedules in which one switch or fault is moved by one or two steps, then those with one more moved.
+    3. Run the calls one after another, and a few random walks, to see how they end.
+
+    Raises as ``theatre`` does.
+    """
+    plan = atoms(found.steps)
+    with theatre(with_room_for(scenario, plan), found.workers, seed=found.seed, patience=patience) as stage:
+        looking = _Looking(stage, found)
+        looking.replay(plan)
+        looking.neighbours()
+        looking.walk()
+    return looking.around
+
+
+class _Looking:
+    def __init__(self, stage: Theatre, found: Counterexample) -> None:
+        self._stage, self._found = stage, found
+        self._sort = found.failure.sort
+        self.around = Around()
+        self._first: Execution | None = None
+        self._seen: set[Schedule] = set()
+        self._began = time.perf_counter()
+
+    def _run(self, plan: Sequence[Atom]) -> Execution | None:
+        execution = self._stage.driver.run(Planned(plan), self._found.workload)
+        if execution.stuck:
+            self.around.stuck = self.around.stuck or execution.stuck
+            return None
+        self._count(execution)
+        return execution
+
+    def _count(self, execution: Execution) -> None:
+        if execution.failure is not None:
+            return
+        for outcome in execution.history.outcomes():
+            kinds = self.around.calls.setdefault(outcome.operation, {})
+            kind = outcome.kind if outcome.kind != "fail" else f"fail {outcome.error}"
+            kinds[kind] = kinds.get(kind, 0) + 1
+
+    def replay(self, plan: Sequence[Atom]) -> None:
+        """Make the recorded schedule."""
+        self._first = self._run(plan)
+        if self._first is not None and (failure := self._first.failure) is not None:
+            self.around.recorded = _rule(failure.sort)
+            if failure.sort != self._sort:
+                self.around.others.append(_rule(failure.sort))
+
+    def neighbours(self) -> None:
+        """Move one switch, then one more."""
+        level = [self._first] if self._first is not None else []
+        self._seen.update(execution.schedule for execution in level)
+        for _ in range(2):
+            following: list[Execution] = []
+            for execution in level:
+                for plan in _moved(execution):
+                    if self.around.tried >= _MOST or time.perf_counter() - self._began > _SECONDS:
+                        return
+                    if (neighbour := self._run(plan)) is not None and neighbour.schedule not in self._seen:
+                        self._seen.add(neighbour.schedule)
+                        following.append(neighbour)
+                        self._judge(neighbour)
+            level = following
+
+    def _judge(self, neighbour: Execution) -> None:
+        self.around.tried += 1
+        if neighbour.failure is None:
+            return
+        if neighbour.failure.sort == self._sort:
+            self.around.fails += 1
+            self.around.nearest = self.around.nearest or str(neighbour.schedule)
+        elif (rule := _rule(neighbour.failure.sort)) not in self.around.others:
+            self.around.others.append(rule)
+
+    def walk(self) -> None:
+        """Run the calls one after another, and at random."""
+        in_turn = self._stage.driver.run(Planned(()), self._found.workload)
+        ends: Counter[str] = Counter()
+        for outcome in in_turn.history.outcomes():
+            ends[outcome.operation] += 1
+            name = f"{outcome.operation} {ends[outcome.operation]}"
+            self.around.alone[name] = outcome.kind if outcome.kind != "fail" else f"fail {outcome.error}"
+        walk, previous = RandomWalk(self._found.seed), None
+        for _ in range(_WALKS):
+            walk.start(previous)
+            previous = self._stage.driver.run(walk, self._found.workload)
+            if not previous.stuck:
+                self._count(previous)
+
+
+def _rule(sort: tuple[str, str]) -> str:
+    return " ".join(sort).strip()
+
+
+def _moved(execution: Execution) -> Iterator[tuple[Atom, ...]]:
+    """Yield the plans in which one switch, or one fault, of *execution* comes earlier or later."""
+    plan = atoms(execution.steps)
+    for place in (number for number, atom in enumerate(plan) if atom.fault):
+        rest = (*plan[:place], *plan[place + 1 :])
+        for by in _MOVES:
+            if 0 <= place + by <= len(rest):
+                yield (*rest[: place + by], plan[place], *rest[place + by :])
+    for cut in cuts(execution.steps, plan):
+        for by in _MOVES:
+            if cut.made + by >= 0:
+                yield cut.plan(cut.made + by)

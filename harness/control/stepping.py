@@ -1,0 +1,117 @@
+"""Walks through a recorded execution: stops where it is told to, and asks the workers what they are at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from harness.control.confirm import replaying
+from harness.control.recording import tables_now
+from harness.control.theatre import Theatre, theatre
+from harness.counterexample import Counterexample
+from harness.history import Step
+from harness.redaction import redacted
+from harness.result import Execution
+from harness.scenario import Scenario
+from harness.schedulers.base import View
+from harness.schedulers.wrappers.base import Wrapper
+from harness.tables import Changed
+from harness.wire import Message
+
+__all__ = ["Moment", "walk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where the walk stands: before step ``number``, or at the end. What is asked for is without secrets."""
+
+    number: int
+    steps: Sequence[Step]
+    ended: bool
+    clean: Callable[[str], str]
+    _stage: Theatre
+    _now: float
+
+    def frames(self) -> dict[str, Sequence[Message]]:
+        """Return for each worker the frames of its tasks: the task, and file, line, function and variables of each."""
+        return self._look("frames")
+
+    def seen(self) -> dict[str, Sequence[Message]]:
+        """Return for each worker the tables as its open connections see them: whose, name, columns, rows."""
+        return self._look("tables")
+
+    def debug(self, worker: int, lane: str, terminal: str) -> bool:
+        """Have the debugger stop in *lane* of *worker* at *terminal*; return afterwards whether there was such a task."""
+        news, _ = self._stage.driver.fleet.workers[worker].ask("look", self._now, f"debug {lane} {terminal}")
+        return any(item[0] == "debugged" and item[1] for item in news)
+
+    def tables(self) -> tuple[Changed, ...]:
+        """Return the tables as they are committed."""
+        return tables_now(self._stage.driver.world, self.clean)
+
+    def _look(self, what: str) -> dict[str, Sequence[Message]]:
+        if self.ended:
+            return {}
+        found: dict[str, Sequence[Message]] = {}
+        for worker in self._stage.driver.fleet.workers:
+            news, _ = worker.ask("look", self._now, what)
+            found[f"w{worker.number}"] = [item[1:] for item in news if item[0] in ("frames", "table")]
+        return found
+
+
+Visit = Callable[[Moment], int | None]
+"""Is shown a moment; returns the number of the step to stop before next, or None to leave."""
+
+
+class _Leave(Exception):
+    def __init__(self, target: int | None) -> None:
+        self.target = target
+
+
+def walk(
+    scenario: Scenario, counterexample: Counterexample, visit: Visit, *, start: int = 0, patience: float = 5.0
+) -> Execution:
+    """Replay *counterexample*, stopping where *visit* says, first before step *start*; return the last whole execution.
+
+    To go back is to replay from the beginning. Raises ``Diverged`` where the replay departs from the recording, and as
+    ``theatre`` does.
+    """
+    most = max(scenario.faults.most, counterexample.faults)
+    scenario = replace(scenario, faults=replace(scenario.faults, most=most))
+    with theatre(scenario, counterexample.workers, seed=counterexample.seed, patience=patience) as stage:
+        scheduler = replaying(counterexample.schedule, counterexample.steps)
+        whole = stage.driver.run(scheduler, counterexample.workload)
+        scheduler.compare(whole.steps)
+        whole, clean = redacted(whole, scenario.secrets)
+        target: int | None = start
+        while target is not None:
+            walking = _Walking(replaying(counterexample.schedule, counterexample.steps), target, visit, stage, clean)
+            try:
+                execution = stage.driver.run(walking, counterexample.workload)
+                target = visit(Moment(len(execution.steps), execution.steps, True, clean, stage, 0.0))
+            except _Leave as leave:
+                target = leave.target
+    return whole
+
+
+class _Walking(Wrapper):
+    """Makes the recorded choices, and stops before the step it is told to."""
+
+    def __init__(self, inner: object, target: int, visit: Visit, stage: Theatre, clean: Callable[[str], str]) -> None:
+        super().__init__(inner)  # type: ignore[arg-type]
+        self._target, self._visit, self._stage, self._clean = target, visit, stage, clean
+
+    def choose(self, view: View) -> str | None:
+        """Stop here if this is the place, then go on."""
+        number = len(view.steps)
+        choice = super().choose(view)
+        if self._target <= number:
+            target = self._visit(Moment(number, view.steps, False, self._clean, self._stage, view.now))
+            if target is None or target <= number:
+                raise _Leave(target)
+            self._target = target
+        return choice
+
+    def ahead(self, view: View) -> int:
+        """Let no worker go on unasked."""
+        return 0
