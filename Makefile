@@ -2,6 +2,7 @@
 #
 #   make gate    every scenario valid on the reference implementation, every faulty variant caught
 #   make test    the tests, among them ruff and mypy (PYTEST_ARGS="-k name" to choose, JOBS=4 for more at once)
+#   make cases   of these only the case studies: published packages, installed and raced
 #   make bench   the benchmarks: throughput, the nearest rival on the same programs, scaling
 #   make bench-power   hours: which scheduler finds what; goes on where it was cut, then makes docs/benchmarks.md
 #   make docs    the documentation as a site, in build/site
@@ -11,7 +12,7 @@
 
 .DEFAULT_GOAL := gate
 .DELETE_ON_ERROR:
-.PHONY: gate test bench bench-power docs clean
+.PHONY: gate test cases bench bench-power docs clean
 
 PYTHON ?=
 JOBS ?= 2
@@ -26,6 +27,9 @@ gate: .venv/.stamp
 
 test: .venv/.stamp
 	$(VENV_PYTHON) -m pytest -n $(JOBS) --dist worksteal --durations=10 --durations-min=0.25 $(PYTEST_ARGS)
+
+cases: .venv/.stamp
+	$(VENV_PYTHON) -m pytest -n $(JOBS) -m cases --durations=0 --durations-min=0.25 $(PYTEST_ARGS)
 
 bench: .venv/.stamp-bench
 	$(VENV_PYTHON) -m benchmarks.throughput

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import NamedTuple
 
 from harness.history import Access, Step
@@ -112,7 +113,8 @@ class Explanation:
     """See the module's text.
 
     Of ``neighbours`` distinct schedules that were run beside the counterexample ``failing`` fail, ``otherwise`` of them by
-    another rule. ``executions`` is what it took, ``cut_short`` why not all was tried. ``overlap`` says that calls overlapped.
+    another rule. ``executions`` is what it took, ``cut_short`` why not all was tried. ``overlap`` says that calls, or a
+    call's tasks, overlapped.
     ``run_executions`` and ``run_failures`` are those of the run that found it.
     """
 
@@ -327,7 +329,7 @@ def _writes_data(accesses: Sequence[Access]) -> bool:
 
 
 def overlapping(execution: Execution) -> bool:
-    """Return whether a call began while another one was under way."""
+    """Return whether a call began while another one was under way, or tasks that one call had started took turns."""
     under_way: set[tuple[str, int]] = set()
     for event in execution.history:
         key = event.client, event.call
@@ -337,4 +339,18 @@ def overlapping(execution: Execution) -> bool:
             return True
         else:
             under_way.add(key)
-    return False
+    return _tasks_took_turns(execution.steps)
+
+
+def _tasks_took_turns(steps: Sequence[Step]) -> bool:
+    """Whether of two tasks of one client, neither of which started the other, one began before the other's last step."""
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for number, step in enumerate(steps):
+        first.setdefault(step.lane, number)
+        last[step.lane] = number
+    return any(
+        first[one] < first[other] < last[one] and not f"{other}/".startswith(f"{one}/")
+        for one, other in permutations(first, 2)
+        if "/" in one and one.partition("/")[0] == other.partition("/")[0]
+    )

@@ -97,7 +97,7 @@ class Scenario:
     - ``setup(db)`` makes the shared state, once per run, in a process of its own; ``db`` is the path of a database
       file that does not exist yet, in an empty directory that all workers share. Sync or async, like all functions here.
     - ``open(db)`` makes a worker's application when an execution begins, ``close(app)`` ends it; neither is raced.
-      Without ``open`` the application is ``db`` itself.
+      Without ``open`` the application is ``db`` itself. Calls find in context variables what ``open`` put there.
     - ``operations`` are what clients call, as ``operation(app, *arguments)``.
     - ``workload(workers)`` gives the calls to race; ``workloads(workers)`` a Hypothesis strategy for
       others; with it, all rules must hold for any part of a workload too, and failing workloads are shrunk.

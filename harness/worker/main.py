@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import faulthandler
 import gc
 import inspect
@@ -33,7 +34,7 @@ from harness.worker.loop import VirtualLoop
 from harness.worker.randomness import Randomness
 from harness.worker.rebind import rebind
 from harness.worker.roles import program_of
-from harness.worker.runtime import Runtime
+from harness.worker.runtime import Aborted, Runtime
 from harness.worker.session import Session
 from harness.worker.sleep import sleeper
 
@@ -86,6 +87,7 @@ class Instrumented:
         gc.disable()
         # What the code logs where it has set up no logging would be repeated thousands of times.
         logging.lastResort = logging.NullHandler()
+        sys.unraisablehook = _unless_aborted(sys.unraisablehook)
         runtime = self.runtime
         runtime.peer, runtime.trail = peer, trail
         runtime.be_home(threading.get_ident())
@@ -109,12 +111,13 @@ class Instrumented:
                     self._begin(f"{seed}/w{number}", now, alone)
                     self.files.begin(os.path.dirname(db))
                     runtime.go_ahead(order[2], ahead)
-                    session.run_call(order, db)
+                    # What it puts into context variables is gone with it.
+                    contextvars.copy_context().run(session.run_call, order, db)
                 else:
                     _, now, seed, db, alone = order
                     self._begin(f"{seed}/w{number}", now, alone)
                     self.files.begin(os.path.dirname(db))
-                    session.run(db)
+                    contextvars.copy_context().run(session.run, db)
         except (PeerGone, BrokenPipeError):
             os._exit(0)
 
@@ -156,6 +159,16 @@ class Instrumented:
             asyncio.set_event_loop(loop)
             loop.run_until_complete(value)
         self.clean()
+
+
+def _unless_aborted(hook: Callable[[sys.UnraisableHookArgs], Any]) -> Callable[[sys.UnraisableHookArgs], None]:
+    """Return *hook*, but for our own ending of an execution where it was in a finalizer, out of which nothing is raised."""
+
+    def report(args: sys.UnraisableHookArgs) -> None:
+        if not issubclass(args.exc_type, Aborted):
+            hook(args)
+
+    return report
 
 
 def instrument(points: Sequence[Point] = ()) -> Instrumented:

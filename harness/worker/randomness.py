@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, TypeAlias
 
 from harness.worker.rebind import Replacement
@@ -23,6 +25,8 @@ _MODULE_FUNCTIONS = (
     "weibullvariate", "getrandbits", "randbytes", "binomialvariate", "seed", "getstate", "setstate",
 )  # fmt: skip
 
+
+_IMPORTLIB, _IMPORTING = "<frozen importlib._bootstrap>", "import"
 
 _NODE = 0x0242AC110002
 """The network address that ``uuid.uuid1`` sees."""
@@ -46,8 +50,8 @@ class Randomness:
         tempfile._name_sequence = None  # type: ignore[attr-defined]
 
     def bytes(self, size: int) -> bytes:
-        """Return the next *size* bytes of the running lane."""
-        lane = self._lane()
+        """Return the next *size* bytes of the running lane, or of the modules that are being imported."""
+        lane = _IMPORTING if _importing() else self._lane()
         number = self._drawn[lane] = self._drawn.get(lane, 0) + 1
         return hashlib.shake_128(f"{self._seed}/{lane}/{number}".encode()).digest(size)
 
@@ -58,6 +62,16 @@ class Randomness:
         if stream is None:
             stream = self._numbers[lane] = _Original(f"{self._seed}/{lane}")
         return stream
+
+
+def _importing() -> bool:
+    """Whether a module is being imported: that draws once in a process, and not again in the executions that follow."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORTLIB and frame.f_code.co_name == "_find_and_load":
+            return True
+        frame = frame.f_back
+    return False
 
 
 _Original: TypeAlias = random.Random

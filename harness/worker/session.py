@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import inspect
 import os
@@ -79,10 +80,12 @@ class Session:
                 self._collect()
                 runtime.peer.send((runtime.news, None))
                 return
-            if self._concurrent:
-                self._loop.run_forever()
-            else:
-                self._one_by_one()
+            # Told to finish while it still ran in the loop, as what was left behind kept it from ending by itself.
+            if not self._finished:
+                if self._concurrent:
+                    self._loop.run_forever()
+                else:
+                    self._one_by_one()
         except Aborted:
             pass
         closed = self._end()
@@ -117,7 +120,7 @@ class Session:
     def _race(self, db: Path) -> None:
         runtime = self._runtime
         try:
-            self._app = self._complete(self._program.open, db) if self._program.open else db
+            self._app = self._open(self._program.open, db) if self._program.open else db
         except Aborted:
             raise
         except BaseException as error:
@@ -130,6 +133,17 @@ class Session:
             self._loop.run_forever()
         else:
             self._one_by_one()
+
+    def _open(self, function: Callable[[Path], Any], db: Path) -> Any:
+        """Open the application. What that puts into context variables the calls find there, like tasks it had started."""
+        value = function(db)
+        if not inspect.isawaitable(value):
+            return value
+        app, context = self._complete(_and_its_context, value)
+        for variable, held in context.items():
+            if variable is not LANE:
+                variable.set(held)
+        return app
 
     def _one_by_one(self) -> None:
         """Run calls in the main thread, each when the controller orders it."""
@@ -258,3 +272,7 @@ class Session:
 
 async def _awaited(value: Any) -> Any:
     return await value
+
+
+async def _and_its_context(value: Any) -> tuple[Any, contextvars.Context]:
+    return await value, contextvars.copy_context()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import sysconfig
+from collections.abc import Iterator
+from functools import cache
 from types import CodeType, FrameType
 from typing import Any
 
@@ -22,7 +24,6 @@ _OUTERMOST = (_HARNESS + "worker/session.py", _HARNESS + "control/forkserver.py"
 """Beyond these lie only the frames of whoever forked us."""
 
 _CODE_UNDER_TEST, _LIBRARY, _END = range(3)
-_known: dict[CodeType, int] = {}
 
 
 def where(depth: int = 1) -> Place | None:
@@ -31,9 +32,7 @@ def where(depth: int = 1) -> Place | None:
     file, line, function = "", 0, ""
     while frame is not None:
         code = frame.f_code
-        whose = _known.get(code)
-        if whose is None:
-            whose = _known[code] = _whose(code)
+        whose = _whose(code.co_filename)
         if whose == _END:
             break
         if whose == _CODE_UNDER_TEST:
@@ -47,12 +46,12 @@ def where(depth: int = 1) -> Place | None:
 
 def is_outermost(code: CodeType) -> bool:
     """Return whether beyond *code* lie only the frames of whoever forked us."""
-    return _whose(code) == _END
+    return _whose(code.co_filename) == _END
 
 
 def is_under_test(code: CodeType) -> bool:
     """Return whether *code* is neither ours nor a library's."""
-    return _whose(code) == _CODE_UNDER_TEST
+    return _whose(code.co_filename) == _CODE_UNDER_TEST
 
 
 def place_of_coroutine(coroutine: Any) -> Place | None:
@@ -61,7 +60,7 @@ def place_of_coroutine(coroutine: Any) -> Place | None:
     caller = ""
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
-        if frame is not None and _whose(frame.f_code) == _CODE_UNDER_TEST:
+        if frame is not None and _whose(frame.f_code.co_filename) == _CODE_UNDER_TEST:
             code = frame.f_code
             if found is not None and found[0] != code.co_filename:
                 caller = f"{found[0].rpartition('/')[2]}:{found[1]}"
@@ -70,12 +69,19 @@ def place_of_coroutine(coroutine: Any) -> Place | None:
     return found
 
 
-def _whose(code: CodeType) -> int:
-    file = code.co_filename
+@cache
+def _whose(file: str) -> int:
     if file in _OUTERMOST:
         return _END
     # site-packages lies inside the standard library's folder; what is there may well be the code under test.
     before, inside, package = file.rpartition("/site-packages/")
     if inside and before:
         return _LIBRARY if package.partition("/")[0].removesuffix(".py") in _LIBRARIES else _CODE_UNDER_TEST
-    return _LIBRARY if file.startswith("<") or file.startswith(_ROOTS) else _CODE_UNDER_TEST
+    return _LIBRARY if file.startswith(("<", *_ROOTS, *_folders())) else _CODE_UNDER_TEST
+
+
+def _folders() -> Iterator[str]:
+    """Yield the folders of the libraries that are loaded, wherever they were installed."""
+    for name in _LIBRARIES:
+        for folder in getattr(sys.modules.get(name), "__path__", ()):
+            yield f"{folder}/"

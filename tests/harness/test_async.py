@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from harness.control.run import run
 from harness.result import Failure, Result
-from harness.scenario import Call, Client, Workload
+from harness.scenario import Call, Check, Client, Workload
 from harness.schedulers.exhaustive import Exhaustive
 from harness.verdict import Verdict
 from tests.harness.counter import MODES, counts_to, executions, explored, raced
@@ -107,6 +108,30 @@ def test_two_coroutines_share_a_connection(worker: Any, right: bool) -> None:
         check_valid(result)
     else:
         assert failure(result).kind == "at end"
+
+
+MADE: ContextVar[list[int]] = ContextVar("made")
+
+
+async def makes(db: Path) -> Path:
+    """Put something into a context variable that no execution before has."""
+    assert MADE.get(None) is None
+    MADE.set([])
+    return db
+
+
+async def finds_it(_: Path) -> int:
+    """Return how many calls have found it before."""
+    found = MADE.get()
+    found.append(1)
+    return len(found)
+
+
+def test_calls_find_what_opening_put_into_context_variables() -> None:
+    """Those of one worker share it, like tasks that the one that opens had started; the next execution begins without it."""
+    both = Check("both find the same", lambda history, _: {call.value for call in history.outcomes()} == {1, 2})
+    scenario = raced([finds_it], open=makes, workload=both_at_one_worker, workers=1, postconditions=(both,))
+    check_valid(explored(scenario))
 
 
 async def gathers(db: Path) -> None:
@@ -211,3 +236,15 @@ def test_endless_polling_is_no_progress() -> None:
     found = failure(run(raced([polls], steps=60), max_executions=5))
     assert found.kind == "no progress"
     assert "op0" in found.message
+
+
+async def leaves_it_open(db: Path) -> None:
+    """Add in a transaction of a connection that nobody closes."""
+    connection = await plainly(db)
+    await connection.execute("BEGIN IMMEDIATE")
+    await connection.execute(ADD)
+
+
+def test_a_worker_that_leaves_a_connection_open_is_brought_to_its_end() -> None:
+    """A call may end with a connection open: the worker closes it when all is over, and what was not committed is gone."""
+    check_valid(explored(raced([leaves_it_open], at_end=(counts_to(0),))))

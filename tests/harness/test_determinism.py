@@ -204,3 +204,21 @@ def test_two_runs_find_the_same() -> None:
         assert first.counterexample is not None
         assert first.counterexample == second.counterexample
         assert (first.executions, first.steps) == (second.executions, second.steps)
+
+
+def draws_after_an_import(db: Path) -> None:
+    """Import a module that draws, and write down what is drawn then."""
+    import drawing_module  # type: ignore[import-not-found]  # noqa: F401
+
+    with plainly(db) as connection:
+        connection.execute(f"UPDATE t SET n = 0x{secrets.token_hex(4)}")
+
+
+def test_what_an_import_draws_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module is imported in a worker's first execution only: what the code draws after that is the same in all."""
+    (tmp_path / "drawing_module.py").write_text("import secrets\nNAME = secrets.token_hex(4)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    first, *others = executions(raced([draws_after_an_import]), SameWalk(3))
+    assert [[step.digest for step in execution.steps] for execution in others] == [
+        [step.digest for step in first.steps]
+    ] * 2

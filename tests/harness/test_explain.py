@@ -156,6 +156,17 @@ def test_calls_overlap_if_one_begins_while_another_is_under_way() -> None:
     assert overlapping(execution(events=across))
 
 
+def test_a_call_overlaps_itself_where_its_tasks_take_turns() -> None:
+    """One task after another doesn't, nor does one that is waited for by the task that started it."""
+
+    def lanes(*names: str) -> Execution:
+        return execution(*(step(f"w0:{name}", "SELECT a", "r a") for name in names))
+
+    assert not overlapping(lanes("c0", "c0/1", "c0/1", "c0/2", "c0/2", "c0"))
+    assert not overlapping(lanes("c0", "c0/1", "c0/1/1", "c0/1", "c0"))
+    assert overlapping(lanes("c0", "c0/1", "c0/2", "c0/1", "c0/2", "c0"))
+
+
 def test_a_plan_survives_that_a_task_does_something_else() -> None:
     """Its next step is made where the very choice can't be, its timers aside; what can't go on is passed over."""
     planned = Planned((Atom("c0", "w0:c0"), Atom("", "!kill:w0"), Atom("c1", "w1:c1/1", True)))

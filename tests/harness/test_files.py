@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -228,3 +229,33 @@ def test_a_file_elsewhere_is_no_schedule_point(tmp_path: Path) -> None:
         )
     )
     assert result.steps == 2 * result.executions
+
+
+# --- finalizers -----------------------------------------------------------------------------------
+
+
+class Held:
+    """Makes a file, and looks for it when it is gone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.touch()
+
+    def __del__(self) -> None:
+        self.path.exists()
+
+
+def test_an_execution_that_ends_in_a_finalizer_says_nothing(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker is unwound without a traceback on the terminal."""
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)  # pytest's own prints nothing
+    scenario = Scenario(
+        name="held",
+        setup=lambda _: None,
+        operations={"hold": lambda db: Held(db.with_name("held")) and None},
+        workload=lambda workers: Workload.each("hold", workers=workers),
+        invariants=(Check("no file", lambda db: not db.with_name("held").exists()),),
+    )
+    assert run(scenario, max_executions=10).verdict is Verdict.INVALID
+    assert capfd.readouterr().err == ""
