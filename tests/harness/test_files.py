@@ -40,8 +40,10 @@ def test_each_program_is_judged_right(program: Program) -> None:
     assert (result.verdict, result.complete) == (expected, program.correct), result.reasons or result.counterexample
 
 
-LONG_FOR_BRUTE = ("under_a_shared_flock", "looked_for_then_created", "one_temporary_name")
-"""There trying everything takes more than 4,000 executions."""
+LONG_FOR_BRUTE = (
+    "under_a_shared_flock", "looked_for_then_created", "one_temporary_name", "through_an_old_descriptor",
+)  # fmt: skip
+"""There trying everything takes more than 3,000 executions (tried by hand: the same outcomes)."""
 
 
 @pytest.mark.slow

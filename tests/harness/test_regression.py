@@ -25,7 +25,7 @@ CASES = [
     ("keyed-crashes", "r25-completion-before-effect"),
     ("keyed-tasks", "r36-lost-wake-up"),
     ("keyed-lease", "r30-blind-heartbeat"),
-    ("add-agent-over-http", "r24-two-transactions"),
+    ("add-agent-over-http", "r01-get-then-set"),
 ]
 """One race by its order alone, one with a kill, one of tasks in one worker, one of time, one over HTTP."""
 
