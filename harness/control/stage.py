@@ -182,6 +182,8 @@ class Stage(Scene):
                 self._block(move, *item[1:])
             elif tag == "visible":
                 news.visible = True
+            elif tag == "waits":
+                self._wait(state, *item[1:])
             elif tag == "busy":
                 news.busy = item[1]
             elif tag == "error":
@@ -246,10 +248,32 @@ class Stage(Scene):
         """The operation just let go waits for a lock, from now on under *key*."""
         state = move.state
         blocked = Move(state, key, move.lane, move.kind, move.text, move.detail, move.source, key=key)
-        blocked.blocked, blocked.deadline, blocked.cause, blocked.movable = True, deadline, move.cause, move.movable
+        blocked.cause, blocked.movable = move.cause, move.movable
+        self._hold(blocked, deadline, files)
+
+    def _wait(
+        self,
+        state: WorkerState,
+        key: str,
+        lane: str,
+        kind: str,
+        text: str,
+        place: Any,
+        resource: str,
+        deadline: float,
+        movable: bool,
+    ) -> None:
+        """A thread waits in memory for *resource*, from the first."""
+        blocked = Move(state, key, lane, kind, text, "", source_of(place), key=key)
+        blocked.cause, blocked.movable = self.count, movable
+        self._hold(blocked, deadline, (resource,) if resource else (key,))
+
+    def _hold(self, blocked: Move, deadline: float, files: tuple[str, ...]) -> None:
+        blocked.blocked, blocked.deadline = True, deadline
         blocked.fresh = blocked.fresh._replace(retries=True)
         blocked.continuing = blocked.continuing._replace(retries=True)
-        state.parked[key] = blocked
+        assert blocked.key is not None
+        blocked.state.parked[blocked.key] = blocked
         self.pool.hold(blocked, files)
 
     def _set_timer(self, state: WorkerState, timer: Any) -> None:

@@ -43,7 +43,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._runtime = runtime
         self._selector = _Quiescence(self)
         self._clock_resolution = 1e-9
-        self._children: dict[str, int] = {}
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self.take_orders: Callable[[], None] = lambda: None
         self.set_exception_handler(_ignore)
@@ -66,6 +65,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def run_forever(self) -> None:
         """Run until stopped; while this loop runs, its timers are the worker's."""
+        if self._runtime.begun and self._runtime.strand() is not self._runtime.home:
+            self._runtime.fail("it runs an event loop in another thread than the main one, which is not controlled")
         outer, self._runtime.sleeper = self._runtime.sleeper, self
         try:
             super().run_forever()
@@ -78,7 +79,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Nothing is ready to run here: wait until something is, a timer is due or an order came."""
         runtime = self._runtime
         if not runtime.aborting or runtime.others_ready:
-            runtime.idle()
+            if not runtime.inbox:  # else an order came while a statement or a lock held the loop up
+                runtime.idle()
             if runtime.loses:
                 # Before the callback that brings the result has run: it has happened, and nobody will hear of it.
                 self.cancel(runtime.loses)
@@ -108,7 +110,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self.get_task_factory() is not _in_own_lane or self.get_debug() or self._default_executor is not None:  # type: ignore[attr-defined]
             return False
         self.set_exception_handler(_ignore)
-        self._children.clear()
         self._tasks.clear()
         self._scheduled.clear()  # type: ignore[attr-defined]
         return True
@@ -141,9 +142,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def child_lane(self) -> str:
         """Return the lane of a task that the running task starts: ``c0/1``, ``c0/2`` ... in the order of starting."""
-        parent = LANE.get() or "main"
-        number = self._children[parent] = self._children.get(parent, 0) + 1
-        return f"{parent}/{number}"
+        return self._runtime.child_lane(LANE.get() or "main")
 
     def waiting_places(self) -> list[tuple[str, Place | None]]:
         """Return every unfinished lane and the line at which it waits."""
@@ -164,8 +163,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 self.call_soon_threadsafe(_settle, future, None, error)
             else:
                 self.call_soon_threadsafe(_settle, future, result, None)
+            finally:
+                self._runtime.threads -= 1
 
         self._runtime.live += 1
+        self._runtime.threads += 1
         future.add_done_callback(self._one_less)
         self._runtime.spawn(run, self._runtime.lane())
         return future
