@@ -34,6 +34,9 @@ _GENUINE = ("harness", "importlib", "_frozen_importlib", "multiprocess", "multip
 """Who gets real locks: ours, what is taken once by whoever imports first, and what other processes see."""
 
 _OWN_USE = ("concurrent", "logging", "subprocess", "functools", "tempfile", "asyncio")
+_BENEATH = "harness.worker.instrument.threads"
+"""What lies beneath the code of a thread."""
+
 _BUILT_ON_LOCKS = ("threading", "queue")
 
 _real_lock, _RealRLock = _thread.allocate_lock, _thread.RLock
@@ -202,7 +205,7 @@ class Locks:
             if module == "queue":
                 return Lock("lock", points)
             frame = frame.f_back
-        if frame is None:
+        if frame is None or frame.f_globals["__name__"] == _BENEATH:
             return Lock("lock", points)
         top = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if top in _GENUINE:

@@ -26,7 +26,7 @@ from harness.worker.strands import Strand, Wanted
 
 __all__ = ["Threads", "replacements"]
 
-_start, _join, _is_alive = threading.Thread.start, threading.Thread.join, threading.Thread.is_alive
+_start, _join = threading.Thread.start, threading.Thread.join
 _delete = threading.Thread._delete  # type: ignore[attr-defined]
 _start_new_thread = _thread.start_new_thread
 _real_lock, _RealRLock = _thread.allocate_lock, _thread.RLock
@@ -189,13 +189,6 @@ class Threads:
         if started is None or mine is None or mine is started.strand or started.join(timeout):
             _join(thread, timeout)
 
-    def is_alive(self, thread: threading.Thread) -> bool:
-        """Say whether *thread* has not ended: who asks lets others go on, for it may ask until it has."""
-        started = started_of(thread)
-        if started is not None and not started.ended and self.runtime.strand() not in (None, started.strand):
-            self.runtime.take_turn("thread", f"ask whether {started.lane} is alive", "", where(3))
-        return _is_alive(thread)
-
     def start_new_thread(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any] | None = None
     ) -> int:
@@ -218,7 +211,7 @@ def _number_objects(threads: Threads) -> None:
 
     for thread in threading.enumerate():
         thread._harness_number = hash(thread)  # type: ignore[attr-defined]
-    threading.Thread.__hash__ = concurrent.futures.Future.__hash__ = hash_  # type: ignore[method-assign,assignment]
+    threading.Thread.__hash__ = concurrent.futures.Future.__hash__ = hash_  # type: ignore[method-assign]
 
 
 def started_of(thread: threading.Thread) -> _Started | None:
@@ -255,9 +248,6 @@ def replacements(threads: Threads) -> list[Replacement]:
     def join(self: threading.Thread, timeout: float | None = None) -> None:
         threads.join(self, timeout)
 
-    def is_alive(self: threading.Thread) -> bool:
-        return threads.is_alive(self)
-
     def delete(self: threading.Thread) -> None:
         _delete(self)
         started = started_of(self)
@@ -265,7 +255,7 @@ def replacements(threads: Threads) -> list[Replacement]:
             started.end()
 
     _number_objects(threads)
-    for method, original in ((start, _start), (join, _join), (is_alive, _is_alive), (delete, _delete)):
+    for method, original in ((start, _start), (join, _join), (delete, _delete)):
         method.__doc__ = original.__doc__
         setattr(threading.Thread, original.__name__, method)
     lock = kind("Lock", threads.locks.lock, (type(_real_lock()), Lock))
