@@ -36,6 +36,24 @@ class _News:
 class Stage(Scene):
     """See the module's text."""
 
+    def prepare(self, isolated: bool) -> None:
+        """Have every worker open its application, in a fresh process each if *isolated*."""
+        super().prepare(isolated)
+        self._opened(-1)
+
+    def probe(self) -> bool:
+        """All is quiet: have the probe make its calls, on a worker that begins now; return whether there is one."""
+        begun = super().probe()
+        self._opened(self.count - 1)
+        return begun
+
+    def _opened(self, cause: int) -> None:
+        """Take in what tasks and threads of applications just made have parked at."""
+        for state, item in self.crew.opened_with:
+            (self._park if item[0] == "parked" else self._wait)(state, *item[1:])
+            state.parked[item[1]].cause = cause
+        self.crew.opened_with.clear()
+
     def take(self, move: Move, preempts: bool, ahead: int = 0) -> list[Step]:
         """Do *move*; return the steps taken: none where a blocked operation only went on waiting.
 
@@ -355,6 +373,7 @@ class Stage(Scene):
         self._fleet.fork(state.worker)
         if not self.crew.at_first_call:
             self.crew.open(state, self.now, anew=True)
+            self._opened(self.count)
         calls = list(state.calls.values())
         state.calls.clear()
         for client in calls:

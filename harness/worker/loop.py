@@ -44,6 +44,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._selector = _Quiescence(self)
         self._clock_resolution = 1e-9
         self._tasks: dict[str, asyncio.Task[Any]] = {}
+        self._in_threads: dict[str, None] = {}
         self.take_orders: Callable[[], None] = lambda: None
         self.set_exception_handler(_ignore)
         self.set_task_factory(_in_own_lane)  # type: ignore[arg-type]
@@ -111,6 +112,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             return False
         self.set_exception_handler(_ignore)
         self._tasks.clear()
+        self._in_threads.clear()
         self._scheduled.clear()  # type: ignore[attr-defined]
         return True
 
@@ -151,8 +153,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # Threads
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
-        """Run *func* in a strand of its own, in the lane that asked; the executor is not used."""
+        """Run *func* in a strand of its own; the executor is not used.
+
+        It is in the lane that asked, for that mostly waits for it; if another is so already, in one of its own.
+        """
         future: asyncio.Future[Any] = self.create_future()
+        asking = lane = self._runtime.lane()
+        if asking in self._in_threads:
+            lane = self._runtime.child_lane(asking)
+        self._in_threads[lane] = None
 
         def run() -> None:
             try:
@@ -165,11 +174,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 self.call_soon_threadsafe(_settle, future, result, None)
             finally:
                 self._runtime.threads -= 1
+                self._in_threads.pop(lane, None)
 
         self._runtime.live += 1
         self._runtime.threads += 1
         future.add_done_callback(self._one_less)
-        self._runtime.spawn(run, self._runtime.lane())
+        self._runtime.spawn(run, lane)
         return future
 
     def _one_less(self, _: object) -> None:

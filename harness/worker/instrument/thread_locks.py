@@ -144,6 +144,8 @@ class Lock:
         called = ""
         while frame is not None and frame.f_globals.get("__name__") in (*_BUILT_ON_LOCKS, __name__):
             name = frame.f_code.co_qualname
+            if name == "Thread.run":
+                break
             if frame.f_globals["__name__"] != __name__ and not name.startswith("_RLock"):
                 called = name.removeprefix("_Py").replace("__enter__", "acquire").replace("__exit__", "release")
             frame = frame.f_back
