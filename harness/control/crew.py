@@ -18,13 +18,17 @@ class Broke(HarnessError):
 
 
 class Crew:
-    """``running`` are the numbers of the processes that are in the execution."""
+    """``running`` are the numbers of the processes that are in the execution.
+
+    ``opened_with`` is what tasks and threads that applications started have parked at before the race.
+    """
 
     def __init__(self, scenario: Scenario, fleet: Fleet, states: list[WorkerState], seed: int, db: Path) -> None:
         self._fleet, self._states, self._seed, self._db = fleet, states, seed, str(db)
         # Without anything to open a worker begins with its first call, which saves the messages for beginning and ending.
         self.at_first_call = scenario.open is None and scenario.app is None
         self.running: set[int] = set()
+        self.opened_with: list[tuple[WorkerState, Message]] = []
 
     def __repr__(self) -> str:
         return f"<Crew running={self.running}>"
@@ -52,6 +56,8 @@ class Crew:
                 raise Broke(f"Worker {state.worker.number} could not begin: {item[1]}.")
             elif item[0] == "touches":
                 state.opens_quietly = False
+            elif item[0] in ("parked", "waits"):
+                self.opened_with.append((state, item))
 
     def beginning(self, state: WorkerState) -> tuple[str, str, bool]:
         """Return what a worker needs to begin: its seed (new for each beginning), the database, whether one client calls."""

@@ -150,9 +150,13 @@ class Scene:
                 self.pool.offer(move)
 
     def where_they_wait(self) -> list[str]:
-        """Ask the workers at which lines their unfinished tasks wait."""
+        """Return at which lines threads wait for each other; ask the workers where their unfinished tasks do."""
         found: list[str] = []
         for state in self._states:
+            for move in state.parked.values():
+                if move.kind in ("lock", "thread"):
+                    at = f" at {move.source}" if move.source else ""
+                    found.append(f"{state.name} {move.lane} waits{at} ({move.text})")
             if self._concurrent and (state.calls or state.requests):
                 news, _ = state.worker.ask("where", self.now)
                 places = [(item[1], source_of(item[2])) for item in news if item[0] == "waiting"]

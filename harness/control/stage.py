@@ -36,6 +36,24 @@ class _News:
 class Stage(Scene):
     """See the module's text."""
 
+    def prepare(self, isolated: bool) -> None:
+        """Have every worker open its application, in a fresh process each if *isolated*."""
+        super().prepare(isolated)
+        self._opened(-1)
+
+    def probe(self) -> bool:
+        """All is quiet: have the probe make its calls, on a worker that begins now; return whether there is one."""
+        begun = super().probe()
+        self._opened(self.count - 1)
+        return begun
+
+    def _opened(self, cause: int) -> None:
+        """Take in what tasks and threads of applications just made have parked at."""
+        for state, item in self.crew.opened_with:
+            (self._park if item[0] == "parked" else self._wait)(state, *item[1:])
+            state.parked[item[1]].cause = cause
+        self.crew.opened_with.clear()
+
     def take(self, move: Move, preempts: bool, ahead: int = 0) -> list[Step]:
         """Do *move*; return the steps taken: none where a blocked operation only went on waiting.
 
@@ -182,6 +200,8 @@ class Stage(Scene):
                 self._block(move, *item[1:])
             elif tag == "visible":
                 news.visible = True
+            elif tag == "waits":
+                self._wait(state, *item[1:])
             elif tag == "busy":
                 news.busy = item[1]
             elif tag == "error":
@@ -248,10 +268,32 @@ class Stage(Scene):
         """The operation just let go waits for a lock, from now on under *key*."""
         state = move.state
         blocked = Move(state, key, move.lane, move.kind, move.text, move.detail, move.source, key=key)
-        blocked.blocked, blocked.deadline, blocked.cause, blocked.movable = True, deadline, move.cause, move.movable
+        blocked.cause, blocked.movable = move.cause, move.movable
+        self._hold(blocked, deadline, files)
+
+    def _wait(
+        self,
+        state: WorkerState,
+        key: str,
+        lane: str,
+        kind: str,
+        text: str,
+        place: Any,
+        resource: str,
+        deadline: float,
+        movable: bool,
+    ) -> None:
+        """A thread waits in memory for *resource*, from the first."""
+        blocked = Move(state, key, lane, kind, text, "", source_of(place), key=key)
+        blocked.cause, blocked.movable = self.count, movable
+        self._hold(blocked, deadline, (resource,) if resource else (key,))
+
+    def _hold(self, blocked: Move, deadline: float, files: tuple[str, ...]) -> None:
+        blocked.blocked, blocked.deadline = True, deadline
         blocked.fresh = blocked.fresh._replace(retries=True)
         blocked.continuing = blocked.continuing._replace(retries=True)
-        state.parked[key] = blocked
+        assert blocked.key is not None
+        blocked.state.parked[blocked.key] = blocked
         self.pool.hold(blocked, files)
 
     def _set_timer(self, state: WorkerState, timer: Any) -> None:
@@ -333,6 +375,7 @@ class Stage(Scene):
         self._fleet.fork(state.worker)
         if not self.crew.at_first_call:
             self.crew.open(state, self.now, anew=True)
+            self._opened(self.count)
         calls = list(state.calls.values())
         state.calls.clear()
         for client in calls:

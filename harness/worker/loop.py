@@ -43,8 +43,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._runtime = runtime
         self._selector = _Quiescence(self)
         self._clock_resolution = 1e-9
-        self._children: dict[str, int] = {}
         self._tasks: dict[str, asyncio.Task[Any]] = {}
+        self._in_threads: dict[str, None] = {}
         self.take_orders: Callable[[], None] = lambda: None
         self.set_exception_handler(_ignore)
         self.set_task_factory(_in_own_lane)  # type: ignore[arg-type]
@@ -66,6 +66,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def run_forever(self) -> None:
         """Run until stopped; while this loop runs, its timers are the worker's."""
+        if self._runtime.begun and self._runtime.strand() is not self._runtime.home:
+            self._runtime.fail("it runs an event loop in another thread than the main one, which is not controlled")
         outer, self._runtime.sleeper = self._runtime.sleeper, self
         try:
             super().run_forever()
@@ -78,7 +80,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Nothing is ready to run here: wait until something is, a timer is due or an order came."""
         runtime = self._runtime
         if not runtime.aborting or runtime.others_ready:
-            runtime.idle()
+            if not runtime.inbox:  # else an order came while a statement or a lock held the loop up
+                runtime.idle()
             if runtime.loses:
                 # Before the callback that brings the result has run: it has happened, and nobody will hear of it.
                 self.cancel(runtime.loses)
@@ -108,8 +111,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self.get_task_factory() is not _in_own_lane or self.get_debug() or self._default_executor is not None:  # type: ignore[attr-defined]
             return False
         self.set_exception_handler(_ignore)
-        self._children.clear()
         self._tasks.clear()
+        self._in_threads.clear()
         self._scheduled.clear()  # type: ignore[attr-defined]
         return True
 
@@ -141,9 +144,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def child_lane(self) -> str:
         """Return the lane of a task that the running task starts: ``c0/1``, ``c0/2`` ... in the order of starting."""
-        parent = LANE.get() or "main"
-        number = self._children[parent] = self._children.get(parent, 0) + 1
-        return f"{parent}/{number}"
+        return self._runtime.child_lane(LANE.get() or "main")
 
     def waiting_places(self) -> list[tuple[str, Place | None]]:
         """Return every unfinished lane and the line at which it waits."""
@@ -156,8 +157,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # Threads
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
-        """Run *func* in a strand of its own, in the lane that asked; the executor is not used."""
+        """Run *func* in a strand of its own; the executor is not used.
+
+        It is in the lane that asked, for that mostly waits for it; if another is so already, in one of its own.
+        """
         future: asyncio.Future[Any] = self.create_future()
+        asking = lane = self._runtime.lane()
+        if asking in self._in_threads:
+            lane = self._runtime.child_lane(asking)
+        self._in_threads[lane] = None
 
         def run() -> None:
             try:
@@ -168,10 +176,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 self.call_soon_threadsafe(_settle, future, None, error)
             else:
                 self.call_soon_threadsafe(_settle, future, result, None)
+            finally:
+                self._runtime.threads -= 1
+                self._in_threads.pop(lane, None)
 
         self._runtime.live += 1
+        self._runtime.threads += 1
         future.add_done_callback(self._one_less)
-        self._runtime.spawn(run, self._runtime.lane())
+        self._runtime.spawn(run, lane)
         return future
 
     def _one_less(self, _: object) -> None:

@@ -26,9 +26,12 @@ from harness.worker import loop as loops
 from harness.worker import randomness as random_streams
 from harness.worker.clock import Clock
 from harness.worker.instrument import aiosqlite, declared, file_locks, file_objects, file_system, offspring, sqlite
+from harness.worker.instrument import threads as thread_starts
 from harness.worker.instrument.databases import Databases
 from harness.worker.instrument.files import Files
+from harness.worker.instrument.made_before import MadeBefore
 from harness.worker.instrument.sqlite_native import Native
+from harness.worker.instrument.threads import Threads
 from harness.worker.looking import Looking
 from harness.worker.loop import VirtualLoop
 from harness.worker.randomness import Randomness
@@ -55,6 +58,8 @@ class Instrumented:
         self.databases = Databases(self.runtime, self.native)
         self.files = Files(self.runtime)
         self.databases.also_held = self.files.locks.held
+        self.threads = Threads(self.runtime)
+        self.locks_before = MadeBefore(self.threads)
         aiosqlite.install(self.runtime)
         sleep = sleeper(self.runtime)
         self.native.install_time_and_randomness(lambda: EPOCH + self.clock.tell(), self.randomness.bytes, sleep)
@@ -67,13 +72,16 @@ class Instrumented:
             + file_locks.replacements(self.files.locks)
             + loops.replacements(self.runtime)
             + declared.replacements(points, self.runtime)
+            + thread_starts.replacements(self.threads)
         )
+        self.locks_before.replace()
 
     def _begin(self, seed: str, now: float, alone: bool = True) -> None:
         self.runtime.begin(alone)
         self.clock.now = now
         self.randomness.begin(seed)
         self.native.reseed()
+        self.threads.begin()
 
     def serve(self, end: End, scenario: Scenario, role: str, number: int) -> None:
         """Be process *number* with *role*: run the executions that are ordered at *end* until the other end is gone."""
@@ -141,13 +149,24 @@ class Instrumented:
 
     def none(self) -> bool:
         """Return whether no connection, descriptor, lock on a file and library thread is left."""
-        return self.databases.none_open and self.files.none_held() and not aiosqlite.any_alive()
+        return (
+            self.databases.none_open
+            and self.files.none_held()
+            and not self.runtime.threads
+            and not aiosqlite.any_alive()
+        )
+
+    def running(self) -> list[str]:
+        """Return a description of every thread that would keep the process from ending."""
+        return self.threads.left()
 
     def clean(self) -> None:
         """End the threads and close the connections that were left."""
         aiosqlite.stop_all()
         self.databases.close_all()
         self.files.clean()
+        self.threads.clean()
+        self.locks_before.reset()
 
     def set_up(self, setup: Callable[[Path], Any], db: str, seed: str) -> None:
         """Run *setup* over *db*, under virtual time and seeded randomness; what it raises leaves this function."""

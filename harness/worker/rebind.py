@@ -6,9 +6,9 @@ import sys
 from types import ModuleType
 from typing import Any, NamedTuple
 
-__all__ = ["Replacement", "rebind"]
+__all__ = ["KEEP", "Replacement", "rebind"]
 
-_KEEP = (
+KEEP = (
     "harness",
     "threading",
     "_thread",
@@ -43,7 +43,7 @@ def rebind(replacements: list[Replacement]) -> None:
     by_id = {id(entry.original): entry.replacement for entry in replacements if callable(entry.original)}
     homes = {id(entry.home) for entry in replacements}
     for module_name, module in list(sys.modules.items()):
-        if id(module) in homes or module_name.partition(".")[0] in _KEEP:
+        if id(module) in homes or module_name.partition(".")[0] in KEEP:
             continue
         names = getattr(module, "__dict__", None)
         if not isinstance(names, dict):

@@ -27,6 +27,8 @@ class Leftovers(Protocol):
 
     def in_transaction(self) -> list[str]: ...
 
+    def running(self) -> list[str]: ...
+
     def none(self) -> bool: ...
 
     def touched(self) -> bool: ...
@@ -127,7 +129,7 @@ class Session:
             runtime.news.append(("unopened", f"{type(error).__name__}: {error}"))
         if self._left.touched():
             runtime.news.append(("touches",))
-        runtime.controlled = True
+        runtime.take_control()
         if self._concurrent:
             self._loop.take_orders = self._take_orders
             self._loop.run_forever()
@@ -223,8 +225,7 @@ class Session:
     def _end(self) -> tuple[list[str], str]:
         """End the execution here; return which transactions were left open, and what closing the application raised."""
         runtime = self._runtime
-        runtime.controlled = False
-        runtime.news = []
+        runtime.lose_control()
         left_open = self._left.in_transaction() if not runtime.aborting else []
         failed = ""
         if not runtime.aborting and self._app is not None:
@@ -233,11 +234,25 @@ class Session:
             except Exception as error:
                 failed = f"{type(error).__name__}: {self._text(error)}"
         self._app = None
+        if runtime.threads:
+            left_open += self._unwind_threads()
         runtime.aborting = True
         self._left.clean()
         self._end_threads_and_tasks()
         self._collect()
+        runtime.begun = False
         return left_open, failed
+
+    def _unwind_threads(self) -> list[str]:
+        """Let the threads of the code under test run as far as they can, then unwind them; return what is left of them."""
+        runtime = self._runtime
+        left: list[str] = []
+        if not runtime.aborting:
+            runtime.drain()
+            left = self._left.running()
+        runtime.abort()
+        runtime.drain()
+        return left
 
     def _nothing_left(self) -> bool:
         """Whether the code under test has left no connection, thread, task or timer behind."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from harness.worker.runtime import Runtime
 from harness.worker.source import where
+from harness.worker.strands import Wanted
 
 __all__ = ["sleeper"]
 
@@ -17,8 +18,13 @@ def sleeper(runtime: Runtime) -> Callable[[float], None]:
         """Sleep for *seconds* of virtual time."""
         if seconds < 0:
             raise ValueError("sleep length must be non-negative")
-        if runtime.controlled and runtime.strand() is not None:
+        strand = runtime.strand()
+        if runtime.controlled and strand is not None:
             runtime.park("sleep", f"sleep {seconds:g} s", "", where(2), runtime.clock.tell() + seconds)
+        elif runtime.begun and strand not in (None, runtime.home):
+            # Before or after the race the main thread goes first.
+            text, until = f"sleep {seconds:g} s", runtime.clock.tell() + seconds
+            runtime.wait_for(Wanted(runtime.lane(), "sleep", text, where(2), "", until))
         elif not runtime.aborting:
             runtime.clock.now += seconds
 

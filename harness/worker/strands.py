@@ -6,25 +6,41 @@ import threading
 from _thread import allocate_lock
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from harness.wire import GO
 from harness.worker.source import Place
 
-__all__ = ["Aborted", "Carrier", "Strand"]
+__all__ = ["Aborted", "Carrier", "Strand", "Wanted"]
+
+
+_start = threading.Thread.start
+"""The real one: carriers are none of the threads that the code under test starts."""
 
 
 class Aborted(BaseException):
     """Raised at schedule points of an execution that is over, so that the code under test unwinds."""
 
 
+class Wanted(NamedTuple):
+    """What a strand waits for in the memory of its worker: until *resource* is let go, or virtual time passes *deadline*."""
+
+    lane: str
+    kind: str
+    text: str
+    place: Place | None
+    resource: str
+    deadline: float
+
+
 class Strand:
     """A thread known to the runtime. ``lane`` is set while it works for one; ``place`` is where that work was asked for.
 
-    ``granted`` is how its next point is to be let go, if that has been decided already.
+    ``granted`` is how its next point is to be let go, if that has been decided already; ``wanted`` is what it waits for,
+    ``hopeless`` that nobody has let that go since.
     """
 
-    __slots__ = ("gate", "granted", "lane", "order", "place")
+    __slots__ = ("gate", "granted", "hopeless", "lane", "order", "place", "wanted")
 
     def __init__(self) -> None:
         self.gate = allocate_lock()
@@ -33,6 +49,8 @@ class Strand:
         self.lane: str | None = None
         self.place: Place | None = None
         self.granted: int | None = None
+        self.wanted: Wanted | None = None
+        self.hopeless = False
 
     def __repr__(self) -> str:
         return f"<Strand lane={self.lane}>"
@@ -40,6 +58,8 @@ class Strand:
 
 class _Runtime(Protocol):
     strands: dict[int, Strand]
+
+    def arrive(self, strand: Strand) -> None: ...
 
     def ended(self) -> None: ...
 
@@ -53,7 +73,7 @@ class Carrier:
         self._runtime, self._strand, self._run = runtime, strand, run
         self._lent = allocate_lock()
         self._lent.acquire()
-        threading.Thread(target=self._carry, daemon=True, name="harness strand").start()
+        _start(threading.Thread(target=self._carry, daemon=True, name="harness strand"))
 
     @classmethod
     def lend(cls, runtime: _Runtime, strand: Strand, run: Callable[[], Any]) -> None:
@@ -70,7 +90,7 @@ class Carrier:
         while True:
             strand = self._strand
             runtime.strands[ident] = strand
-            strand.gate.acquire()
+            runtime.arrive(strand)
             with suppress(Aborted):
                 self._run()
             del runtime.strands[ident]

@@ -1,0 +1,150 @@
+"""Puts controlled locks in the places of those that modules made when they were imported, before there was a harness.
+
+Found are the globals of modules, the attributes of classes, and those of instances that are globals, two levels deep. A
+lock that is held, or kept elsewhere (a closure, a list), stays real.
+"""
+
+from __future__ import annotations
+
+import _thread
+import concurrent.futures
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from types import ModuleType
+from typing import Any
+
+from harness.worker.instrument.thread_locks import Lock, RLock, points_of
+from harness.worker.instrument.threads import Threads, renew
+from harness.worker.rebind import KEEP
+
+__all__ = ["MadeBefore"]
+
+_RealLock, _RealRLock = type(_thread.allocate_lock()), _thread.RLock
+_RealSimpleQueue = queue.SimpleQueue
+_LEVELS = 2
+_NOT_ENTERED = (ModuleType, dict, list, tuple, str, bytes, int, float)
+
+
+class MadeBefore:
+    """The locks so replaced. ``reset`` lets go of those that an execution has left held."""
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
+        self._locks: list[Lock | RLock] = []
+        self._done: dict[int, tuple[Any, Any]] = {}
+
+    def __repr__(self) -> str:
+        return f"<MadeBefore locks={len(self._locks)}>"
+
+    def replace(self) -> None:
+        """Replace them in all modules that are loaded but those that go on with the real thing."""
+        for name, module in list(sys.modules.items()):
+            names = getattr(module, "__dict__", None)
+            if isinstance(names, dict) and name.partition(".")[0] not in (*KEEP, "multiprocessing"):
+                self._in(names, name, points_of(name), _LEVELS)
+        self._done.clear()
+
+    def reset(self) -> None:
+        """An execution is over: nobody has any of them."""
+        for lock in self._locks:
+            lock.reset()
+
+    def _in(self, names: dict[str, Any], owner: str, points: int, levels: int) -> None:
+        for key, value in list(names.items()):
+            new = self._instead(value, f"{owner}.{key}", points)
+            if new is not value:
+                names[key] = new
+            elif isinstance(value, type):
+                if value.__module__ == owner:
+                    self._in_class(value, points)
+            elif levels and id(value) not in self._done:
+                inside = getattr(value, "__dict__", None)
+                if type(inside) is dict and not isinstance(value, _NOT_ENTERED) and not callable(value):
+                    self._done[id(value)] = value, value
+                    self._in(inside, f"{owner}.{key}", points, levels - 1)
+
+    def _in_class(self, owner: type, points: int) -> None:
+        for key, value in list(vars(owner).items()):
+            new = self._instead(value, f"{owner.__qualname__}.{key}", points)
+            if new is not value:
+                with suppress(AttributeError, TypeError):
+                    setattr(owner, key, new)
+
+    def _instead(self, value: Any, name: str, points: int) -> Any:
+        """Return what takes the place of *value*: itself, if it is no lock, or one that can't be replaced."""
+        make = _MAKERS.get(type(value))
+        if make is None:
+            return value
+        if id(value) not in self._done:
+            self._done[id(value)] = value, make(self, value, name, points)
+        return self._done[id(value)][1]
+
+    # By type
+
+    def _lock(self, value: Any, name: str, points: int) -> Any:
+        if value.locked():
+            return value
+        self._locks.append(new := Lock(name, points))
+        return new
+
+    def _rlock(self, value: Any, name: str, points: int) -> Any:
+        if value._is_owned():
+            return value
+        self._locks.append(new := RLock(Lock(name, points)))
+        return new
+
+    def _condition(self, value: Any, name: str, points: int) -> Any:
+        if not value._waiters:
+            value.__init__(self._instead(value._lock, name, min(points, 1)))
+        return value
+
+    def _over_condition(self, value: Any, name: str, points: int) -> Any:
+        self._condition(value._cond, name, points)
+        return value
+
+    def _queue(self, value: Any, name: str, points: int) -> Any:
+        value.mutex = self._instead(value.mutex, name, min(points, 1))
+        for condition in (value.not_empty, value.not_full, value.all_tasks_done):
+            condition.__init__(value.mutex)
+        return value
+
+    def _simple_queue(self, value: Any, name: str, points: int) -> Any:
+        new = queue._PySimpleQueue()  # type: ignore[attr-defined]
+        for item in _drained(value):
+            new.put(item)
+        self._over_condition(new._count, name, points)
+        return new
+
+    def _pool(self, value: Any, name: str, points: int) -> Any:
+        if not value._threads:
+            renew(value)
+            value._work_queue = self._simple_queue(value._work_queue, name, points)
+            self._over_condition(value._idle_semaphore, name, 0)
+            value._shutdown_lock = self._lock(value._shutdown_lock, name, 0)
+            self._threads.pools.add(value)
+        return value
+
+
+def _drained(items: Any) -> Iterator[Any]:
+    with suppress(queue.Empty):
+        while True:
+            yield items.get_nowait()
+
+
+_MAKERS: dict[type, Any] = {
+    _RealLock: MadeBefore._lock,
+    _RealRLock: MadeBefore._rlock,
+    threading.Condition: MadeBefore._condition,
+    threading.Event: MadeBefore._over_condition,
+    threading.Semaphore: MadeBefore._over_condition,
+    threading.BoundedSemaphore: MadeBefore._over_condition,
+    threading.Barrier: MadeBefore._over_condition,
+    queue.Queue: MadeBefore._queue,
+    queue.LifoQueue: MadeBefore._queue,
+    queue.PriorityQueue: MadeBefore._queue,
+    _RealSimpleQueue: MadeBefore._simple_queue,
+    concurrent.futures.ThreadPoolExecutor: MadeBefore._pool,
+}
