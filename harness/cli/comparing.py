@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,13 @@ from harness import registry
 from harness.cli.running import replay_command
 from harness.cli.terminal import Ticker, colour, print_json, width
 from harness.cli.versions import Side, SideFailed, revisions
-from harness.counterexample import load, save
+from harness.counterexample import Counterexample, load, save
 from harness.errors import BadInput
+from harness.history import History
+from harness.result import Failure
 from harness.settings import load as load_settings
+from harness.stored import event_of, step_of
+from harness.untrusted import Part
 from reports.comparison import Compared, as_data, comparison_lines, comparison_markdown, worst
 
 __all__ = ["command", "judged"]
@@ -31,6 +38,8 @@ def command(options: Namespace) -> int:
         compared = [_Comparison(options, base, head, name, ticker).judge() for name in _names(options, base)]
     if options.markdown is not None:
         _write(Path(options.markdown), comparison_markdown(options.base, options.head, compared))
+    if options.html is not None:
+        _write_pages(options, compared)
     if options.json:
         print_json(as_data(options.base, options.head, compared))
     else:
@@ -43,6 +52,52 @@ def _write(file: Path, text: str) -> None:
         file.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise BadInput(f"The comparison can't be written as {str(file)!r}: {error.strerror or error}.") from None
+
+
+def _write_pages(options: Namespace, compared: Sequence[Compared]) -> None:
+    """Write for each race both timelines side by side: the recorded schedule on BASE, and what it came to on HEAD."""
+    found = [each for each in compared if each.counterexample]
+    if not found:
+        print("No page is written: no race was found to show.", file=sys.stderr)
+    for each in found:
+        name = Path(options.html)
+        if len(found) > 1:
+            name = name.with_stem(f"{name.stem}-{re.sub('[^A-Za-z0-9._-]+', '_', each.scenario)}")
+        _write(name, _page(options, each))
+
+
+def _page(options: Namespace, each: Compared) -> str:
+    from reports.report import report_of
+    from reports.side_by_side import side_by_side
+
+    base = load(Path(each.counterexample))
+    around: Any = each.details["around"]
+    head = after_change(base, around[options.head], options.head if base.variant else "")
+    no_tables = "They are not recorded for a comparison: see harness report."
+    one, other = (report_of(side, command=each.command, no_tables=no_tables) for side in (base, head))
+    title = f"{each.scenario}: {each.verdict}"
+    return side_by_side(
+        title, ((f"{options.base}: as recorded", one), (f"{options.head}: the same, task by task", other))
+    )
+
+
+def after_change(base: Counterexample, around: Mapping[str, Any], variant: str = "") -> Counterexample:
+    """Return what became of *base* on the other version, as ``harness around`` says, in the form of a counterexample.
+
+    *variant* is what it is called there.
+    """
+    base = replace(base, variant=variant)
+    said = Part("execution", around["execution"])
+    if said.value is None:
+        return replace(base, failure=Failure("unknown", "", around["stuck"] or "It can't be judged.", -1))
+    steps = said["steps"].each(lambda step: step_of(step, base.workers))
+    events = said["history"].each(lambda event: event_of(event, base.workers, len(steps)))
+    kind, _, rule = around["recorded"].partition(" ")
+    failure = Failure("held", base.failure.rule, "Every rule holds in this schedule.", -1)
+    if around["recorded"]:
+        failure = Failure(kind, rule, said["message"].text(), said["broken_at"].integer(-1, len(steps) - 1))
+    left_open = said["left_open"].each(Part.text)
+    return replace(base, steps=steps, history=History(events, left_open), failure=failure, explanation=None)
 
 
 @contextmanager

@@ -301,6 +301,7 @@ def _add_compare(commands: Commands) -> None:
     add("--time", type=arguments.seconds, default=20.0, metavar="SECONDS", help="for each exploration (default: 20)")
     add("--seed", type=arguments.seed, default=0, metavar="N", help="of the scheduler and the code (default: 0)")
     add("--markdown", metavar="FILE", help="write the comparison as Markdown, for a comment on a pull request")
+    add("--html", metavar="FILE", help="write both timelines side by side, one page for each race")
     _add_output(compare)
 
 

@@ -6,16 +6,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.control.theatre import Theatre, theatre
 from harness.counterexample import Counterexample
 from harness.explain import cuts
+from harness.redaction import redacted
 from harness.regression import with_room_for
 from harness.result import Execution
 from harness.scenario import Scenario
 from harness.schedule import Schedule
 from harness.schedulers.planned import Atom, Planned, atoms
 from harness.schedulers.random_walk import RandomWalk
+from harness.stored import event_as_data, step_as_data
 
 __all__ = ["Around", "look_around"]
 
@@ -33,10 +36,11 @@ class Around:
     ``recorded`` is the rule that the recorded schedule breaks here (empty: none), ``fails`` how many of the ``tried``
     neighbours break the same rule, ``nearest`` the first of these, ``others`` the other rules that broke. ``stuck`` says
     why it can't be judged. ``calls`` counts how calls ended in passing executions, by operation and kind; ``alone`` says
-    how each ends with one call after another.
+    how each ends with one call after another. ``execution`` is that of the recorded schedule here, as plain data.
     """
 
     recorded: str = ""
+    execution: dict[str, Any] | None = None
     tried: int = 0
     fails: int = 0
     nearest: str = ""
@@ -92,6 +96,15 @@ class _Looking:
     def replay(self, plan: Sequence[Atom]) -> None:
         """Make the recorded schedule."""
         self._first = self._run(plan)
+        if self._first is not None:
+            shown = redacted(self._first, self._stage.driver.scenario.secrets)[0]
+            self.around.execution = {
+                "steps": [step_as_data(step) for step in shown.steps],
+                "history": [event_as_data(event) for event in shown.history],
+                "left_open": list(shown.history.left_open),
+                "broken_at": shown.failure.step if shown.failure is not None else -1,
+                "message": shown.failure.message if shown.failure is not None else "",
+            }
         if self._first is not None and (failure := self._first.failure) is not None:
             self.around.recorded = _rule(failure.sort)
             if failure.sort != self._sort:

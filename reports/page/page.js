@@ -28,11 +28,12 @@ function overview() {
   document.title = visible(report.scenario + (report.variant ? ", " + report.variant : "") + ": " + (report.rule || report.kind));
   fill("title", report.scenario, report.variant ? make("span", "variant", " \u00b7 " + report.variant) : "");
   fill("kind", report.kind);
+  document.querySelector(".broken").classList.toggle("held", report.kind === "held");
   fill("rule", report.rule || report.kind);
   fill("message", report.message);
   const fact = (text) => { const [number, ...rest] = text.split(" "); return make("li", "", make("b", "", number), " " + rest.join(" ")); };
   fill("facts", ...[counted(report.steps.length, "step"), counted(report.workers, "worker"), counted(report.preemptions, "preemption"), counted(report.faults.length, "fault")].map(fact), make("li", "", "found by " + report.scheduler + ", seed " + report.seed), make("li", "", report.made_with.join(", ")));
-  const why = report.why.length ? report.why : ["The file does not say why: it was made without an explanation."];
+  const why = report.why.length ? report.why : report.kind === "held" ? ["Nothing does: in this schedule every rule holds."] : ["The file does not say why: it was made without an explanation."];
   fill("why", ...why.map((sentence) => make("p", "", sentence)));
   const told = report.told.map((call) => make("li", call.kind, make("span", "dot"), make("div", "", make("div", "", make("b", "", call.client), " ", make("code", "", call.call)), make("code", "answer", call.answer))));
   const left = report.left_open.map((text) => make("li", "fail", make("span", "dot"), make("div", "", "Left in a transaction: " + text)));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import subprocess
@@ -87,7 +88,12 @@ def test_revisions_of_a_repository(tmp_path: Path) -> None:
 def test_variants_of_a_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By their names; the command it ends with fails again."""
     where = ["--scenario", "issue-token", "--output", str(tmp_path), "--time", "5"]
-    assert main(["compare", "t01-check-then-insert", "reference", *where]) == 0
+    page = tmp_path / "both.html"
+    assert main(["compare", "t01-check-then-insert", "reference", *where, "--html", str(page)]) == 0
+    shown = html.unescape(page.read_text())
+    assert shown.count("<iframe") == 2
+    assert "Every rule holds in this schedule." in shown
+    assert "agent 'alpha' has 2 active tokens" in shown
     said = capsys.readouterr().out
     assert "issue-token: fixed" in said
     command = said.splitlines()[-1].split()
