@@ -21,7 +21,7 @@ from harness.worker.runtime import Runtime
 from harness.worker.source import where
 from harness.worker.strands import Wanted
 
-__all__ = ["Lock", "Locks", "RLock", "kind", "points_of"]
+__all__ = ["ENTRY", "QUIET", "Lock", "Locks", "RLock", "kind", "points_of"]
 
 QUIET, ENTRY, BOTH = range(3)
 """When it is a point to go through a lock that is free: never, on taking it, on letting it go too.
