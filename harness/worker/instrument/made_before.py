@@ -50,7 +50,8 @@ class MadeBefore:
     def reset(self) -> None:
         """An execution is over: nobody has any of them."""
         for lock in self._locks:
-            lock.reset()
+            if lock.held:
+                lock.reset()
 
     def _in(self, names: dict[str, Any], owner: str, points: int, levels: int) -> None:
         for key, value in list(names.items()):
