@@ -263,8 +263,9 @@ def _told(race: Execution | Counterexample, width: int) -> Iterator[Line]:
         text = f"{escaped(outcome.client)} (worker {outcome.worker}): {call} -> {_short_ending(outcome)}"
         style = {"ok": "told", "fail": "error"}.get(outcome.kind, "waiting")
         yield from ((style, line) for line in _hanging(text, width))
-    for connection in race.history.left_open:
-        yield from (("error", line) for line in _hanging(f"Left in a transaction: {connection}", width))
+    for left in race.history.left_open:
+        what = "Left running" if left.partition(": ")[2].startswith("thread ") else "Left in a transaction"
+        yield from (("error", line) for line in _hanging(f"{what}: {left}", width))
 
 
 def _short_ending(outcome: Outcome) -> str:

@@ -37,12 +37,12 @@ class Stage(Scene):
     """See the module's text."""
 
     def prepare(self, isolated: bool) -> None:
-        """Have every worker open its application, in a fresh process each if *isolated*."""
+        """See ``Scene``."""
         super().prepare(isolated)
         self._opened(-1)
 
     def probe(self) -> bool:
-        """All is quiet: have the probe make its calls, on a worker that begins now; return whether there is one."""
+        """See ``Scene``."""
         begun = super().probe()
         self._opened(self.count - 1)
         return begun
@@ -271,19 +271,9 @@ class Stage(Scene):
         blocked.cause, blocked.movable = move.cause, move.movable
         self._hold(blocked, deadline, files)
 
-    def _wait(
-        self,
-        state: WorkerState,
-        key: str,
-        lane: str,
-        kind: str,
-        text: str,
-        place: Any,
-        resource: str,
-        deadline: float,
-        movable: bool,
-    ) -> None:
-        """A thread waits in memory for *resource*, from the first."""
+    def _wait(self, state: WorkerState, key: str, *wanted: Any) -> None:
+        """A thread waits in memory, from the first."""
+        lane, kind, text, place, resource, deadline, movable = wanted
         blocked = Move(state, key, lane, kind, text, "", source_of(place), key=key)
         blocked.cause, blocked.movable = self.count, movable
         self._hold(blocked, deadline, (resource,) if resource else (key,))

@@ -82,7 +82,7 @@ def three_tries(db: Path) -> None:
         connection.commit()
 
 
-@case("unknown")
+@case("invalid")
 def in_a_thread(db: Path) -> None:
     """The work is done by a thread."""
 

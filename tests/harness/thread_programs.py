@@ -19,12 +19,15 @@ module_lock = threading.Lock()
 
 
 class Program(NamedTuple):
-    """What one worker runs; ``fails`` is the kind of failure it must come to, empty for none."""
+    """What one worker runs; ``fails`` is the kind of failure it must come to, empty for none.
+
+    ``soon_done``: trying everything takes fewer than 4,000 executions.
+    """
 
     worker: Callable[[Path], Any]
     fails: str = ""
     total: int = 2
-    complete: bool = True
+    soon_done: bool = True
 
     def __str__(self) -> str:
         return self.worker.__name__
@@ -33,11 +36,11 @@ class Program(NamedTuple):
 PROGRAMS: list[Program] = []
 
 
-def program(fails: str = "", total: int = 2, complete: bool = True) -> Callable[[Callable[[Path], Any]], Any]:
+def program(fails: str = "", total: int = 2, soon_done: bool = True) -> Callable[[Callable[[Path], Any]], Any]:
     """Add a worker to the programs."""
 
     def add(worker: Callable[[Path], Any]) -> Callable[[Path], Any]:
-        PROGRAMS.append(Program(worker, fails, total, complete))
+        PROGRAMS.append(Program(worker, fails, total, soon_done))
         return worker
 
     return add
@@ -70,6 +73,20 @@ def together(*functions: Callable[[], Any]) -> None:
 def two_threads(db: Path) -> None:
     """A lost update between two threads."""
     together(lambda: read_then_write(db), lambda: read_then_write(db))
+
+
+@program("at end")
+def over_a_file(db: Path) -> None:
+    """A lost update between two threads, in a file."""
+    file = db.with_name("n")
+    file.write_text("0")
+
+    def work() -> None:
+        n = int(file.read_text() or 0)
+        file.write_text(str(n + 1))
+
+    together(work, work)
+    add(db, int(file.read_text()))
 
 
 @program()
@@ -110,7 +127,8 @@ def locks_in_two_orders(db: Path) -> None:
 @program("deadlock")
 def a_lost_wake_up(db: Path) -> None:
     """Who looks before it waits, without the lock, may wait for what has been said already."""
-    condition, said = threading.Condition(), []
+    condition = threading.Condition()
+    said: list[int] = []
 
     def listener() -> None:
         if not said:
@@ -132,7 +150,8 @@ def a_lost_wake_up(db: Path) -> None:
 @program()
 def a_wake_up_that_is_not_lost(db: Path) -> None:
     """Who looks under the lock hears of it."""
-    condition, said = threading.Condition(), []
+    condition = threading.Condition()
+    said: list[int] = []
 
     def listener() -> None:
         with condition:
@@ -219,7 +238,7 @@ def insert_if_missing(db: Path) -> None:
             connection.execute("INSERT INTO t (n) VALUES (7)")
 
 
-@program("at end", total=1)
+@program("at end", total=1, soon_done=False)
 def a_pool(db: Path) -> None:
     """Two tasks of a pool look, then insert."""
     with ThreadPoolExecutor(2) as pool:

@@ -50,7 +50,8 @@ class MadeBefore:
     def reset(self) -> None:
         """An execution is over: nobody has any of them."""
         for lock in self._locks:
-            lock.reset()
+            if lock.held:
+                lock.reset()
 
     def _in(self, names: dict[str, Any], owner: str, points: int, levels: int) -> None:
         for key, value in list(names.items()):
@@ -118,12 +119,9 @@ class MadeBefore:
         self._over_condition(new._count, name, points)
         return new
 
-    def _pool(self, value: Any, name: str, points: int) -> Any:
+    def _pool(self, value: Any, _name: str, _points: int) -> Any:
         if not value._threads:
             renew(value)
-            value._work_queue = self._simple_queue(value._work_queue, name, points)
-            self._over_condition(value._idle_semaphore, name, 0)
-            value._shutdown_lock = self._lock(value._shutdown_lock, name, 0)
             self._threads.pools.add(value)
         return value
 

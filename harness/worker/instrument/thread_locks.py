@@ -21,7 +21,7 @@ from harness.worker.runtime import Runtime
 from harness.worker.source import where
 from harness.worker.strands import Wanted
 
-__all__ = ["Lock", "Locks", "RLock", "kind", "points_of"]
+__all__ = ["ENTRY", "QUIET", "Lock", "Locks", "RLock", "kind", "points_of"]
 
 QUIET, ENTRY, BOTH = range(3)
 """When it is a point to go through a lock that is free: never, on taking it, on letting it go too.
@@ -123,6 +123,11 @@ class Lock:
     def __exit__(self, *_: object) -> None:
         self.release()
 
+    @property
+    def held(self) -> bool:
+        """Whether somebody has the lock; to ask is no point."""
+        return self._real.locked()
+
     def _is_owned(self) -> bool:
         """What ``Condition`` would find out by trying to acquire it."""
         return self._real.locked()
@@ -168,6 +173,11 @@ class RLock(threading._PyRLock):  # type: ignore[name-defined,misc]
 
     def _release_save(self) -> Any:
         return (1, self._owner) if self._block.runtime.aborting and not self._count else super()._release_save()
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody has the lock; to ask is no point."""
+        return self._block.held
 
     def reset(self) -> None:
         """Be free, whoever had it."""

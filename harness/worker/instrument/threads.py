@@ -18,7 +18,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from harness.worker.instrument.thread_locks import Lock, Locks, RLock, kind
+from harness.worker.instrument.thread_locks import ENTRY, QUIET, Lock, Locks, RLock, kind
 from harness.worker.rebind import Replacement
 from harness.worker.runtime import LANE, Aborted, Runtime
 from harness.worker.source import Place, where
@@ -221,10 +221,13 @@ def started_of(thread: threading.Thread) -> _Started | None:
 
 def renew(pool: pools.ThreadPoolExecutor) -> None:
     """Have *pool*, which has run threads, or was made before there was an instrumentation, begin anew."""
-    pool._work_queue = queue._PySimpleQueue()  # type: ignore[attr-defined]
-    pool._threads = set()
-    pool._idle_semaphore = threading.Semaphore(0)
-    pool._shutdown_lock = threading.Lock()
+    work = queue._PySimpleQueue()  # type: ignore[attr-defined]
+    idle = threading.Semaphore(0)
+    # The locks that one made in an execution has.
+    work._count._cond.__init__(Lock("lock", ENTRY))
+    idle._cond.__init__(Lock("lock", QUIET))  # type: ignore[attr-defined]
+    pool._work_queue, pool._idle_semaphore, pool._threads = work, idle, set()
+    pool._shutdown_lock = Lock("lock", QUIET)  # type: ignore[assignment]
 
 
 def _started_at(place: Place | None) -> str:
