@@ -181,8 +181,8 @@ class Runtime(Baton):
         if not self.controlled:
             self._waiting.add(strand)
         elif again:
+            # It stays as hopeless as it was: to have asked in vain is no step, so nothing may depend on it.
             self._parked[key := self._free_key(wanted.lane)] = strand
-            strand.hopeless = True
             self.news.append(("blocked", key, wanted.deadline, (wanted.resource,)))
         else:
             self._park_waiting(strand, wanted)

@@ -84,6 +84,7 @@ class Lock:
         return self._real.acquire(False) or self._wait(timeout)
 
     def _wait(self, timeout: float) -> bool:
+        # To find the lock taken after all is a step like any other: from then on nobody else need be asked about turns.
         runtime = self.runtime
         if not self._resource:
             self._resource = f"lock {next(_numbers)} of process {getpid()}"
