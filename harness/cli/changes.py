@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
+from harness.cli.git import git, top_of
 from harness.errors import BadInput
 from harness.scenario import Check, Scenario
 
 __all__ = ["unchanged"]
 
 _CONCERNS_ALL = ("pyproject.toml", "constraints.txt", "setup.py", "setup.cfg", "uv.lock", "poetry.lock", "pdm.lock")
+_OTHERWISE = (
+    "So what changed can't be known. Is this a repository, and the revision in it? A shallow clone may lack it."
+)
 
 
 def unchanged(chosen: Sequence[tuple[str, Scenario]], revision: str, root: Path) -> dict[str, str]:
@@ -26,7 +30,7 @@ def unchanged(chosen: Sequence[tuple[str, Scenario]], revision: str, root: Path)
     repository at *root*, and whatever is no Python and lies beside one of them. Where a file that says what is installed has
     changed, all are concerned. Raises ``BadInput`` for what is no revision, or no repository.
     """
-    top = Path(_git(root, "rev-parse", "--show-toplevel").strip())
+    top = top_of(root, otherwise=_OTHERWISE)
     changed = {top / name for name in _changed(root, revision)}
     if any(path.name in _CONCERNS_ALL or path.name.startswith("requirements") for path in changed):
         return {}
@@ -44,22 +48,9 @@ def unchanged(chosen: Sequence[tuple[str, Scenario]], revision: str, root: Path)
 def _changed(root: Path, revision: str) -> list[str]:
     if revision.startswith("-"):
         raise BadInput(f"{revision!r} is no revision. Give a commit, a tag or a branch, such as origin/main.")
-    names = _git(root, "diff", "--name-only", "-z", revision, "--", ":/")
-    new = _git(root, "ls-files", "--others", "--exclude-standard", "--full-name", "-z", ":/")
+    names = git(root, "diff", "--name-only", "-z", revision, "--", ":/", otherwise=_OTHERWISE)
+    new = git(root, "ls-files", "--others", "--exclude-standard", "--full-name", "-z", ":/", otherwise=_OTHERWISE)
     return [name for name in (names + new).split("\0") if name]
-
-
-def _git(root: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, errors="surrogateescape")
-    except OSError as error:
-        raise BadInput(f"git can't be run ({error}), so what changed can't be known. Is it installed?") from None
-    if done.returncode:
-        raise BadInput(
-            f"What changed can't be known: `git {' '.join(arguments[:3])}` failed in {str(root)!r}: {done.stderr.strip()}\n"
-            "Is this a repository, and the revision in it? A shallow clone may lack it: fetch more history."
-        )
-    return done.stdout
 
 
 # --- what a scenario is made of -------------------------------------------------------------------
@@ -83,7 +74,7 @@ def _files_in(value: Any) -> Iterator[Path]:
     elif isinstance(value, (tuple, list)):
         for each in value:
             yield from _files_in(each)
-    elif isinstance(code := getattr(getattr(value, "__wrapped__", value), "__code__", None), type(_git.__code__)):
+    elif isinstance(code := getattr(getattr(value, "__wrapped__", value), "__code__", None), CodeType):
         yield Path(code.co_filename)
         yield from (Path(cell) for cell in _closed_over(value))
     elif callable(value):

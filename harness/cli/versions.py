@@ -16,10 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from harness import config
+from harness.cli.git import git, top_of
 from harness.errors import BadInput, HarnessError
 
 __all__ = ["Side", "SideFailed", "revisions"]
 
+_OTHERWISE = (
+    "Is this a repository, and is each of the two a revision in it? To compare variants: --scenario NAME BASE HEAD"
+)
 _PINS = ("constraints.txt", "requirements.txt", "uv.lock", "poetry.lock", "pdm.lock")
 
 
@@ -70,16 +74,14 @@ def revisions(base: str, head: str) -> Iterator[tuple[Side, Side]]:
     Their code comes first on the path of a Python like this one. Where what they need installed differs, each gets a virtual
     environment of its own, with what it asks for before what is installed here. Raises ``BadInput`` for what is no revision.
     """
-    top = Path(_git(Path.cwd(), "rev-parse", "--show-toplevel").strip())
+    top = top_of(Path.cwd(), otherwise=_OTHERWISE)
     below = Path.cwd().resolve().relative_to(top.resolve())
-    commits = [
-        _git(top, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}").strip() for name in (base, head)
-    ]
+    commits = [_commit(top, name) for name in (base, head)]
     root = Path(tempfile.mkdtemp(prefix="race-harness-compare-"))
     trees = [root / "base", root / "head"]
     try:
         for tree, commit in zip(trees, commits, strict=True):
-            _git(top, "worktree", "add", "--quiet", "--detach", str(tree), commit)
+            git(top, "worktree", "add", "--quiet", "--detach", str(tree), commit, otherwise=_OTHERWISE)
         differ = _needs(trees[0]) != _needs(trees[1])
         sides = [
             Side(
@@ -98,6 +100,10 @@ def revisions(base: str, head: str) -> Iterator[tuple[Side, Side]]:
             )
         shutil.rmtree(root, ignore_errors=True)
         subprocess.run(["git", "worktree", "prune"], cwd=top, capture_output=True, check=False)
+
+
+def _commit(top: Path, name: str) -> str:
+    return git(top, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}", otherwise=_OTHERWISE).strip()
 
 
 def _paths(tree: Path, below: Path) -> tuple[str, ...]:
@@ -130,16 +136,3 @@ def _installed(tree: Path, root: Path) -> str:
     (site,) = place.glob("lib/python*/site-packages")
     (site / "zz-behind.pth").write_text("\n".join(entry for entry in sys.path if entry) + "\n")
     return str(python)
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
-    except OSError as error:
-        raise BadInput(f"git can't be run ({error}), so no revision can be checked out. Is it installed?") from None
-    if done.returncode:
-        raise BadInput(
-            f"`git {' '.join(arguments[:2])}` failed: {done.stderr.strip() or arguments[-1]}\n"
-            "Is this a repository, and is each of the two a revision in it? To compare variants: --scenario NAME BASE HEAD"
-        )
-    return done.stdout
