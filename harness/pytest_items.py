@@ -22,7 +22,8 @@ from harness.verdict import Verdict
 
 __all__ = ["ScenarioItem", "items_of", "others_than_recorded", "racer"]
 
-_EXECUTIONS, _SECONDS = 1_000, 20.0
+_BUDGET: dict[str, Any] = {"max_executions": 1_000, "seconds": 20.0, "seed": 0}
+"""What each race may take, unless the command line or the test says otherwise."""
 
 
 def items_of(parent: pytest.Module | pytest.Class, name: str, scenario: Scenario) -> list[pytest.Item]:
@@ -107,11 +108,8 @@ def others_than_recorded(config: pytest.Config, items: Sequence[pytest.Item]) ->
 
 
 def _run(config: pytest.Config, scenario: Scenario, given: dict[str, Any]) -> Result:
-    budget = {
-        "max_executions": config.getoption("--harness-max-executions") or _EXECUTIONS,
-        "seconds": config.getoption("--harness-seconds") or _SECONDS,
-        "seed": config.getoption("--harness-seed") or 0,
-    }
+    said = {name: config.getoption(f"--harness-{name.replace('_', '-')}") for name in _BUDGET}
+    budget = {name: default if said[name] is None else said[name] for name, default in _BUDGET.items()}
     return run(scenario, **{**budget, **{name: value for name, value in given.items() if value is not None}})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import groupby
 
 from harness.errors import BadInput
@@ -11,11 +10,10 @@ from harness.history import Step
 from harness.interleaving import parse_calls, result_of
 from harness.result import Execution
 from harness.scenario import Scenario, Workload
-from harness.schedule import FAULT_MARK
 from harness.schedulers.base import Scheduler
 from harness.schedulers.planned import Atom, Planned, atoms
 
-__all__ = ["Leg", "check", "legs_of", "plan_of", "with_room_for"]
+__all__ = ["Leg", "check", "legs_of", "plan_of"]
 
 Leg = tuple[str, str, int, str]
 """A task, a choice, how often it was made in a row, and what came then: it was ``left``, or went on to its ``end``."""
@@ -50,14 +48,6 @@ def plan_of(legs: Sequence[Leg]) -> tuple[Atom, ...]:
     return tuple(plan)
 
 
-def with_room_for(scenario: Scenario, plan: Sequence[Atom]) -> Scenario:
-    """Return *scenario* with a budget of faults that has room for those of *plan*."""
-    faults = sum(atom.choice.startswith(FAULT_MARK) for atom in plan)
-    if faults <= scenario.faults.most:
-        return scenario
-    return replace(scenario, faults=replace(scenario.faults, most=faults))
-
-
 def check(
     scenario: Scenario, *, legs: Sequence[Leg], calls: str, workers: int = 2, seed: int = 0
 ) -> tuple[Execution, ...]:
@@ -78,7 +68,7 @@ def check(
     workload = Workload(parse_calls(calls), workers)
     ways: tuple[Scheduler, ...] = (Following([atom.choice for atom in plan]), Planned(plan))
     found = []
-    with theatre(with_room_for(scenario, plan), workers, seed=seed, isolation="fork") as stage:
+    with theatre(scenario.allowing(sum(atom.fault for atom in plan)), workers, seed=seed, isolation="fork") as stage:
         for way in ways:
             found.append(redacted(stage.driver.run(way, workload), scenario.secrets)[0])
     for execution in found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,6 +165,12 @@ class Scenario:
         """Return what each process of a run with *workers* workers is: ``worker``, ``clients`` or ``probe``."""
         extra = (*(("clients",) if self.app else ()), *(("probe",) if self.probe else ()))
         return ("worker",) * workers + extra
+
+    def allowing(self, faults: int) -> Scenario:
+        """Return this scenario with a budget that has room for so many *faults* in one execution."""
+        if faults <= self.faults.most:
+            return self
+        return replace(self, faults=replace(self.faults, most=faults))
 
     @property
     def concurrent(self) -> bool:

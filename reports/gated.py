@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from harness.counterexample import Counterexample
 from harness.verdict import Verdict
 from reports.table import GateRow
 
-__all__ = ["Gated"]
+__all__ = ["Gated", "as_data"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,22 @@ class Gated:
     def wrong(self) -> int:
         """How many rows did not come as expected."""
         return sum(not row.as_expected for row in self.rows)
+
+
+def as_data(gated: Gated) -> dict[str, Any]:
+    """Return *gated* as plain data."""
+    return {
+        "verdict": str(gated.verdict),
+        "as_expected": len(gated.rows) - gated.wrong,
+        "seconds": round(gated.seconds, 3),
+        "left_out": dict(gated.left_out),
+        "rows": [
+            {
+                **asdict(row),
+                "variant": row.variant or None,
+                "known": row.known or None,
+                "counterexample": gated.files.get(number),
+            }
+            for number, row in enumerate(gated.rows)
+        ],
+    }

@@ -240,7 +240,7 @@ def judged(rule: str, before: dict[str, Any], around: dict[str, Any], after: dic
     return "fixed", [f"The rule holds {scope}, in the recorded schedule and in {around['tried']} next to it."]
 
 
-def _lost(before: dict[str, Any], around: dict[str, Any]) -> Iterator[str] | list[str]:
+def _lost(before: dict[str, Any], around: dict[str, Any]) -> list[str]:
     """Say which calls succeeded before and do so no longer: one after another, and in what passes."""
     found = []
     for name, kind in before["alone"].items():

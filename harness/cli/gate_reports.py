@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from harness import config
+from harness import config, registry
 from harness.errors import BadInput
 from harness.settings import Settings
 from reports.annotations import workflow_commands
-from reports.gated import Gated
+from reports.gated import Gated, as_data
 from reports.junit import junit
 from reports.markdown import gate_markdown
 from reports.sarif import sarif
@@ -20,11 +20,12 @@ from reports.sarif import sarif
 __all__ = ["publish"]
 
 
-def publish(gated: Gated, options: Namespace, settings: Settings) -> None:
+def publish(gated: Gated, options: Namespace, settings: Settings, references: Mapping[str, str]) -> None:
     """Write every report that *options* and *settings* ask for, and what the job's surroundings take.
 
     ``GITHUB_STEP_SUMMARY`` names a file that the Markdown is added to; under GitHub Actions annotations are printed, on
-    standard error where standard output is JSON. Raises ``BadInput`` where a file can't be written.
+    standard error where standard output is JSON. *references* is what the command line calls each scenario. Raises
+    ``BadInput`` where a file can't be written.
     """
     texts: dict[str, Callable[[], str]] = {
         "junit": lambda: junit(gated),
@@ -37,14 +38,23 @@ def publish(gated: Gated, options: Namespace, settings: Settings) -> None:
     if settings.report is not None:
         for file, name in (("junit.xml", "junit"), ("summary.md", "markdown"), ("results.sarif", "sarif")):
             _write(settings.report / file, texts[name]())
-        from harness.cli.gating import as_data
-
         _write(settings.report / "gate.json", json.dumps(as_data(gated), indent=1) + "\n")
+        _write_pages(gated, settings.report, references)
     if (summary := config.step_summary()) is not None:
         _write(summary, gate_markdown(gated), add=True)
     if config.under_actions():
         for line in workflow_commands(gated):
             print(line, file=sys.stderr if options.json else sys.stdout)
+
+
+def _write_pages(gated: Gated, folder: Path, references: Mapping[str, str]) -> None:
+    """Write a page for each counterexample that should not be, called as its file is."""
+    for number, found in gated.found.items():
+        from harness.cli.reporting import write_page
+
+        scenario = registry.find(references[found.scenario], found.variant or None)
+        page = folder / f"{Path(gated.files[number]).stem}.html"
+        write_page(found, scenario, gated.rows[number].command, str(page))
 
 
 def _write(file: Path, text: str, *, add: bool = False) -> None:

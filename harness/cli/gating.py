@@ -6,7 +6,7 @@ import os
 import time
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from harness.settings import Settings
 from harness.settings import load as load_settings
 from harness.verdict import Verdict, merge
 from reports.coverage import not_covered
-from reports.gated import Gated
+from reports.gated import Gated, as_data
 from reports.table import GateRow, gate_table
 
 __all__ = ["command"]
@@ -59,7 +59,7 @@ def command(options: Namespace) -> int:
         str(settings.root),
     )
     _show(options, gated)
-    publish(gated, options, settings)
+    publish(gated, options, settings, {scenario.name: reference for reference, scenario in chosen})
     return EXIT_CODES[gated.verdict]
 
 
@@ -72,25 +72,6 @@ def _show(options: Namespace, gated: Gated) -> None:
     for name, why in gated.left_out.items():
         print(f"left out: {name}: {why}")
     print(f"gate: {_MEANINGS[gated.verdict]} ({gated.seconds:.1f} s)")
-
-
-def as_data(gated: Gated) -> dict[str, object]:
-    """Return *gated* as plain data."""
-    return {
-        "verdict": str(gated.verdict),
-        "as_expected": sum(row.as_expected for row in gated.rows),
-        "seconds": round(gated.seconds, 3),
-        "left_out": dict(gated.left_out),
-        "rows": [
-            {
-                **asdict(row),
-                "variant": row.variant or None,
-                "known": row.known or None,
-                "counterexample": gated.files.get(n),
-            }
-            for n, row in enumerate(gated.rows)
-        ],
-    }
 
 
 def _judged(row: GateRow) -> Verdict:

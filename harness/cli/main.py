@@ -245,7 +245,7 @@ def _add_gate(commands: Commands) -> None:
     add("--counterexamples", metavar="DIR", help="a folder of known counterexamples, replayed first")
     add("--output", metavar="DIR", help="where new counterexamples are saved (default: counterexamples)")
     add("--changed-since", metavar="REV", help="only scenarios whose code has changed since this git revision")
-    add("--report", metavar="DIR", help="write junit.xml, summary.md, results.sarif and gate.json there")
+    add("--report", metavar="DIR", help="write junit.xml, summary.md, results.sarif, gate.json and pages there")
     for name, text in (("junit", "JUnit XML"), ("markdown", "Markdown"), ("sarif", "SARIF 2.1.0")):
         add(f"--{name}", metavar="FILE", help=f"write {text} to this file")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from harness.control.theatre import theatre
 from harness.counterexample import Counterexample
 from harness.errors import BadInput
@@ -51,8 +49,7 @@ def make(scenario: Scenario, counterexample: Counterexample, schedule: Schedule,
 
     Raises ``BadInput`` for a choice that can't be made, naming it and what could; and as ``theatre`` does.
     """
-    most = max(scenario.faults.most, sum(choice.startswith(FAULT_MARK) for choice in schedule))
-    scenario = replace(scenario, faults=replace(scenario.faults, most=most))
+    scenario = scenario.allowing(sum(choice.startswith(FAULT_MARK) for choice in schedule))
     with theatre(
         scenario, counterexample.workers, seed=counterexample.seed, isolation="fork", patience=patience
     ) as stage:

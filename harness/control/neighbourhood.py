@@ -12,7 +12,6 @@ from harness.control.theatre import Theatre, theatre
 from harness.counterexample import Counterexample
 from harness.explain import cuts
 from harness.redaction import redacted
-from harness.regression import with_room_for
 from harness.result import Execution
 from harness.scenario import Scenario
 from harness.schedule import Schedule
@@ -60,7 +59,7 @@ def look_around(scenario: Scenario, found: Counterexample, *, patience: float = 
     Raises as ``theatre`` does.
     """
     plan = atoms(found.steps)
-    with theatre(with_room_for(scenario, plan), found.workers, seed=found.seed, patience=patience) as stage:
+    with theatre(scenario.allowing(found.faults), found.workers, seed=found.seed, patience=patience) as stage:
         looking = _Looking(stage, found)
         looking.replay(plan)
         looking.neighbours()

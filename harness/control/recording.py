@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.control.confirm import replaying
@@ -38,8 +38,7 @@ def record_tables(scenario: Scenario, counterexample: Counterexample, *, patienc
     departs from the recording, or can't be made, gives no tables but the reason: it is no error, for the counterexample
     is evidence without them.
     """
-    most = max(scenario.faults.most, counterexample.faults)
-    scenario = replace(scenario, faults=replace(scenario.faults, most=most))
+    scenario = scenario.allowing(counterexample.faults)
     try:
         with theatre(scenario, counterexample.workers, seed=counterexample.seed, patience=patience) as stage:
             execution = _again(stage, counterexample)

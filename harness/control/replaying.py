@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.control.confirm import replaying
 from harness.control.theatre import theatre
@@ -46,8 +46,7 @@ def replay(
     if times < 1:
         raise BadInput(f"A counterexample can't be replayed {times} times: give 1 or more.")
     failed, execution, divergence = 0, None, ""
-    if counterexample.faults > scenario.faults.most:
-        scenario = replace(scenario, faults=replace(scenario.faults, most=counterexample.faults))
+    scenario = scenario.allowing(counterexample.faults)
     digests = [step.digest for step in counterexample.steps]
     with theatre(
         scenario, counterexample.workers, seed=counterexample.seed, isolation=isolation, patience=patience

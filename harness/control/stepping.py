@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.control.confirm import replaying
 from harness.control.recording import tables_now
@@ -76,8 +76,7 @@ def walk(
     To go back is to replay from the beginning. Raises ``Diverged`` where the replay departs from the recording, and as
     ``theatre`` does.
     """
-    most = max(scenario.faults.most, counterexample.faults)
-    scenario = replace(scenario, faults=replace(scenario.faults, most=most))
+    scenario = scenario.allowing(counterexample.faults)
     with theatre(scenario, counterexample.workers, seed=counterexample.seed, patience=patience) as stage:
         scheduler = replaying(counterexample.schedule, counterexample.steps)
         whole = stage.driver.run(scheduler, counterexample.workload)

@@ -100,7 +100,9 @@ def test_it_fails_on_the_faulty_commit_and_passes_on_the_fix(project: Path) -> N
     assert done.returncode == 1, done.stderr
     assert "::error file=service.py,line=7,title=counter (reference)::" in done.stdout
     assert "Race gate: failed" in (project / "step.md").read_text()
-    assert {path.name for path in (project / "out").iterdir()} == {
+    (page,) = (project / "out").glob("counter-*.html")
+    assert "both count" in page.read_text()
+    assert {path.name for path in (project / "out").iterdir()} - {page.name} == {
         "gate.json",
         "junit.xml",
         "results.sarif",

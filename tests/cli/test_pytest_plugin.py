@@ -169,6 +169,9 @@ def test_the_fixture_obeys_the_command_line(folder: Path) -> None:
     )
     code, said = run(folder, "test_fixture.py", "--harness-max-executions", "7", "--harness-seed", "3")
     assert code == 0, said
+    code, said = run(folder, "test_scenarios.py::test_kept", "--harness-max-executions", "0")
+    assert code == 1
+    assert "budget of 0 executions allows none" in said
 
 
 def test_it_works_with_what_people_use(folder: Path) -> None:

@@ -215,6 +215,25 @@ def test_directories_and_links_are_put_back() -> None:
     assert harness.race(setup=make, worker=undo, workers=1, invariant=gone, scheduler="random", max_executions=3)
 
 
+def copies(db: Path, number: int) -> None:
+    """Copy the counter, its ends named in either way."""
+    with (db.parent / "n").open("rb") as one, (db.parent / f"copy{number}").open("wb") as other:
+        if number:
+            os.sendfile(out_fd=other.fileno(), in_fd=one.fileno(), offset=0, count=9)
+        else:
+            os.copy_file_range(src=one.fileno(), dst=other.fileno(), count=9)
+
+
+def test_a_copy_between_descriptors_is_one_step() -> None:
+    """It reads one file and writes the other, however its arguments are given."""
+
+    def copied(db: Path) -> bool:
+        return [(db.parent / f"copy{number}").read_text() for number in (0, 1)] == ["0", "0"]
+
+    result = harness.race(setup=set_up, worker=copies, invariant=copied)
+    assert result.complete
+
+
 def test_a_file_elsewhere_is_no_schedule_point(tmp_path: Path) -> None:
     """Only what lies in the shared directory is."""
 

@@ -37,7 +37,7 @@ class _System:
 
         @wraps(real)
         def looking(path: Any = ".", *args: Any, **options: Any) -> Any:
-            rel = shared.inside(path, options.get("dir_fd"))
+            rel = shared.inside("." if path is None else path, options.get("dir_fd"))
             if rel is None:
                 return real(path, *args, **options)
             follows = follow and options.get("follow_symlinks", True)
@@ -89,10 +89,6 @@ class _System:
 
         return linking
 
-    def truncate(self, real: Wrapper) -> Wrapper:
-        """Return what stands for ``truncate``."""
-        return self.changes(real, entry=False)
-
     def open(self, real: Wrapper) -> Wrapper:
         """Return what stands for ``os.open``."""
         files, shared = self._files, self._shared
@@ -103,7 +99,8 @@ class _System:
             if rel is None:
                 return real(path, flags, mode, dir_fd=dir_fd)
             said = [name for name in ("O_CREAT", "O_EXCL", "O_TRUNC", "O_APPEND") if flags & getattr(os, name)]
-            text = f"open {rel} ({' '.join(said) or 'O_RDWR' if flags & os.O_RDWR else ' '.join(said) or 'O_RDONLY'})"
+            how = "O_RDWR" if flags & os.O_RDWR else "O_WRONLY" if flags & os.O_WRONLY else "O_RDONLY"
+            text = f"open {rel} ({' '.join(said) or how})"
             descriptor = files.open(
                 text, rel, bool(flags & os.O_CREAT), bool(flags & os.O_TRUNC),
                 lambda: real(path, flags, mode, dir_fd=dir_fd),
@@ -135,25 +132,25 @@ class _System:
 
         return passing
 
-    def copies(self, real: Wrapper, source: int, target: int) -> Wrapper:
-        """Return what stands for a function that copies from one descriptor to another, the arguments of these numbers."""
+    def copies(self, real: Wrapper, names: tuple[str, str], source: str) -> Wrapper:
+        """Return what stands for a function whose first two arguments, so called, are descriptors; it reads *source*."""
         files, name = self._files, real.__name__
+        (target,) = set(names) - {source}
 
         @wraps(real)
         def copying(*args: Any, **options: Any) -> Any:
-            def run() -> Any:
-                return files.on_descriptor(f"{name} from", args[source], "r", lambda: real(*args, **options))
+            ends = {**dict(zip(names, args, strict=False)), **options}
+            one, other = ends[source], ends[target]
 
-            if files.shared.inside(args[source]) is not None:
+            def run() -> Any:
                 # Both ends are touched in one step: what it reads is noted by hand.
-                touched = files.shared.of_descriptor(args[source], "r")
-                if files.shared.inside(args[target]) is None:
-                    return run()
-                value = files.on_descriptor(f"{name} to", args[target], "w", lambda: real(*args, **options))
-                for resource, mode in touched:
+                for resource, mode in files.shared.of_descriptor(one, "r"):
                     files.runtime.touched(resource, mode)
-                return value
-            return files.on_descriptor(f"{name} to", args[target], "w", lambda: real(*args, **options))
+                return real(*args, **options)
+
+            if files.shared.inside(other) is not None:
+                return files.on_descriptor(f"{name} to", other, "w", run)
+            return files.on_descriptor(f"{name} from", one, "r", lambda: real(*args, **options))
 
         return copying
 
@@ -168,7 +165,7 @@ def replacements(files: Files) -> list[Replacement]:
         **dict.fromkeys(_NAMING, lambda real: system.changes(real, entry=True)),
         **dict.fromkeys(_CHANGING, lambda real: system.changes(real, entry=False)),
         "utime": lambda real: system.changes(real, entry=False, stamps=False),
-        "truncate": system.truncate,
+        "truncate": lambda real: system.changes(real, entry=False),
         "rename": system.moves,
         "replace": system.moves,
         "link": system.moves,
@@ -177,8 +174,8 @@ def replacements(files: Files) -> list[Replacement]:
         "close": system.close,
         **dict.fromkeys(_READING, lambda real: system.through(real, "r")),
         **dict.fromkeys(_WRITING, lambda real: system.through(real, "w")),
-        "sendfile": lambda real: system.copies(real, 1, 0),
-        "copy_file_range": lambda real: system.copies(real, 0, 1),
+        "sendfile": lambda real: system.copies(real, ("out_fd", "in_fd"), "in_fd"),
+        "copy_file_range": lambda real: system.copies(real, ("src", "dst"), "src"),
     }
     return [
         Replacement(real, make(real), os, name)
