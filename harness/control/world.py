@@ -51,7 +51,6 @@ class World:
         self._copy_of_earlier = directory / "observed-before"
         self._copy_of_earlier.mkdir()
         self.db = self.directory / database
-        self.observed_db = self._copy / database
         self._template: dict[str, bytes] = {}
         self._dated = True
         self._shared, self._seen = str(self.directory), str(self._copy)

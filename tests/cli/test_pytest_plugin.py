@@ -186,6 +186,18 @@ def test_it_works_with_what_people_use(folder: Path) -> None:
     assert outcomes(said) == {"test_lost": "FAILED"}
 
 
+def test_a_scenario_among_parameters_is_called_by_its_name(folder: Path) -> None:
+    """A variant by both."""
+    (folder / "test_parameters.py").write_text(
+        f"{TESTS}\nVARIANT = Scenario(**{{**vars(racing('both', lost)), 'variant': 'faulty'}})\n\n\n"
+        "@pytest.mark.parametrize('scenario', [racing('kept', kept), VARIANT])\n"
+        "def test_any(scenario):\n    pass\n"
+    )
+    code, said = run(folder, "test_parameters.py", "--collect-only", "-q")
+    assert code == 0
+    assert re.findall(r"::(test_any\S+)", said) == ["test_any[kept]", "test_any[both-faulty]"]
+
+
 def test_it_imports_nothing_heavy(folder: Path) -> None:
     """A run without races has imported neither the engine nor Hypothesis on account of the plugin."""
     (folder / "test_plain.py").write_text(
