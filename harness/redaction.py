@@ -15,7 +15,7 @@ from harness.history import Event, History, Step
 from harness.plain import Plain
 from harness.result import Execution
 
-__all__ = ["NAMES", "Redactor", "redacted", "same"]
+__all__ = ["NAMES", "Redactor", "is_secret_name", "redacted", "same"]
 
 NAMES = frozenset(
     {
@@ -75,6 +75,11 @@ class Redactor:
         return value
 
 
+def is_secret_name(name: str) -> bool:
+    """Return whether a text under *name* is a secret."""
+    return name.lower().replace("-", "_") in NAMES
+
+
 def redacted(execution: Execution, patterns: Sequence[str] = ()) -> tuple[Execution, Callable[[str], str]]:
     """Return *execution* without its secrets, and what takes them out of any other text.
 
@@ -123,7 +128,7 @@ def _secrets(value: Plain, named: bool = False) -> Iterator[str]:
             yield value
     elif isinstance(value, dict):
         for name, part in value.items():
-            yield from _secrets(part, named or name.lower().replace("-", "_") in NAMES)
+            yield from _secrets(part, named or is_secret_name(name))
     elif isinstance(value, (list, tuple)):
         for part in value:
             yield from _secrets(part, named)

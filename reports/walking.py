@@ -34,15 +34,15 @@ def stack_lines(found: Mapping[str, Sequence[Any]], width: int) -> Iterator[str]
                 yield shortened(f"    {escaped(file.rpartition('/')[2])}:{line} in {escaped(function)}", width)
 
 
-def variable_lines(found: Mapping[str, Sequence[Any]], clean: Any, width: int) -> Iterator[str]:
-    """Yield the variables of every frame, without secrets."""
+def variable_lines(found: Mapping[str, Sequence[Any]], width: int) -> Iterator[str]:
+    """Yield the variables of every frame."""
     for worker, tasks in found.items():
         for task, frames in tasks:
             for file, line, function, variables in frames:
                 place = f"{worker} {task} in {function} ({file.rpartition('/')[2]}:{line}):"
                 yield shortened(escaped(place), width)
                 for name, text in variables:
-                    yield shortened(f"    {escaped(name)} = {one_line(clean(text))}", width)
+                    yield shortened(f"    {escaped(name)} = {one_line(text)}", width)
 
 
 def table_lines(

@@ -65,7 +65,7 @@ class _Guide:
             return self._found.failure.step if self._found.failure.step >= 0 else self._last
         shown: dict[str, Callable[[], Iterable[str]]] = {
             "w": lambda: stack_lines(moment.frames(), width()),
-            "l": lambda: variable_lines(moment.frames(), moment.clean, width()),
+            "l": lambda: variable_lines(moment.frames(), width()),
             "t": lambda: committed_lines(moment.tables(), " ".join(arguments), width()),
             "c": lambda: self._seen(moment),
             "s": lambda: self._around(moment),

@@ -10,7 +10,7 @@ from harness.control.recording import tables_now
 from harness.control.theatre import Theatre, theatre
 from harness.counterexample import Counterexample
 from harness.history import Step
-from harness.redaction import redacted
+from harness.redaction import is_secret_name, redacted
 from harness.result import Execution
 from harness.scenario import Scenario
 from harness.schedulers.base import View
@@ -19,6 +19,10 @@ from harness.tables import Changed
 from harness.wire import Message
 
 __all__ = ["Moment", "walk"]
+
+
+_SHORTEST = 8
+"""A shorter text is too likely to be a part of something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,34 @@ class Moment:
     _now: float
 
     def frames(self) -> dict[str, Sequence[Message]]:
-        """Return for each worker the frames of its tasks: the task, and file, line, function and variables of each."""
-        return self._look("frames")
+        """Return for each worker the frames of its tasks: the task, and file, line, function and variables of each.
+
+        What stands in a variable with a name such as ``secret`` is one, though no client has been told of it yet.
+        """
+        found = self._look("frames")
+        held = [
+            text.strip("'\"")
+            for tasks in found.values()
+            for _, frames in tasks
+            for *_, variables in frames
+            for name, text in variables
+            if is_secret_name(name)
+        ]
+        secrets = [text for text in sorted(held, key=len, reverse=True) if len(text) >= _SHORTEST]
+
+        def hidden(text: str) -> str:
+            text = self.clean(text)
+            for secret in secrets:
+                text = text.replace(secret, "<secret>")
+            return text
+
+        return {
+            worker: [
+                (task, [(*place, [(name, hidden(text)) for name, text in variables]) for *place, variables in frames])
+                for task, frames in tasks
+            ]
+            for worker, tasks in found.items()
+        }
 
     def seen(self) -> dict[str, Sequence[Message]]:
         """Return for each worker the tables as its open connections see them: whose, name, columns, rows."""

@@ -64,6 +64,17 @@ def test_it_shows_stacks_variables_and_tables(
     assert f"->{inserts[-1]:>5}" in said
 
 
+def test_a_secret_that_nobody_was_told_is_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the call that made it fails, its variable's name tells; the same text elsewhere is hidden, too."""
+    found = run(registry.find("issue-token-tasks", "t09-shared-connection"), explain=False)
+    path = save(Counterexample.of(found), tmp_path)
+    said = walked(path, "; ".join("l; n" for _ in load(path).steps) + "; q", monkeypatch, capsys)
+    assert re.search(r"secret = '?<secret", said)
+    assert not re.search(r"[0-9a-f]{16}\.[A-Za-z0-9_-]{20,}", said)
+
+
 def test_what_is_no_command_is_explained(
     recorded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
