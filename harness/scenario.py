@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from harness.checks.linearizability import Linearizability
     from harness.history import History
 
-__all__ = ["Call", "Change", "Check", "Client", "Scenario", "Workload"]
+__all__ = ["DATABASES", "Call", "Change", "Check", "Client", "Scenario", "Workload", "database", "is_url"]
+
+DATABASES = ("sqlite", "postgresql")
 
 Anything = Any
 """What user code passes between its own functions; the harness never looks into it."""
@@ -86,6 +88,16 @@ class Check:
     answer: Callable[[History], Linearizability] | None = None
 
 
+def is_url(db: str) -> bool:
+    """Return whether *db* is the URL of a database, and not the path of a file."""
+    return "://" in db
+
+
+def database(db: str) -> Any:
+    """Return *db* as functions of a scenario get it: a URL as text, a file as a ``Path``."""
+    return db if is_url(db) else Path(db)
+
+
 def _no_close(_: Anything) -> None:
     """Close nothing."""
 
@@ -123,6 +135,9 @@ class Scenario:
     - ``points``: schedule points around calls of a library that the harness does not know (``harness.points.Point``).
     - ``secrets``: regular expressions of what must not be shown or written down, beside what goes by a name such as ``token``
       or ``password`` in what clients are told (``harness/redaction.py``). Equal ones get equal labels.
+    - ``database``: ``sqlite``, or ``postgresql``: then a server of the run's own has the shared state, and wherever a path is
+      spoken of here, ``db`` is the URL of a database in it, empty when ``setup`` is called; what checks get is the database
+      itself, to be read only.
     - ``steps``: more steps than this in one execution count as no progress.
     """
 
@@ -149,11 +164,16 @@ class Scenario:
     probe: Callable[[Workload], Sequence[Call]] | None = None
     turns: Callable[[int], Workload] | None = None
     workers: int = 2
+    database: str = "sqlite"
     steps: int = 2000
     variants: Mapping[str, Scenario] = field(default_factory=dict)
     variant: str = ""
 
     def __post_init__(self) -> None:
+        if self.database not in DATABASES:
+            raise BadInput(
+                f"The scenario {self.name!r} has the database {self.database!r}: there are {', '.join(DATABASES)}."
+            )
         if self.app is not None and self.open is not None:
             raise BadInput(
                 f"The scenario {self.name!r} has both 'app' and 'open': what an app needs it opens in its lifespan."

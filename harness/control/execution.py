@@ -154,6 +154,9 @@ class _Run:
         """Let operations go until nothing is left to do; return False if the scheduler gave the execution up."""
         stage = self.stage
         while True:
+            if stage.pool.woken:
+                self._wake()
+                continue
             moves = stage.moves()
             if not moves or (moves[0].fault and stage.all_ended):
                 if stage.all_ended:
@@ -216,6 +219,8 @@ class _Run:
             passed, last = stage.passed_before_death(move, died.passed if ahead else [], preempts)
             self._record(move, passed)
             steps = [self._died(last, died.number)]
+        if stage.abandoned:
+            self.driver.world.settle(stage.abandoned)
         if not steps:
             return
         self._record(move, steps)
@@ -240,6 +245,14 @@ class _Run:
         first = min(move.cause, start - 1)
         self.causes += [first, *range(start, start + len(steps) - 1)][: len(steps)]
         self.steps += steps
+
+    def _wake(self) -> None:
+        """Have what waited for a server's lock say whether it still does: the server does not ask who shall go on."""
+        stage = self.stage
+        move = min(stage.pool.woken.values(), key=lambda move: move.order)
+        last = stage.last
+        self._take(move)
+        stage.last = last
 
     def _died(self, move: Move, number: int) -> Step:
         """A worker ended by itself: killed is a crash like any other, everything else is a failure."""

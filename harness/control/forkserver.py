@@ -53,7 +53,7 @@ def serve(
     for end in unneeded:
         os.close(end)
     try:
-        server = _Server(orders, ends, scenario, roles)
+        server = _Server(orders, ends, scenario, roles, directory)
     except Exception as error:
         with suppress(BrokenPipeError):
             orders.send(("unsupported", f"{type(error).__name__}: {error}"))
@@ -69,10 +69,13 @@ def serve(
 
 
 class _Server:
-    def __init__(self, orders: Peer, ends: list[End], scenario: Scenario, roles: tuple[str, ...]) -> None:
+    def __init__(
+        self, orders: Peer, ends: list[End], scenario: Scenario, roles: tuple[str, ...], directory: Path
+    ) -> None:
         self._orders, self._ends, self._scenario, self._roles = orders, ends, scenario, roles
         warm(scenario)
         self._instrumented: Instrumented = instrument(scenario.points)
+        self._instrumented.directory = str(directory / "world")
         self._context = get_context("fork")
         self._workers: dict[int, Any] = {}
         gc.collect()

@@ -95,18 +95,19 @@ class WorkerState:
     """One process during one execution, of the ``role`` that ``Scenario.roles`` says.
 
     ``alone``: at most one client calls it. ``requests`` are the lanes of those that it is serving, ``holds`` the files on which
-    it holds a lock, ``opens_quietly`` whether making its application touches no database.
+    it holds a lock, ``sessions`` the server's processes for its connections, ``opens_quietly`` whether making its application touches no database.
     """
 
     __slots__ = (
-        "alone", "beginnings", "calls", "holds", "name", "opens_quietly", "parked", "process", "requests", "role", "timer",
-        "used", "worker",
+        "alone", "beginnings", "calls", "holds", "name", "opens_quietly", "parked", "process", "requests", "role", "sessions",
+        "timer", "used", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: Worker, role: str, alone: bool) -> None:
         self.worker, self.role, self.alone = worker, role, alone
         self.requests: dict[str, None] = {}
         self.holds: tuple[str, ...] = ()
+        self.sessions: list[int] = []
         self.opens_quietly = True
         self.name = f"w{worker.number}"
         self.process = Access(f"process:{worker.number}", "w")

@@ -7,16 +7,19 @@ from operator import attrgetter
 
 from harness.control.lanes import Move, WorkerState
 
-__all__ = ["Moves"]
+__all__ = ["SERVER", "Moves"]
 
 _BY_ORDER = attrgetter("order")
+SERVER = "postgresql"
+"""What is waited for where a server decides who goes on."""
 
 
 class Moves:
-    """``enabled`` are the moves that can be made, by choice."""
+    """``enabled`` are the moves that can be made, by choice; ``woken`` what a server may have let go by itself, and nobody chooses."""
 
     def __init__(self) -> None:
         self.enabled: dict[str, Move] = {}
+        self.woken: dict[str, Move] = {}
         self._waiting: dict[str, Move] = {}
 
     def __repr__(self) -> str:
@@ -36,10 +39,11 @@ class Moves:
         """Take *move* out."""
         self.enabled.pop(move.choice, None)
         self._waiting.pop(move.choice, None)
+        self.woken.pop(move.choice, None)
 
     def forget(self, state: WorkerState) -> None:
         """Take out what the process of *state* had parked; calls not yet made stay."""
-        for moves in (self.enabled, self._waiting):
+        for moves in (self.enabled, self._waiting, self.woken):
             for gone in [move for move in moves.values() if move.state is state and move.client is None]:
                 del moves[gone.choice]
 
@@ -49,12 +53,15 @@ class Moves:
         for move in [move for move in here.values() if move.kind == "call" and move.state is state]:
             there[move.choice] = here.pop(move.choice)
 
-    def released(self, file: str | None) -> None:
-        """Somebody let a lock on *file* go (None: on any): whoever waits for that may try again."""
+    def released(self, file: str | None, cause: int) -> None:
+        """Step *cause* let a lock on *file* go (None: on any): whoever waits for that may try again."""
         for moves in (self._waiting, self.enabled):
             for move in [move for move in moves.values() if move.awaits and (file is None or file in move.awaits)]:
+                there = self.enabled
+                if SERVER in move.awaits:
+                    there, move.cause = self.woken, cause
                 move.awaits = ()
-                self.enabled[move.choice] = moves.pop(move.choice)
+                there[move.choice] = moves.pop(move.choice)
 
     def waiting_for_locks(self, inside: bool) -> list[Move]:
         """Return what waits for a lock *inside* SQLite, or else what was refused one and would ask again."""

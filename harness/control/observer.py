@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 
 from harness.control.world import World
@@ -105,15 +103,8 @@ class Observer:
         """Return a digest of the content of the database and of what the clients were told."""
         told = sorted((event.client, event.call, event.kind, repr(event.value), event.error) for event in history)
         digest = hashlib.sha256(repr(told).encode())
-        files = self._world.snapshot()
-        db = self._world.observe(files)
-        for name in sorted(files):
-            if not name.startswith(db.name):
-                digest.update(f"{name}\n{files[name]!r}\n".encode())
-        if db.exists():
-            with closing(sqlite3.connect(db)) as connection:
-                for line in connection.iterdump():
-                    digest.update(line.encode())
+        for part in self._world.content(self._world.snapshot()):
+            digest.update(part)
         return digest.hexdigest()[:16]
 
     def _ask(self, group: str, checks: Sequence[Check], history: History | None) -> Broken | None:

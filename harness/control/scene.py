@@ -46,6 +46,8 @@ class Scene:
         self.continues = False
         self.events: list[Event] = []
         self.changed = False
+        self.abandoned: list[int] = []
+        """The server's processes for sessions whose worker is dead."""
         self.notes: dict[str, None] = {}
         """What was left alone, in words."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.control.crew import Broke
 from harness.control.lanes import ClientState, Move, WorkerState, passed, source_of
+from harness.control.moves import SERVER
 from harness.control.network import answer, request
 from harness.control.scene import Scene
 from harness.history import Access, Event, Step
@@ -194,7 +195,7 @@ class Stage(Scene):
             elif tag == "returned":
                 self._returned(state, news, *item[1:])
             elif tag == "released":
-                self.pool.released(item[1])
+                self.pool.released(item[1], self.count)
             elif tag == "blocked":
                 news.blocked = True
                 self._block(move, *item[1:])
@@ -231,6 +232,8 @@ class Stage(Scene):
         elif tag == "listens":
             self.network.listens(item[1])
             news.accesses.append(answer(item[1]))
+        elif tag == "session":
+            state.sessions.append(item[1])
         elif tag == "closed":
             self.crew.running.discard(state.worker.number)
         elif tag == "note":
@@ -372,7 +375,7 @@ class Stage(Scene):
             self._note("info", client)
             self._next(state, client)
         accesses += self.network.crashed(state, self.count)
-        self.pool.released(None)
+        self.pool.released(None, self.count)
         self.changed = True
         self.count += 1
         move.text = f"{move.text} -- the worker {how}" if how else move.text
@@ -381,6 +384,11 @@ class Stage(Scene):
     def _left_behind(self, state: WorkerState) -> list[Access]:
         """Return what the death of *state*'s process touches: the locks that it held, and the calls that it was at."""
         accesses = [state.process]
+        if state.sessions:
+            accesses += [Access(f"{kind}:{SERVER}", "w") for kind in ("data", "lock")]
+            accesses.append(Access(f"lock:{SERVER} tables", "w"))
+            self.abandoned += state.sessions
+            state.sessions = []
         for file in state.holds:
             accesses += [Access(f"data:{file}", "w"), Access(f"lock:{file}", "w")]
         if state.calls and self._scenario.ordered:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from harness.control.execution import Driver
 from harness.control.observer import Observer
 from harness.control.pinning import pinned
+from harness.control.postgres_world import PostgresWorld
 from harness.control.processes import Fleet
 from harness.control.world import World, shared_directory
 from harness.errors import BadInput
@@ -57,10 +58,10 @@ def theatre(
     started = time.perf_counter()
     with pinned():
         directory = shared_directory()
-        fleet = None
+        fleet = world = None
         try:
             fleet = Fleet(scenario, workers, directory, patience)
-            world = World(directory)
+            world = PostgresWorld(directory) if scenario.database == "postgresql" else World(directory)
             fleet.set_up(world.db, str(seed))
             world.take_template()
             driver = Driver(scenario, fleet, world, Observer(world, scenario), seed)
@@ -69,6 +70,8 @@ def theatre(
                 fleet.fork(worker)
             yield Theatre(driver, time.perf_counter() - started)
         finally:
+            if world is not None:
+                world.close()
             if fleet is not None:
                 fleet.close()
             shutil.rmtree(directory, ignore_errors=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import sqlite3
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from harness.epoch import EPOCH
@@ -50,16 +53,16 @@ class World:
         self._copy.mkdir()
         self._copy_of_earlier = directory / "observed-before"
         self._copy_of_earlier.mkdir()
-        self.db = self.directory / database
+        self.db, self._name = self.directory / database, database
         self._template: dict[str, bytes] = {}
         self._dated = True
         self._shared, self._seen = str(self.directory), str(self._copy)
 
     def take_template(self) -> None:
         """Take what is in the directory now for the state in which executions begin."""
-        self._template = self.snapshot()
+        self._template = self.files()
         # Who has only databases does not look at the times of files.
-        self._dated = any(not name.startswith(self.db.name) for name in self._template) or not self._template
+        self._dated = any(not name.startswith(self._name) for name in self._template) or not self._template
 
     def reset(self) -> None:
         """Put the directory back as the template has it, with fresh files (nobody's old descriptor reaches them)."""
@@ -69,6 +72,10 @@ class World:
                 os.utime(f"{self._shared}/{name.removesuffix(_LINK)}", (EPOCH, EPOCH), follow_symlinks=False)
 
     def snapshot(self) -> dict[str, bytes]:
+        """Return the shared state as it is now."""
+        return self.files()
+
+    def files(self) -> dict[str, bytes]:
         """Return the bytes of every shared file by relative name, but for shared-memory indexes of write-ahead logs.
 
         Directories and symbolic links are among them (see ``_LINK``).
@@ -84,7 +91,25 @@ class World:
         """
         place = self._copy_of_earlier if earlier else self._copy
         _restore(str(place), snapshot)
-        return place / self.db.name
+        return place / self._name
+
+
+    def content(self, snapshot: dict[str, bytes]) -> Iterator[bytes]:
+        """Yield what is in *snapshot*, in an order and a form that tell equal content by being equal."""
+        db = self.observe(snapshot)
+        for name in sorted(snapshot):
+            if not name.startswith(self._name):
+                yield f"{name}\n{snapshot[name]!r}\n".encode()
+        if db.exists():
+            with closing(sqlite3.connect(db)) as connection:
+                for line in connection.iterdump():
+                    yield line.encode()
+
+    def settle(self, abandoned: list[int]) -> None:
+        """Return when nothing goes on by itself any more for clients that are dead; take what has ended out of *abandoned*."""
+
+    def close(self) -> None:
+        """There is nothing to end."""
 
 
 def _collect(root: str, prefix: str, found: dict[str, bytes]) -> None:

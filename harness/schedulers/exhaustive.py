@@ -277,7 +277,9 @@ class Exhaustive:
             self._seen += 1
             if is_event(step):
                 if number and self._node.options is None:
-                    self._passed(step, [option for option in self._options if option.choice != chosen])
+                    # What was let go by a server or tried once more had no other beside it.
+                    others = [] if step.resumed else [option for option in self._options if option.choice != chosen]
+                    self._passed(step, others)
                 self._advance(step)
 
     def _passed(self, step: Step, others: Sequence[Option]) -> None:

@@ -13,23 +13,32 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from harness.epoch import EPOCH
 from harness.points import Point
-from harness.scenario import Scenario
+from harness.scenario import Scenario, database, is_url
 from harness.trail import End
 from harness.wire import Peer, PeerGone
 from harness.worker import clock as clocks
 from harness.worker import loop as loops
 from harness.worker import randomness as random_streams
 from harness.worker.clock import Clock
-from harness.worker.instrument import aiosqlite, declared, file_locks, file_objects, file_system, offspring, sqlite
+from harness.worker.instrument import (
+    aiosqlite,
+    declared,
+    file_locks,
+    file_objects,
+    file_system,
+    offspring,
+    psycopg,
+    sqlite,
+)
 from harness.worker.instrument import threads as thread_starts
 from harness.worker.instrument.databases import Databases
 from harness.worker.instrument.files import Files
 from harness.worker.instrument.made_before import MadeBefore
+from harness.worker.instrument.postgres import Sessions
 from harness.worker.instrument.sqlite_native import Native
 from harness.worker.instrument.threads import Threads
 from harness.worker.looking import Looking
@@ -60,6 +69,8 @@ class Instrumented:
         self.databases.also_held = self.files.locks.held
         self.threads = Threads(self.runtime)
         self.locks_before = MadeBefore(self.threads)
+        self.sessions = Sessions(self.runtime)
+        self.directory = ""
         aiosqlite.install(self.runtime)
         sleep = sleeper(self.runtime)
         self.native.install_time_and_randomness(lambda: EPOCH + self.clock.tell(), self.randomness.bytes, sleep)
@@ -73,11 +84,14 @@ class Instrumented:
             + loops.replacements(self.runtime)
             + declared.replacements(points, self.runtime)
             + thread_starts.replacements(self.threads)
+            + psycopg.replacements(self.runtime, self.sessions)
         )
         self.locks_before.replace()
 
-    def _begin(self, seed: str, now: float, alone: bool = True) -> None:
+    def _begin(self, seed: str, now: float, db: str, alone: bool = True) -> None:
         self.runtime.begin(alone)
+        if is_url(db):
+            self.sessions.begin(db)
         self.clock.now = now
         self.randomness.begin(seed)
         self.native.reseed()
@@ -104,7 +118,7 @@ class Instrumented:
         jumps = bool(scenario.faults.most and scenario.faults.jumps)
         runtime.before_report = self._settle_and_say_who_read_the_clock if jumps else self.databases.settle
         runtime.asks_errors = bool(scenario.faults.most and scenario.faults.errors)
-        session = Session(runtime, program_of(scenario, role, runtime), self)
+        session = Session(runtime, program_of(scenario, role, runtime), self, self.directory)
         peer.send(([("hello", os.getpid())], None))
         try:
             while True:
@@ -116,15 +130,15 @@ class Instrumented:
                     peer.send(([], None))
                 elif order[0] == "call":
                     now, ahead, (seed, db, alone) = order[1], order[5], order[6]
-                    self._begin(f"{seed}/w{number}", now, alone)
-                    self.files.begin(os.path.dirname(db))
+                    self._begin(f"{seed}/w{number}", now, db, alone)
+                    self.files.begin(self.directory)
                     runtime.go_ahead(order[2], ahead)
                     # What it puts into context variables is gone with it.
                     contextvars.copy_context().run(session.run_call, order, db)
                 else:
                     _, now, seed, db, alone = order
-                    self._begin(f"{seed}/w{number}", now, alone)
-                    self.files.begin(os.path.dirname(db))
+                    self._begin(f"{seed}/w{number}", now, db, alone)
+                    self.files.begin(self.directory)
                     contextvars.copy_context().run(session.run, db)
         except (PeerGone, BrokenPipeError):
             os._exit(0)
@@ -152,6 +166,7 @@ class Instrumented:
         return (
             self.databases.none_open
             and self.files.none_held()
+            and self.sessions.none()
             and not self.runtime.threads
             and not aiosqlite.any_alive()
         )
@@ -168,11 +183,11 @@ class Instrumented:
         self.threads.clean()
         self.locks_before.reset()
 
-    def set_up(self, setup: Callable[[Path], Any], db: str, seed: str) -> None:
+    def set_up(self, setup: Callable[[Any], Any], db: str, seed: str) -> None:
         """Run *setup* over *db*, under virtual time and seeded randomness; what it raises leaves this function."""
         self.runtime.be_home(threading.get_ident())
-        self._begin(f"{seed}/setup", 0.0)
-        value = setup(Path(db))
+        self._begin(f"{seed}/setup", 0.0, db)
+        value = setup(database(db))
         if inspect.isawaitable(value):
             loop = VirtualLoop(self.runtime)
             asyncio.set_event_loop(loop)

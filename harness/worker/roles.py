@@ -66,6 +66,10 @@ def warm(scenario: Scenario) -> None:
     """Import what the processes of *scenario* will need, before they are forked and before anything is replaced."""
     if scenario.app is not None:
         from harness.worker import asgi, clients  # noqa: F401
+    if scenario.database == "postgresql":
+        # The worker asks the server who waits through it, whatever the code under test uses.
+        with suppress(ImportError):
+            import_module("psycopg")
     for module, later in _BEFORE.items():
         if module in sys.modules:
             with suppress(ImportError), warnings.catch_warnings():

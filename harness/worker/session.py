@@ -6,12 +6,12 @@ import asyncio
 import contextvars
 import gc
 import inspect
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness.plain import plain
+from harness.scenario import database
 from harness.wire import Message
 from harness.worker.loop import VirtualLoop
 from harness.worker.roles import Program
@@ -39,8 +39,8 @@ class Leftovers(Protocol):
 class Session:
     """The executions of one worker, one after another."""
 
-    def __init__(self, runtime: Runtime, program: Program, left: Leftovers) -> None:
-        self._runtime, self._program = runtime, program
+    def __init__(self, runtime: Runtime, program: Program, left: Leftovers, directory: str) -> None:
+        self._runtime, self._program, self._directory = runtime, program, directory
         self._left = left
         self._concurrent = program.concurrent
         self._made_loop: VirtualLoop | None = None
@@ -52,10 +52,10 @@ class Session:
     def run(self, db: str) -> None:
         """Run one execution over the database file *db*, from opening the application to the last clean-up."""
         self._finished = False
-        self._shared = f"{os.path.dirname(db)}/"
+        self._shared = f"{self._directory}/"
         self._program.begin()
         try:
-            self._race(Path(db))
+            self._race(database(db))
         except Aborted:
             pass
         finally:
@@ -68,8 +68,8 @@ class Session:
         For programs that open nothing: saves the messages for beginning and ending.
         """
         runtime = self._runtime
-        self._finished, self._app = False, Path(db)
-        self._shared = f"{os.path.dirname(db)}/"
+        self._finished, self._app = False, database(db)
+        self._shared = f"{self._directory}/"
         runtime.controlled = True
         self._program.begin()
         try:

@@ -1,0 +1,140 @@
+"""The shared state where it is in PostgreSQL: a server of the exploration's own, a database put back before each execution."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from harness.control.world import World
+from harness.errors import HarnessError
+from harness.postgres.link import Link, ServerSaid
+from harness.postgres.server import Server
+from harness.postgres.state import Contents, Layout, shape
+
+__all__ = ["PostgresWorld"]
+
+_RACED, _TEMPLATE, _EARLIER = "race", "race_template", "race_earlier"
+_LOCK_WAIT = "50ms"
+"""How long reading the state waits for a table that somebody has locked against all others."""
+_GONE_SECONDS = 10.0
+
+_OTHERS = "FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+
+
+class PostgresWorld(World):
+    """See ``World``: the files that workers share are put back too, and ``db`` is the URL of the database."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.server = Server(directory / "pg")
+        self.server.start()
+        self.db = self.server.url(_RACED)  # type: ignore[assignment]
+        self._admin = Link(self.server.url("postgres"))
+        self._admin.ask(f"CREATE DATABASE {_RACED}")
+        self._link, self._earlier = Link(self.db), Link(self.server.url(_EARLIER))
+        self._layout: Layout | None = None
+        self._contents: Contents = {}
+        self._seen: Contents = {}
+        self._by_template = False
+
+    def close(self) -> None:
+        """End the server."""
+        for link in (self._link, self._earlier, self._admin):
+            link.close()
+        self.server.stop()
+
+    def take_template(self) -> None:
+        """See ``World``; besides, the database is kept as a template for executions that change tables themselves."""
+        self._look_anew()
+        super().take_template()
+        self._end_sessions(_RACED)
+        self._contents = self._read()
+        self._link.close()
+        self._admin.ask(f"CREATE DATABASE {_TEMPLATE} TEMPLATE {_RACED} STRATEGY file_copy")
+
+    def reset(self) -> None:
+        """See ``World``: rows are put back where the tables are what they were, else the database is made anew."""
+        super().reset()
+        self._end_sessions(_RACED)
+        assert self._layout is not None
+        if self._by_template or shape(self._connected()) != self._layout.shape:
+            self._make_anew()
+            return
+        try:
+            self._layout.put_back(self._link, self._contents)
+        except ServerSaid:
+            # A column that can't be given, say, as it is computed.
+            self._by_template = True
+            self._make_anew()
+        self._seen = self._contents
+
+    def _make_anew(self) -> None:
+        self._link.close()
+        self._admin.ask(f"DROP DATABASE IF EXISTS {_RACED} WITH (FORCE)")
+        self._admin.ask(f"CREATE DATABASE {_RACED} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
+        self._look_anew()
+        self._seen = self._contents
+
+    def _look_anew(self) -> None:
+        self._layout = Layout(self._connected())
+
+    def _connected(self) -> Link:
+        if self._link.idle:
+            self._link.ask(f"SET lock_timeout = '{_LOCK_WAIT}'")
+        return self._link
+
+    def _end_sessions(self, database: str) -> None:
+        """End what sessions are left in *database*, and wait until the server has."""
+        deadline = time.monotonic() + _GONE_SECONDS
+        while self._admin.ask(f"SELECT pid, pg_terminate_backend(pid) {_OTHERS} AND pid <> $2::int", database, self._own()):
+            if time.monotonic() > deadline:
+                raise HarnessError(f"PostgreSQL has not ended the sessions in {database!r} after {_GONE_SECONDS:g} s.")
+            time.sleep(0.0005)
+
+    def _own(self) -> str:
+        return str(self._link.backend)
+
+    def snapshot(self) -> dict[str, bytes]:
+        """See ``World``: what is committed in tables and sequences, as they are called, beside the files."""
+        return {**self.files(), **self._read()}
+
+    def _read(self) -> Contents:
+        assert self._layout is not None
+        try:
+            self._seen = self._layout.read(self._connected())
+        except ServerSaid as said:
+            if said.sqlstate == "42P01":  # a table is gone
+                self._look_anew()
+                return self._read()
+            if said.sqlstate != "55P03":
+                raise
+            # A table is locked against all others by a transaction that has not ended: what could be read before stands.
+        return self._seen
+
+    def observe(self, snapshot: dict[str, bytes], earlier: bool = False) -> Path:
+        """See ``World``: the database itself, which nobody changes now; one that is *earlier* is laid out beside it."""
+        if not earlier:
+            return f"{self.db}&options=-c%20default_transaction_read_only%3Don%20-c%20lock_timeout%3D2s"  # type: ignore[return-value]
+        assert self._layout is not None
+        with suppress(ServerSaid):
+            self._admin.ask(f"CREATE DATABASE {_EARLIER} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
+        Layout(self._earlier).put_back(self._earlier, {name: rows for name, rows in snapshot.items()})
+        return self._earlier.url  # type: ignore[return-value]
+
+    def content(self, snapshot: dict[str, bytes]) -> Iterator[bytes]:
+        """See ``World``."""
+        return (f"{name}\n".encode() + snapshot[name] for name in sorted(snapshot))
+
+    def settle(self, abandoned: list[int]) -> None:
+        """See ``World``: each of the server's processes *abandoned* has ended, or waits for a lock."""
+        while abandoned:
+            rows = self._admin.ask(
+                "SELECT pid, cardinality(pg_blocking_pids(pid)) > 0 FROM pg_stat_activity WHERE pid = ANY($1)",
+                "{" + ",".join(map(str, abandoned)) + "}",
+            )
+            abandoned[:] = [int(pid or 0) for pid, _ in rows]
+            if all(waits == b"t" for _, waits in rows):
+                return
+            time.sleep(0.0005)

@@ -1,0 +1,96 @@
+"""What is in a database: read as text, and put back."""
+
+from __future__ import annotations
+
+import json
+
+from harness.postgres.link import Link
+
+__all__ = ["Contents", "Layout"]
+
+Contents = dict[str, bytes]
+"""The rows of each table as a JSON array in a fixed order, the position of each sequence, by qualified name."""
+
+_TABLES = """
+SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+WHERE schemaname <> 'information_schema' AND schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'harness' ORDER BY 1
+"""
+_SEQUENCES = """
+SELECT format('%I.%I', schemaname, sequencename) FROM pg_sequences WHERE schemaname NOT LIKE 'pg\\_%' ORDER BY 1
+"""
+_SHAPE = """
+SELECT md5(coalesce(string_agg(line, E'\\n' ORDER BY line), '')) FROM (
+  SELECT format('%s %s %s', c.oid, c.relname, c.relkind) || coalesce(string_agg(
+    format('%s %s %s', a.attname, a.atttypid, a.attnotnull), ',' ORDER BY a.attnum), '') AS line
+  FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+  WHERE c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'pg_toast'::regnamespace) AND c.oid >= 16384
+  GROUP BY c.oid
+  UNION ALL SELECT format('%s %s %s', oid, conname, contype) FROM pg_constraint WHERE oid >= 16384
+  UNION ALL SELECT format('%s %s', oid, tgname) FROM pg_trigger WHERE oid >= 16384
+  UNION ALL SELECT format('%s %s %s', oid, proname, md5(prosrc)) FROM pg_proc WHERE oid >= 16384
+) AS lines
+"""
+
+
+class Layout:
+    """Which tables and sequences a database has: what it takes to read them all in one statement, and to put rows back."""
+
+    def __init__(self, link: Link) -> None:
+        self.shape = shape(link)
+        self._tables = [text(row[0]) for row in link.ask(_TABLES)]
+        self._sequences = [text(row[0]) for row in link.ask(_SEQUENCES)]
+        parts = [_rows(name) for name in self._tables] + [_position(name) for name in self._sequences]
+        self._read = " UNION ALL ".join(parts)
+
+    def read(self, link: Link) -> Contents:
+        """Return what is committed; raises ``ServerSaid``."""
+        rows = link.ask(self._read) if self._read else []
+        return {text(name): value or b"[]" for name, value in rows}
+
+    def put_back(self, link: Link, contents: Contents) -> None:
+        """Empty all tables and fill them with *contents*; no trigger fires and no constraint is asked."""
+        script = ["BEGIN", "SET LOCAL session_replication_role = replica"]
+        if self._tables:
+            script.append(f"TRUNCATE {', '.join(self._tables)}")
+        for name in self._tables:
+            rows = contents.get(name, b"[]")
+            if rows != b"[]":
+                script.append(
+                    f"INSERT INTO {name} OVERRIDING SYSTEM VALUE "
+                    f"SELECT * FROM json_populate_recordset(NULL::{name}, {literal(rows.decode())})"
+                )
+        for name in self._sequences:
+            value, called = json.loads(contents[name])
+            script.append(f"SELECT setval({literal(name)}, {value}, {str(called).lower()})")
+        script.append("COMMIT")
+        try:
+            link.ask(";".join(script))
+        except Exception:
+            link.ask("ROLLBACK")
+            raise
+
+
+def shape(link: Link) -> bytes:
+    """Return a digest of which tables, columns, indexes, constraints, triggers and functions there are."""
+    return link.ask(_SHAPE)[0][0] or b""
+
+
+def _rows(name: str) -> str:
+    return (
+        f"SELECT {literal(name)}, (SELECT json_agg(row_to_json(t) ORDER BY row_to_json(t)::text COLLATE \"C\")::text "
+        f"FROM {name} AS t)"
+    )
+
+
+def _position(name: str) -> str:
+    return f"SELECT {literal(name)}, (SELECT json_build_array(last_value, is_called)::text FROM {name})"
+
+
+def literal(value: str) -> str:
+    """Return *value* as an SQL literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def text(value: bytes | None) -> str:
+    """Return what the server sent as text."""
+    return (value or b"").decode()

@@ -1,0 +1,72 @@
+"""Reads just enough of a statement to know what it can touch in PostgreSQL. Pure functions; in doubt it touches more.
+
+- A plain query reads what is committed, takes no lock that a writer could meet, and is seen by nobody.
+- What writes takes locks, and what it wrote is seen when its transaction commits.
+- What changes or locks whole tables keeps readers out too.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+__all__ = ["Effect", "effect"]
+
+_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_LITERALS = re.compile(r"'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$", re.DOTALL)
+_CALLED = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
+_LOCKS_ROWS = re.compile(r"\bFOR\s+(NO\s+KEY\s+)?(UPDATE|SHARE|KEY\s+SHARE)\b", re.IGNORECASE)
+
+_NOTHING = ("BEGIN", "START", "SET", "SHOW", "RESET", "DEALLOCATE", "PREPARE", "SAVEPOINT", "DISCARD", "CLOSE", "LISTEN", "UNLISTEN")
+_ENDS = ("COMMIT", "END", "ROLLBACK", "ABORT", "RELEASE")
+_WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "NOTIFY")
+_HARMLESS = frozenset(
+    ["abs", "array_agg", "array_length", "avg", "bool_and", "bool_or", "btrim", "cardinality", "ceil", "char_length", "clock_timestamp", "coalesce", "concat", "count", "current_setting", "date_part", "date_trunc", "exists", "extract", "floor", "format", "greatest", "in", "json_agg", "json_build_object", "jsonb_agg", "jsonb_build_object", "json_object_agg", "least", "left", "length", "lower", "lpad", "ltrim", "make_interval", "max", "md5", "min", "mod", "not", "now", "nullif", "pg_backend_pid", "replace", "right", "round", "row_number", "row_to_json", "rpad", "rtrim", "sha256", "sqrt", "statement_timestamp", "string_agg", "substr", "substring", "sum", "to_char", "to_json", "to_jsonb", "to_timestamp", "transaction_timestamp", "trim", "unnest", "upper", "values", "any", "all", "some", "and", "or", "where", "on", "using", "as", "select", "from", "over", "filter", "interval", "cast", "encode", "decode", "generate_series"]
+)
+"""Functions that touch nothing, and words that stand before a bracket."""
+
+
+class Effect(NamedTuple):
+    """What a statement can do.
+
+    ``word`` is its first; ``nothing``: it touches nothing shared; ``ends``: it ends a transaction, or a part of one; ``reads``: it is
+    a plain query; ``excludes_readers``: it may lock tables against those who only read. ``serializable``: from now on the
+    session may be in a transaction of that level, in which reads matter too.
+    """
+
+    word: str
+    nothing: bool
+    ends: bool
+    reads: bool
+    excludes_readers: bool
+    serializable: bool
+
+
+@lru_cache(maxsize=4096)
+def effect(sql: str) -> Effect:
+    """Return what *sql* can do; several statements in one text can do anything."""
+    bare = _LITERALS.sub("''", _COMMENTS.sub(" ", sql)).strip().rstrip(";").strip()
+    found = re.match(r"[A-Za-z]+", bare)
+    word = found.group().upper() if found else ""
+    capitals = bare.upper()
+    serializable = "SERIALIZABLE" in capitals or "SERIALIZABLE" in sql.upper()
+    if ";" in bare:
+        return Effect(word, False, False, False, True, serializable)
+    if not word:
+        return Effect("", True, False, False, False, False)
+    reads = word in ("SELECT", "VALUES", "TABLE", "WITH", "FETCH") and _only_reads(bare, capitals)
+    return Effect(
+        word,
+        word in _NOTHING,
+        word in _ENDS,
+        reads,
+        not reads and word not in (*_NOTHING, *_ENDS, *_WRITES, "SELECT", "VALUES", "WITH", "FETCH"),
+        serializable,
+    )
+
+
+def _only_reads(bare: str, capitals: str) -> bool:
+    if _LOCKS_ROWS.search(bare) or re.search(r"\b(INSERT|UPDATE|DELETE|MERGE|INTO)\b", capitals):
+        return False
+    return all(name.lower() in _HARMLESS for name in _CALLED.findall(bare))
