@@ -213,6 +213,7 @@ class _Run:
 
     def _take(self, move: Move, preempts: bool = False, ahead: int = 0) -> None:
         stage = self.stage
+        self.driver.world.be(stage.now)
         try:
             steps = stage.take(move, preempts, ahead)
         except WorkerDied as died:

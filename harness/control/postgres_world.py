@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.control.world import World
 from harness.errors import HarnessError
+from harness.postgres import clock
 from harness.postgres.link import Link, ServerSaid
 from harness.postgres.server import Server
 from harness.postgres.state import Contents, Layout, shape
@@ -19,6 +20,7 @@ _RACED, _TEMPLATE, _EARLIER = "race", "race_template", "race_earlier"
 _LOCK_WAIT = "50ms"
 """How long reading the state waits for a table that somebody has locked against all others."""
 _GONE_SECONDS = 10.0
+_FINDS = f"ALTER DATABASE {{}} SET search_path = {clock.PATH}"
 
 _OTHERS = "FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
 
@@ -32,8 +34,11 @@ class PostgresWorld(World):
         self.server.start()
         self.db = self.server.url(_RACED)  # type: ignore[assignment]
         self._admin = Link(self.server.url("postgres"))
-        self._admin.ask(f"CREATE DATABASE {_RACED}")
         self._link, self._earlier = Link(self.db), Link(self.server.url(_EARLIER))
+        self._admin.ask(f"CREATE DATABASE {_RACED}")
+        self._admin.ask(_FINDS.format(_RACED))
+        clock.install(self._link)
+        self._now = 0.0
         self._layout: Layout | None = None
         self._contents: Contents = {}
         self._seen: Contents = {}
@@ -58,6 +63,7 @@ class PostgresWorld(World):
         """See ``World``: rows are put back where the tables are what they were, else the database is made anew."""
         super().reset()
         self._end_sessions(_RACED)
+        self.be(0.0)
         assert self._layout is not None
         if self._by_template or shape(self._connected()) != self._layout.shape:
             self._make_anew()
@@ -70,10 +76,17 @@ class PostgresWorld(World):
             self._make_anew()
         self._seen = self._contents
 
+    def be(self, now: float) -> None:
+        """See ``World``."""
+        if now != self._now:
+            self._now = now
+            clock.set_clock(self._connected(), now)
+
     def _make_anew(self) -> None:
         self._link.close()
         self._admin.ask(f"DROP DATABASE IF EXISTS {_RACED} WITH (FORCE)")
         self._admin.ask(f"CREATE DATABASE {_RACED} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
+        self._admin.ask(_FINDS.format(_RACED))
         self._look_anew()
         self._seen = self._contents
 

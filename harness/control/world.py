@@ -105,6 +105,9 @@ class World:
                 for line in connection.iterdump():
                     yield line.encode()
 
+    def be(self, now: float) -> None:
+        """It is *now*, in virtual seconds: have what tells the time beside the workers tell that."""
+
     def settle(self, abandoned: list[int]) -> None:
         """Return when nothing goes on by itself any more for clients that are dead; take what has ended out of *abandoned*."""
 

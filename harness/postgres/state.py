@@ -16,7 +16,8 @@ SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
 WHERE schemaname <> 'information_schema' AND schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'harness' ORDER BY 1
 """
 _SEQUENCES = """
-SELECT format('%I.%I', schemaname, sequencename) FROM pg_sequences WHERE schemaname NOT LIKE 'pg\\_%' ORDER BY 1
+SELECT format('%I.%I', schemaname, sequencename) FROM pg_sequences
+WHERE schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'harness' ORDER BY 1
 """
 _SHAPE = """
 SELECT md5(coalesce(string_agg(line, E'\\n' ORDER BY line), '')) FROM (

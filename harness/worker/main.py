@@ -69,7 +69,7 @@ class Instrumented:
         self.databases.also_held = self.files.locks.held
         self.threads = Threads(self.runtime)
         self.locks_before = MadeBefore(self.threads)
-        self.sessions = Sessions(self.runtime)
+        self.sessions = Sessions(self.runtime, self.clock)
         self.directory = ""
         aiosqlite.install(self.runtime)
         sleep = sleeper(self.runtime)
@@ -154,7 +154,7 @@ class Instrumented:
 
     def in_transaction(self) -> list[str]:
         """Return a description of every connection that is still in a transaction."""
-        return self.databases.in_transaction()
+        return self.databases.in_transaction() + self.sessions.in_transaction()
 
     def touched(self) -> bool:
         """Return whether a statement ran before the race, since last asked."""

@@ -31,7 +31,7 @@ class Replacement(NamedTuple):
 
     original: Any
     replacement: Any
-    home: ModuleType
+    home: ModuleType | type
     name: str
 
 

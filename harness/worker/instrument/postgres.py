@@ -10,18 +10,19 @@ from __future__ import annotations
 import math
 import re
 import select
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from harness.postgres.link import Link
+from harness.worker.clock import Clock
 from harness.worker.instrument.postgres_statements import Effect, effect
 from harness.worker.runtime import Aborted, Runtime
 
-__all__ = ["LOCKS", "Session", "Sessions"]
+__all__ = ["LOCKS", "NOTIFIED", "Session", "Sessions", "TimedOut"]
 
-LOCKS = "postgresql"
-"""What everybody waits for whom the server has wait."""
-_DATA, _ROWS, _TABLES = "data:postgresql", "lock:postgresql", "lock:postgresql tables"
+LOCKS, NOTIFIED = "postgresql", "postgresql notifications"
+"""What everybody waits for whom the server has wait, and what who listens does."""
+DATA, ROWS, TABLES = "data:postgresql", "lock:postgresql", "lock:postgresql tables"
 _LOOKED_AFTER = 0.003
 """Seconds by the server's clock after which a session that waits has looked for a deadlock (at 1 ms)."""
 _ASKED_EVERY = 1
@@ -29,50 +30,87 @@ _ASKED_EVERY = 1
 
 _WAITS = """
 SELECT (cardinality(pg_blocking_pids(a)) > 0 OR cardinality(pg_safe_snapshot_blocking_pids(a)) > 0)
-  AND coalesce((SELECT clock_timestamp() - min(waitstart) FROM pg_locks WHERE pid = a AND NOT granted)
+  AND coalesce((SELECT pg_catalog.clock_timestamp() - min(waitstart) FROM pg_locks WHERE pid = a AND NOT granted)
                > make_interval(secs => $2), cardinality(pg_safe_snapshot_blocking_pids(a)) > 0)
 FROM (SELECT $1::int AS a) AS session
 """
+GREETING = """
+SELECT setseed({}), (SELECT setting::int FROM pg_settings WHERE name = 'lock_timeout'),
+  (SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'), current_setting('transaction_isolation')
+"""
+"""What a session is asked when it is first seen; from then on its randomness is the execution's."""
+
+
+class TimedOut(Exception):
+    """A statement has waited as long as the session's ``lock_timeout`` (else ``statement_timeout``) allows, in virtual time."""
+
+    def __init__(self, for_a_lock: bool) -> None:
+        self.for_a_lock = for_a_lock
+        super().__init__(f"canceling statement due to {'lock' if for_a_lock else 'statement'} timeout")
 
 
 class Session:
-    """One connection. ``pid`` is the server's process for it; ``serializable`` that reads may matter; ``wrote`` what its transaction did."""
+    """One connection. ``pid`` is the server's process for it; ``cancel`` has the server cancel what it runs.
 
-    __slots__ = ("excludes", "pid", "serializable", "wrote")
+    ``serializable``: reads may matter; ``wrote``, ``excludes``: what its transaction has done; ``lock_timeout`` and
+    ``statement_timeout`` are virtual seconds, 0 for none; ``open``: whether it is in a transaction.
+    """
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.serializable = self.wrote = self.excludes = False
+    __slots__ = ("cancel", "excludes", "lock_timeout", "open", "pid", "serializable", "statement_timeout", "wrote")
+
+    def __init__(self, pid: int, cancel: Callable[[], Any]) -> None:
+        self.pid, self.cancel = pid, cancel
+        self.serializable = self.wrote = self.excludes = self.open = False
+        self.lock_timeout = self.statement_timeout = 0.0
+
+    def greeted(self, lock: bytes | None, statement: bytes | None, isolation: bytes | None) -> None:
+        """Take in the answer to ``GREETING``."""
+        self.lock_timeout, self.statement_timeout = int(lock or 0) / 1000, int(statement or 0) / 1000
+        self.serializable |= isolation == b"serializable"
+
+    def patience(self) -> float:
+        """Return for how many virtual seconds it waits for a lock."""
+        return min((each for each in (self.lock_timeout, self.statement_timeout) if each), default=math.inf)
 
 
 class Sessions:
     """The sessions that this worker has open."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, runtime: Runtime, clock: Clock) -> None:
+        self._runtime, self._clock = runtime, clock
         self._open: dict[int, Session] = {}
         self._server: Link | None = None
         self._url = ""
-        self.always_serializable = False
+        self._count = 0
 
     def begin(self, url: str) -> None:
         """An execution over the database *url* begins."""
         self._open.clear()
+        self._count = 0
         admin = re.sub(r"(//[^/]*/)[^?]*", r"\1postgres", url, count=1)
         if admin != self._url:
             self._url, self._server = admin, Link(admin)
 
-    def session(self, pid: int) -> Session:
-        """Return the session that the server's process *pid* serves."""
-        known = self._open.get(pid)
-        if known is None:
-            known = self._open[pid] = Session(pid)
-            self._runtime.news.append(("session", pid))
-        return known
+    # Sessions come and go
+
+    def known(self, pid: int) -> Session | None:
+        """Return the session that the server's process *pid* serves, if it has been seen."""
+        return self._open.get(pid)
+
+    def opened(self, session: Session) -> float:
+        """Know *session* from now on; return what is to be the seed of its randomness."""
+        self._open[session.pid] = session
+        self._runtime.news.append(("session", session.pid))
+        self._count += 1
+        return (self._count * 0.137) % 1.0
 
     def none(self) -> bool:
         """Whether no session is open."""
         return not self._open
+
+    def in_transaction(self) -> list[str]:
+        """Return a description of every session that is still in a transaction."""
+        return [f"session {number}" for number, session in enumerate(self._open.values(), 1) if session.open]
 
     def closed(self, pid: int) -> None:
         """The session with *pid* has been closed from here: wait until the server has ended it, and tell what that touched."""
@@ -80,70 +118,76 @@ class Sessions:
         while self._server is not None and self._server.ask("SELECT 1 FROM pg_stat_activity WHERE pid = $1", str(pid)):
             select.select([], [], [], 0.0003)
         if session is not None and (session.wrote or session.excludes):
-            self._tell(((_ROWS, "w"), (_TABLES, "w")))
+            self._tell(((ROWS, "w"), (TABLES, "w")))
             self._runtime.news.append(("released", LOCKS))
+
+    # Statements
 
     def waits(self, pid: int) -> bool:
         """Ask the server whether the session with *pid* waits for another one, and has looked for a deadlock."""
         assert self._server is not None
         return self._server.ask(_WAITS, str(pid), str(_LOOKED_AFTER))[0][0] == b"t"
 
-    def drive(self, steps: Generator[int, int, Any], descriptor: int, pid: Callable[[], int]) -> Any:
-        """Run *steps*, which yields what it waits for at *descriptor*, to its end; wait where the server does.
+    def wait(self, session: Session, ready: Callable[[int], bool]) -> None:
+        """Return when ``ready(milliseconds)``, which waits so long for the server's answer, says that it has come.
 
-        *pid* gives the server's process. Returns what *steps* returns and raises what it raises.
+        Meanwhile let others go on, where the server has *session* wait for them. Raises ``TimedOut`` where that took too long
+        in virtual time, ``Aborted`` where the execution is over; then the server has been told to cancel.
         """
-        poll, told = select.poll(), False
-        try:
-            wanted = next(steps)
-            while True:
-                poll.register(descriptor, (select.POLLIN if wanted & 1 else 0) | (select.POLLOUT if wanted & 2 else 0))
-                ready = poll.poll(_ASKED_EVERY)
-                if ready:
-                    event = ready[0][1]
-                    wanted = steps.send((1 if event & ~select.POLLOUT else 0) | (2 if event & select.POLLOUT else 0) & wanted)
-                elif self._runtime.controlled and self.waits(pid()) and not poll.poll(0):
-                    if not told:
-                        # Its snapshot is taken and its place in the queue too.
-                        self._tell(((_DATA, "r"), (_ROWS, "w")))
-                        told = True
-                    if not self._runtime.block((LOCKS,), math.inf):
-                        raise Aborted
-        except StopIteration as stop:
-            return stop.value
+        deadline = math.inf
+        told = False
+        while not ready(_ASKED_EVERY):
+            if not self._runtime.controlled or not self.waits(session.pid) or ready(0):
+                continue
+            if not told:
+                # Its snapshot is taken, and its place in the queue.
+                self._tell(((DATA, "r"), (ROWS, "w")))
+                deadline, told = self._clock.now + session.patience(), True
+            if not self._runtime.block((LOCKS,), deadline):
+                session.cancel()
+                if self._runtime.aborting:
+                    raise Aborted
+                raise TimedOut(session.lock_timeout == session.patience())
 
     def did(self, session: Session, sql: str, after: bool, failed: bool) -> None:
         """Tell what the statement *sql* touched; *after*: whether a transaction is open now."""
         what = effect(sql)
         session.serializable |= what.serializable
+        session.open = after
+        self._clock.read = True
+        if what.real_time:
+            self._runtime.news.append(("note", f"{what.word} asks the server for the time by a word that can't be virtual"))
         touched, releases = _touched(session, what, after, failed)
         self._tell(touched)
         if not after:
             session.wrote = session.excludes = False
         if releases:
             self._runtime.news.append(("released", LOCKS))
+            if not after:
+                self._runtime.released(NOTIFIED)
 
-    def _tell(self, touched: tuple[tuple[str, str], ...]) -> None:
+    def heard(self) -> None:
+        """Notifications have come."""
+        self._tell(((DATA, "r"),))
+
+    def _tell(self, touched: Iterable[tuple[str, str]]) -> None:
         for resource, mode in touched:
             self._runtime.touched(resource, mode)
 
 
-def _touched(
-    session: Session, what: Effect, after: bool, failed: bool
-) -> tuple[tuple[tuple[str, str], ...], bool]:
+def _touched(session: Session, what: Effect, after: bool, failed: bool) -> tuple[tuple[tuple[str, str], ...], bool]:
     """Return what a statement touched, and whether that may have let somebody's lock go."""
     if what.nothing and not failed:
         return (), False
     if what.reads and not session.serializable:
         # In a transaction it keeps who locks whole tables out until the end.
         session.excludes |= after
-        return ((_DATA, "r"), (_TABLES, "r")), False
+        return ((DATA, "r"), (TABLES, "r")), False
     if what.ends and not failed:
-        wrote = session.wrote or session.serializable
-        if not wrote:
-            return ((_TABLES, "r"),) if session.excludes else (), session.excludes
-        seen = (_DATA, "w") if what.word not in ("ROLLBACK", "ABORT") else (_DATA, "r")
-        return (seen, (_ROWS, "w"), (_TABLES, "r")), True
+        if not (session.wrote or session.serializable):
+            return ((TABLES, "r"),) if session.excludes else (), session.excludes
+        seen = (DATA, "w") if what.word not in ("ROLLBACK", "ABORT") else (DATA, "r")
+        return (seen, (ROWS, "w"), (TABLES, "r")), True
     session.wrote = True
-    tables = (_TABLES, "w" if what.excludes_readers else "r")
-    return ((_DATA, "r" if after else "w"), (_ROWS, "w"), tables), True
+    tables = (TABLES, "w" if what.excludes_readers else "r")
+    return ((DATA, "r" if after else "w"), (ROWS, "w"), tables), True

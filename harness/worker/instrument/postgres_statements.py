@@ -18,7 +18,9 @@ _LITERALS = re.compile(r"'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$", re.DOTALL)
 _CALLED = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
 _LOCKS_ROWS = re.compile(r"\bFOR\s+(NO\s+KEY\s+)?(UPDATE|SHARE|KEY\s+SHARE)\b", re.IGNORECASE)
 
-_NOTHING = ("BEGIN", "START", "SET", "SHOW", "RESET", "DEALLOCATE", "PREPARE", "SAVEPOINT", "DISCARD", "CLOSE", "LISTEN", "UNLISTEN")
+_REAL_TIME = re.compile(r"\b(CURRENT_TIMESTAMP|CURRENT_TIME|CURRENT_DATE|LOCALTIMESTAMP|LOCALTIME|timeofday)\b", re.I)
+
+_NOTHING = ("BEGIN", "START", "SET", "SHOW", "RESET", "DEALLOCATE", "PREPARE", "SAVEPOINT", "DISCARD", "CLOSE")
 _ENDS = ("COMMIT", "END", "ROLLBACK", "ABORT", "RELEASE")
 _WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "NOTIFY")
 _HARMLESS = frozenset(
@@ -32,7 +34,8 @@ class Effect(NamedTuple):
 
     ``word`` is its first; ``nothing``: it touches nothing shared; ``ends``: it ends a transaction, or a part of one; ``reads``: it is
     a plain query; ``excludes_readers``: it may lock tables against those who only read. ``serializable``: from now on the
-    session may be in a transaction of that level, in which reads matter too.
+    session may be in a transaction of that level, in which reads matter too; ``real_time``: it asks for the time in a way that
+    can't be virtual; ``sets_timeout``: it may set how long the session waits.
     """
 
     word: str
@@ -41,6 +44,8 @@ class Effect(NamedTuple):
     reads: bool
     excludes_readers: bool
     serializable: bool
+    real_time: bool
+    sets_timeout: bool
 
 
 @lru_cache(maxsize=4096)
@@ -50,19 +55,20 @@ def effect(sql: str) -> Effect:
     found = re.match(r"[A-Za-z]+", bare)
     word = found.group().upper() if found else ""
     capitals = bare.upper()
-    serializable = "SERIALIZABLE" in capitals or "SERIALIZABLE" in sql.upper()
+    rest = "SERIALIZABLE" in sql.upper(), _REAL_TIME.search(bare) is not None, "_timeout" in sql.lower()
     if ";" in bare:
-        return Effect(word, False, False, False, True, serializable)
+        return Effect(word, False, False, False, True, *rest)
     if not word:
-        return Effect("", True, False, False, False, False)
-    reads = word in ("SELECT", "VALUES", "TABLE", "WITH", "FETCH") and _only_reads(bare, capitals)
+        return Effect("", True, False, False, False, *rest)
+    # Who listens hears what is committed from now on.
+    reads = word in ("LISTEN", "UNLISTEN") or word in ("SELECT", "VALUES", "TABLE", "WITH", "FETCH") and _only_reads(bare, capitals)
     return Effect(
         word,
         word in _NOTHING,
         word in _ENDS,
         reads,
         not reads and word not in (*_NOTHING, *_ENDS, *_WRITES, "SELECT", "VALUES", "WITH", "FETCH"),
-        serializable,
+        *rest,
     )
 
 

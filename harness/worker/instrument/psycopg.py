@@ -1,106 +1,223 @@
 """Schedule points in ``psycopg`` 3, sync and async: where it waits for the server, all that it sends passes.
 
 Everything that a connection says to the server is a generator that yields when it would wait (``psycopg.waiting``). The
-statement is what the generator was made with.
+statement is what the generator was made with. Async connections say it in a strand of its own each, so that the other
+tasks of the worker can go on meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
-from harness.worker.instrument.postgres import Sessions
-from harness.worker.instrument.statements import shown
+from harness.worker.instrument.postgres import GREETING, NOTIFIED, Session, Sessions, TimedOut
+from harness.worker.instrument.postgres_statements import effect
+from harness.worker.instrument.psycopg_generators import ACTIVE, IDLE, IN_ERROR, IN_TRANSACTION, Asked, asked_by, waiter
 from harness.worker.rebind import Replacement
 from harness.worker.runtime import Runtime
-from harness.worker.source import where
+from harness.worker.source import Place, where
+from harness.worker.strands import Wanted
 
 __all__ = ["Psycopg", "replacements"]
 
-_IDLE, _ACTIVE, _IN_TRANSACTION, _IN_ERROR = range(4)
-_SERIALIZABLE = 4
-
-
-class _Asked(NamedTuple):
-    """What a generator will say to the server, through which ``PGconn``."""
-
-    kind: str
-    sql: str
-    detail: str
-    connection: Any
-    serializable: bool = False
-
 
 class Psycopg:
-    """What stands in the place of ``psycopg.waiting.wait`` and ``wait_async``."""
+    """What stands in the place of ``psycopg.waiting.wait``, ``wait_async`` and ``wait_conn_async``."""
 
-    def __init__(self, runtime: Runtime, sessions: Sessions, wait: Any, wait_async: Any) -> None:
+    def __init__(self, runtime: Runtime, sessions: Sessions, waiting: Any) -> None:
         self._runtime, self._sessions = runtime, sessions
-        self._wait, self._wait_async = wait, wait_async
+        self._wait, self._wait_conn = waiting.wait, waiting.wait_conn
+        self._under_way: dict[int, asyncio.Future[Any]] = {}
+
+    @property
+    def _ours(self) -> bool:
+        return self._runtime.controlled or self._runtime.aborting
+
+    # Sync connections
 
     def wait(self, gen: Any, fileno: int, *args: Any, **options: Any) -> Any:
         """Do what ``psycopg.waiting.wait`` does, at a schedule point."""
-        asked = _asked(gen)
-        if asked is None or not (self._runtime.controlled or self._runtime.aborting):
+        asked = asked_by(gen)
+        if asked is None or not self._ours or self._runtime.strand() is None:
             return self._wait(gen, fileno, *args, **options)
-        self._runtime.park(asked.kind, asked.sql, asked.detail, where(2))
+        place = where(2)
+        if asked.kind == "notify":
+            return self._hear(gen, asked, place, _deadline(self._runtime.clock.now, args, options), lambda: False)
+        self._runtime.park(asked.kind, asked.sql, asked.detail, place)
         return self._run(gen, fileno, asked)
 
-    async def wait_async(self, gen: Any, fileno: int, *args: Any, **options: Any) -> Any:
-        """Do what ``psycopg.waiting.wait_async`` does, at a schedule point: in a strand of its own, as others may go meanwhile."""
-        asked = _asked(gen)
-        if asked is None or not (self._runtime.controlled or self._runtime.aborting):
-            # What comes before and after the race is nobody's to wait for.
-            return self._wait(gen, fileno, 0.1)
-        place = where(2)
-
-        def run() -> Any:
-            self._runtime.park(asked.kind, asked.sql, asked.detail, place)
-            return self._run(gen, fileno, asked)
-
-        return await asyncio.get_running_loop().run_in_executor(None, run)
-
-    def _run(self, gen: Any, fileno: int, asked: _Asked) -> Any:
-        connection = asked.connection
-        session = self._sessions.session(connection.backend_pid)
-        session.serializable |= asked.serializable
-        failed = True
-        try:
-            value = self._sessions.drive(gen, fileno, lambda: session.pid)
-            failed = False
-            return value
-        except Exception as error:
-            self._runtime.news.append(("error", f"{type(error).__name__}: {_first_line(error)}"))
-            raise
-        finally:
-            after = connection.transaction_status in (_ACTIVE, _IN_TRANSACTION, _IN_ERROR)
-            self._sessions.did(session, asked.sql, after, failed)
-
-    def close(self, connection: Any, close: Any) -> Any:
+    def close(self, connection: Any, close: Callable[[Any], Any]) -> Any:
         """Do what *close* does to *connection*, at a schedule point; return when the server has ended the session."""
         pid = _pid(connection)
-        if not pid or not self._runtime.controlled:
+        if not pid or not self._runtime.controlled or self._runtime.strand() is None:
             return close(connection)
         self._runtime.park("close", "close", "", where(3))
+        return self._closed(connection, close, pid)
+
+    def _closed(self, connection: Any, close: Callable[[Any], Any], pid: int) -> Any:
         value = close(connection)
         self._sessions.closed(pid)
         return value
 
-    async def close_async(self, connection: Any, close: Any) -> Any:
-        """The same, where *close* is a coroutine function that waits for nothing."""
+    # Async connections
+
+    async def wait_async(self, gen: Any, fileno: int, *args: Any, **options: Any) -> Any:
+        """Do what ``psycopg.waiting.wait_async`` does, at a schedule point."""
+        if (future := self._under_way.get(id(gen))) is not None:
+            # The task was cancelled and now waits for the server to have heard of it.
+            return await asyncio.shield(future)
+        asked = asked_by(gen)
+        if asked is None or not self._ours:
+            # What comes before and after the race is nobody's to wait for.
+            return self._wait(gen, fileno, 0.1)
+        place, stages = where(2), _Stages()
+        if asked.kind == "notify":
+            until = _deadline(self._runtime.clock.now, args, options)
+            work: Callable[[], Any] = partial(self._hear, gen, asked, place, until, lambda: stages.dropped)
+        else:
+            work = partial(self._run_unless_dropped, gen, fileno, asked, place, stages)
+        future = asyncio.get_running_loop().run_in_executor(None, work)
+        self._under_way[id(gen)] = future
+        future.add_done_callback(lambda _: self._under_way.pop(id(gen), None))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if not stages.begun:
+                # Nothing was sent, and nothing will be.
+                stages.dropped = True
+                self._under_way.pop(id(gen), None)
+                if asked.kind == "notify":
+                    self._runtime.released(NOTIFIED)
+            raise
+
+    def _run_unless_dropped(self, gen: Any, fileno: int, asked: Asked, place: Place | None, stages: _Stages) -> Any:
+        self._runtime.park(asked.kind, asked.sql, asked.detail, place)
+        if stages.dropped:
+            return None
+        stages.begun = True
+        return self._run(gen, fileno, asked)
+
+    async def wait_conn_async(self, gen: Any, *args: Any, **options: Any) -> Any:
+        """Do what ``psycopg.waiting.wait_conn_async`` does, for connecting and for cancelling: at once, as both are nobody's."""
+        return self._wait_conn(gen, 0.1)
+
+    async def close_async(self, connection: Any, close: Callable[[Any], Any]) -> Any:
+        """The same as ``close``, where *close* is a coroutine function that waits for nothing."""
         pid = _pid(connection)
         if not pid or not self._runtime.controlled:
             return await close(connection)
         place = where(3)
 
-        def run() -> Any:
+        def run() -> None:
             self._runtime.park("close", "close", "", place)
-            _at_once(close(connection))
-            self._sessions.closed(pid)
+            self._closed(connection, lambda it: _at_once(close(it)), pid)
 
         return await asyncio.get_running_loop().run_in_executor(None, run)
+
+    # What the server is told
+
+    def _run(self, gen: Any, fileno: int, asked: Asked) -> Any:
+        connection = asked.connection
+        session = self._session(connection)
+        session.serializable |= asked.serializable
+        failed = True
+        try:
+            value = self._drive(gen, fileno, session)
+            failed = False
+            return value
+        except Exception as error:
+            self._runtime.news.append(("error", f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"))
+            raise
+        finally:
+            after = connection.transaction_status in (ACTIVE, IN_TRANSACTION, IN_ERROR)
+            self._sessions.did(session, asked.sql, after, failed)
+            if effect(asked.sql).sets_timeout and connection.transaction_status in (IDLE, IN_TRANSACTION):
+                self._greet(connection, session, "NULL")
+
+    def _drive(self, gen: Any, fileno: int, session: Session) -> Any:
+        """Run *gen* to its end, and wait where the server has it wait."""
+        ready = waiter(fileno)
+        late: TimedOut | None = None
+        try:
+            ready.wanted = next(gen)
+            while True:
+                try:
+                    if late is None:
+                        self._sessions.wait(session, ready)
+                    else:
+                        ready(1000)
+                except TimedOut as timed_out:
+                    late = timed_out
+                    continue
+                ready.wanted = gen.send(ready.found)
+        except StopIteration as stop:
+            return stop.value
+        except Exception as error:
+            from psycopg import errors
+
+            if late is None or not isinstance(error, errors.QueryCanceled):
+                raise
+            kind = errors.LockNotAvailable if late.for_a_lock else errors.QueryCanceled
+            raise kind(str(late)) from error
+
+    def _hear(self, gen: Any, asked: Asked, place: Place | None, until: float, dropped: Callable[[], bool]) -> Any:
+        """Wait for notifications, and return them; that takes a statement, at which the server sends what there is."""
+        runtime, connection = self._runtime, asked.connection
+        gen.close()
+        session = self._session(connection)
+        wanted, again = Wanted(runtime.lane(), "notify", "wait for a notification", place, NOTIFIED, until), False
+        while not dropped():
+            connection.exec_(b"")
+            found = []
+            while (notification := connection.notifies()) is not None:
+                found.append(notification)
+                if connection.notify_handler:
+                    connection.notify_handler(notification)
+            if found:
+                self._sessions.heard()
+                return found
+            if not runtime.wait_for(wanted, again):
+                from psycopg import errors
+
+                raise errors._WaitTimeout(f"session {session.pid}")  # type: ignore[attr-defined]
+            again = True
+        return []
+
+    def _session(self, connection: Any) -> Session:
+        session = self._sessions.known(connection.backend_pid)
+        if session is None:
+            session = Session(connection.backend_pid, partial(_cancel, connection))
+            seed = self._sessions.opened(session)
+            if connection.transaction_status == IDLE:
+                self._greet(connection, session, repr(seed))
+        return session
+
+    def _greet(self, connection: Any, session: Session, seed: str) -> None:
+        if not connection.pipeline_status:
+            answer = connection.exec_(GREETING.format(seed).encode())
+            session.greeted(*(answer.get_value(0, column) for column in (1, 2, 3)))
+
+
+class _Stages:
+    """How far a statement of a task that may be cancelled has come."""
+
+    def __init__(self) -> None:
+        self.begun = self.dropped = False
+
+
+def _deadline(now: float, args: tuple[Any, ...], options: dict[str, Any]) -> float:
+    timeout = options.get("timeout", args[1] if len(args) > 1 else None)
+    return math.inf if timeout is None else now + float(timeout)
+
+
+def _cancel(connection: Any) -> None:
+    with suppress(Exception):
+        connection.get_cancel().cancel()
 
 
 def _pid(connection: Any) -> int:
@@ -116,8 +233,14 @@ def _at_once(coroutine: Any) -> None:
         coroutine.send(None)
 
 
-def _close_at_a_point(psycopg: Any, ours: Psycopg) -> None:
-    """Put schedule points into the closing of connections, which says goodbye below all that waits."""
+def replacements(runtime: Runtime, sessions: Sessions) -> list[Replacement]:
+    """Return what puts the schedule points into ``psycopg``, where that has been imported."""
+    waiting = sys.modules.get("psycopg.waiting")
+    if waiting is None:
+        return []
+    import psycopg
+
+    ours = Psycopg(runtime, sessions, waiting)
     close, close_async = psycopg.Connection.close, psycopg.AsyncConnection.close
 
     def close_(connection: Any) -> Any:
@@ -126,62 +249,10 @@ def _close_at_a_point(psycopg: Any, ours: Psycopg) -> None:
     async def close_async_(connection: Any) -> Any:
         return await ours.close_async(connection, close_async)
 
-    psycopg.Connection.close, psycopg.AsyncConnection.close = close_, close_async_
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
-
-
-def _asked(gen: Any) -> _Asked | None:
-    """Return what *gen* is about to say; None where it says nothing or is no generator of a connection's."""
-    frame = getattr(gen, "gi_frame", None)
-    if frame is None:
-        return None
-    name, known = gen.gi_code.co_name, frame.f_locals
-    if name.startswith("_set_"):
-        return None
-    owner = known.get("self")
-    connection = getattr(owner, "_conn", None) or owner
-    pgconn = getattr(connection, "pgconn", None) or known.get("pgconn")
-    if pgconn is None or pgconn.status != 0:
-        return None
-    idle = pgconn.transaction_status == _IDLE
-    serializable = idle and getattr(connection, "isolation_level", None) == _SERIALIZABLE
-    if name in ("_commit_gen", "_rollback_gen"):
-        word = "COMMIT" if name == "_commit_gen" else "ROLLBACK"
-        return None if idle else _Asked(word.lower(), word, "", pgconn)
-    if name == "_enter_gen":
-        return _Asked("sql", "BEGIN" if idle else "SAVEPOINT", "", pgconn, serializable)
-    if name == "_exit_gen":
-        fails = known.get("exc_type") is not None or getattr(owner, "force_rollback", False)
-        outer = getattr(owner, "_outer_transaction", True)
-        word = ("ROLLBACK" if fails else "COMMIT") if outer else ("ROLLBACK TO SAVEPOINT" if fails else "RELEASE")
-        return _Asked("rollback" if fails else "commit", word, "", pgconn)
-    if (query := known.get("query", known.get("statement", known.get("command")))) is not None:
-        return _Asked("sql", _text(query, connection), shown(known.get("params", known.get("params_seq"))), pgconn, serializable)
-    return _Asked("sql", name.strip("_").removesuffix("_gen"), "", pgconn)
-
-
-def _text(query: Any, connection: Any) -> str:
-    if isinstance(query, bytes):
-        return query.decode(errors="replace")
-    if isinstance(query, str):
-        return query
-    as_string = getattr(query, "as_string", None)
-    return str(as_string(connection)) if as_string is not None else str(query)
-
-
-def replacements(runtime: Runtime, sessions: Sessions) -> list[Replacement]:
-    """Return what puts the schedule points into ``psycopg``, where that has been imported."""
-    waiting = sys.modules.get("psycopg.waiting")
-    if waiting is None:
-        return []
-    ours = Psycopg(runtime, sessions, waiting.wait, waiting.wait_async)
-    import psycopg
-
-    _close_at_a_point(psycopg, ours)
     return [
         Replacement(waiting.wait, ours.wait, waiting, "wait"),
         Replacement(waiting.wait_async, ours.wait_async, waiting, "wait_async"),
+        Replacement(waiting.wait_conn_async, ours.wait_conn_async, waiting, "wait_conn_async"),
+        Replacement(close, close_, psycopg.Connection, "close"),
+        Replacement(close_async, close_async_, psycopg.AsyncConnection, "close"),
     ]
