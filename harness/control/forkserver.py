@@ -64,7 +64,7 @@ def serve(
             server.obey(orders.receive())
     except (PeerGone, BrokenPipeError):
         server.kill_all()
-        shutil.rmtree(directory, ignore_errors=True)
+        _remove(directory)
         os._exit(0)
 
 
@@ -159,6 +159,15 @@ class _Server:
             process.kill()
         for process in self._workers.values():
             process.join()
+
+
+def _remove(directory: Path) -> None:
+    """Remove *directory*, in which a database server may just be ending."""
+    for _ in range(200):
+        shutil.rmtree(directory, ignore_errors=True)
+        if not directory.exists():
+            return
+        select.poll().poll(20)
 
 
 def _drain(read_end: int) -> None:

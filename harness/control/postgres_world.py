@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.control.world import World
 from harness.errors import HarnessError
 from harness.postgres import clock
-from harness.postgres.link import Link, ServerSaid
+from harness.postgres.link import KEPT, Link, ServerSaid
 from harness.postgres.server import Server
 from harness.postgres.state import Contents, Layout, shape
 
@@ -22,7 +22,10 @@ _LOCK_WAIT = "50ms"
 _GONE_SECONDS = 10.0
 _FINDS = f"ALTER DATABASE {{}} SET search_path = {clock.PATH}"
 
-_OTHERS = "FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+_OTHERS = (
+    "FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid() AND pid <> $2::int "
+    f"AND backend_type = 'client backend' AND application_name <> '{KEPT}'"
+)
 
 
 class PostgresWorld(World):
@@ -101,7 +104,7 @@ class PostgresWorld(World):
     def _end_sessions(self, database: str) -> None:
         """End what sessions are left in *database*, and wait until the server has."""
         deadline = time.monotonic() + _GONE_SECONDS
-        while self._admin.ask(f"SELECT pid, pg_terminate_backend(pid) {_OTHERS} AND pid <> $2::int", database, self._own()):
+        while self._admin.ask(f"SELECT pid, pg_terminate_backend(pid) {_OTHERS}", database, self._own()):
             if time.monotonic() > deadline:
                 raise HarnessError(f"PostgreSQL has not ended the sessions in {database!r} after {_GONE_SECONDS:g} s.")
             time.sleep(0.0005)

@@ -7,7 +7,10 @@ from typing import Any
 
 from harness.errors import HarnessError, Unsupported
 
-__all__ = ["Link", "ServerSaid"]
+__all__ = ["KEPT", "Link", "ServerSaid"]
+
+KEPT = "race-harness kept"
+"""The ``application_name`` of a session that waits for its next execution."""
 
 
 class ServerSaid(HarnessError):

@@ -30,7 +30,7 @@ _SETTINGS = {
     "autovacuum": "off", "jit": "off", "max_parallel_workers_per_gather": "0",
     # A session looks for a deadlock once, when it has waited so long. The harness waits until it has.
     "deadlock_timeout": "1ms",
-    "shared_buffers": "16MB", "max_connections": "300", "log_min_messages": "fatal",
+    "dynamic_shared_memory_type": "mmap", "shared_buffers": "16MB", "max_connections": "300", "log_min_messages": "fatal",
 }  # fmt: skip
 
 

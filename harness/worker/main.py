@@ -179,6 +179,7 @@ class Instrumented:
         """End the threads and close the connections that were left."""
         aiosqlite.stop_all()
         self.databases.close_all()
+        self.sessions.clean()
         self.files.clean()
         self.threads.clean()
         self.locks_before.reset()

@@ -50,16 +50,18 @@ class TimedOut(Exception):
 
 
 class Session:
-    """One connection. ``pid`` is the server's process for it; ``cancel`` has the server cancel what it runs.
+    """One connection. ``pid`` is the server's process for it.
+
+    ``cancel()`` has the server cancel what it runs, ``finish()`` ends it.
 
     ``serializable``: reads may matter; ``wrote``, ``excludes``: what its transaction has done; ``lock_timeout`` and
     ``statement_timeout`` are virtual seconds, 0 for none; ``open``: whether it is in a transaction.
     """
 
-    __slots__ = ("cancel", "excludes", "lock_timeout", "open", "pid", "serializable", "statement_timeout", "wrote")
+    __slots__ = ("cancel", "excludes", "finish", "lock_timeout", "open", "pid", "serializable", "statement_timeout", "wrote")
 
-    def __init__(self, pid: int, cancel: Callable[[], Any]) -> None:
-        self.pid, self.cancel = pid, cancel
+    def __init__(self, pid: int, cancel: Callable[[], Any], finish: Callable[[], Any]) -> None:
+        self.pid, self.cancel, self.finish = pid, cancel, finish
         self.serializable = self.wrote = self.excludes = self.open = False
         self.lock_timeout = self.statement_timeout = 0.0
 
@@ -104,6 +106,12 @@ class Sessions:
         self._count += 1
         return (self._count * 0.137) % 1.0
 
+    def clean(self) -> None:
+        """The execution is over: end what was left open."""
+        for session in self._open.values():
+            session.finish()
+        self._open.clear()
+
     def none(self) -> bool:
         """Whether no session is open."""
         return not self._open
@@ -112,11 +120,14 @@ class Sessions:
         """Return a description of every session that is still in a transaction."""
         return [f"session {number}" for number, session in enumerate(self._open.values(), 1) if session.open]
 
-    def closed(self, pid: int) -> None:
-        """The session with *pid* has been closed from here: wait until the server has ended it, and tell what that touched."""
-        session = self._open.pop(pid, None)
+    def await_end(self, pid: int) -> None:
+        """Wait until the server has ended the session with *pid*, which has said goodbye."""
         while self._server is not None and self._server.ask("SELECT 1 FROM pg_stat_activity WHERE pid = $1", str(pid)):
             select.select([], [], [], 0.0003)
+
+    def closed(self, pid: int) -> None:
+        """The session with *pid* has been closed from here: tell what that touched."""
+        session = self._open.pop(pid, None)
         if session is not None and (session.wrote or session.excludes):
             self._tell(((ROWS, "w"), (TABLES, "w")))
             self._runtime.news.append(("released", LOCKS))

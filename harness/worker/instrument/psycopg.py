@@ -18,6 +18,7 @@ from typing import Any
 from harness.worker.instrument.postgres import GREETING, NOTIFIED, Session, Sessions, TimedOut
 from harness.worker.instrument.postgres_statements import effect
 from harness.worker.instrument.psycopg_generators import ACTIVE, IDLE, IN_ERROR, IN_TRANSACTION, Asked, asked_by, waiter
+from harness.worker.instrument.psycopg_kept import Kept
 from harness.worker.rebind import Replacement
 from harness.worker.runtime import Runtime
 from harness.worker.source import Place, where
@@ -29,9 +30,10 @@ __all__ = ["Psycopg", "replacements"]
 class Psycopg:
     """What stands in the place of ``psycopg.waiting.wait``, ``wait_async`` and ``wait_conn_async``."""
 
-    def __init__(self, runtime: Runtime, sessions: Sessions, waiting: Any) -> None:
+    def __init__(self, runtime: Runtime, sessions: Sessions, kept: Kept, waiting: Any) -> None:
         self._runtime, self._sessions = runtime, sessions
         self._wait, self._wait_conn = waiting.wait, waiting.wait_conn
+        self._kept = kept
         self._under_way: dict[int, asyncio.Future[Any]] = {}
 
     @property
@@ -54,15 +56,24 @@ class Psycopg:
     def close(self, connection: Any, close: Callable[[Any], Any]) -> Any:
         """Do what *close* does to *connection*, at a schedule point; return when the server has ended the session."""
         pid = _pid(connection)
-        if not pid or not self._runtime.controlled or self._runtime.strand() is None:
+        if not pid or self._runtime.strand() is None:
             return close(connection)
-        self._runtime.park("close", "close", "", where(3))
+        if self._runtime.controlled:
+            self._runtime.park("close", "close", "", where(3))
         return self._closed(connection, close, pid)
 
     def _closed(self, connection: Any, close: Callable[[Any], Any], pid: int) -> Any:
-        value = close(connection)
+        value = None
+        if not self._kept.keep(connection):
+            value = close(connection)
+            self._sessions.await_end(pid)
         self._sessions.closed(pid)
         return value
+
+    def lost(self, connection: Any) -> None:
+        """*connection* is gone without having been closed: that ends its session too."""
+        if hasattr(connection, "pgconn") and (pid := _pid(connection)) and self._sessions.known(pid) is not None:
+            self._closed(connection, lambda it: it.pgconn.finish(), pid)
 
     # Async connections
 
@@ -109,8 +120,10 @@ class Psycopg:
     async def close_async(self, connection: Any, close: Callable[[Any], Any]) -> Any:
         """The same as ``close``, where *close* is a coroutine function that waits for nothing."""
         pid = _pid(connection)
-        if not pid or not self._runtime.controlled:
+        if not pid:
             return await close(connection)
+        if not self._runtime.controlled:
+            return self._closed(connection, lambda it: _at_once(close(it)), pid)
         place = where(3)
 
         def run() -> None:
@@ -191,7 +204,7 @@ class Psycopg:
     def _session(self, connection: Any) -> Session:
         session = self._sessions.known(connection.backend_pid)
         if session is None:
-            session = Session(connection.backend_pid, partial(_cancel, connection))
+            session = Session(connection.backend_pid, partial(_cancel, connection), connection.finish)
             seed = self._sessions.opened(session)
             if connection.transaction_status == IDLE:
                 self._greet(connection, session, repr(seed))
@@ -239,12 +252,17 @@ def replacements(runtime: Runtime, sessions: Sessions) -> list[Replacement]:
     if waiting is None:
         return []
     import psycopg
+    from psycopg import generators
 
-    ours = Psycopg(runtime, sessions, waiting)
+    kept = Kept(generators)
+    ours = Psycopg(runtime, sessions, kept, waiting)
     close, close_async = psycopg.Connection.close, psycopg.AsyncConnection.close
 
     def close_(connection: Any) -> Any:
         return ours.close(connection, close)
+
+    def lost_(connection: Any) -> None:
+        ours.lost(connection)
 
     async def close_async_(connection: Any) -> Any:
         return await ours.close_async(connection, close_async)
@@ -253,6 +271,8 @@ def replacements(runtime: Runtime, sessions: Sessions) -> list[Replacement]:
         Replacement(waiting.wait, ours.wait, waiting, "wait"),
         Replacement(waiting.wait_async, ours.wait_async, waiting, "wait_async"),
         Replacement(waiting.wait_conn_async, ours.wait_conn_async, waiting, "wait_conn_async"),
+        Replacement(generators.connect, kept.connect, generators, "connect"),
+        Replacement(psycopg._connection_base.BaseConnection.__del__, lost_, psycopg._connection_base.BaseConnection, "__del__"),
         Replacement(close, close_, psycopg.Connection, "close"),
         Replacement(close_async, close_async_, psycopg.AsyncConnection, "close"),
     ]
