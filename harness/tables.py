@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["MOST_ROWS", "Changed", "Row", "Tables", "TablesAt", "compare", "read_tables"]
+__all__ = ["MOST_ROWS", "Changed", "Row", "Tables", "TablesAt", "compare", "read_rows", "read_tables"]
 
 MOST_ROWS = 50
 """So many rows of a table are kept before a step, and so many after it: those that changed first."""
@@ -89,6 +90,22 @@ def read_tables(files: Mapping[str, Path]) -> Tables:
         except sqlite3.Error:
             continue
     return found
+
+
+def read_rows(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> _Content:
+    """Return the content of a table of which all *rows* are known; those of the columns *keys* tell them apart."""
+    columns = tuple(rows[0]) if rows else ()
+    cells = [tuple(_plain(row[column]) for column in columns) for row in rows]
+    positions = [columns.index(key) for key in keys] if columns else []
+    named = {
+        (tuple(row[position] for position in positions) if positions else (number, row)): row
+        for number, row in enumerate(cells[:_READ_ROWS])
+    }
+    return _Content(columns, named, len(rows))
+
+
+def _plain(value: Any) -> Cell:
+    return value if value is None or isinstance(value, (str, int, float)) else json.dumps(value)
 
 
 def _text(data: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +14,7 @@ from harness.postgres import clock
 from harness.postgres.link import KEPT, Link, ServerSaid
 from harness.postgres.server import Server
 from harness.postgres.state import Contents, Layout, shape
+from harness.tables import Tables, read_rows
 
 __all__ = ["PostgresWorld"]
 
@@ -138,6 +140,15 @@ class PostgresWorld(World):
             self._admin.ask(f"CREATE DATABASE {_EARLIER} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
         Layout(self._earlier).put_back(self._earlier, {name: rows for name, rows in snapshot.items()})
         return self._earlier.url  # type: ignore[return-value]
+
+    def tables(self, snapshot: dict[str, bytes]) -> Tables:
+        """See ``World``."""
+        assert self._layout is not None
+        return {
+            ("", name.removeprefix("public.")): read_rows(json.loads(snapshot[name]), keys)
+            for name, keys in self._layout.keys.items()
+            if name in snapshot
+        }
 
     def content(self, snapshot: dict[str, bytes]) -> Iterator[bytes]:
         """See ``World``."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.control.confirm import replaying
 from harness.control.theatre import Theatre, theatre
@@ -16,11 +15,9 @@ from harness.result import Execution
 from harness.scenario import Scenario
 from harness.schedulers.base import View
 from harness.schedulers.wrappers.base import Wrapper
-from harness.tables import Changed, Tables, TablesAt, compare, read_tables
+from harness.tables import Changed, Tables, TablesAt, compare
 
 __all__ = ["Recorded", "record_tables", "tables_now"]
-
-_SQLITE = b"SQLite format 3\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ def _again(stage: Theatre, counterexample: Counterexample) -> Execution:
 
 def tables_now(world: World, clean: Callable[[str], str]) -> tuple[Changed, ...]:
     """Return the tables as they are committed now, every text passed through *clean*."""
-    return compare({}, _read(world, world.snapshot()), clean)
+    return compare({}, world.tables(world.snapshot()), clean)
 
 
 def _departs(execution: Execution, counterexample: Counterexample) -> str:
@@ -95,15 +92,10 @@ class _Watch:
         files = self._world.snapshot()
         if files == self._files:
             return
-        tables = _read(self._world, files)
+        tables = self._world.tables(files)
         if step >= 0 and (changed := compare(self._tables, tables, self._redact)):
             self.found.append(TablesAt(step, changed))
         self._files, self._tables = files, tables
-
-
-def _read(world: World, files: dict[str, bytes]) -> Tables:
-    copy: Path = world.observe(files).parent
-    return read_tables({name: copy / name for name in sorted(files) if files[name].startswith(_SQLITE)})
 
 
 class _StepByStep(Wrapper):

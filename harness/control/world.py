@@ -12,10 +12,12 @@ from contextlib import closing
 from pathlib import Path
 
 from harness.epoch import EPOCH
+from harness.tables import Tables, read_tables
 
 __all__ = ["World", "own_directory", "shared_directory"]
 
 _PREFIX = "race-harness-"
+_SQLITE = b"SQLite format 3\x00"
 _MEMORY = Path("/dev/shm")
 _LINK = "\0link"
 """Ends the name of a symbolic link in a snapshot, whose content is where it points; that of a directory ends with a slash."""
@@ -104,6 +106,11 @@ class World:
             with closing(sqlite3.connect(db)) as connection:
                 for line in connection.iterdump():
                     yield line.encode()
+
+    def tables(self, snapshot: dict[str, bytes]) -> Tables:
+        """Return the tables in *snapshot*."""
+        copy = self.observe(snapshot).parent
+        return read_tables({name: copy / name for name in sorted(snapshot) if snapshot[name].startswith(_SQLITE)})
 
     def be(self, now: float) -> None:
         """It is *now*, in virtual seconds: have what tells the time beside the workers tell that."""

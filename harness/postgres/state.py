@@ -12,7 +12,9 @@ Contents = dict[str, bytes]
 """The rows of each table as a JSON array in a fixed order, the position of each sequence, by qualified name."""
 
 _TABLES = """
-SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+SELECT format('%I.%I', schemaname, tablename), (SELECT json_agg(attname ORDER BY attnum) FROM pg_index JOIN pg_attribute
+    ON attrelid = indrelid AND attnum = ANY(indkey) WHERE indrelid = format('%I.%I', schemaname, tablename)::regclass AND indisprimary)
+FROM pg_tables
 WHERE schemaname <> 'information_schema' AND schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'harness' ORDER BY 1
 """
 _SEQUENCES = """
@@ -34,11 +36,15 @@ SELECT md5(coalesce(string_agg(line, E'\\n' ORDER BY line), '')) FROM (
 
 
 class Layout:
-    """Which tables and sequences a database has: what it takes to read them all in one statement, and to put rows back."""
+    """Which tables and sequences a database has: what it takes to read them all in one statement, and to put rows back.
+
+    ``keys`` are the columns of each table's primary key.
+    """
 
     def __init__(self, link: Link) -> None:
         self.shape = shape(link)
-        self._tables = [text(row[0]) for row in link.ask(_TABLES)]
+        self.keys: dict[str, list[str]] = {text(name): json.loads(keys or b"[]") for name, keys in link.ask(_TABLES)}
+        self._tables = list(self.keys)
         self._sequences = [text(row[0]) for row in link.ask(_SEQUENCES)]
         parts = [_rows(name) for name in self._tables] + [_position(name) for name in self._sequences]
         self._read = " UNION ALL ".join(parts)
