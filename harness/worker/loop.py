@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -73,6 +74,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
             super().run_forever()
         finally:
             self._runtime.sleeper = outer
+
+    # Connections
+
+    async def create_unix_connection(self, protocol_factory: Any, path: Any = None, **options: Any) -> Any:
+        """Connect to the server at *path*."""
+        return self._runtime.dial(self, protocol_factory, socket.AF_UNIX, path)
+
+    async def create_connection(  # type: ignore[override]
+        self, protocol_factory: Any, host: Any = None, port: Any = None, *, ssl: Any = None, **options: Any
+    ) -> Any:
+        """Connect to the server at *host* and *port*."""
+        if ssl:
+            self._runtime.fail("it encrypts a connection, which is not controlled")
+        return self._runtime.dial(self, protocol_factory, socket.AF_INET, (host, port))
 
     # Being idle
 

@@ -39,6 +39,7 @@ from harness.worker.instrument.databases import Databases
 from harness.worker.instrument.files import Files
 from harness.worker.instrument.made_before import MadeBefore
 from harness.worker.instrument.postgres import Sessions
+from harness.worker.instrument.postgres_transport import Dialler
 from harness.worker.instrument.sqlite_native import Native
 from harness.worker.instrument.threads import Threads
 from harness.worker.looking import Looking
@@ -71,6 +72,7 @@ class Instrumented:
         self.locks_before = MadeBefore(self.threads)
         self.sessions = Sessions(self.runtime, self.clock)
         self.directory = ""
+        self.runtime.dial = Dialler(self.runtime, self.sessions).dial
         aiosqlite.install(self.runtime)
         sleep = sleeper(self.runtime)
         self.native.install_time_and_randomness(lambda: EPOCH + self.clock.tell(), self.randomness.bytes, sleep)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from harness.wire import ABORT, GO, Peer
@@ -38,6 +39,7 @@ class Runtime(Baton):
         self._children: dict[str, int] = {}
         self._unwinding: set[str] = set()
         self.asks_errors = False
+        self.dial: Callable[..., Any] = lambda *_: self.fail("it connects to a server, which is not controlled")
         self.begun = False
 
     # What runs now
