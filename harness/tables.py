@@ -97,7 +97,7 @@ def read_rows(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> _Conten
     columns = tuple(rows[0]) if rows else ()
     cells = [tuple(_plain(row[column]) for column in columns) for row in rows]
     positions = [columns.index(key) for key in keys] if columns else []
-    named = {
+    named: dict[tuple[object, ...], tuple[Cell, ...]] = {
         (tuple(row[position] for position in positions) if positions else (number, row)): row
         for number, row in enumerate(cells[:_READ_ROWS])
     }

@@ -95,7 +95,8 @@ class WorkerState:
     """One process during one execution, of the ``role`` that ``Scenario.roles`` says.
 
     ``alone``: at most one client calls it. ``requests`` are the lanes of those that it is serving, ``holds`` the files on which
-    it holds a lock, ``sessions`` the server's processes for its connections, ``opens_quietly`` whether making its application touches no database.
+    it holds a lock, ``sessions`` the server's processes for its connections, ``opens_quietly`` whether making its application
+    touches no database.
     """
 
     __slots__ = (

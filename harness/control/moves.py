@@ -15,7 +15,10 @@ SERVER = "postgresql"
 
 
 class Moves:
-    """``enabled`` are the moves that can be made, by choice; ``woken`` what a server may have let go by itself, and nobody chooses."""
+    """``enabled`` are the moves that can be made, by choice.
+
+    ``woken`` is what a server may have let go by itself: nobody chooses that.
+    """
 
     def __init__(self) -> None:
         self.enabled: dict[str, Move] = {}

@@ -37,16 +37,17 @@ class PostgresWorld(World):
         super().__init__(directory)
         self.server = Server(directory / "pg")
         self.server.start()
-        self.db = self.server.url(_RACED)  # type: ignore[assignment]
+        url = self.server.url(_RACED)
+        self.db = url  # type: ignore[assignment]
         self._admin = Link(self.server.url("postgres"))
-        self._link, self._earlier = Link(self.db), Link(self.server.url(_EARLIER))
+        self._link, self._earlier = Link(url), Link(self.server.url(_EARLIER))
         self._admin.ask(f"CREATE DATABASE {_RACED}")
         self._admin.ask(_FINDS.format(_RACED))
         clock.install(self._link)
         self._now = 0.0
         self._layout: Layout | None = None
         self._contents: Contents = {}
-        self._seen: Contents = {}
+        self._last: Contents = {}
         self._by_template = False
 
     def close(self) -> None:
@@ -79,7 +80,7 @@ class PostgresWorld(World):
             # A column that can't be given, say, as it is computed.
             self._by_template = True
             self._make_anew()
-        self._seen = self._contents
+        self._last = self._contents
 
     def be(self, now: float) -> None:
         """See ``World``."""
@@ -93,7 +94,7 @@ class PostgresWorld(World):
         self._admin.ask(f"CREATE DATABASE {_RACED} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
         self._admin.ask(_FINDS.format(_RACED))
         self._look_anew()
-        self._seen = self._contents
+        self._last = self._contents
 
     def _look_anew(self) -> None:
         self._layout = Layout(self._connected())
@@ -121,7 +122,7 @@ class PostgresWorld(World):
     def _read(self) -> Contents:
         assert self._layout is not None
         try:
-            self._seen = self._layout.read(self._connected())
+            self._last = self._layout.read(self._connected())
         except ServerSaid as said:
             if said.sqlstate == "42P01":  # a table is gone
                 self._look_anew()
@@ -129,7 +130,7 @@ class PostgresWorld(World):
             if said.sqlstate != "55P03":
                 raise
             # A table is locked against all others by a transaction that has not ended: what could be read before stands.
-        return self._seen
+        return self._last
 
     def observe(self, snapshot: dict[str, bytes], earlier: bool = False) -> Path:
         """See ``World``: the database itself, which nobody changes now; one that is *earlier* is laid out beside it."""
@@ -138,7 +139,7 @@ class PostgresWorld(World):
         assert self._layout is not None
         with suppress(ServerSaid):
             self._admin.ask(f"CREATE DATABASE {_EARLIER} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
-        Layout(self._earlier).put_back(self._earlier, {name: rows for name, rows in snapshot.items()})
+        Layout(self._earlier).put_back(self._earlier, dict(snapshot))
         return self._earlier.url  # type: ignore[return-value]
 
     def tables(self, snapshot: dict[str, bytes]) -> Tables:

@@ -95,7 +95,6 @@ class World:
         _restore(str(place), snapshot)
         return place / self._name
 
-
     def content(self, snapshot: dict[str, bytes]) -> Iterator[bytes]:
         """Yield what is in *snapshot*, in an order and a form that tell equal content by being equal."""
         db = self.observe(snapshot)

@@ -136,6 +136,6 @@ def _as_a_servant() -> None:
 def _failed(program: str, output: bytes) -> Unsupported:
     text = output.decode(errors="replace").strip() or "it said nothing"
     return Unsupported(
-        f"The PostgreSQL server for this scenario did not start: {program} failed: {text}. PostgreSQL refuses to run as root, so as "
-        "root it is started in a user namespace, which this system may forbid: run as another user there."
+        f"The PostgreSQL server for this scenario did not start: {program} failed: {text}. PostgreSQL refuses to run as root, "
+        "so as root it is started in a user namespace, which this system may forbid: run as another user there."
     )

@@ -12,8 +12,9 @@ Contents = dict[str, bytes]
 """The rows of each table as a JSON array in a fixed order, the position of each sequence, by qualified name."""
 
 _TABLES = """
-SELECT format('%I.%I', schemaname, tablename), (SELECT json_agg(attname ORDER BY attnum) FROM pg_index JOIN pg_attribute
-    ON attrelid = indrelid AND attnum = ANY(indkey) WHERE indrelid = format('%I.%I', schemaname, tablename)::regclass AND indisprimary)
+SELECT format('%I.%I', schemaname, tablename), (
+  SELECT json_agg(attname ORDER BY attnum) FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY(indkey)
+  WHERE indrelid = format('%I.%I', schemaname, tablename)::regclass AND indisprimary)
 FROM pg_tables
 WHERE schemaname <> 'information_schema' AND schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'harness' ORDER BY 1
 """
@@ -84,7 +85,7 @@ def shape(link: Link) -> bytes:
 
 def _rows(name: str) -> str:
     return (
-        f"SELECT {literal(name)}, (SELECT json_agg(row_to_json(t) ORDER BY row_to_json(t)::text COLLATE \"C\")::text "
+        f'SELECT {literal(name)}, (SELECT json_agg(row_to_json(t) ORDER BY row_to_json(t)::text COLLATE "C")::text '
         f"FROM {name} AS t)"
     )
 

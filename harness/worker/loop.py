@@ -81,7 +81,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Connect to the server at *path*."""
         return self._runtime.dial(self, protocol_factory, socket.AF_UNIX, path)
 
-    async def create_connection(  # type: ignore[override]
+    async def create_connection(
         self, protocol_factory: Any, host: Any = None, port: Any = None, *, ssl: Any = None, **options: Any
     ) -> Any:
         """Connect to the server at *host* and *port*."""

@@ -67,9 +67,11 @@ def warm(scenario: Scenario) -> None:
     if scenario.app is not None:
         from harness.worker import asgi, clients  # noqa: F401
     if scenario.database == "postgresql":
-        # The worker asks the server who waits through it, whatever the code under test uses.
-        with suppress(ImportError):
-            import_module("psycopg")
+        # The worker asks the server who waits through psycopg, whatever the code under test uses. And neither can be imported
+        # once ``date`` tells virtual time.
+        for driver in ("psycopg", "asyncpg"):
+            with suppress(ImportError):
+                import_module(driver)
     for module, later in _BEFORE.items():
         if module in sys.modules:
             with suppress(ImportError), warnings.catch_warnings():

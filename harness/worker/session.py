@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,8 @@ from harness.worker.runtime import LANE, Aborted, Runtime
 
 __all__ = ["Session"]
 
+_NUMBERS = re.compile(r"\b([Pp]rocess|transaction) \d[\d/]*\b")
+"""What PostgreSQL says of a deadlock, or of who blocks whom: other numbers in each run."""
 _EXECUTIONS_BETWEEN_COLLECTIONS = 256
 
 
@@ -113,9 +116,9 @@ class Session:
         return self._made_loop
 
     def _text(self, error: BaseException) -> str:
-        """Return what *error* says, without the shared directory, whose name is another one in each run."""
+        """Return what *error* says, without what is another in each run: the shared directory, numbers that a server gives."""
         try:
-            return str(error).replace(self._shared, "")
+            return _NUMBERS.sub(r"\1 ...", str(error).replace(self._shared, ""))
         except Exception:
             return ""
 

@@ -15,7 +15,8 @@ Place = tuple[str, int, str, str]
 """File, line and function of the code under test, and where in another of its files that was called from."""
 
 _LIBRARIES = (
-    "harness", "aiosqlite", "sqlite3", "asyncio", "contextlib", "hypothesis", "multiprocess", "dill", "psycopg", "psycopg_pool", "asyncpg",
+    "harness", "aiosqlite", "sqlite3", "asyncio", "contextlib", "hypothesis", "multiprocess", "dill", "psycopg", "psycopg_pool",
+    "asyncpg",
 )  # fmt: skip
 _ROOTS = tuple(
     {sysconfig.get_paths()[name] + "/" for name in ("stdlib", "platstdlib")}

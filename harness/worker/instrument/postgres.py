@@ -58,7 +58,17 @@ class Session:
     ``statement_timeout`` are virtual seconds, 0 for none; ``open``: whether it is in a transaction.
     """
 
-    __slots__ = ("cancel", "excludes", "finish", "lock_timeout", "open", "pid", "serializable", "statement_timeout", "wrote")
+    __slots__ = (
+        "cancel",
+        "excludes",
+        "finish",
+        "lock_timeout",
+        "open",
+        "pid",
+        "serializable",
+        "statement_timeout",
+        "wrote",
+    )
 
     def __init__(self, pid: int, cancel: Callable[[], Any], finish: Callable[[], Any]) -> None:
         self.pid, self.cancel, self.finish = pid, cancel, finish
@@ -167,7 +177,9 @@ class Sessions:
         session.open = after
         self._clock.read = True
         if what.real_time:
-            self._runtime.news.append(("note", f"{what.word} asks the server for the time by a word that can't be virtual"))
+            self._runtime.news.append(
+                ("note", f"{what.word} asks the server for the time by a word that can't be virtual")
+            )
         touched, releases = _touched(session, what, after, failed)
         self._tell(touched)
         if not after:

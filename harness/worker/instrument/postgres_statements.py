@@ -22,9 +22,17 @@ _REAL_TIME = re.compile(r"\b(CURRENT_TIMESTAMP|CURRENT_TIME|CURRENT_DATE|LOCALTI
 
 _NOTHING = ("BEGIN", "START", "SET", "SHOW", "RESET", "DEALLOCATE", "PREPARE", "SAVEPOINT", "DISCARD", "CLOSE")
 _ENDS = ("COMMIT", "END", "ROLLBACK", "ABORT", "RELEASE")
+_QUERIES = ("SELECT", "VALUES", "TABLE", "WITH", "FETCH")
 _WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "NOTIFY")
 _HARMLESS = frozenset(
-    ["abs", "array_agg", "array_length", "avg", "bool_and", "bool_or", "btrim", "cardinality", "ceil", "char_length", "clock_timestamp", "coalesce", "concat", "count", "current_setting", "date_part", "date_trunc", "exists", "extract", "floor", "format", "greatest", "in", "json_agg", "json_build_object", "jsonb_agg", "jsonb_build_object", "json_object_agg", "least", "left", "length", "lower", "lpad", "ltrim", "make_interval", "max", "md5", "min", "mod", "not", "now", "nullif", "pg_backend_pid", "replace", "right", "round", "row_number", "row_to_json", "rpad", "rtrim", "sha256", "sqrt", "statement_timestamp", "string_agg", "substr", "substring", "sum", "to_char", "to_json", "to_jsonb", "to_timestamp", "transaction_timestamp", "trim", "unnest", "upper", "values", "any", "all", "some", "and", "or", "where", "on", "using", "as", "select", "from", "over", "filter", "interval", "cast", "encode", "decode", "generate_series"]
+    """
+    abs array_agg array_length avg bool_and bool_or btrim cardinality ceil char_length clock_timestamp coalesce concat
+    count current_setting date_part date_trunc exists extract floor format greatest in json_agg json_build_object
+    jsonb_agg jsonb_build_object json_object_agg least left length lower lpad ltrim make_interval max md5 min mod not now
+    nullif pg_backend_pid replace right round row_number row_to_json rpad rtrim sha256 sqrt statement_timestamp string_agg
+    substr substring sum to_char to_json to_jsonb to_timestamp transaction_timestamp trim unnest upper values any all some
+    and or where on using as select from over filter interval cast encode decode generate_series
+    """.split()  # noqa: SIM905 -- a list of so many words is harder to read
 )
 """Functions that touch nothing, and words that stand before a bracket."""
 
@@ -32,8 +40,8 @@ _HARMLESS = frozenset(
 class Effect(NamedTuple):
     """What a statement can do.
 
-    ``word`` is its first; ``nothing``: it touches nothing shared; ``ends``: it ends a transaction, or a part of one; ``reads``: it is
-    a plain query; ``excludes_readers``: it may lock tables against those who only read. ``serializable``: from now on the
+    ``word`` is its first; ``nothing``: it touches nothing shared; ``ends``: it ends a transaction, or a part of one; ``reads``:
+    it is a plain query; ``excludes_readers``: it may lock tables against those who only read. ``serializable``: from now on the
     session may be in a transaction of that level, in which reads matter too; ``real_time``: it asks for the time in a way that
     can't be virtual; ``sets_timeout``: it may set how long the session waits.
     """
@@ -61,13 +69,15 @@ def effect(sql: str) -> Effect:
     if not word:
         return Effect("", True, False, False, False, *rest)
     # Who listens hears what is committed from now on.
-    reads = word in ("LISTEN", "UNLISTEN") or word in ("SELECT", "VALUES", "TABLE", "WITH", "FETCH") and _only_reads(bare, capitals)
+    reads = word in ("LISTEN", "UNLISTEN") or (
+        word in ("SELECT", "VALUES", "TABLE", "WITH", "FETCH") and _only_reads(bare, capitals)
+    )
     return Effect(
         word,
         word in _NOTHING,
         word in _ENDS,
         reads,
-        not reads and word not in (*_NOTHING, *_ENDS, *_WRITES, "SELECT", "VALUES", "WITH", "FETCH"),
+        not reads and word not in (*_NOTHING, *_ENDS, *_WRITES, *_QUERIES),
         *rest,
     )
 

@@ -36,7 +36,9 @@ class Dialler:
         self.runtime, self.sessions = runtime, sessions
         self.kept: dict[bytes, list[tuple[socket.socket, bytes, int]]] = {}
 
-    def dial(self, loop: asyncio.AbstractEventLoop, factory: Callable[[], Any], family: int, address: Any) -> tuple[Any, Any]:
+    def dial(
+        self, loop: asyncio.AbstractEventLoop, factory: Callable[[], Any], family: int, address: Any
+    ) -> tuple[Any, Any]:
         """Connect to *address*; return the transport and the protocol, as ``create_connection`` does."""
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -75,7 +77,9 @@ class Transport(asyncio.Transport):
         place = where(2)
         for exchange in self._frontend.feed(bytes(data)):
             if exchange.kind == "unknown":
-                self._runtime.fail("it speaks over a socket in a protocol that is not PostgreSQL's, which is not controlled")
+                self._runtime.fail(
+                    "it speaks over a socket in a protocol that is not PostgreSQL's, which is not controlled"
+                )
             self._exchanges.append((exchange, place))
         self._next()
 
@@ -334,4 +338,3 @@ def _said_otherwise(data: bytes, code: bytes, text: bytes) -> bytes:
             body = b"".join(key + value + b"\0" for key, value in parts.items()) + b"\0"
         found += tag.encode() + struct.pack("!i", 4 + len(body)) + body
     return found
-

@@ -14,6 +14,11 @@ __all__ = ["Exchange", "Frontend", "Reply", "messages", "simple"]
 _CANCEL, _TLS, _GSS = 80877102, 80877103, 80877104
 _ANSWERS = {"P": "1", "B": "2", "C": "3", "D": "Tn", "E": "CsI"}
 """The last message of the answer to each one that is asked for before a Flush."""
+_ENDS = {
+    "Q": "query", "S": "query", "F": "query", "c": "query", "f": "query", "H": "flush", "d": "silent",
+    "p": "startup", "X": "end",
+}  # fmt: skip
+"""The messages after which a client waits, and for what."""
 _COPIES = "GWH"
 
 
@@ -21,8 +26,9 @@ _COPIES = "GWH"
 class Exchange:
     """What a client sends before it waits for an answer.
 
-    ``kind``: ``startup``, ``cancel``, ``tls``, ``query`` (answered up to ReadyForQuery), ``flush`` (a message for each of ``expected``),
-    ``silent`` (no answer), ``end`` or ``unknown`` (another protocol). ``sql`` is the statement, ``runs`` whether it is run or only prepared.
+    ``kind``: ``startup``, ``cancel``, ``tls``, ``query`` (answered up to ReadyForQuery), ``flush`` (a message for each of
+    ``expected``), ``silent`` (no answer), ``end`` or ``unknown`` (another protocol). ``sql`` is the statement, ``runs`` whether
+    it is run or only prepared.
     """
 
     kind: str
@@ -70,9 +76,8 @@ class Frontend:
         self._note(tag, body)
         if tag in _ANSWERS:
             now.expected.append(_ANSWERS[tag])
-        ends = {"Q": "query", "S": "query", "F": "query", "c": "query", "f": "query", "H": "flush", "d": "silent", "p": "startup", "X": "end"}
-        if tag in ends:
-            now.kind = ends[tag]
+        if tag in _ENDS:
+            now.kind = _ENDS[tag]
             self._now = Exchange("query", b"")
             yield now
 
@@ -96,7 +101,8 @@ class Frontend:
 class Reply:
     """What the server has sent in answer to *exchange* so far: ``data``, and whether it is ``whole``.
 
-    ``status`` is the last state of the transaction (``I``, ``T``, ``E``), ``error`` SQLSTATE and text, ``process`` who serves the session.
+    ``status`` is the last state of the transaction (``I``, ``T``, ``E``), ``error`` SQLSTATE and text, ``process`` who serves
+    the session.
     """
 
     def __init__(self, exchange: Exchange) -> None:
@@ -125,7 +131,7 @@ class Reply:
         elif tag == "K":
             (self.process,) = struct.unpack_from("!i", body)
         elif tag == "E":
-            fields = dict((part[:1], part[1:]) for part in body.split(b"\0") if part)
+            fields = {part[:1]: part[1:] for part in body.split(b"\0") if part}
             self.error = _text(fields.get(b"C", b"")), _text(fields.get(b"M", b""))
             self.whole |= kind in ("flush", "startup")
         elif tag == "R" and kind == "startup":

@@ -114,7 +114,7 @@ class Psycopg:
         return self._run(gen, fileno, asked)
 
     async def wait_conn_async(self, gen: Any, *args: Any, **options: Any) -> Any:
-        """Do what ``psycopg.waiting.wait_conn_async`` does, for connecting and for cancelling: at once, as both are nobody's."""
+        """Do what ``psycopg.waiting.wait_conn_async`` does, to connect and to cancel: at once, as neither is raced."""
         return self._wait_conn(gen, 0.1)
 
     async def close_async(self, connection: Any, close: Callable[[Any], Any]) -> Any:
@@ -197,7 +197,7 @@ class Psycopg:
             if not runtime.wait_for(wanted, again):
                 from psycopg import errors
 
-                raise errors._WaitTimeout(f"session {session.pid}")  # type: ignore[attr-defined]
+                raise errors._WaitTimeout(f"session {session.pid}")
             again = True
         return []
 
@@ -272,7 +272,9 @@ def replacements(runtime: Runtime, sessions: Sessions) -> list[Replacement]:
         Replacement(waiting.wait_async, ours.wait_async, waiting, "wait_async"),
         Replacement(waiting.wait_conn_async, ours.wait_conn_async, waiting, "wait_conn_async"),
         Replacement(generators.connect, kept.connect, generators, "connect"),
-        Replacement(psycopg._connection_base.BaseConnection.__del__, lost_, psycopg._connection_base.BaseConnection, "__del__"),
+        Replacement(
+            psycopg._connection_base.BaseConnection.__del__, lost_, psycopg._connection_base.BaseConnection, "__del__"
+        ),
         Replacement(close, close_, psycopg.Connection, "close"),
         Replacement(close_async, close_async_, psycopg.AsyncConnection, "close"),
     ]

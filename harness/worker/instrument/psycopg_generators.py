@@ -25,7 +25,7 @@ class Asked(NamedTuple):
     serializable: bool = False
 
 
-class waiter:  # noqa: N801 -- called like a function
+class waiter:
     """Waits so many milliseconds for what is ``wanted`` at a descriptor, and says whether it came; ``found`` is what."""
 
     def __init__(self, descriptor: int) -> None:
@@ -33,6 +33,7 @@ class waiter:  # noqa: N801 -- called like a function
         self.wanted = self.found = 0
 
     def __call__(self, milliseconds: int) -> bool:
+        """Wait."""
         reads, writes = self.wanted & _READ, self.wanted & _WRITE
         self._poll.register(self._descriptor, (select.POLLIN if reads else 0) | (select.POLLOUT if writes else 0))
         ready = self._poll.poll(milliseconds)

@@ -41,7 +41,12 @@ class Kept:
         """Close the ``psycopg`` *connection* and keep its session; return False, and do nothing, where that can't be."""
         session = connection.pgconn
         words = self._words.get(session.backend_pid)
-        if words is None or session.transaction_status >= 4 or session.transaction_status == ACTIVE or session.pipeline_status:
+        if (
+            words is None
+            or session.transaction_status >= 4
+            or session.transaction_status == ACTIVE
+            or session.pipeline_status
+        ):
             return False
         if session.transaction_status != IDLE:
             session.exec_(b"ROLLBACK")
