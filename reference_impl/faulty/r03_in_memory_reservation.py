@@ -13,9 +13,8 @@ import math
 from functools import partial
 from typing import Any
 
-import aiosqlite
-
 from reference_impl import service
+from reference_impl.backend import Connection
 from reference_impl.database import Database, initialise
 from reference_impl.reservations import Record, Reservation, Reservations, Scope
 
@@ -35,7 +34,7 @@ class InMemoryReservations(Reservations):
         """What this process knows about a key."""
         return self._records.get(scope)
 
-    async def set(self, connection: aiosqlite.Connection, reservation: Reservation, result: str) -> None:
+    async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
         """Finish the key, in memory."""
         record = self._records[reservation.scope]
         self._records[reservation.scope] = record._replace(state="finished", result=result)

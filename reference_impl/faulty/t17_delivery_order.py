@@ -29,7 +29,7 @@ class InAnyOrder(TokenStore):
 
     def __init__(self, database: Database, containers: Containers | None = None) -> None:
         if isinstance(containers, RecordedContainers):
-            containers = LastOneCounts(containers.path)
+            containers = LastOneCounts(containers.address)
         super().__init__(database, containers)
 
 
