@@ -34,6 +34,8 @@ max_wal_senders = 0
 autovacuum = off
 shared_buffers = 16MB
 max_connections = 100
+deadlock_timeout = 10ms
+io_method = sync
 """
 
 

@@ -4,14 +4,12 @@ A variant's name begins with its number in the catalogue of faults (R: reservati
 tokens). Nearly all behave as the reference does when they are called one request after another, in one worker.
 """
 
-import os
 from collections.abc import Mapping
-from importlib import import_module
 from types import MappingProxyType
-from typing import Protocol, cast
 
-from reference_impl.schema import JournalMode
-from reference_impl.service import OpenService
+from reference_impl.faulty.registry import Variant, named
+
+__all__ = ["VARIANTS", "Variant", "load"]
 
 _MODULES = (
     "r01_get_then_set",
@@ -71,27 +69,6 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
 """The module of each variant, by the variant's name."""
 
 
-class Initialise(Protocol):
-    """Creates the tables a variant works on."""
-
-    async def __call__(self, path: str | os.PathLike[str], *, journal_mode: JournalMode = "delete") -> None:
-        """As :func:`reference_impl.initialise`."""
-
-
-class Variant(Protocol):
-    """What each module here offers, and the package ``reference_impl`` itself.
-
-    Attributes:
-        NAME: the variant's name.
-        initialise: creates the database file.
-        open_service: makes one worker's service.
-    """
-
-    NAME: str
-    initialise: Initialise
-    open_service: OpenService
-
-
 def load(name: str) -> Variant:
     """Import a variant.
 
@@ -104,6 +81,4 @@ def load(name: str) -> Variant:
     Raises:
         KeyError: there is no such variant.
     """
-    if name not in VARIANTS:
-        raise KeyError(f"no variant {name!r}; there are: {', '.join(VARIANTS)}")
-    return cast(Variant, import_module(VARIANTS[name]))
+    return named(name, VARIANTS)

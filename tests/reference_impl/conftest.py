@@ -16,6 +16,7 @@ import pytest
 import reference_impl
 from reference_impl.backend import Address, is_postgres
 from reference_impl.faulty import load
+from reference_impl.faulty.postgres import load as load_postgres
 from reference_impl.schema import JournalMode
 from tests import postgres
 
@@ -72,7 +73,7 @@ def postgres_templates(postgres_server: postgres.Server) -> Callable[[str], str]
     def template(variant: str) -> str:
         if variant not in made:
             made[variant] = postgres_server.create()
-            module = reference_impl if variant == "reference" else load(variant)
+            module = reference_impl if variant == "reference" else load_postgres(variant)
             asyncio.run(module.initialise(made[variant]))
             postgres.execute(made[variant], AGENTS)
         return made[variant]
