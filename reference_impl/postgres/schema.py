@@ -1,6 +1,7 @@
 """The tables in PostgreSQL: migrations that are applied once, in order, whoever starts at the same time."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+# Alembic knows one environment per process; other processes wait in the database (migrations/env.py).
+_ALEMBIC = threading.Lock()
 
 
 async def upgrade(url: str) -> None:
@@ -53,7 +57,7 @@ def _upgrade(url: str) -> None:
     config.set_main_option("path_separator", "os")
     try:
         engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
-        with engine.begin() as connection:
+        with _ALEMBIC, engine.begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except (psycopg.Error, DBAPIError) as error:

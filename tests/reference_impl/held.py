@@ -70,12 +70,18 @@ class Held:
             await self._changed.wait_for(lambda: mine < self._most)
 
 
-async def ended_or_blocked(url: str, task: asyncio.Task[Any], patience: float = 0.3) -> None:
-    """Wait until *task* has ended or the server says that it waits for a lock; no longer than it may wait for us."""
+async def ended_or_blocked(url: str, task: asyncio.Task[Any]) -> None:
+    """Wait until *task* has ended, waits for another request, or waits for a lock as the server says."""
     sql = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + patience
-    while not task.done() and clock() < deadline:
+    while not task.done() and not _waits(task):
         await asyncio.wait((task,), timeout=0.005)
         if not task.done() and await asyncio.to_thread(postgres.execute, url, sql):
             return
+
+
+def _waits(task: asyncio.Task[Any]) -> bool:
+    """Whether the task is inside :meth:`Wait.changed`."""
+    awaited: Any = task.get_coro()
+    while awaited is not None and getattr(awaited, "__qualname__", "") != "Wait.changed":
+        awaited = getattr(awaited, "cr_await", None)
+    return awaited is not None

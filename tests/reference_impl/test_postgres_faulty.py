@@ -226,7 +226,7 @@ def test_an_announcement_before_the_commit_is_wasted(make_postgres: MakePostgres
             await watched.release()
             if name != "reference":
                 assert await held.run_to(5, owner)
-                while watched.ended < 5:
+                while watched.ended < 5 and not waiter.done():
                     await asyncio.sleep(0.001)
             await held.release()
             return (await asyncio.gather(owner, waiter, return_exceptions=True))[1]
