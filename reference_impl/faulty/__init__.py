@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from reference_impl.faulty.registry import Variant, named
 
-__all__ = ["VARIANTS", "Variant", "load"]
+__all__ = ["SQLITE_ONLY", "VARIANTS", "Variant", "load"]
 
 _MODULES = (
     "r01_get_then_set",
@@ -67,6 +67,20 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
     {module.replace("_", "-"): f"{__name__}.{module}" for module in _MODULES}
 )
 """The module of each variant, by the variant's name."""
+
+SQLITE_ONLY = frozenset(
+    {
+        "c02-fixed-temporary-name",
+        "r42-polls-in-transaction",
+        "r44-transient-error-stored",
+        "t03-deferred-transaction",
+        "t07-cancel-strands-lock",
+        "t08-begin-outside-guard",
+        "t09-shared-connection",
+        "t14-insert-or-ignore",
+    }
+)
+"""Those that use words or errors that are SQLite's, or its one write lock; all others run over PostgreSQL as well."""
 
 
 def load(name: str) -> Variant:

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from reference_impl import service
-from reference_impl.backend import Connection
-from reference_impl.database import Database, initialise
+from reference_impl.backend import Backend, Connection
+from reference_impl.database import initialise
 from reference_impl.reservations import Record, Reservation, Reservations, Scope
 
 __all__ = ["NAME", "initialise", "open_service"]
@@ -26,7 +26,7 @@ NAME = "r03-in-memory-reservation"
 class InMemoryReservations(Reservations):
     """Reservations whose records are a dictionary."""
 
-    def __init__(self, database: Database, **options: Any) -> None:
+    def __init__(self, database: Backend, **options: Any) -> None:
         super().__init__(database, **options)
         self._records: dict[Scope, Record] = {}
 
