@@ -19,10 +19,10 @@ def _count(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m reference_impl", description="Serve agents and their tokens.")
     add = parser.add_argument
-    add("--database", type=Path, default=Path("agents.sqlite"), help="the database file (default: agents.sqlite)")
-    add("--containers", type=Path, help="the file of the recorded containers; without, nothing can be deployed")
+    add("--database", default="agents.sqlite", help="a file, or a URL postgresql://... (default: agents.sqlite)")
+    add("--containers", help="where the recorded containers are, likewise; without, nothing can be deployed")
     add("--credentials", type=Path, required=True, help="a file with a line NAME:SECRET for each manager")
-    add("--journal-mode", choices=("wal", "delete"), default="wal", help="of the database (default: wal)")
+    add("--journal-mode", choices=("wal", "delete"), default="wal", help="of a database file (default: wal)")
     add("--workers", type=_count, default=1, help="processes (default: 1)")
     add("--host", default="127.0.0.1", help="the address to listen at (default: 127.0.0.1)")
     add("--port", type=int, default=8000, help="the port, 0 for any (default: 8000)")
@@ -61,6 +61,9 @@ def main(argv: list[str] | None = None) -> int:
             recover_every=5.0 if options.containers else None,
         )
         serve(settings, host=options.host, port=options.port, workers=options.workers)
+    except ImportError as error:
+        print(f"python -m reference_impl: {error}; for PostgreSQL install the extra 'postgres'", file=sys.stderr)
+        return 2
     except (OSError, ValueError, sqlite3.Error) as error:
         print(f"python -m reference_impl: {error}", file=sys.stderr)
         return 2

@@ -4,17 +4,15 @@ import hashlib
 import json
 import re
 import secrets
-import sqlite3
-import time
 from dataclasses import asdict, dataclass
 from typing import ClassVar, NamedTuple
 
-import aiosqlite
-
 from reference_impl import errors
-from reference_impl.database import Database, fetch
+from reference_impl.backend import Backend, Connection
+from reference_impl.database import fetch
 from reference_impl.errors import InvalidName, ServiceError, SlugTaken, UnknownAgent
 from reference_impl.idempotency import once
+from reference_impl.moments import FromNow
 from reference_impl.reservations import Finished, Proceed, Reservation, Reservations, Wait
 
 ENDPOINT = "POST /api/agents"
@@ -48,7 +46,7 @@ class Agents:
     # releases it.
     definite: ClassVar[tuple[type[ServiceError], ...]] = (SlugTaken,)
 
-    def __init__(self, database: Database, reservations: Reservations, *, patience: float = 10.0) -> None:
+    def __init__(self, database: Backend, reservations: Reservations, *, patience: float = 10.0) -> None:
         self._database = database
         self._reservations = reservations
         self._patience = patience
@@ -103,15 +101,7 @@ class Agents:
             UnknownAgent: no agent has the slug.
             DatabaseBusy: the database stayed locked; nothing was deleted.
         """
-        async with self._database.transaction() as connection:
-            await connection.execute(
-                "UPDATE tokens SET revoked_at = ? WHERE revoked_at IS NULL"
-                " AND agent_id = (SELECT id FROM agents WHERE slug = ?)",
-                (time.time(), slug),
-            )
-            cursor = await connection.execute("DELETE FROM agents WHERE slug = ?", (slug,))
-            if cursor.rowcount != 1:
-                raise UnknownAgent(slug)
+        await self._database.run(lambda connection: self._delete(connection, slug))
 
     async def list(self) -> tuple[Agent, ...]:
         """All agents, the oldest first.
@@ -123,6 +113,15 @@ class Agents:
             rows = await fetch(connection, "SELECT id, slug, name FROM agents ORDER BY rowid", ())
         return tuple(Agent(*row) for row in rows)
 
+    async def _delete(self, connection: Connection, slug: str) -> None:
+        # First: who is issuing a token to the agent has it locked, and the token is then there to be revoked.
+        gone = await fetch(connection, "DELETE FROM agents WHERE slug = ? RETURNING id", (slug,))
+        if not gone:
+            raise UnknownAgent(slug)
+        await connection.execute(
+            "UPDATE tokens SET revoked_at = ? WHERE revoked_at IS NULL AND agent_id = ?", (FromNow(), *gone[0])
+        )
+
     async def _reserve(self, name: str, caller: str, key: str) -> Proceed | Wait | Finished:
         return await self._reservations.try_reserve(
             key, caller=caller, endpoint=ENDPOINT, fingerprint=fingerprint_of(name)
@@ -130,12 +129,16 @@ class Agents:
 
     async def _create(self, reservation: Reservation, slug: str, name: str) -> str:
         """Make the agent and finish the key, in one transaction; what is stored is the answer."""
-        async with self._reservations.holding(reservation), self._database.transaction() as connection:
+
+        async def work(connection: Connection) -> str:
             result = encoded(await self._effect(connection, slug, name))
             await self._reservations.set(connection, reservation, result)
-        return result
+            return result
 
-    async def _effect(self, connection: aiosqlite.Connection, slug: str, name: str) -> "Agent | Refused":
+        async with self._reservations.holding(reservation):
+            return await self._database.run(work)
+
+    async def _effect(self, connection: Connection, slug: str, name: str) -> "Agent | Refused":
         """Make the agent; a definite error is an answer too."""
         try:
             return await insert(connection, Agent(secrets.token_hex(8), slug, name))
@@ -173,8 +176,10 @@ def fingerprint_of(name: str) -> str:
     return hashlib.sha256(json.dumps({"name": name}).encode()).hexdigest()
 
 
-async def insert(connection: aiosqlite.Connection, agent: Agent, *, image: str | None = None) -> Agent:
+async def insert(connection: Connection, agent: Agent, *, image: str | None = None) -> Agent:
     """Insert an agent; the column's UNIQUE constraint decides whether the slug is free.
+
+    Refused by an error, the transaction could not go on in PostgreSQL.
 
     Args:
         connection: a connection in a transaction.
@@ -187,14 +192,12 @@ async def insert(connection: aiosqlite.Connection, agent: Agent, *, image: str |
     Raises:
         SlugTaken: it is not; the transaction goes on as if this had not been tried.
     """
-    try:
-        await connection.execute(
-            "INSERT INTO agents (id, slug, name, image) VALUES (?, ?, ?, ?)", (agent.id, agent.slug, agent.name, image)
-        )
-    except sqlite3.IntegrityError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
-            raise SlugTaken(agent.slug) from error
-        raise
+    cursor = await connection.execute(
+        "INSERT INTO agents (id, slug, name, image) VALUES (?, ?, ?, ?) ON CONFLICT (slug) DO NOTHING",
+        (agent.id, agent.slug, agent.name, image),
+    )
+    if cursor.rowcount != 1:
+        raise SlugTaken(agent.slug)
     return agent
 
 

@@ -1,12 +1,11 @@
 """The container platform, as an interface, and a fake of it that several processes can share."""
 
-import os
 import secrets
 from typing import ClassVar, Protocol
 
-import aiosqlite
-
-from reference_impl.database import Database, fetch
+from reference_impl.backend import Address, open_backend
+from reference_impl.database import fetch
+from reference_impl.schema import create
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS containers (
@@ -55,28 +54,28 @@ class RecordedContainers:
     """A fake that records in a database of its own what a platform would run.
 
     Args:
-        path: its database file, already initialised.
+        address: its database, a URL or a file; already initialised.
         busy_timeout: how long a statement waits for another's lock, in seconds.
     """
 
-    NEWER: ClassVar[str] = "WHERE excluded.serial > serial"
+    NEWER: ClassVar[str] = "WHERE excluded.serial > delivered.serial"
 
-    def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> None:
-        self.path = path
-        self._database = Database(path, busy_timeout=busy_timeout)
+    def __init__(self, address: Address, *, busy_timeout: float = 5.0) -> None:
+        self.address = address
+        self._database = open_backend(address, busy_timeout=busy_timeout)
 
     @staticmethod
-    async def initialise(path: str | os.PathLike[str]) -> None:
+    async def initialise(address: Address) -> None:
         """Create the tables. Call it once, before any worker starts.
 
         Args:
-            path: the database file; it is created where absent.
+            address: a URL, or the database file; a file is created where absent.
 
         Raises:
             sqlite3.Error: where the file can't be opened or changed.
+            OSError: where a PostgreSQL database can't be reached or changed.
         """
-        async with aiosqlite.connect(os.fspath(path), isolation_level=None) as connection:
-            await connection.executescript(_SCHEMA)
+        await create(address, _SCHEMA)
 
     async def start(self, key: str, agent_id: str, image: str) -> str:
         """As :meth:`Containers.start`."""

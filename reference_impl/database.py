@@ -1,4 +1,4 @@
-"""The only file that opens connections and begins, commits and rolls back transactions.
+"""The only file that opens connections to SQLite, and begins, commits and rolls back transactions.
 
 Each task has a connection of its own while it uses the database: a connection *is* a transaction, and two
 coroutines on one connection commit and roll back each other's work. ``BEGIN IMMEDIATE`` takes the write lock
@@ -9,14 +9,14 @@ first, so that what the transaction reads is what it writes over, and only there
 import logging
 import os
 import sqlite3
-from asyncio import CancelledError, Task, shield
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
 
-from reference_impl.background import Background
+from reference_impl.backend import Connection
+from reference_impl.connections import Connections
 from reference_impl.errors import DatabaseBusy, StorageFailed
 from reference_impl.schema import JournalMode, initialise
 
@@ -24,8 +24,10 @@ __all__ = ["Database", "JournalMode", "fetch", "initialise"]
 
 LOG = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
-class Database:
+
+class Database(Connections[aiosqlite.Connection]):
     """One worker's connections to the database file, opened when first needed.
 
     Args:
@@ -33,11 +35,12 @@ class Database:
         busy_timeout: how long a statement waits for another's lock, in seconds.
     """
 
+    wakes_others: bool = False
+
     def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> None:
-        self.background = Background()
+        super().__init__()
         self._path = os.fspath(path)
         self._busy_timeout = busy_timeout
-        self._idle: list[aiosqlite.Connection] = []
 
     def __repr__(self) -> str:
         return f"<Database {self._path!r}, {len(self._idle)} idle connections>"
@@ -89,30 +92,28 @@ class Database:
                 raise
             self._idle.append(connection)
 
-    async def close(self) -> None:
-        """Finish what cancelled calls left behind, then close the connections. No call may be in progress."""
-        await self.background.finish()
-        while self._idle:
-            await self._idle.pop().close()
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """As :meth:`Backend.run`; once, as whoever has the write lock is never given up."""
+        async with self.transaction() as connection:
+            return await work(connection)
 
-    async def _take(self) -> aiosqlite.Connection:
-        """The connection used last, else a new one."""
-        if self._idle:
-            return self._idle.pop()
-        opening = self.background.start(self._open())
-        try:
-            return await shield(opening)
-        except CancelledError:
-            self.background.start(self._keep(opening))
-            raise
+    async def lock(self, connection: Connection, sql: str, parameters: Sequence[object]) -> None:
+        """As :meth:`Backend.lock`: a transaction is alone with the whole database anyway."""
+
+    async def insert_within(self, table: str, most: int, sql: str, parameters: Mapping[str, object]) -> list[Any]:
+        """As :meth:`Backend.insert_within`: a statement that writes is alone with the whole database anyway."""
+        async with self.autocommit() as connection:
+            return await fetch(connection, sql, {**parameters, "capacity": most})
+
+    async def listen(self, heard: Callable[[str], None]) -> None:
+        """As :meth:`Backend.listen`: SQLite can't."""
+
+    async def announce(self, topic: str) -> None:
+        """As :meth:`Backend.announce`: SQLite can't."""
 
     async def _open(self) -> aiosqlite.Connection:
         # isolation_level=None: no implicit BEGIN, so every transaction is one of the explicit ones above.
         return await aiosqlite.connect(self._path, timeout=self._busy_timeout, isolation_level=None)
-
-    async def _keep(self, opening: Task[aiosqlite.Connection]) -> None:
-        """Nobody is waiting for this connection any more: the next task may have it."""
-        self._idle.append(await opening)
 
     async def _roll_back(self, connection: aiosqlite.Connection) -> None:
         """End the failed transaction, if any: BEGIN may have failed, SQLite may have ended it by itself."""
@@ -124,12 +125,19 @@ class Database:
             raise
         self._idle.append(connection)
 
-    def _discard(self, connection: aiosqlite.Connection) -> None:
-        """Give up a connection in an unknown state: a statement may be running, or still wait for its turn.
+    async def _end(self, connection: aiosqlite.Connection) -> None:
+        """Undo and close, in turn after whatever the connection's thread still has to do.
 
-        Not awaited, as the statement may wait for a lock for seconds while the caller is being cancelled.
+        The rollback is needed: closing alone leaves the write lock held for as long as a half-read cursor lives,
+        say in the traceback of the cancelled call (SQLite docs, "sqlite3_close_v2": zombie connections). Its read
+        lock stays even so, which is why :func:`fetch` reads to the end.
         """
-        self.background.start(_end(connection))
+        try:
+            await connection.rollback()
+        except sqlite3.Error:
+            LOG.warning("could not roll back a discarded connection", exc_info=True)
+        finally:
+            await connection.close()
 
     @contextmanager
     def _busy_typed(self) -> Iterator[None]:
@@ -146,7 +154,7 @@ class Database:
 
 
 async def fetch(
-    connection: aiosqlite.Connection, sql: str, parameters: Sequence[object] | Mapping[str, object]
+    connection: Connection, sql: str, parameters: Sequence[object] | Mapping[str, object]
 ) -> list[tuple[Any, ...]]:
     """Run one statement and fetch all its rows, so that it holds no lock afterwards.
 
@@ -162,18 +170,3 @@ async def fetch(
         sqlite3.Error: what SQLite says.
     """
     return [tuple(row) for row in await connection.execute_fetchall(sql, parameters)]
-
-
-async def _end(connection: aiosqlite.Connection) -> None:
-    """Undo and close, in turn after whatever the connection's thread still has to do.
-
-    The rollback is needed: closing alone leaves the write lock held for as long as a half-read cursor lives,
-    say in the traceback of the cancelled call (SQLite docs, "sqlite3_close_v2": zombie connections). Its read
-    lock stays even so, which is why :func:`fetch` reads to the end.
-    """
-    try:
-        await connection.rollback()
-    except sqlite3.Error:
-        LOG.warning("could not roll back a discarded connection", exc_info=True)
-    finally:
-        await connection.close()

@@ -11,11 +11,10 @@ import logging
 import secrets
 from typing import NamedTuple
 
-import aiosqlite
-
 from reference_impl.agents import Agent, Created, Refused, decoded, encoded, insert, slug_of
+from reference_impl.backend import Backend, Connection
 from reference_impl.containers import Containers
-from reference_impl.database import Database, fetch
+from reference_impl.database import fetch
 from reference_impl.errors import ReservationLost, ServiceError, SlugTaken
 from reference_impl.idempotency import once
 from reference_impl.reservations import Reservation, Reservations
@@ -59,7 +58,7 @@ class Deployments:
     """
 
     def __init__(
-        self, database: Database, reservations: Reservations, containers: Containers, *, patience: float = 10.0
+        self, database: Backend, reservations: Reservations, containers: Containers, *, patience: float = 10.0
     ) -> None:
         self._database, self._reservations, self._containers = database, reservations, containers
         self._patience = patience
@@ -116,7 +115,8 @@ class Deployments:
 
     async def _begin(self, reservation: Reservation, slug: str, intent: Intent) -> Intent | str:
         """Record the intent, or find the one recorded before; return the answer where it can't be."""
-        async with self._database.transaction() as connection:
+
+        async def work(connection: Connection) -> Intent | str:
             if not await self._reservations.hold(connection, reservation):
                 raise ReservationLost(reservation.scope.key)
             known = await self._known(connection, intent)
@@ -133,7 +133,9 @@ class Deployments:
             )
             return intent
 
-    async def _known(self, connection: aiosqlite.Connection, intent: Intent) -> Intent | None:
+        return await self._database.run(work)
+
+    async def _known(self, connection: Connection, intent: Intent) -> Intent | None:
         rows = await fetch(
             connection,
             "SELECT caller, key, agent_id, name, image FROM deployments WHERE caller = ? AND key = ?",
@@ -143,14 +145,17 @@ class Deployments:
 
     async def _finish(self, reservation: Reservation, agent: Agent, container: str, intent: Intent) -> str:
         """Record the container and the answer, and that nothing is left to do."""
-        async with self._database.transaction() as connection:
+
+        async def work(connection: Connection) -> str:
             await connection.execute("UPDATE agents SET container = ? WHERE id = ?", (container, agent.id))
             await connection.execute(
                 "DELETE FROM deployments WHERE caller = ? AND key = ?", (intent.caller, intent.key)
             )
             result = encoded(agent)
             await self._reservations.set(connection, reservation, result)
-        return result
+            return result
+
+        return await self._database.run(work)
 
 
 def fingerprint_of(name: str, image: str) -> str:

@@ -108,7 +108,7 @@ class StorageFailed(ServiceError):
     """The disk is full or failed; nothing was changed by the refused operation, or it is not known to have been.
 
     Args:
-        reason: what SQLite said.
+        reason: what the database said.
     """
 
     def __init__(self, reason: str) -> None:

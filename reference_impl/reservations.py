@@ -11,18 +11,20 @@ still be alive. A finished record is kept for a retention counted from its compl
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 from weakref import WeakValueDictionary
 
-import aiosqlite
-
-from reference_impl.database import Database, fetch
+from reference_impl.backend import Backend, Connection
+from reference_impl.database import fetch
 from reference_impl.errors import KeyReused, ReservationLost, ServiceError, StoreFull
 from reference_impl.heartbeat import Heartbeat
+from reference_impl.moments import FromNow
+from reference_impl.scope import Scope
+
+__all__ = ["Finished", "Proceed", "Record", "Reservation", "Reservations", "Scope", "Wait"]
 
 LOG = logging.getLogger(__name__)
 
@@ -33,14 +35,6 @@ FIRST_POLL = 0.05
 LONGEST_POLL = 1.0
 
 
-class Scope(NamedTuple):
-    """What makes a key unique: another caller's, or another endpoint's, is another key."""
-
-    caller: str
-    endpoint: str
-    key: str
-
-
 class Record(NamedTuple):
     """What the database says about a key."""
 
@@ -49,6 +43,7 @@ class Record(NamedTuple):
     generation: int
     result: str | None
     lease_until: float = 0.0
+    passed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +81,14 @@ class Wait:
     lease_until: float
     woken: asyncio.Event
     look: Callable[[], Awaitable[Record | None]]
+    told: bool = False
 
     async def changed(self, timeout: float) -> bool:
         """Wait until the owner has finished or given up, or its lease has passed.
 
         An owner in this process wakes us at once; for an owner elsewhere the database is polled, after
-        ``FIRST_POLL`` seconds and then twice as long each time, ``LONGEST_POLL`` seconds at most.
+        ``FIRST_POLL`` seconds and then twice as long each time, ``LONGEST_POLL`` seconds at most. Where owners elsewhere
+        wake us too (``told``), it is polled every ``LONGEST_POLL`` seconds, for what nobody tells or what got lost.
 
         Args:
             timeout: how long to wait at most, in seconds.
@@ -104,7 +101,7 @@ class Wait:
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
-        interval = FIRST_POLL
+        interval = LONGEST_POLL if self.told else FIRST_POLL
         while (left := deadline - clock()) > 0:
             try:
                 async with asyncio.timeout(min(interval, left)):
@@ -114,7 +111,7 @@ class Wait:
                 record = await self.look()
             if record is None or (record.state, record.generation) != ("pending", self.generation):
                 return True
-            if record.lease_until <= time.time():
+            if record.passed:
                 return True
             interval = min(2 * interval, LONGEST_POLL)
         return False
@@ -135,12 +132,12 @@ class Reservations:
     FENCE: ClassVar[str] = "WHERE caller = ? AND endpoint = ? AND key = ? AND state = 'pending' AND generation = ?"
     # A key that exists may be taken again where its owner gave up or died (by the same request), or its time is over.
     FREE: ClassVar[str] = (
-        "(fingerprint = excluded.fingerprint AND (state = 'released' OR (state = 'pending' AND lease_until <= :now)))"
-        " OR expires_at <= :now"
+        "(reservations.fingerprint = excluded.fingerprint AND (reservations.state = 'released'"
+        " OR (reservations.state = 'pending' AND reservations.lease_until <= :now))) OR reservations.expires_at <= :now"
     )
 
     def __init__(
-        self, database: Database, *, lease: float = LEASE, retention: float = RETENTION, capacity: int = CAPACITY
+        self, database: Backend, *, lease: float = LEASE, retention: float = RETENTION, capacity: int = CAPACITY
     ) -> None:
         self.lease, self.retention, self.capacity = lease, retention, capacity
         self._database = database
@@ -172,8 +169,9 @@ class Reservations:
             generation = await self._claim_or_abandon(scope, fingerprint)
             if generation is not None:
                 return Proceed(Reservation(scope, generation))
-            # Registered before the look: an owner that finishes in between finds the event, no wake-up is
-            # lost.
+            # Registered, and heard of by others, before the look: an owner that finishes in between finds the event, no
+            # wake-up is lost.
+            await self._database.listen(self._heard)
             woken = self._events.setdefault(scope, asyncio.Event())
             record = await self.look(scope)
             if record is None:
@@ -189,9 +187,11 @@ class Reservations:
                 continue  # since the claim
             if record.result is not None:
                 return Finished(record.result)
-            return Wait(record.generation, record.lease_until, woken, lambda: self.look(scope))
+            return Wait(
+                record.generation, record.lease_until, woken, lambda: self.look(scope), self._database.wakes_others
+            )
 
-    async def set(self, connection: aiosqlite.Connection, reservation: Reservation, result: str) -> None:
+    async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
         """Finish the key, inside the transaction that makes the effect. Use it within :meth:`holding`.
 
         Args:
@@ -230,6 +230,7 @@ class Reservations:
                 )
         finally:
             self._wake(reservation.scope)
+        await self._announce(reservation.scope)
 
     @asynccontextmanager
     async def holding(self, reservation: Reservation) -> AsyncIterator[None]:
@@ -250,6 +251,7 @@ class Reservations:
             raise
         heartbeat.stop()
         self._wake(reservation.scope)
+        await self._announce(reservation.scope)
 
     async def extend(self, reservation: Reservation) -> bool:
         """Begin the lease anew, if the reservation is still ours.
@@ -266,7 +268,7 @@ class Reservations:
         async with self._database.autocommit() as connection:
             return await self.hold(connection, reservation)
 
-    async def hold(self, connection: aiosqlite.Connection, reservation: Reservation) -> bool:
+    async def hold(self, connection: Connection, reservation: Reservation) -> bool:
         """Begin the lease anew inside a transaction, if the reservation is still ours.
 
         Args:
@@ -288,11 +290,10 @@ class Reservations:
         Raises:
             DatabaseBusy: the database stayed locked.
         """
-        now = time.time()
         async with self._database.autocommit() as connection:
             await connection.execute(
                 "DELETE FROM reservations WHERE expires_at <= ? OR (state = 'pending' AND lease_until <= ?)",
-                (now, now - self.retention),
+                (FromNow(), FromNow(-self.retention)),
             )
 
     def scope_of(self, caller: str, endpoint: str, key: str) -> Scope:
@@ -310,11 +311,11 @@ class Reservations:
 
     def _deadline(self) -> float:
         """When a lease that begins now will have passed."""
-        return time.time() + self.lease
+        return FromNow(self.lease)
 
     def _expiry(self) -> float:
         """When a record that is finished or released now may be forgotten."""
-        return time.time() + self.retention
+        return FromNow(self.retention)
 
     async def _claim_or_abandon(self, scope: Scope, fingerprint: str) -> int | None:
         """Claim; if cancelled, release again: the statement still runs, and nobody would own the key."""
@@ -327,25 +328,19 @@ class Reservations:
 
     async def _claim(self, scope: Scope, fingerprint: str) -> int | None:
         """Our generation where the key is ours now, else None."""
-        now = time.time()
-        async with self._database.autocommit() as connection:
-            rows = await fetch(
-                connection,
-                "INSERT INTO reservations (caller, endpoint, key, fingerprint, state, generation, lease_until)"
-                " SELECT :caller, :endpoint, :key, :fingerprint, 'pending', 1, :lease_until"
-                " WHERE (SELECT count(*) FROM reservations) < :capacity OR EXISTS (SELECT 1 FROM reservations"
-                " WHERE caller = :caller AND endpoint = :endpoint AND key = :key)"
-                " ON CONFLICT (caller, endpoint, key) DO UPDATE SET state = 'pending', generation = generation + 1,"
-                " fingerprint = excluded.fingerprint, lease_until = excluded.lease_until, expires_at = NULL, result = NULL"
-                f" WHERE {self.FREE} RETURNING generation",
-                {
-                    **scope._asdict(),
-                    "fingerprint": fingerprint,
-                    "now": now,
-                    "lease_until": self._deadline(),
-                    "capacity": self.capacity,
-                },
-            )
+        rows = await self._database.insert_within(
+            "reservations",
+            self.capacity,
+            "INSERT INTO reservations (caller, endpoint, key, fingerprint, state, generation, lease_until)"
+            " SELECT :caller, :endpoint, :key, :fingerprint, 'pending', 1, :lease_until"
+            " WHERE (SELECT count(*) FROM reservations) < :capacity OR EXISTS (SELECT 1 FROM reservations"
+            " WHERE caller = :caller AND endpoint = :endpoint AND key = :key)"
+            " ON CONFLICT (caller, endpoint, key) DO UPDATE SET state = 'pending',"
+            " generation = reservations.generation + 1, fingerprint = excluded.fingerprint,"
+            " lease_until = excluded.lease_until, expires_at = NULL, result = NULL"
+            f" WHERE {self.FREE} RETURNING generation",
+            scope._asdict() | {"fingerprint": fingerprint, "now": FromNow(), "lease_until": self._deadline()},
+        )
         return rows[0][0] if rows else None
 
     async def look(self, scope: Scope) -> Record | None:
@@ -363,9 +358,9 @@ class Reservations:
         async with self._database.autocommit() as connection:
             rows = await fetch(
                 connection,
-                "SELECT fingerprint, state, generation, result, lease_until FROM reservations"
+                "SELECT fingerprint, state, generation, result, lease_until, lease_until <= ? FROM reservations"
                 " WHERE caller = ? AND endpoint = ? AND key = ?",
-                scope,
+                (FromNow(), *scope),
             )
         return Record(*rows[0]) if rows else None
 
@@ -383,6 +378,18 @@ class Reservations:
             await self.release(reservation)
         except ServiceError:
             LOG.warning("could not release %s", reservation, exc_info=True)
+
+    async def _announce(self, scope: Scope) -> None:
+        """Wake waiters elsewhere, without taking back what was done: they also look from time to time."""
+        try:
+            await self._database.announce(scope.topic)
+        except ServiceError:
+            LOG.warning("could not announce a change of %s", scope, exc_info=True)
+
+    def _heard(self, topic: str) -> None:
+        for scope in list(self._events):
+            if scope.topic == topic:
+                self._wake(scope)
 
     def _wake(self, scope: Scope) -> None:
         woken = self._events.pop(scope, None)

@@ -1,9 +1,10 @@
 """The tables, and the one place where they are created and the journal mode is chosen."""
 
-import os
 from typing import Literal
 
 import aiosqlite
+
+from reference_impl.backend import Address, file_of, is_postgres
 
 JournalMode = Literal["delete", "wal"]
 
@@ -51,22 +52,48 @@ CREATE TABLE IF NOT EXISTS deployments (
 """
 
 
-async def initialise(path: str | os.PathLike[str], *, journal_mode: JournalMode = "delete") -> None:
+async def initialise(path: Address, *, journal_mode: JournalMode = "delete") -> None:
     """Create the tables and choose the journal mode. Call it once, before any worker opens the database.
+
+    In PostgreSQL, which has one journal, the migrations that are missing are applied (see ``postgres/migrations``).
 
     WAL is a property of the file, so workers never set it; changing it does not wait for locks (SQLite docs,
     "WAL").
 
     Args:
-        path: the database file; it is created where absent.
+        path: a URL ``postgresql://...``, or the database file, which is created where absent.
         journal_mode: ``"delete"`` (rollback journal) or ``"wal"``.
 
     Raises:
         ValueError: for any other journal mode.
         sqlite3.Error: where the file can't be opened or changed.
+        OSError: where a PostgreSQL database can't be reached or changed.
     """
     if journal_mode not in ("delete", "wal"):
         raise ValueError(f"journal_mode must be 'delete' or 'wal', not {journal_mode!r}")
-    async with aiosqlite.connect(os.fspath(path), isolation_level=None) as connection:
+    if is_postgres(path):
+        from reference_impl.postgres.schema import upgrade
+
+        return await upgrade(str(path))
+    async with aiosqlite.connect(file_of(path), isolation_level=None) as connection:
         await connection.execute_fetchall(f"PRAGMA journal_mode = {journal_mode}")
         await connection.executescript(SCHEMA)
+
+
+async def create(address: Address, script: str) -> None:
+    """Run the statements that make tables of no version: made once, and never changed.
+
+    Args:
+        address: a URL ``postgresql://...``, or the database file, which is created where absent.
+        script: the statements.
+
+    Raises:
+        sqlite3.Error: where the file can't be opened or changed.
+        OSError: where a PostgreSQL database can't be reached or changed.
+    """
+    if is_postgres(address):
+        from reference_impl.postgres.schema import execute
+
+        return await execute(str(address), script)
+    async with aiosqlite.connect(file_of(address), isolation_level=None) as connection:
+        await connection.executescript(script)

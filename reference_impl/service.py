@@ -1,14 +1,13 @@
 """One worker's service: its database and what stands on it."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from reference_impl import reservations as defaults
 from reference_impl.agents import Agents
+from reference_impl.backend import Address, Backend, open_backend
 from reference_impl.containers import Containers
-from reference_impl.database import Database
 from reference_impl.deployments import Deployments
 from reference_impl.reservations import Reservations
 from reference_impl.tokens import TokenStore
@@ -28,7 +27,7 @@ class Service:
         deployments: deploy, recover; None where there is nothing to deploy to.
     """
 
-    database: Database
+    database: Backend
     tokens: TokenStore
     agents: Agents
     reservations: Reservations
@@ -44,7 +43,7 @@ class OpenService(Protocol):
 
     async def __call__(
         self,
-        path: str | os.PathLike[str],
+        path: Address,
         *,
         busy_timeout: float = 5.0,
         patience: float = 10.0,
@@ -57,7 +56,7 @@ class OpenService(Protocol):
 
 
 async def open_service(
-    path: str | os.PathLike[str],
+    path: Address,
     *,
     busy_timeout: float = 5.0,
     patience: float = 10.0,
@@ -65,7 +64,7 @@ async def open_service(
     retention: float = defaults.RETENTION,
     capacity: int = defaults.CAPACITY,
     containers: Containers | None = None,
-    database: Callable[..., Database] = Database,
+    database: Callable[..., Backend] = open_backend,
     reservations: Callable[..., Reservations] = Reservations,
     tokens: Callable[..., TokenStore] = TokenStore,
     agents: Callable[..., Agents] = Agents,
@@ -74,7 +73,7 @@ async def open_service(
     """Make one worker's service. Connections are opened when first needed.
 
     Args:
-        path: the database file, already initialised.
+        path: a URL ``postgresql://...``, or the path of an SQLite file; either is already initialised.
         busy_timeout: how long a statement waits for another's lock, in seconds.
         patience: how long a request waits for another with the same key, in seconds.
         lease: how long an owner that is not heard of keeps a key, in seconds.

@@ -2,9 +2,9 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from reference_impl import reservations as defaults
+from reference_impl.backend import Address
 from reference_impl.schema import JournalMode
 
 
@@ -13,9 +13,9 @@ class Settings:
     """Everything one worker needs to know.
 
     Attributes:
-        database: the database file.
+        database: a URL ``postgresql://...``, or the path of an SQLite file.
         credentials: who may manage agents: a name and the SHA-256 of a secret for each (see :func:`credential`).
-        containers: the database file of the recorded containers, where deploying is wanted.
+        containers: the database of the recorded containers, likewise, where deploying is wanted.
         journal_mode: ``"delete"`` or ``"wal"``.
         busy_timeout: how long a statement waits for another's lock, in seconds.
         patience: how long a request waits for another with the same key, in seconds.
@@ -26,9 +26,9 @@ class Settings:
         most_body: how many bytes a request may have.
     """
 
-    database: Path
+    database: Address
     credentials: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    containers: Path | None = None
+    containers: Address | None = None
     journal_mode: JournalMode = "wal"
     busy_timeout: float = 5.0
     patience: float = 10.0

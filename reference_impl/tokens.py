@@ -3,15 +3,13 @@
 import hashlib
 import hmac
 import secrets
-import sqlite3
-import time
 from dataclasses import dataclass, field
 
-import aiosqlite
-
+from reference_impl.backend import Backend, Connection, is_duplicate
 from reference_impl.containers import Containers
-from reference_impl.database import Database, fetch
+from reference_impl.database import fetch
 from reference_impl.errors import ActiveTokenExists, NoActiveToken, UnknownAgent
+from reference_impl.moments import FromNow
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class TokenStore:
         containers: where agents run that are handed their tokens, if anywhere.
     """
 
-    def __init__(self, database: Database, containers: Containers | None = None) -> None:
+    def __init__(self, database: Backend, containers: Containers | None = None) -> None:
         self._database, self._containers = database, containers
 
     async def issue(self, agent: str) -> IssuedToken:
@@ -56,11 +54,7 @@ class TokenStore:
             ActiveTokenExists: the agent has an active token.
             DatabaseBusy: the database stayed locked; nothing was issued.
         """
-        async with self._database.transaction() as connection:
-            agent_id, active = await find_agent(connection, agent)
-            if active is not None:
-                raise ActiveTokenExists(agent)
-            token = await insert_token(connection, agent, agent_id)
+        agent_id, token = await self._database.run(lambda connection: self._issue(connection, agent))
         return await self._delivered(agent_id, token)
 
     async def rotate(self, agent: str) -> IssuedToken:
@@ -77,13 +71,27 @@ class TokenStore:
             NoActiveToken: there is nothing to replace.
             DatabaseBusy: the database stayed locked; the old token is still active.
         """
-        async with self._database.transaction() as connection:
-            agent_id, active = await find_agent(connection, agent)
-            if active is None:
-                raise NoActiveToken(agent)
-            await revoke_token(connection, agent, active)
-            token = await insert_token(connection, agent, agent_id)
+        agent_id, token = await self._database.run(lambda connection: self._rotate(connection, agent))
         return await self._delivered(agent_id, token)
+
+    async def _issue(self, connection: Connection, agent: str) -> tuple[str, IssuedToken]:
+        await self._alone_with(connection, agent)
+        agent_id, active = await find_agent(connection, agent)
+        if active is not None:
+            raise ActiveTokenExists(agent)
+        return agent_id, await insert_token(connection, agent, agent_id)
+
+    async def _rotate(self, connection: Connection, agent: str) -> tuple[str, IssuedToken]:
+        await self._alone_with(connection, agent)
+        agent_id, active = await find_agent(connection, agent)
+        # A revocation locks the token and not the agent, so it may have come in between.
+        if active is None or not await revoke_token(connection, agent, active):
+            raise NoActiveToken(agent)
+        return agent_id, await insert_token(connection, agent, agent_id)
+
+    async def _alone_with(self, connection: Connection, agent: str) -> None:
+        """Keep others from issuing to an agent. A statement of its own, before the one that reads what others have done."""
+        await self._database.lock(connection, "SELECT 1 FROM agents WHERE slug = ?", (agent,))
 
     async def _delivered(self, agent_id: str, token: IssuedToken) -> IssuedToken:
         """Hand the token to the agent's container; its serial says which of two is newer, in whatever order they come."""
@@ -153,7 +161,7 @@ class TokenStore:
             return (await find_agent(connection, agent))[1]
 
 
-async def find_agent(connection: aiosqlite.Connection, agent: str) -> tuple[str, str | None]:
+async def find_agent(connection: Connection, agent: str) -> tuple[str, str | None]:
     """Look an agent and its active token up, in one statement.
 
     Args:
@@ -178,7 +186,7 @@ async def find_agent(connection: aiosqlite.Connection, agent: str) -> tuple[str,
     return agent_id, token_id
 
 
-async def insert_token(connection: aiosqlite.Connection, agent: str, agent_id: str) -> IssuedToken:
+async def insert_token(connection: Connection, agent: str, agent_id: str) -> IssuedToken:
     """Make a token and insert it.
 
     Args:
@@ -199,17 +207,16 @@ async def insert_token(connection: aiosqlite.Connection, agent: str, agent_id: s
             connection,
             "INSERT INTO tokens (id, agent_id, secret_hash, issued_at, serial) VALUES (?, ?, ?, ?,"
             " (SELECT coalesce(max(serial), 0) + 1 FROM tokens WHERE agent_id = ?)) RETURNING serial",
-            (token_id, agent_id, _hashed(secret), time.time(), agent_id),
+            (token_id, agent_id, _hashed(secret), FromNow(), agent_id),
         )
-    except sqlite3.IntegrityError as error:
-        # UNIQUE is the index on active tokens; the id's own constraint has another code.
-        if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+    except Exception as error:
+        if is_duplicate(error):  # the index on active tokens
             raise ActiveTokenExists(agent) from error
         raise
     return IssuedToken(token_id, agent, secret, rows[0][0])
 
 
-async def revoke_token(connection: aiosqlite.Connection, agent: str, token_id: str) -> bool:
+async def revoke_token(connection: Connection, agent: str, token_id: str) -> bool:
     """Revoke one token of an agent.
 
     Args:
@@ -223,7 +230,7 @@ async def revoke_token(connection: aiosqlite.Connection, agent: str, token_id: s
     cursor = await connection.execute(
         "UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL"
         " AND agent_id = (SELECT id FROM agents WHERE slug = ?)",
-        (time.time(), token_id, agent),
+        (FromNow(), token_id, agent),
     )
     return cursor.rowcount == 1
 

@@ -4,14 +4,12 @@ A variant's name begins with its number in the catalogue of faults (R: reservati
 tokens). Nearly all behave as the reference does when they are called one request after another, in one worker.
 """
 
-import os
 from collections.abc import Mapping
-from importlib import import_module
 from types import MappingProxyType
-from typing import Protocol, cast
 
-from reference_impl.schema import JournalMode
-from reference_impl.service import OpenService
+from reference_impl.faulty.registry import Variant, named
+
+__all__ = ["SQLITE_ONLY", "VARIANTS", "Variant", "load"]
 
 _MODULES = (
     "r01_get_then_set",
@@ -70,26 +68,19 @@ VARIANTS: Mapping[str, str] = MappingProxyType(
 )
 """The module of each variant, by the variant's name."""
 
-
-class Initialise(Protocol):
-    """Creates the tables a variant works on."""
-
-    async def __call__(self, path: str | os.PathLike[str], *, journal_mode: JournalMode = "delete") -> None:
-        """As :func:`reference_impl.initialise`."""
-
-
-class Variant(Protocol):
-    """What each module here offers, and the package ``reference_impl`` itself.
-
-    Attributes:
-        NAME: the variant's name.
-        initialise: creates the database file.
-        open_service: makes one worker's service.
-    """
-
-    NAME: str
-    initialise: Initialise
-    open_service: OpenService
+SQLITE_ONLY = frozenset(
+    {
+        "c02-fixed-temporary-name",
+        "r42-polls-in-transaction",
+        "r44-transient-error-stored",
+        "t03-deferred-transaction",
+        "t07-cancel-strands-lock",
+        "t08-begin-outside-guard",
+        "t09-shared-connection",
+        "t14-insert-or-ignore",
+    }
+)
+"""Those that use words or errors that are SQLite's, or its one write lock; all others run over PostgreSQL as well."""
 
 
 def load(name: str) -> Variant:
@@ -104,6 +95,4 @@ def load(name: str) -> Variant:
     Raises:
         KeyError: there is no such variant.
     """
-    if name not in VARIANTS:
-        raise KeyError(f"no variant {name!r}; there are: {', '.join(VARIANTS)}")
-    return cast(Variant, import_module(VARIANTS[name]))
+    return named(name, VARIANTS)

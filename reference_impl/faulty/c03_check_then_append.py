@@ -6,28 +6,29 @@ table stops the second.
 Rule broken: CFG, slugs are unique. Needs two requests and one preemption.
 """
 
-import os
 import secrets
 from functools import partial
 
-import aiosqlite
-
-from reference_impl import database, service
+from reference_impl import service
 from reference_impl.agents import Agent, Agents, Created, slug_of
+from reference_impl.backend import Address, is_postgres
 from reference_impl.database import fetch
 from reference_impl.errors import SlugTaken
-from reference_impl.schema import JournalMode
+from reference_impl.schema import JournalMode, create
+from reference_impl.schema import initialise as initialise_reference
 
 __all__ = ["NAME", "initialise", "open_service"]
 
 NAME = "c03-check-then-append"
 
 
-async def initialise(path: str | os.PathLike[str], *, journal_mode: JournalMode = "delete") -> None:
+async def initialise(path: Address, *, journal_mode: JournalMode = "delete") -> None:
     """As :func:`reference_impl.initialise`, without the constraint on slugs."""
-    await database.initialise(path, journal_mode=journal_mode)
-    async with aiosqlite.connect(os.fspath(path), isolation_level=None) as connection:
-        await connection.executescript("DROP TABLE agents; CREATE TABLE agents (id TEXT, slug TEXT, name TEXT);")
+    await initialise_reference(path, journal_mode=journal_mode)
+    if is_postgres(path):
+        await create(path, "ALTER TABLE agents DROP CONSTRAINT agents_slug_key")
+    else:
+        await create(path, "DROP TABLE agents; CREATE TABLE agents (id TEXT, slug TEXT, name TEXT);")
 
 
 class ChecksThenAppends(Agents):
@@ -40,7 +41,7 @@ class ChecksThenAppends(Agents):
             if await fetch(connection, "SELECT 1 FROM agents WHERE slug = ?", (slug,)):
                 raise SlugTaken(slug)
             agent = Agent(secrets.token_hex(8), slug, name)
-            await connection.execute("INSERT INTO agents VALUES (?, ?, ?)", (agent.id, slug, name))
+            await connection.execute("INSERT INTO agents (id, slug, name) VALUES (?, ?, ?)", (agent.id, slug, name))
         return Created(agent, False)
 
 

@@ -37,9 +37,9 @@ class SuffixedAgents(Agents):
         async with self._database.transaction() as connection:
             agent = await insert_with_suffix(connection, slug, name)
             await connection.execute(
-                "INSERT OR IGNORE INTO reservations"
+                "INSERT INTO reservations"
                 " (caller, endpoint, key, fingerprint, state, generation, result)"
-                " VALUES (?, ?, ?, ?, 'finished', 1, ?)",
+                " VALUES (?, ?, ?, ?, 'finished', 1, ?) ON CONFLICT DO NOTHING",
                 (*scope, fingerprint_of(name), encoded(agent)),
             )
         return Created(agent, False)

@@ -1,39 +1,44 @@
 """What C01 and C02 share: the agents as one JSON document, as in a configuration file."""
 
 import json
-import os
 import secrets
 from abc import abstractmethod
 from typing import Any
 
-import aiosqlite
-
-from reference_impl import database
 from reference_impl.agents import Agent, Agents, Created, slug_of
+from reference_impl.backend import Address, is_postgres
 from reference_impl.database import fetch
 from reference_impl.errors import SlugTaken
-from reference_impl.schema import JournalMode
+from reference_impl.schema import JournalMode, create
+from reference_impl.schema import initialise as initialise_reference
 
 _SCHEMA = """
 DROP TABLE agents;
 CREATE TABLE documents (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 INSERT INTO documents VALUES ('agents', '[]');
+"""
+_VIEW = """
 CREATE VIEW agents AS
     SELECT each.value ->> 'id' AS id, each.value ->> 'slug' AS slug, each.value ->> 'name' AS name
     FROM documents, json_each(documents.content) AS each WHERE documents.name = 'agents';
 """
+_POSTGRES_VIEW = """
+CREATE VIEW agents AS
+    SELECT each.value ->> 'id' AS id, each.value ->> 'slug' AS slug, each.value ->> 'name' AS name, each.rowid
+    FROM documents, jsonb_array_elements(documents.content::jsonb) WITH ORDINALITY AS each (value, rowid)
+    WHERE documents.name = 'agents';
+"""
 
 
-async def initialise(path: str | os.PathLike[str], *, journal_mode: JournalMode = "delete") -> None:
+async def initialise(path: Address, *, journal_mode: JournalMode = "delete") -> None:
     """As :func:`reference_impl.initialise`, with the agents in a document.
 
     Args:
         path: as there.
         journal_mode: as there.
     """
-    await database.initialise(path, journal_mode=journal_mode)
-    async with aiosqlite.connect(os.fspath(path), isolation_level=None) as connection:
-        await connection.executescript(_SCHEMA)
+    await initialise_reference(path, journal_mode=journal_mode)
+    await create(path, _SCHEMA + (_POSTGRES_VIEW if is_postgres(path) else _VIEW))
 
 
 class DocumentAgents(Agents):

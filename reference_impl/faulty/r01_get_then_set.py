@@ -13,7 +13,8 @@ from functools import partial
 
 from reference_impl import service
 from reference_impl.agents import Agent, Agents, Created, fingerprint_of, slug_of
-from reference_impl.database import Database, initialise
+from reference_impl.backend import Backend
+from reference_impl.database import initialise
 from reference_impl.errors import KeyReused
 from reference_impl.faulty.suffix import insert_with_suffix
 from reference_impl.reservations import Reservations
@@ -26,7 +27,7 @@ NAME = "r01-get-then-set"
 class CachedAgents(Agents):
     """Agents whose answers are remembered once they are made, and only in this process."""
 
-    def __init__(self, database: Database, reservations: Reservations, *, patience: float) -> None:
+    def __init__(self, database: Backend, reservations: Reservations, *, patience: float) -> None:
         super().__init__(database, reservations, patience=patience)
         self._answers: dict[tuple[str, str], tuple[str, Agent]] = {}
 

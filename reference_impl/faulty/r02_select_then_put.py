@@ -31,8 +31,10 @@ class SelectThenPut(Reservations):
         generation = 1 if record is None else record.generation + 1
         async with self._database.autocommit() as connection:
             await connection.execute(
-                "INSERT OR REPLACE INTO reservations (caller, endpoint, key, fingerprint, state, generation, lease_until)"
-                " VALUES (?, ?, ?, ?, 'pending', ?, ?)",
+                "INSERT INTO reservations (caller, endpoint, key, fingerprint, state, generation, lease_until)"
+                " VALUES (?, ?, ?, ?, 'pending', ?, ?) ON CONFLICT (caller, endpoint, key) DO UPDATE SET"
+                " fingerprint = excluded.fingerprint, state = 'pending', generation = excluded.generation,"
+                " lease_until = excluded.lease_until, expires_at = NULL, result = NULL",
                 (*scope, fingerprint, generation, time.time() + self.lease),
             )
         return generation

@@ -13,10 +13,9 @@ import math
 from functools import partial
 from typing import Any
 
-import aiosqlite
-
 from reference_impl import service
-from reference_impl.database import Database, initialise
+from reference_impl.backend import Backend, Connection
+from reference_impl.database import initialise
 from reference_impl.reservations import Record, Reservation, Reservations, Scope
 
 __all__ = ["NAME", "initialise", "open_service"]
@@ -27,7 +26,7 @@ NAME = "r03-in-memory-reservation"
 class InMemoryReservations(Reservations):
     """Reservations whose records are a dictionary."""
 
-    def __init__(self, database: Database, **options: Any) -> None:
+    def __init__(self, database: Backend, **options: Any) -> None:
         super().__init__(database, **options)
         self._records: dict[Scope, Record] = {}
 
@@ -35,7 +34,7 @@ class InMemoryReservations(Reservations):
         """What this process knows about a key."""
         return self._records.get(scope)
 
-    async def set(self, connection: aiosqlite.Connection, reservation: Reservation, result: str) -> None:
+    async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
         """Finish the key, in memory."""
         record = self._records[reservation.scope]
         self._records[reservation.scope] = record._replace(state="finished", result=result)

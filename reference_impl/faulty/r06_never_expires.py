@@ -20,7 +20,10 @@ NAME = "r06-never-expires"
 class Everlasting(Reservations):
     """Reservations that only their owner can end."""
 
-    FREE = "(fingerprint = excluded.fingerprint AND state = 'released') OR expires_at <= :now"
+    FREE = (
+        "(reservations.fingerprint = excluded.fingerprint AND reservations.state = 'released')"
+        " OR reservations.expires_at <= :now"
+    )
 
 
 open_service = partial(service.open_service, reservations=Everlasting)

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from reference_impl import service
-from reference_impl.database import Database, initialise
+from reference_impl.backend import Backend
+from reference_impl.database import initialise
 from reference_impl.reservations import Reservations
 
 __all__ = ["NAME", "initialise", "open_service"]
@@ -21,7 +22,7 @@ NAME = "r07-retention-as-lease"
 class OneExpiry(Reservations):
     """Reservations with one expiry for everything."""
 
-    def __init__(self, database: Database, **options: Any) -> None:
+    def __init__(self, database: Backend, **options: Any) -> None:
         super().__init__(database, **options)
         self.lease = self.retention
 

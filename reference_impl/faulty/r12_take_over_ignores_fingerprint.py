@@ -21,8 +21,8 @@ class TakenOverByAny(Reservations):
     """Reservations of the dead that any request may have."""
 
     FREE = (
-        "(state = 'released' AND fingerprint = excluded.fingerprint) OR (state = 'pending' AND lease_until <= :now)"
-        " OR expires_at <= :now"
+        "(reservations.state = 'released' AND reservations.fingerprint = excluded.fingerprint)"
+        " OR (reservations.state = 'pending' AND reservations.lease_until <= :now) OR reservations.expires_at <= :now"
     )
 
 

@@ -8,10 +8,9 @@ Rule broken: LIVE, a retry is told the first answer. Needs one request and its r
 
 from functools import partial
 
-import aiosqlite
-
 from reference_impl import service
 from reference_impl.agents import Agent, Agents, Refused, fingerprint_of
+from reference_impl.backend import Connection
 from reference_impl.database import initialise
 
 __all__ = ["NAME", "initialise", "open_service"]
@@ -22,7 +21,7 @@ NAME = "r17-fingerprint-after-change"
 class CleansUp(Agents):
     """Agents whose request is remembered as the handler left it."""
 
-    async def _effect(self, connection: aiosqlite.Connection, slug: str, name: str) -> Agent | Refused:
+    async def _effect(self, connection: Connection, slug: str, name: str) -> Agent | Refused:
         answer = await super()._effect(connection, slug, name)
         await connection.execute(
             "UPDATE reservations SET fingerprint = ? WHERE fingerprint = ?",

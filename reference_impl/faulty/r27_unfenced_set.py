@@ -8,9 +8,8 @@ Rule broken: SAME, every client of a key is told the same. Needs two requests, o
 
 from functools import partial
 
-import aiosqlite
-
 from reference_impl import service
+from reference_impl.backend import Connection
 from reference_impl.database import initialise
 from reference_impl.reservations import Reservation, Reservations
 
@@ -22,7 +21,7 @@ NAME = "r27-unfenced-set"
 class SetByAny(Reservations):
     """Reservations that anybody may finish."""
 
-    async def set(self, connection: aiosqlite.Connection, reservation: Reservation, result: str) -> None:
+    async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
         """Finish the key, whoever owns it by now."""
         await connection.execute(
             "UPDATE reservations SET state = 'finished', result = ?, expires_at = ?"

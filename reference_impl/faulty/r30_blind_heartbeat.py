@@ -8,9 +8,8 @@ Rule broken: OWNER, never two live owners of a key. Needs two requests, one pree
 
 from functools import partial
 
-import aiosqlite
-
 from reference_impl import service
+from reference_impl.backend import Connection
 from reference_impl.database import initialise
 from reference_impl.reservations import Reservation, Reservations
 
@@ -22,7 +21,7 @@ NAME = "r30-blind-heartbeat"
 class BlindHeartbeat(Reservations):
     """Reservations that are extended by writing them anew."""
 
-    async def hold(self, connection: aiosqlite.Connection, reservation: Reservation) -> bool:
+    async def hold(self, connection: Connection, reservation: Reservation) -> bool:
         """Begin the lease anew, whoever owns it by now."""
         await connection.execute(
             "UPDATE reservations SET state = 'pending', generation = ?, lease_until = ?"

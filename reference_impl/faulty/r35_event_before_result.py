@@ -8,10 +8,9 @@ Rule broken: REAL, no empty answer. Needs two requests in one worker and one pre
 
 from functools import partial
 
-import aiosqlite
-
 from reference_impl import service
 from reference_impl.agents import ENDPOINT, Agents, Created, decoded, slug_of
+from reference_impl.backend import Connection
 from reference_impl.database import initialise
 from reference_impl.reservations import Finished, Proceed, Reservation, Reservations, Scope, Wait
 
@@ -23,7 +22,7 @@ NAME = "r35-event-before-result"
 class WakesFirst(Reservations):
     """Reservations whose waiters are woken before there is an answer."""
 
-    async def set(self, connection: aiosqlite.Connection, reservation: Reservation, result: str) -> None:
+    async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
         """Wake the waiters, and finish the key."""
         self._wake(reservation.scope)
         await super().set(connection, reservation, result)

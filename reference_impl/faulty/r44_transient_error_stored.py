@@ -9,10 +9,9 @@ Rule broken: LIVE, a retry is answered. Needs one request and an error.
 import sqlite3
 from functools import partial
 
-import aiosqlite
-
 from reference_impl import service
 from reference_impl.agents import Agent, Agents, Refused
+from reference_impl.backend import Connection
 from reference_impl.database import initialise
 from reference_impl.errors import StorageFailed
 
@@ -24,7 +23,7 @@ NAME = "r44-transient-error-stored"
 class StoresEverything(Agents):
     """Agents of which every error is an answer."""
 
-    async def _effect(self, connection: aiosqlite.Connection, slug: str, name: str) -> Agent | Refused:
+    async def _effect(self, connection: Connection, slug: str, name: str) -> Agent | Refused:
         try:
             return await super()._effect(connection, slug, name)
         except sqlite3.OperationalError as error:

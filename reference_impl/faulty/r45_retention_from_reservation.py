@@ -8,9 +8,8 @@ Rule broken: ONCE, at most one agent per caller and key. Needs one request, its 
 
 from functools import partial
 
-import aiosqlite
-
 from reference_impl import service
+from reference_impl.backend import Connection
 from reference_impl.database import initialise
 from reference_impl.errors import ReservationLost
 from reference_impl.faulty.suffix import SuffixedAgents
@@ -24,7 +23,7 @@ NAME = "r45-retention-from-reservation"
 class CountsFromReservation(Reservations):
     """Reservations whose answers expire so long after they were made."""
 
-    async def set(self, connection: aiosqlite.Connection, reservation: Reservation, result: str) -> None:
+    async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
         """Finish the key."""
         cursor = await connection.execute(
             f"UPDATE reservations SET state = 'finished', result = ?, expires_at = lease_until - ? + ? {self.FENCE}",

@@ -3,13 +3,12 @@
 import secrets
 from itertools import chain, count
 
-import aiosqlite
-
 from reference_impl.agents import Agent, Agents, insert
+from reference_impl.backend import Connection
 from reference_impl.database import fetch
 
 
-async def insert_with_suffix(connection: aiosqlite.Connection, slug: str, name: str) -> Agent:
+async def insert_with_suffix(connection: Connection, slug: str, name: str) -> Agent:
     """Insert an agent under the first free of ``slug``, ``slug-2``, ``slug-3`` ...
 
     Args:
@@ -29,5 +28,5 @@ async def insert_with_suffix(connection: aiosqlite.Connection, slug: str, name: 
 class SuffixedAgents(Agents):
     """Agents whose second effect is not refused by the slug but hidden by its suffix."""
 
-    async def _effect(self, connection: aiosqlite.Connection, slug: str, name: str) -> Agent:
+    async def _effect(self, connection: Connection, slug: str, name: str) -> Agent:
         return await insert_with_suffix(connection, slug, name)

@@ -8,16 +8,13 @@ Rule broken: TOK1, at most one active token per agent. Needs two workers and one
 """
 
 import asyncio
-import os
 from functools import partial
 
-import aiosqlite
-
 from reference_impl import service
+from reference_impl.backend import Address, Backend
 from reference_impl.containers import Containers
-from reference_impl.database import Database
 from reference_impl.errors import ActiveTokenExists
-from reference_impl.schema import JournalMode
+from reference_impl.schema import JournalMode, create
 from reference_impl.schema import initialise as initialise_reference
 from reference_impl.tokens import IssuedToken, TokenStore, find_agent, insert_token
 
@@ -27,7 +24,7 @@ NAME = "t01-check-then-insert"
 class LockedTokenStore(TokenStore):
     """A token store that excludes the other tasks of its own process only."""
 
-    def __init__(self, database: Database, containers: Containers | None = None) -> None:
+    def __init__(self, database: Backend, containers: Containers | None = None) -> None:
         super().__init__(database, containers)
         self._lock = asyncio.Lock()
 
@@ -40,11 +37,10 @@ class LockedTokenStore(TokenStore):
             return await insert_token(connection, agent, agent_id)
 
 
-async def initialise(path: str | os.PathLike[str], *, journal_mode: JournalMode = "delete") -> None:
+async def initialise(path: Address, *, journal_mode: JournalMode = "delete") -> None:
     """As :func:`reference_impl.initialise`, without the index on active tokens."""
     await initialise_reference(path, journal_mode=journal_mode)
-    async with aiosqlite.connect(os.fspath(path), isolation_level=None) as connection:
-        await connection.execute("DROP INDEX IF EXISTS uniq_agent_active_token")
+    await create(path, "DROP INDEX IF EXISTS uniq_agent_active_token")
 
 
 open_service = partial(service.open_service, tokens=LockedTokenStore)

@@ -7,14 +7,12 @@ token's time of revocation is NULL, and to a unique index two NULLs are differen
 Rule broken: TOK1, at most one active token per agent. Needs two requests and one preemption.
 """
 
-import os
 from functools import partial
 
-import aiosqlite
-
 from reference_impl import service
+from reference_impl.backend import Address
 from reference_impl.errors import ActiveTokenExists
-from reference_impl.schema import JournalMode
+from reference_impl.schema import JournalMode, create
 from reference_impl.schema import initialise as initialise_reference
 from reference_impl.tokens import IssuedToken, TokenStore, find_agent, insert_token
 
@@ -33,14 +31,14 @@ class TrustingTokenStore(TokenStore):
             return await insert_token(connection, agent, agent_id)
 
 
-async def initialise(path: str | os.PathLike[str], *, journal_mode: JournalMode = "delete") -> None:
+async def initialise(path: Address, *, journal_mode: JournalMode = "delete") -> None:
     """As :func:`reference_impl.initialise`, with an index that is not partial."""
     await initialise_reference(path, journal_mode=journal_mode)
-    async with aiosqlite.connect(os.fspath(path), isolation_level=None) as connection:
-        await connection.executescript(
-            "DROP INDEX IF EXISTS uniq_agent_active_token;"
-            "CREATE UNIQUE INDEX IF NOT EXISTS uniq_agent_token ON tokens (agent_id, revoked_at);"
-        )
+    await create(
+        path,
+        "DROP INDEX IF EXISTS uniq_agent_active_token;"
+        "CREATE UNIQUE INDEX IF NOT EXISTS uniq_agent_token ON tokens (agent_id, revoked_at);",
+    )
 
 
 open_service = partial(service.open_service, tokens=TrustingTokenStore)

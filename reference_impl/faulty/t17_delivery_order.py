@@ -9,8 +9,9 @@ Rule broken: TOKLAST, the token in use is the last one issued. Needs two request
 from functools import partial
 
 from reference_impl import service
+from reference_impl.backend import Backend
 from reference_impl.containers import Containers, RecordedContainers
-from reference_impl.database import Database, initialise
+from reference_impl.database import initialise
 from reference_impl.tokens import TokenStore
 
 __all__ = ["NAME", "initialise", "open_service"]
@@ -27,9 +28,9 @@ class LastOneCounts(RecordedContainers):
 class InAnyOrder(TokenStore):
     """A token store whose tokens have no order to their containers."""
 
-    def __init__(self, database: Database, containers: Containers | None = None) -> None:
+    def __init__(self, database: Backend, containers: Containers | None = None) -> None:
         if isinstance(containers, RecordedContainers):
-            containers = LastOneCounts(containers.path)
+            containers = LastOneCounts(containers.address)
         super().__init__(database, containers)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from reference_impl import errors, open_service
 from reference_impl.agents import ENDPOINT, Agent, fingerprint_of, slug_of
+from reference_impl.backend import Address
 from reference_impl.errors import DatabaseBusy, InvalidName, KeyReused, SlugTaken, StillInProgress
 from tests.reference_impl.conftest import Rows
 from tests.reference_impl.stepping import closed
@@ -20,7 +21,7 @@ from tests.reference_impl.stepping import closed
 SLUGS = "SELECT slug FROM agents ORDER BY rowid"
 
 
-def test_an_agent_is_added_once_per_key(path: Path) -> None:
+def test_an_agent_is_added_once_per_key(path: Address) -> None:
     """A retry under the same key is told the first answer, in this worker and in another."""
 
     async def main() -> None:
@@ -34,7 +35,7 @@ def test_an_agent_is_added_once_per_key(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_a_slug_that_is_taken_is_a_definite_answer(path: Path) -> None:
+def test_a_slug_that_is_taken_is_a_definite_answer(path: Address) -> None:
     """The error is stored: a retry is told the same, even when the slug has become free."""
 
     async def main() -> None:
@@ -50,7 +51,7 @@ def test_a_slug_that_is_taken_is_a_definite_answer(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_the_key_of_another_request_is_refused(path: Path) -> None:
+def test_the_key_of_another_request_is_refused(path: Address) -> None:
     """One key, two names: the second is told that the key was used."""
 
     async def main() -> None:
@@ -63,7 +64,7 @@ def test_the_key_of_another_request_is_refused(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_a_name_without_a_slug_uses_no_key(path: Path) -> None:
+def test_a_name_without_a_slug_uses_no_key(path: Address) -> None:
     """A name that no slug can be made from is refused, and the key is still free."""
 
     async def main() -> None:
@@ -75,7 +76,7 @@ def test_a_name_without_a_slug_uses_no_key(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_requests_with_one_key_make_one_agent(path: Path, rows: Rows) -> None:
+def test_requests_with_one_key_make_one_agent(path: Address, rows: Rows) -> None:
     """Tasks of two workers that come at the same time are all told the same agent."""
 
     async def main() -> list[Agent]:
@@ -89,7 +90,7 @@ def test_requests_with_one_key_make_one_agent(path: Path, rows: Rows) -> None:
     assert rows(path, SLUGS) == [("ada",), ("bob",), ("eve",)]
 
 
-def test_requests_with_different_keys_are_all_heard(path: Path, rows: Rows) -> None:
+def test_requests_with_different_keys_are_all_heard(path: Address, rows: Rows) -> None:
     """No agent is lost; of those that want one slug, one gets it."""
 
     async def main() -> list[Agent | BaseException]:
@@ -106,7 +107,7 @@ def test_requests_with_different_keys_are_all_heard(path: Path, rows: Rows) -> N
     assert sorted(slug for (slug,) in rows(path, SLUGS)) == ["ada", "bob", "eve", "mallory", "trent"]
 
 
-def test_waiting_for_another_request_has_a_bound(path: Path) -> None:
+def test_waiting_for_another_request_has_a_bound(path: Address) -> None:
     """An owner that never finishes costs others their patience, not for ever."""
 
     async def main() -> None:
@@ -123,12 +124,12 @@ def test_waiting_for_another_request_has_a_bound(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_a_locked_database_leaves_the_key_free(path: Path) -> None:
+def test_a_locked_database_leaves_the_key_free(file: Path) -> None:
     """Busy at any moment means retry: once the lock is gone, the same key works."""
 
     async def main() -> None:
-        async with closed(await open_service(path, busy_timeout=0.001)) as service:
-            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        async with closed(await open_service(file, busy_timeout=0.001)) as service:
+            with closing(sqlite3.connect(file, isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
                 with pytest.raises(DatabaseBusy):
                     await service.agents.add("Eve", caller="c", key="k")

@@ -14,6 +14,7 @@ import pytest
 
 from reference_impl import Service, open_service
 from reference_impl.agents import ENDPOINT, fingerprint_of
+from reference_impl.backend import Address
 from reference_impl.errors import ActiveTokenExists, DatabaseBusy
 from reference_impl.reservations import Proceed, Reservations
 from reference_impl.schema import JournalMode
@@ -110,13 +111,13 @@ def test_cancelling_anywhere_leaves_nothing_behind(
             assert not thread.is_alive()
 
 
-def test_a_begin_cancelled_while_it_waits_gives_the_lock_back(path: Path) -> None:
+def test_a_begin_cancelled_while_it_waits_gives_the_lock_back(file: Path) -> None:
     """A cancelled BEGIN that gets the lock later does not keep it."""
 
     async def main() -> None:
-        async with closed(await open_service(path)) as service:
+        async with closed(await open_service(file)) as service:
             await service.tokens.get_active("ada")  # so that a connection is open and BEGIN is what comes first
-            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            with closing(sqlite3.connect(file, isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
                 with pytest.raises(asyncio.CancelledError):
                     await CancelledBefore(service.tokens.issue("ada"), 0)
@@ -126,13 +127,13 @@ def test_a_begin_cancelled_while_it_waits_gives_the_lock_back(path: Path) -> Non
     asyncio.run(main())
 
 
-def test_a_reservation_cancelled_while_it_waits_is_given_back(path: Path) -> None:
+def test_a_reservation_cancelled_while_it_waits_is_given_back(file: Path) -> None:
     """A cancelled reservation that is made later, when the lock is free, does not stay."""
 
     async def main() -> None:
-        async with closed(await open_service(path, patience=0.5)) as service:
+        async with closed(await open_service(file, patience=0.5)) as service:
             await service.agents.list()
-            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            with closing(sqlite3.connect(file, isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
                 task = asyncio.create_task(add(service))
                 for _ in range(10):  # until the statement is with the connection's thread
@@ -146,7 +147,7 @@ def test_a_reservation_cancelled_while_it_waits_is_given_back(path: Path) -> Non
     asyncio.run(main())
 
 
-def test_a_waiter_that_is_cancelled_disturbs_nobody(path: Path) -> None:
+def test_a_waiter_that_is_cancelled_disturbs_nobody(path: Address) -> None:
     """When the owner gives up, the waiter that is left goes on."""
 
     async def main() -> None:
@@ -178,7 +179,7 @@ def _waits(task: asyncio.Task[Any]) -> bool:
     return False
 
 
-def test_a_second_cancellation_does_not_stop_the_release(path: Path, rows: Rows) -> None:
+def test_a_second_cancellation_does_not_stop_the_release(path: Address, rows: Rows) -> None:
     """Cancelled while it gives its key back, a failed request still gives it back."""
 
     async def failing(service: Service) -> None:

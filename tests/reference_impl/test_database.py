@@ -43,23 +43,23 @@ def test_other_journal_modes_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "a.db").exists()
 
 
-def test_a_transaction_that_ends_well_is_durable(path: Path, rows: Rows) -> None:
+def test_a_transaction_that_ends_well_is_durable(file: Path, rows: Rows) -> None:
     """What was written is there when the block has ended, while the database is still open."""
 
     async def main() -> None:
-        async with closed(Database(path)) as database:
+        async with closed(Database(file)) as database:
             async with database.transaction() as connection:
                 await connection.execute(INSERT)
-            assert rows(path, EVE) == [(1,)]
+            assert rows(file, EVE) == [(1,)]
 
     asyncio.run(main())
 
 
-def test_a_transaction_that_fails_leaves_nothing(path: Path, rows: Rows) -> None:
+def test_a_transaction_that_fails_leaves_nothing(file: Path, rows: Rows) -> None:
     """Neither the write nor the lock outlives an exception, and the connection is used again."""
 
     async def main() -> None:
-        async with closed(Database(path, busy_timeout=0)) as database:
+        async with closed(Database(file, busy_timeout=0)) as database:
             with pytest.raises(sqlite3.IntegrityError):
                 async with database.transaction() as connection:
                     await connection.executemany(INSERT, [(), ()])
@@ -70,12 +70,12 @@ def test_a_transaction_that_fails_leaves_nothing(path: Path, rows: Rows) -> None
     asyncio.run(main())
 
 
-def test_a_locked_database_is_a_typed_error(path: Path) -> None:
+def test_a_locked_database_is_a_typed_error(file: Path) -> None:
     """Where the write lock can't be had in time, the error says so, and a later try works."""
 
     async def main() -> None:
-        async with closed(Database(path, busy_timeout=0.001)) as database:
-            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        async with closed(Database(file, busy_timeout=0.001)) as database:
+            with closing(sqlite3.connect(file, isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
                 with pytest.raises(DatabaseBusy, match=r"0\.001 s"):
                     async with database.transaction():
@@ -110,11 +110,11 @@ def test_a_commit_kept_out_by_a_reader_is_undone(tmp_path: Path, rows: Rows) -> 
     asyncio.run(main())
 
 
-def test_other_errors_stay_what_they_are(path: Path) -> None:
+def test_other_errors_stay_what_they_are(file: Path) -> None:
     """Only a lock is called busy."""
 
     async def main() -> None:
-        async with closed(Database(path)) as database:
+        async with closed(Database(file)) as database:
             with pytest.raises(sqlite3.OperationalError, match="no such table"):
                 async with database.autocommit() as connection:
                     await connection.execute("SELECT * FROM missing")
@@ -122,11 +122,11 @@ def test_other_errors_stay_what_they_are(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_overlapping_tasks_have_connections_of_their_own(path: Path) -> None:
+def test_overlapping_tasks_have_connections_of_their_own(file: Path) -> None:
     """A connection in use is nobody else's, and an idle one is used again."""
 
     async def main() -> None:
-        async with closed(Database(path)) as database:
+        async with closed(Database(file)) as database:
             async with database.autocommit() as first, database.autocommit() as second:
                 assert first is not second
             async with database.autocommit() as third:
@@ -159,15 +159,15 @@ def test_a_half_read_cursor_holds_no_write_lock(make: Make) -> None:
     asyncio.run(main())
 
 
-def test_a_timeout_inside_a_transaction_undoes_it(path: Path, rows: Rows) -> None:
+def test_a_timeout_inside_a_transaction_undoes_it(file: Path, rows: Rows) -> None:
     """A statement given up for its timeout is undone with the rest, whenever it ran."""
 
     async def main() -> None:
-        async with closed(Database(path)) as database:
+        async with closed(Database(file)) as database:
             with pytest.raises(TimeoutError):
                 async with database.transaction() as connection, asyncio.timeout(0):
                     await connection.execute(INSERT)
-            assert rows(path, EVE) == [(0,)]
+            assert rows(file, EVE) == [(0,)]
             async with database.transaction():
                 pass
 

@@ -15,9 +15,11 @@ import pytest
 import reference_impl
 from reference_impl import Service
 from reference_impl.agents import Agent
+from reference_impl.backend import Address
 from reference_impl.errors import ActiveTokenExists, KeyReused, NoActiveToken, ServiceError, StillInProgress
-from reference_impl.faulty import VARIANTS, Variant, load
+from reference_impl.faulty import SQLITE_ONLY, VARIANTS, Variant, load
 from reference_impl.reservations import Scope
+from reference_impl.schema import initialise
 from reference_impl.tokens import IssuedToken
 from tests.reference_impl.conftest import Make, Rows
 from tests.reference_impl.stepping import Paused, awaiting, closed
@@ -59,7 +61,35 @@ NEEDS_NO_OVERLAP = (
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name not in NEEDS_NO_OVERLAP])
 def test_a_variant_is_right_one_call_at_a_time(make: Make, rows: Rows, name: str) -> None:
     """In one worker and with no overlap, a variant does what the reference does."""
-    path = make(name)
+    right_one_call_at_a_time(name, make(name), rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name not in {*NEEDS_NO_OVERLAP, *SQLITE_ONLY}])
+def test_most_variants_run_over_postgres_too(make_postgres: Callable[..., str], rows: Rows, name: str) -> None:
+    """As they do over SQLite."""
+    module, url = load(name), make_postgres()
+    if module.initialise is not initialise:
+        asyncio.run(module.initialise(url))
+    right_one_call_at_a_time(name, url, rows)
+
+
+@pytest.mark.parametrize("name", ["c01-whole-file-rewrite", "c03-check-then-append"])
+def test_variants_with_tables_of_their_own_run_over_postgres_too(postgres_url: str, rows: Rows, name: str) -> None:
+    """They make the tables, and an agent."""
+
+    async def main() -> None:
+        await load(name).initialise(postgres_url)
+        async with closed(await load(name).open_service(postgres_url)) as service:
+            eve = await service.agents.add("Eve", caller="c", key="k")
+            assert await service.agents.list() == (eve,)
+
+    asyncio.run(main())
+    assert rows(postgres_url, "SELECT slug FROM agents") == [("eve",)]
+
+
+def right_one_call_at_a_time(name: str, path: Address, rows: Rows) -> None:
+    """Hold a variant against what the reference answers."""
 
     async def main() -> None:
         async with closed(await load(name).open_service(path)) as service:
@@ -82,7 +112,7 @@ def test_a_variant_is_right_one_call_at_a_time(make: Make, rows: Rows, name: str
                 await service.tokens.rotate("eve")
 
     asyncio.run(main())
-    assert rows(path, "SELECT slug FROM agents") == [("ada",), ("bob",), ("eve",), ("eve-two",)]
+    assert rows(path, "SELECT slug FROM agents ORDER BY rowid") == [("ada",), ("bob",), ("eve",), ("eve-two",)]
     assert rows(path, ACTIVE) == []
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from reference_impl import initialise
 from reference_impl.app import create_app
+from reference_impl.backend import Address
 from reference_impl.client import AgentsClient
 from reference_impl.containers import RecordedContainers
 from reference_impl.settings import Settings, credential
@@ -25,11 +26,20 @@ KEY = {"Idempotency-Key": "key"}
 NEW = {"json": {"name": "Ada"}, "headers": MANAGER | KEY}
 
 
-def with_http(path: Path, work: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> Any:
+@pytest.fixture(params=["sqlite", "postgres"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
+    """Where a database may be made, of each kind."""
+    if request.param == "postgres":
+        url: str = request.getfixturevalue("postgres_url")
+        return url
+    return tmp_path / "db"
+
+
+def with_http(path: Address, work: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> Any:
     """Run *work* with a client of a fresh service over *path*."""
 
     async def main() -> Any:
-        beside = path.with_name("containers.sqlite")
+        beside = path.with_name("containers.sqlite") if isinstance(path, Path) else path
         await initialise(path)
         await RecordedContainers.initialise(beside)
         managers = credential("alice", SECRET), credential("bob", "bob's secret")
@@ -48,7 +58,7 @@ def dump(path: Path) -> list[str]:
         return list(connection.iterdump())
 
 
-def test_an_agent_is_added_once_and_replays_are_equal(tmp_path: Path) -> None:
+def test_an_agent_is_added_once_and_replays_are_equal(address: Address) -> None:
     """Status and body are the same, and the replay is marked as one."""
 
     async def work(http: httpx.AsyncClient) -> None:
@@ -60,10 +70,10 @@ def test_an_agent_is_added_once_and_replays_are_equal(tmp_path: Path) -> None:
         listed = await http.get("/api/agents", headers=MANAGER)
         assert listed.json() == [first.json()]
 
-    with_http(tmp_path / "db", work)
+    with_http(address, work)
 
 
-def test_a_refusal_replays_as_the_same_refusal(tmp_path: Path) -> None:
+def test_a_refusal_replays_as_the_same_refusal(address: Address) -> None:
     """A slug that is taken is an answer: 409 both times, the second marked as a replay."""
 
     async def work(http: httpx.AsyncClient) -> None:
@@ -73,10 +83,10 @@ def test_a_refusal_replays_as_the_same_refusal(tmp_path: Path) -> None:
         assert (first.status_code, again.status_code, again.content) == (409, 409, first.content)
         assert again.headers["Idempotent-Replayed"] == "true"
 
-    with_http(tmp_path / "db", work)
+    with_http(address, work)
 
 
-def test_keys_belong_to_caller_and_endpoint_and_request(tmp_path: Path) -> None:
+def test_keys_belong_to_caller_and_endpoint_and_request(address: Address) -> None:
     """Another manager's key is another key, and so is another endpoint's; another request's is refused."""
 
     async def work(http: httpx.AsyncClient) -> None:
@@ -87,10 +97,10 @@ def test_keys_belong_to_caller_and_endpoint_and_request(tmp_path: Path) -> None:
         refused = await http.post("/api/agents", json={"name": "Mallory"}, headers=MANAGER | KEY)
         assert [others.status_code, deployed.status_code, refused.status_code] == [201, 201, 422]
 
-    with_http(tmp_path / "db", work)
+    with_http(address, work)
 
 
-def test_tokens_are_issued_used_rotated_and_revoked(tmp_path: Path) -> None:
+def test_tokens_are_issued_used_rotated_and_revoked(address: Address) -> None:
     """A token works until it is replaced or revoked, and for its own agent."""
 
     async def work(http: httpx.AsyncClient) -> None:
@@ -113,7 +123,7 @@ def test_tokens_are_issued_used_rotated_and_revoked(tmp_path: Path) -> None:
         gone = await http.delete("/api/agents/ada", headers=MANAGER)
         assert (gone.status_code, await me(rotated.json()["secret"])) == (204, (401, None))
 
-    with_http(tmp_path / "db", work)
+    with_http(address, work)
 
 
 WRONG: dict[str, tuple[str, str, dict[str, Any], int]] = {
@@ -156,10 +166,10 @@ def test_a_wrong_request_is_told_so_and_writes_nothing(tmp_path: Path, what: str
     assert dump(tmp_path / "db") == before
 
 
-def test_no_secret_is_logged_or_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_is_logged_or_shown(address: Address, caplog: pytest.LogCaptureFixture) -> None:
     """Not in the log, not in an error, not in what objects say of themselves."""
     caplog.set_level(logging.DEBUG, logger="reference_impl")
-    said: list[str] = [repr(Settings(tmp_path, (credential("alice", SECRET),)))]
+    said: list[str] = [repr(Settings(address, (credential("alice", SECRET),)))]
 
     async def work(http: httpx.AsyncClient) -> str:
         await http.post("/api/agents", **NEW)
@@ -169,13 +179,13 @@ def test_no_secret_is_logged_or_shown(tmp_path: Path, caplog: pytest.LogCaptureF
         said.append((await http.post("/api/agents/ada/token", headers=MANAGER)).text)
         return secret
 
-    secret = with_http(tmp_path / "db", work)
+    secret = with_http(address, work)
     shown = "\n".join([*said, caplog.text])
     assert SECRET not in shown
     assert secret not in shown
 
 
-def test_the_client_retries_with_its_key_and_not_without(tmp_path: Path) -> None:
+def test_the_client_retries_with_its_key_and_not_without(address: Address) -> None:
     """A keyed request whose answer is lost is sent again; an issue is not."""
 
     class LosesFirstAnswer(httpx.AsyncBaseTransport):
@@ -200,7 +210,7 @@ def test_the_client_retries_with_its_key_and_not_without(tmp_path: Path) -> None
         rotated = await client.rotate_token("ada")
         assert rotated.status == 201
 
-    with_http(tmp_path / "db", work)
+    with_http(address, work)
 
 
 def test_openapi_describes_the_key_and_every_status(tmp_path: Path) -> None:

@@ -3,50 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 import reference_impl
-from reference_impl import reservations as module
+from reference_impl import moments
+from reference_impl.backend import Address, is_postgres, open_backend
 from reference_impl.containers import RecordedContainers
-from reference_impl.database import Database, fetch
+from reference_impl.database import fetch
 from reference_impl.errors import ContainerFailed, KeyReused, ReservationLost, StoreFull
 from reference_impl.reservations import Finished, Reservations, Wait
+from tests import postgres
 from tests.reference_impl.stepping import closed
 from tests.reference_impl.test_reservations import finish, own, reserve
 
+SHIFT = "UPDATE reservations SET lease_until = lease_until - %s, expires_at = expires_at - %s"
+
 
 class Clock:
-    """A clock that is set."""
+    """A clock that is set: ours, or where the server's counts all that was written with it."""
 
-    def __init__(self) -> None:
-        self.now = 1_000.0
+    def __init__(self, path: Address) -> None:
+        self._now, self._path = 1_000.0, path
 
     def time(self) -> float:
         """Return what it shows."""
-        return self.now
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now += seconds
+        if is_postgres(self._path):
+            postgres.execute(str(self._path), SHIFT, (seconds, seconds))
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+def clock(path: Address, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """What the reservations take for the time."""
-    made = Clock()
-    monkeypatch.setattr(module, "time", made)
+    made = Clock(path)
+    monkeypatch.setattr(moments, "time", made)
     return made
 
 
-def test_a_key_passes_on_when_its_lease_has_passed_and_not_before(path: Path, clock: Clock) -> None:
+def test_a_key_passes_on_when_its_lease_has_passed_and_not_before(path: Address, clock: Clock) -> None:
     """To the same request only; and the owner before can no longer finish or release it."""
 
     async def main() -> None:
-        async with closed(Database(path)) as database:
+        async with closed(open_backend(path)) as database:
             reservations = Reservations(database, lease=5.0)
             stale = await own(reservations)
-            clock.now += 4.9
+            clock.advance(4.9)
             assert isinstance(await reserve(reservations), Wait)
-            clock.now += 0.1
+            clock.advance(0.1)
             with pytest.raises(KeyReused):
                 await reserve(reservations, fingerprint="another request")
             successor = await own(reservations)
@@ -60,11 +68,11 @@ def test_a_key_passes_on_when_its_lease_has_passed_and_not_before(path: Path, cl
     asyncio.run(main())
 
 
-def test_an_owner_at_work_keeps_its_lease(path: Path) -> None:
+def test_an_owner_at_work_keeps_its_lease(path: Address) -> None:
     """The heartbeat extends it while the block runs, and leaves a successor's alone."""
 
     async def main() -> None:
-        async with closed(Database(path)) as database:
+        async with closed(open_backend(path)) as database:
             reservations = Reservations(database, lease=0.06)
             reservation = await own(reservations)
             before = await reservations.look(reservation.scope)
@@ -84,34 +92,34 @@ def test_an_owner_at_work_keeps_its_lease(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_an_answer_is_kept_from_its_completion(path: Path, clock: Clock) -> None:
+def test_an_answer_is_kept_from_its_completion(path: Address, clock: Clock) -> None:
     """However long the work took; afterwards the key is free, for another request too."""
 
     async def main() -> None:
-        async with closed(Database(path)) as database:
+        async with closed(open_backend(path)) as database:
             reservations = Reservations(database, lease=100.0, retention=10.0)
             reservation = await own(reservations)
-            clock.now += 50.0
+            clock.advance(50.0)
             await finish(database, reservations, reservation)
-            clock.now += 9.9
+            clock.advance(9.9)
             assert await reserve(reservations) == Finished("done")
-            clock.now += 0.2
+            clock.advance(0.2)
             assert not isinstance(await reserve(reservations, fingerprint="another request"), Finished | Wait)
 
     asyncio.run(main())
 
 
-def test_a_full_store_refuses_new_keys_and_drops_none(path: Path, clock: Clock) -> None:
+def test_a_full_store_refuses_new_keys_and_drops_none(path: Address, clock: Clock) -> None:
     """Until something it promised to keep has expired."""
 
     async def main() -> None:
-        async with closed(Database(path)) as database:
+        async with closed(open_backend(path)) as database:
             reservations = Reservations(database, retention=10.0, capacity=1)
             await finish(database, reservations, await own(reservations))
             with pytest.raises(StoreFull):
                 await reserve(reservations, endpoint="another")
             assert await reserve(reservations) == Finished("done")
-            clock.now += 10.1
+            clock.advance(10.1)
             await reserve(reservations, endpoint="another")
 
     asyncio.run(main())
@@ -120,7 +128,7 @@ def test_a_full_store_refuses_new_keys_and_drops_none(path: Path, clock: Clock) 
 class Unreliable(RecordedContainers):
     """Containers that fail the first time, before or after the start."""
 
-    def __init__(self, path: Path, after: bool) -> None:
+    def __init__(self, path: Address, after: bool) -> None:
         super().__init__(path)
         self.after, self.failed = after, False
 
@@ -135,11 +143,10 @@ class Unreliable(RecordedContainers):
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_deployment_goes_on_where_it_was_left(path: Path, after: bool) -> None:
+def test_a_deployment_goes_on_where_it_was_left(path: Address, beside: Address, after: bool) -> None:
     """Whether the container was started or not: in the end there is one, and one agent, and the answer is kept."""
 
     async def main() -> None:
-        beside = path.with_suffix(".containers")
         await RecordedContainers.initialise(beside)
         containers = Unreliable(beside, after)
         async with closed(await reference_impl.open_service(path, containers=containers)) as service:
@@ -152,29 +159,28 @@ def test_a_deployment_goes_on_where_it_was_left(path: Path, after: bool) -> None
             async with service.database.autocommit() as connection:
                 assert len(await fetch(connection, "SELECT 1 FROM agents WHERE slug = 'eve'", ())) == 1
                 assert await fetch(connection, "SELECT 1 FROM deployments", ()) == []
-        async with closed(Database(beside)) as outside, outside.autocommit() as connection:
+        async with closed(open_backend(beside)) as outside, outside.autocommit() as connection:
             assert await fetch(connection, "SELECT agent_id FROM containers", ()) == [(made.agent.id,)]
         await containers.close()
 
     asyncio.run(main())
 
 
-def test_a_token_that_comes_late_does_not_replace_a_newer_one(path: Path) -> None:
+def test_a_token_that_comes_late_does_not_replace_a_newer_one(beside: Address) -> None:
     """The order of the database wins over the order of delivery."""
 
     async def main() -> None:
-        beside = path.with_suffix(".containers")
         await RecordedContainers.initialise(beside)
         async with closed(RecordedContainers(beside)) as containers:
             await containers.deliver("agent", "second", 2)
             await containers.deliver("agent", "first", 1)
-        async with closed(Database(beside)) as outside, outside.autocommit() as connection:
+        async with closed(open_backend(beside)) as outside, outside.autocommit() as connection:
             assert await fetch(connection, "SELECT token_id FROM delivered", ()) == [("second",)]
 
     asyncio.run(main())
 
 
-def test_a_deleted_agent_leaves_no_token(path: Path) -> None:
+def test_a_deleted_agent_leaves_no_token(path: Address) -> None:
     """Its token is revoked with it."""
 
     async def main() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reference_impl.backend import Address
 from tests.reference_impl.conftest import Rows
 
 ROUNDS = 8
@@ -43,7 +44,7 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 
 @pytest.mark.slow
 @pytest.mark.forks
-def test_two_processes_agree(path: Path, rows: Rows) -> None:
+def test_two_processes_agree(path: Address, rows: Rows) -> None:
     """Every key makes one agent, all four requests are told the same one, and one of them gets its token."""
     command = [sys.executable, "-c", WORKER, str(path), str(ROUNDS)]
     root = Path(__file__).parents[2]

@@ -23,10 +23,15 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
     return [int(child) for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
 
 
-@pytest.mark.parametrize("mode", ["wal", "delete"])
-def test_a_killed_worker_is_replaced_and_nothing_is_lost(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize("mode", ["wal", "delete", "postgres"])
+def test_a_killed_worker_is_replaced_and_nothing_is_lost(
+    request: pytest.FixtureRequest, tmp_path: Path, mode: str
+) -> None:
     """Requests go on after SIGKILL of a worker, and SIGTERM ends all of it with exit code 0."""
-    with running(tmp_path, "--journal-mode", mode) as (process, http):
+    chosen = ("--journal-mode", mode)
+    if mode == "postgres":
+        chosen = ("--database", request.getfixturevalue("postgres_url"))
+    with running(tmp_path, *chosen) as (process, http):
         first = http.post("/api/agents", json={"name": "Ada"}, headers={"Idempotency-Key": "k"})
         assert first.status_code == 201
         before = workers(process)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from pathlib import Path
 
 import pytest
 
 from reference_impl import open_service
+from reference_impl.backend import Address
 from reference_impl.errors import ActiveTokenExists, NoActiveToken, UnknownAgent
 from reference_impl.tokens import IssuedToken, find_agent, insert_token
 from tests.reference_impl.conftest import Rows
@@ -17,7 +17,7 @@ from tests.reference_impl.stepping import closed
 ACTIVE = "SELECT id FROM tokens WHERE revoked_at IS NULL ORDER BY rowid"
 
 
-def test_a_token_issued_verifies(path: Path) -> None:
+def test_a_token_issued_verifies(path: Address) -> None:
     """An issued token is the agent's active one and its secret names the agent."""
 
     async def main() -> None:
@@ -30,7 +30,7 @@ def test_a_token_issued_verifies(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_the_secret_is_stored_as_a_hash(path: Path, rows: Rows) -> None:
+def test_the_secret_is_stored_as_a_hash(path: Address, rows: Rows) -> None:
     """The database knows the secret's SHA-256 and not the secret, and a token's repr doesn't tell it."""
 
     async def main() -> IssuedToken:
@@ -44,7 +44,7 @@ def test_the_secret_is_stored_as_a_hash(path: Path, rows: Rows) -> None:
     assert token.secret not in repr(token)
 
 
-def test_a_second_token_is_refused(path: Path) -> None:
+def test_a_second_token_is_refused(path: Address) -> None:
     """An agent with an active token gets no other."""
 
     async def main() -> None:
@@ -56,7 +56,7 @@ def test_a_second_token_is_refused(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_the_index_refuses_what_the_code_lets_through(path: Path) -> None:
+def test_the_index_refuses_what_the_code_lets_through(path: Address) -> None:
     """A second active token is the same error where only the index notices it."""
 
     async def main() -> None:
@@ -71,7 +71,7 @@ def test_the_index_refuses_what_the_code_lets_through(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_a_rotation_replaces_the_token(path: Path, rows: Rows) -> None:
+def test_a_rotation_replaces_the_token(path: Address, rows: Rows) -> None:
     """After a rotation the new token works and the old one doesn't."""
 
     async def main() -> None:
@@ -85,7 +85,7 @@ def test_a_rotation_replaces_the_token(path: Path, rows: Rows) -> None:
     asyncio.run(main())
 
 
-def test_a_rotation_needs_a_token(path: Path) -> None:
+def test_a_rotation_needs_a_token(path: Address) -> None:
     """There is nothing to rotate for an agent without an active token."""
 
     async def main() -> None:
@@ -96,7 +96,7 @@ def test_a_rotation_needs_a_token(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_a_revoked_token_is_dead(path: Path) -> None:
+def test_a_revoked_token_is_dead(path: Address) -> None:
     """A revoked token verifies no more, can't be revoked twice, and makes room for another."""
 
     async def main() -> None:
@@ -112,7 +112,7 @@ def test_a_revoked_token_is_dead(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_revoking_hits_no_other_token(path: Path) -> None:
+def test_revoking_hits_no_other_token(path: Address) -> None:
     """Neither another agent's token nor a token's successor can be revoked by mistake."""
 
     async def main() -> None:
@@ -129,7 +129,7 @@ def test_revoking_hits_no_other_token(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_an_unknown_agent_is_an_error(path: Path) -> None:
+def test_an_unknown_agent_is_an_error(path: Address) -> None:
     """Issuing, rotating and looking up name the agent that doesn't exist."""
 
     async def main() -> None:
@@ -141,7 +141,7 @@ def test_an_unknown_agent_is_an_error(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_what_is_not_a_token_belongs_to_nobody(path: Path) -> None:
+def test_what_is_not_a_token_belongs_to_nobody(path: Address) -> None:
     """Made-up, cut and altered secrets verify as nobody's."""
 
     async def main() -> None:
@@ -153,7 +153,7 @@ def test_what_is_not_a_token_belongs_to_nobody(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_of_many_tasks_one_is_issued_a_token(path: Path, rows: Rows) -> None:
+def test_of_many_tasks_one_is_issued_a_token(path: Address, rows: Rows) -> None:
     """Tasks of one worker that ask at the same time: one gets the token, the others the error."""
 
     async def main() -> list[IssuedToken | BaseException]:
@@ -167,7 +167,7 @@ def test_of_many_tasks_one_is_issued_a_token(path: Path, rows: Rows) -> None:
     assert rows(path, ACTIVE) == [(token.id,) for token in issued]
 
 
-def test_concurrent_rotations_all_succeed(path: Path, rows: Rows) -> None:
+def test_concurrent_rotations_all_succeed(path: Address, rows: Rows) -> None:
     """Tasks that rotate at the same time each get a token of their own; one is active at the end."""
 
     async def main() -> list[str]:
@@ -182,7 +182,7 @@ def test_concurrent_rotations_all_succeed(path: Path, rows: Rows) -> None:
     assert active in ids
 
 
-def test_tasks_for_different_agents_do_not_meet(path: Path, rows: Rows) -> None:
+def test_tasks_for_different_agents_do_not_meet(path: Address, rows: Rows) -> None:
     """Tasks that ask for different agents at the same time all get what they ask for."""
 
     async def main() -> list[str]:

@@ -1,0 +1,46 @@
+"""Seeded bugs that only PostgreSQL lets happen, one per file, as those of the package above.
+
+Their names begin with P. All but P10 behave as the reference does when they are called one request after another.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from reference_impl.faulty.registry import Variant, named
+
+_MODULES = (
+    "p01_check_then_insert",
+    "p02_write_skew",
+    "p03_lost_notify",
+    "p04_locks_no_row",
+    "p05_advisory_lock_leaks",
+    "p06_retry_keeps_effects",
+    "p07_failure_not_retried",
+    "p08_stale_rotation",
+    "p09_conflict_taken_for_insert",
+    "p10_client_clock",
+    "p11_unfenced_completion",
+    "p12_lock_order",
+    "p13_notify_before_commit",
+    "p14_join_under_lock",
+)
+
+VARIANTS: Mapping[str, str] = MappingProxyType(
+    {module.replace("_", "-"): f"{__name__}.{module}" for module in _MODULES}
+)
+"""The module of each variant, by the variant's name."""
+
+
+def load(name: str) -> Variant:
+    """Import a variant.
+
+    Args:
+        name: one of :data:`VARIANTS`.
+
+    Returns:
+        Its module.
+
+    Raises:
+        KeyError: there is no such variant.
+    """
+    return named(name, VARIANTS)
