@@ -28,7 +28,7 @@ async def prepare(_: Service, __: Path) -> None:
 
 def at_most_one(db: Path) -> None:
     """ONCE: the key makes at most one agent."""
-    agents = rows(db, "SELECT slug FROM agents ORDER BY rowid")
+    agents = rows(db, "SELECT slug FROM agents ORDER BY slug")
     assert len(agents) <= 1, f"one key made {len(agents)} agents: {', '.join(slug for (slug,) in agents)}"
 
 

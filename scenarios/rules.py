@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from harness.checks.operations import Operation
 from harness.checks.specs import ONE_ACTIVE, RESERVATION
 from harness.history import History, Outcome, Step
 from harness.scenario import Check
+from scenarios.reading import rows
 
 __all__ = [
     "CLEAN_CONNECTIONS",
@@ -30,18 +29,12 @@ __all__ = [
 ]
 
 
-def rows(db: Path, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-    """Return what *sql* selects from the database file *db*."""
-    with closing(sqlite3.connect(db)) as connection:
-        return connection.execute(sql, parameters).fetchall()
-
-
 def one_active_token(db: Path) -> None:
     """TOK1: no agent has two active tokens."""
     many = rows(
         db,
         "SELECT agents.slug, count(*) FROM tokens JOIN agents ON agents.id = tokens.agent_id"
-        " WHERE revoked_at IS NULL GROUP BY agent_id HAVING count(*) > 1",
+        " WHERE revoked_at IS NULL GROUP BY agents.slug HAVING count(*) > 1",
     )
     assert not many, f"agent {many[0][0]!r} has {many[0][1]} active tokens"
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 from harness.control.world import World
 from harness.errors import HarnessError
@@ -22,6 +23,10 @@ _RACED, _TEMPLATE, _EARLIER = "race", "race_template", "race_earlier"
 _LOCK_WAIT = "50ms"
 """How long reading the state waits for a table that somebody has locked against all others."""
 _GONE_SECONDS = 10.0
+_READS = urlencode(
+    {"application_name": KEPT, "options": "-c default_transaction_read_only=on -c lock_timeout=2s"}, quote_via=quote
+)
+"""How checks look at the database: who they are need not be ended, and what they do changes nothing."""
 _FINDS = f"ALTER DATABASE {{}} SET search_path = {clock.PATH}"
 
 _OTHERS = (
@@ -135,7 +140,7 @@ class PostgresWorld(World):
     def observe(self, snapshot: dict[str, bytes], earlier: bool = False) -> Path:
         """See ``World``: the database itself, which nobody changes now; one that is *earlier* is laid out beside it."""
         if not earlier:
-            return f"{self.db}&options=-c%20default_transaction_read_only%3Don%20-c%20lock_timeout%3D2s"  # type: ignore[return-value]
+            return f"{self.db}&{_READS}"  # type: ignore[return-value]
         assert self._layout is not None
         with suppress(ServerSaid):
             self._admin.ask(f"CREATE DATABASE {_EARLIER} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
