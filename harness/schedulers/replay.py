@@ -50,6 +50,9 @@ class Replay:
         number = len(view.steps)
         self.compare(view.steps)
         if number >= len(self._choices):
+            if view.options[0].retries:
+                # It ended with somebody asking in vain.
+                return view.options[0].choice
             if not self._lenient:
                 options = ", ".join(option.choice for option in view.options)
                 raise Diverged(number, "the end of the execution", f"the execution goes on; it could run {options}")

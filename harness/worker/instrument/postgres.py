@@ -36,7 +36,8 @@ FROM (SELECT $1::int AS a) AS session
 """
 GREETING = """
 SELECT setseed({}), (SELECT setting::int FROM pg_settings WHERE name = 'lock_timeout'),
-  (SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'), current_setting('transaction_isolation')
+  (SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'), current_setting('transaction_isolation'),
+  EXISTS (SELECT FROM pg_proc WHERE oid >= 16384 AND prosrc ILIKE '%notify%')
 """
 """What a session is asked when it is first seen; from then on its randomness is the execution's."""
 
@@ -55,7 +56,8 @@ class Session:
     ``cancel()`` has the server cancel what it runs, ``finish()`` ends it.
 
     ``serializable``: reads may matter; ``wrote``, ``excludes``: what its transaction has done; ``lock_timeout`` and
-    ``statement_timeout`` are virtual seconds, 0 for none; ``open``: whether it is in a transaction.
+    ``statement_timeout`` are virtual seconds, 0 for none; ``open``: whether it is in a transaction; ``may_notify``: functions
+    of the database do; ``tells``: its transaction has notified somebody, or called what may.
     """
 
     __slots__ = (
@@ -63,20 +65,26 @@ class Session:
         "excludes",
         "finish",
         "lock_timeout",
+        "may_notify",
         "open",
         "pid",
         "serializable",
         "statement_timeout",
+        "tells",
         "wrote",
     )
 
     def __init__(self, pid: int, cancel: Callable[[], Any], finish: Callable[[], Any]) -> None:
         self.pid, self.cancel, self.finish = pid, cancel, finish
         self.serializable = self.wrote = self.excludes = self.open = False
+        self.may_notify = self.tells = False
         self.lock_timeout = self.statement_timeout = 0.0
 
-    def greeted(self, lock: bytes | None, statement: bytes | None, isolation: bytes | None) -> None:
-        """Take in the answer to ``GREETING``."""
+    def greeted(
+        self, lock: bytes | None, statement: bytes | None, isolation: bytes | None, notifies: bytes | None
+    ) -> None:
+        """Take in the answer to ``GREETING``, but for its first value."""
+        self.may_notify = notifies == b"t"
         self.lock_timeout, self.statement_timeout = int(lock or 0) / 1000, int(statement or 0) / 1000
         self.serializable |= isolation == b"serializable"
 
@@ -180,14 +188,15 @@ class Sessions:
             self._runtime.news.append(
                 ("note", f"{what.word} asks the server for the time by a word that can't be virtual")
             )
+        session.tells |= what.notifies or (session.may_notify and not (what.reads or what.nothing))
         touched, releases = _touched(session, what, after, failed)
         self._tell(touched)
         if not after:
-            session.wrote = session.excludes = False
+            if session.tells:
+                self._runtime.released(NOTIFIED)
+            session.wrote = session.excludes = session.tells = False
         if releases:
             self._runtime.news.append(("released", LOCKS))
-            if not after:
-                self._runtime.released(NOTIFIED)
 
     def heard(self) -> None:
         """Notifications have come."""

@@ -43,7 +43,7 @@ class Effect(NamedTuple):
     ``word`` is its first; ``nothing``: it touches nothing shared; ``ends``: it ends a transaction, or a part of one; ``reads``:
     it is a plain query; ``excludes_readers``: it may lock tables against those who only read. ``serializable``: from now on the
     session may be in a transaction of that level, in which reads matter too; ``real_time``: it asks for the time in a way that
-    can't be virtual; ``sets_timeout``: it may set how long the session waits.
+    can't be virtual; ``sets_timeout``: it may set how long the session waits; ``notifies``: it may notify who listens.
     """
 
     word: str
@@ -54,6 +54,7 @@ class Effect(NamedTuple):
     serializable: bool
     real_time: bool
     sets_timeout: bool
+    notifies: bool
 
 
 @lru_cache(maxsize=4096)
@@ -63,7 +64,12 @@ def effect(sql: str) -> Effect:
     found = re.match(r"[A-Za-z]+", bare)
     word = found.group().upper() if found else ""
     capitals = bare.upper()
-    rest = "SERIALIZABLE" in sql.upper(), _REAL_TIME.search(bare) is not None, "_timeout" in sql.lower()
+    rest = (
+        "SERIALIZABLE" in sql.upper(),
+        _REAL_TIME.search(bare) is not None,
+        "_timeout" in sql.lower(),
+        "NOTIFY" in capitals,
+    )
     if ";" in bare:
         return Effect(word, False, False, False, True, *rest)
     if not word:

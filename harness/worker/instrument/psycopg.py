@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.worker.instrument.postgres import GREETING, NOTIFIED, Session, Sessions, TimedOut
 from harness.worker.instrument.postgres_statements import effect
+from harness.worker.instrument.psycopg_errors import INJECTED, errors_of, injected
 from harness.worker.instrument.psycopg_generators import ACTIVE, IDLE, IN_ERROR, IN_TRANSACTION, Asked, asked_by, waiter
 from harness.worker.instrument.psycopg_kept import Kept
 from harness.worker.rebind import Replacement
@@ -50,8 +51,7 @@ class Psycopg:
         place = where(2)
         if asked.kind == "notify":
             return self._hear(gen, asked, place, _deadline(self._runtime.clock.now, args, options), lambda: False)
-        self._runtime.park(asked.kind, asked.sql, asked.detail, place)
-        return self._run(gen, fileno, asked)
+        return self._run(gen, fileno, asked, self._park(asked, place))
 
     def close(self, connection: Any, close: Callable[[Any], Any]) -> Any:
         """Do what *close* does to *connection*, at a schedule point; return when the server has ended the session."""
@@ -107,11 +107,11 @@ class Psycopg:
             raise
 
     def _run_unless_dropped(self, gen: Any, fileno: int, asked: Asked, place: Place | None, stages: _Stages) -> Any:
-        self._runtime.park(asked.kind, asked.sql, asked.detail, place)
+        how = self._park(asked, place)
         if stages.dropped:
             return None
         stages.begun = True
-        return self._run(gen, fileno, asked)
+        return self._run(gen, fileno, asked, how)
 
     async def wait_conn_async(self, gen: Any, *args: Any, **options: Any) -> Any:
         """Do what ``psycopg.waiting.wait_conn_async`` does, to connect and to cancel: at once, as neither is raced."""
@@ -134,12 +134,19 @@ class Psycopg:
 
     # What the server is told
 
-    def _run(self, gen: Any, fileno: int, asked: Asked) -> Any:
+    def _park(self, asked: Asked, place: Place | None) -> int:
+        errors = errors_of(asked.sql) if self._runtime.asks_errors else ()
+        return self._runtime.park(asked.kind, asked.sql, asked.detail, place, errors=errors)
+
+    def _run(self, gen: Any, fileno: int, asked: Asked, how: int) -> Any:
         connection = asked.connection
         session = self._session(connection)
         session.serializable |= asked.serializable
         failed = True
         try:
+            if how in INJECTED:
+                gen.close()
+                raise injected(how, asked)
             value = self._drive(gen, fileno, session)
             failed = False
             return value
@@ -213,7 +220,7 @@ class Psycopg:
     def _greet(self, connection: Any, session: Session, seed: str) -> None:
         if not connection.pipeline_status:
             answer = connection.exec_(GREETING.format(seed).encode())
-            session.greeted(*(answer.get_value(0, column) for column in (1, 2, 3)))
+            session.greeted(*(answer.get_value(0, column) for column in (1, 2, 3, 4)))
 
 
 class _Stages:

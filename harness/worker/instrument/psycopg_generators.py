@@ -16,13 +16,15 @@ _READ, _WRITE = 1, 2
 
 
 class Asked(NamedTuple):
-    """What a generator will say to the server, through which ``PGconn``; ``serializable``: in a transaction of that level."""
+    """What a generator will say to the server, through which ``PGconn``; ``serializable``: in a transaction of that level; ``begins``: it
+    begins one unasked."""
 
     kind: str
     sql: str
     detail: str
     connection: Any
     serializable: bool = False
+    begins: bool = False
 
 
 class waiter:
@@ -66,7 +68,8 @@ def asked_by(gen: Any) -> Asked | None:
         return Asked("notify", "wait for a notification", "", pgconn)
     if (query := known.get("query", known.get("statement", known.get("command")))) is not None:
         detail = shown(known.get("params", known.get("params_seq")))
-        return Asked("sql", _text(query, connection), detail, pgconn, serializable)
+        begins = idle and not getattr(connection, "autocommit", True)
+        return Asked("sql", _text(query, connection), detail, pgconn, serializable, begins)
     return Asked("sql", name.strip("_").removesuffix("_gen"), "", pgconn, serializable)
 
 

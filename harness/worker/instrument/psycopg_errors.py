@@ -1,0 +1,50 @@
+"""Errors that a statement of ``psycopg`` is made to end with: the server itself raises them, so its transaction is as after a real one.
+
+SQLSTATE and text are those of PostgreSQL's documentation (appendix A) and of its own messages.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.wire import ERRORS
+from harness.worker.instrument.postgres_statements import effect
+from harness.worker.instrument.psycopg_generators import Asked
+
+__all__ = ["INJECTED", "errors_of", "injected"]
+
+INJECTED = frozenset(ERRORS.values())
+"""The ways to let an operation go in which it does not run."""
+
+_LOOKS = {
+    "busy": ("55P03", "canceling statement due to lock timeout"),
+    "full": ("53100", "could not extend file: No space left on device"),
+    "io": ("58030", "could not read blocks: Input/output error"),
+}
+_REFUSED = "40001", "could not serialize access due to read/write dependencies among transactions"
+"""What a COMMIT can end with in the place of ``busy``: it waits for nobody."""
+
+
+def errors_of(sql: str) -> tuple[str, ...]:
+    """Return the errors that the statement *sql* could end with."""
+    what = effect(sql)
+    if what.nothing or what.word in ("ROLLBACK", "ABORT", "RELEASE", "LISTEN", "UNLISTEN"):
+        return ()
+    return ("io",) if what.reads else ("busy", "full", "io")
+
+
+def injected(how: int, asked: Asked) -> Exception:
+    """Have the server fail in the way *how* in the place of what was *asked*, and return the error."""
+    from psycopg.errors import error_from_result
+
+    name = next(error for error, number in ERRORS.items() if number == how)
+    code, text = _LOOKS[name]
+    connection: Any = asked.connection
+    if effect(asked.sql).ends:
+        # Nothing of the transaction is left.
+        connection.exec_(b"ROLLBACK")
+        code, text = _REFUSED if name == "busy" else (code, text)
+    elif asked.begins:
+        connection.exec_(b"BEGIN")
+    raising = f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}', MESSAGE = '{text}'; END $$"
+    return error_from_result(connection.exec_(raising.encode()))
