@@ -10,6 +10,7 @@ from harness.control.confirm import Unconfirmed, confirm, replay_once
 from harness.control.execution import Driver
 from harness.control.explaining import explain as explained
 from harness.control.sharding.explorer import Setting
+from harness.control.sharding.explorers import explorers
 from harness.control.sharding.together import explore_together
 from harness.control.shrink import shrink
 from harness.control.tally import Budget, Progress, Tally
@@ -94,7 +95,8 @@ def run(
     if jobs > 1:
         assert not isinstance(scheduler, str)
         dealer = dealer_of(scheduler, preemptions)
-        startup = explore_together(jobs, Setting(scenario, workers, seed, isolation, patience, outcomes), dealer, tally)
+        setting = Setting(scenario, workers, seed, isolation, patience, outcomes)
+        startup, jobs = explore_together(explorers(jobs, setting), setting, dealer, tally)
         _conclude(dealer, preemptions, tally)
         tally.seen, tally.pct = getattr(dealer, "seen", None), getattr(dealer, "pct", {})
     with theatre(scenario, workers, seed=seed, isolation=isolation, patience=patience) as stage:
