@@ -1,4 +1,4 @@
-"""Where tasks are carried out: like ``concurrent.futures``, but that whoever waits does the listening, in no thread of its own."""
+"""Where tasks are carried out: like ``concurrent.futures``, but that whoever waits also listens, in no thread of its own."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ import re
 from argparse import ArgumentTypeError
 from math import isfinite
 
-__all__ = ["bound", "count", "pause", "seconds", "seed", "workers"]
+__all__ = ["bound", "count", "pause", "seconds", "seed", "slots", "workers"]
 
-_MOST_WORKERS = 64
+_MOST_WORKERS, _MOST_SLOTS = 64, 4096
 _NUMBER = re.compile(r"[0-9]{1,12}")
 _SEED = re.compile(r"-?[0-9]{1,18}")
 _SECONDS = re.compile(r"[0-9]{0,9}(\.[0-9]{0,9})?([eE][+-]?[0-9]{1,3})?")
@@ -25,6 +25,13 @@ def workers(text: str) -> int:
     """Return a number of processes, from 1 to 64."""
     if _NUMBER.fullmatch(text) is None or not 1 <= int(text) <= _MOST_WORKERS:
         raise ArgumentTypeError(f"{text!r} is not a number from 1 to {_MOST_WORKERS}")
+    return int(text)
+
+
+def slots(text: str) -> int:
+    """Return a number of executions at once: to 64 on one machine, as is checked later, but to 4096 on a cluster."""
+    if _NUMBER.fullmatch(text) is None or not 1 <= int(text) <= _MOST_SLOTS:
+        raise ArgumentTypeError(f"{text!r} is not a number from 1 to {_MOST_WORKERS} (on a cluster to {_MOST_SLOTS})")
     return int(text)
 
 

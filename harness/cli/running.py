@@ -61,6 +61,7 @@ def command(options: Namespace) -> int:
 
 def _explore(options: Namespace, scenario: Scenario, seen: list[int]) -> Result:
     from harness.control.run import SCHEDULERS, Progress, run
+    from harness.control.sharding.together import Place
 
     if options.scheduler not in SCHEDULERS:
         raise BadInput(
@@ -84,6 +85,7 @@ def _explore(options: Namespace, scenario: Scenario, seen: list[int]) -> Result:
             stop_after=options.stop_after,
             seed=options.seed,
             jobs=options.jobs,
+            cluster=Place(options.cluster, options.scenario) if options.cluster is not None else None,
             isolation=options.isolation,
             progress=progress,
             explain=not options.no_explain,

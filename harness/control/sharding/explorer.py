@@ -22,7 +22,7 @@ from harness.schedulers.base import Scheduler
 from harness.schedulers.branches import Branch, Excursion, Findings
 from harness.wire import Peer, PeerGone
 
-__all__ = ["RAN", "READY", "Setting", "leave", "packed", "perform", "serve", "told", "trouble", "unpacked"]
+__all__ = ["DIVERGED", "RAN", "READY", "Setting", "leave", "packed", "perform", "serve", "told", "trouble", "unpacked"]
 
 READY, RAN = "ready", "ran"
 """What an explorer says before the first execution, and with the answer to each."""

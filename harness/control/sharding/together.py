@@ -7,7 +7,7 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from harness.control.sharding.explorer import Setting, unpacked
 from harness.control.tally import Tally
@@ -15,7 +15,18 @@ from harness.executor import Executor, Lost
 from harness.schedulers.dealing import Deal, Dealer
 from harness.schedulers.wrappers.stop_early import stale
 
-__all__ = ["Troupe", "explore_together"]
+__all__ = ["MOST_SLOTS", "Place", "Troupe", "explore_together"]
+
+
+MOST_SLOTS = 4096
+"""Beyond it nobody has tried; a tree rarely has so many branches that can be walked at once."""
+
+
+class Place(NamedTuple):
+    """A cluster: its address, and how the scenario is called on its nodes, as for ``registry.find``."""
+
+    address: str
+    reference: str
 
 
 class Troupe(Executor[bytes, bytes], Protocol):
