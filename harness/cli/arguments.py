@@ -6,7 +6,9 @@ import re
 from argparse import ArgumentTypeError
 from math import isfinite
 
-__all__ = ["bound", "count", "pause", "seconds", "seed", "slots", "workers"]
+from harness.errors import BadInput
+
+__all__ = ["bound", "check_slots", "count", "pause", "seconds", "seed", "slots", "workers"]
 
 _MOST_WORKERS, _MOST_SLOTS = 64, 4096
 _NUMBER = re.compile(r"[0-9]{1,12}")
@@ -33,6 +35,14 @@ def slots(text: str) -> int:
     if _NUMBER.fullmatch(text) is None or not 1 <= int(text) <= _MOST_SLOTS:
         raise ArgumentTypeError(f"{text!r} is not a number from 1 to {_MOST_WORKERS} (on a cluster to {_MOST_SLOTS})")
     return int(text)
+
+
+def check_slots(jobs: int | None, cluster: str | None) -> None:
+    """Raise ``BadInput`` for more *jobs* than one machine is to have, without a *cluster*."""
+    if cluster is None and jobs is not None and jobs > _MOST_WORKERS:
+        raise BadInput(
+            f"{jobs} jobs are too many for one machine: give a number from 1 to {_MOST_WORKERS}, or a --cluster to run them on."
+        )
 
 
 def seed(text: str) -> int:

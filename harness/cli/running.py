@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness import registry
+from harness.cli.arguments import check_slots
 from harness.cli.terminal import EXIT_CODES, Ticker, colour, print_json, width
 from harness.counterexample import Counterexample, save
 from harness.errors import BadInput
@@ -26,6 +27,7 @@ def command(options: Namespace) -> int:
         from harness.parent import die_with
 
         die_with(options.dies_with)
+    check_slots(options.jobs, options.cluster)
     scenario = registry.find(options.scenario, options.variant)
     seen: list[int] = []
     try:

@@ -25,7 +25,7 @@ from harness.made_of import digest
 
 __all__ = ["Spread", "spread"]
 
-_BATCHES, _LARGEST, _SECONDS, _TRIES = 2, 8, 0.05, 3
+_BATCHES, _LARGEST, _SECONDS, _TRIES = 2, 8, 0.25, 3
 """Batches per slot that are under way; the most executions in one; seconds it is to take; how often an execution is tried."""
 
 
@@ -44,7 +44,7 @@ class Spread:
     execution can't be judged, or has ended several explorers.
     """
 
-    ahead = 8
+    ahead = 16
 
     def __init__(self, cluster: Cluster, order: Order, slots: int) -> None:
         self.slots = slots
