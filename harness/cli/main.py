@@ -162,6 +162,7 @@ def _add_run(commands: Commands) -> None:
         help="explore with N processes at once, one core each, 1 to 64 (default: 1; not with hypothesis)",
     )
     _add_cluster(run, "explore on a cluster's nodes, with --jobs of them at once (default: one per thread)")
+    add("--database", metavar="WHERE", help="where hypothesis keeps what failed: a folder, or redis://HOST:PORT/N")
     add("--isolation", choices=("warm", "fork"), default="warm", help=_ISOLATION)
     _add_output(run)
     add("--no-save", action="store_true", help="do not save the counterexample")

@@ -91,6 +91,7 @@ def _explore(options: Namespace, scenario: Scenario, seen: list[int]) -> Result:
             isolation=options.isolation,
             progress=progress,
             explain=not options.no_explain,
+            examples=options.database,
         )
 
 

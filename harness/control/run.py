@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from harness.control.confirm import Unconfirmed, confirm, replay_once
 from harness.control.execution import Driver
@@ -29,6 +30,9 @@ from harness.schedulers.portfolio import Portfolio
 from harness.schedulers.pos import POS
 from harness.schedulers.random_walk import RandomWalk
 from harness.schedulers.wrappers.stop_early import StopEarly
+
+if TYPE_CHECKING:
+    from hypothesis.database import ExampleDatabase
 
 __all__ = ["SCHEDULERS", "Progress", "run"]
 
@@ -64,6 +68,7 @@ def run(
     outcomes: bool = False,
     patience: float = 5.0,
     explain: bool = True,
+    examples: str | None = None,
 ) -> Result:
     """Explore *scenario* and return what was found.
 
@@ -78,7 +83,8 @@ def run(
     leaves out executions with more (exhaustive only), *faults* overrules the scenario's budget of faults. *outcomes* counts
     distinct outcomes (slower); the other parameters are ``theatre``'s. With *jobs* above 1 so many processes explore at
     once, each on a core of its own if there are so many; as many find the same again, whatever the timing. On a *cluster* so
-    many do on its nodes, however many these are; by default one for each of their threads.
+    many do on its nodes, however many these are; by default one for each of their threads. *examples* is a folder or a
+    ``redis://`` URL where Hypothesis is to keep what failed, instead of where its settings say.
     Raises ``BadInput``, ``SetupFailed`` and ``Unsupported``.
     """
     workers = scenario.workers if workers is None else workers
@@ -90,6 +96,7 @@ def run(
     if isinstance(scheduler, str) and scheduler not in SCHEDULERS:
         raise BadInput(f"There is no scheduler {scheduler!r}: it is one of {', '.join(SCHEDULERS)}.")
     _check_jobs(jobs, cluster, scheduler)
+    remembered = _remembered(examples, scheduler)
     budget = Budget(max_executions or DEFAULT_EXECUTIONS.get(name, 1_000), seconds, stop_after)
     tally = Tally(scenario, budget, progress or (lambda _: None))
     if isinstance(scheduler, str) and scheduler != "hypothesis":
@@ -99,18 +106,17 @@ def run(
     together = jobs != 1 or cluster is not None
     if together:
         assert not isinstance(scheduler, str)
-        dealer = dealer_of(scheduler, preemptions)
         setting = Setting(scenario, workers, seed, isolation, patience, outcomes)
-        startup, jobs = explore_together(_opened(jobs, cluster, setting), setting, dealer, tally)
-        _conclude(dealer, preemptions, tally)
-        tally.seen, tally.pct = getattr(dealer, "seen", None), getattr(dealer, "pct", {})
+        startup, jobs = _dealt(
+            _opened(jobs, cluster, setting), setting, dealer_of(scheduler, preemptions), preemptions, tally
+        )
     with theatre(scenario, workers, seed=seed, isolation=isolation, patience=patience) as stage:
         stage.driver.wants_outcomes = outcomes
         found = None
         try:
             if not together:
                 tally.budget.begin()
-                _explore(stage.driver, scheduler, workers, preemptions, tally)
+                _explore(stage.driver, scheduler, workers, preemptions, tally, remembered)
             tally.explored()
             if tally.failed is None and not tally.stuck and not tally.doubts:
                 _recheck(stage, tally)
@@ -161,6 +167,29 @@ def _check_jobs(jobs: int | None, cluster: Place | None, scheduler: str | Schedu
         )
 
 
+def _dealt(
+    opened: AbstractContextManager[Troupe], setting: Setting, dealer: Dealer, preemptions: int | None, tally: Tally
+) -> tuple[float, int]:
+    """Explore together; return what ``explore_together`` does."""
+    startup, jobs = explore_together(opened, setting, dealer, tally)
+    _conclude(dealer, preemptions, tally)
+    tally.seen, tally.pct = getattr(dealer, "seen", None), getattr(dealer, "pct", {})
+    return startup, jobs
+
+
+def _remembered(examples: str | None, scheduler: str | Scheduler) -> ExampleDatabase | None:
+    if examples is None:
+        return None
+    if scheduler != "hypothesis":
+        raise BadInput(
+            f"An example database, {examples!r}, is of use to Hypothesis only: no other scheduler remembers anything from one "
+            "run to the next. Leave it out, or take the scheduler 'hypothesis'."
+        )
+    from harness.examples import examples_in
+
+    return examples_in(examples)
+
+
 def _opened(jobs: int, cluster: Place | None, setting: Setting) -> AbstractContextManager[Troupe]:
     """Return what opens the troupe: explorers on this machine, or on a cluster, where 0 jobs are as many as it has threads."""
     if cluster is not None:
@@ -194,12 +223,19 @@ def _scheduler(name: str, seed: int, preemptions: int | None, depth: int) -> Sch
     return makers[name]() if name in makers else Exhaustive(name == "exhaustive", preemptions)
 
 
-def _explore(driver: Driver, scheduler: str | Scheduler, workers: int, preemptions: int | None, tally: Tally) -> None:
+def _explore(
+    driver: Driver,
+    scheduler: str | Scheduler,
+    workers: int,
+    preemptions: int | None,
+    tally: Tally,
+    remembered: ExampleDatabase | None,
+) -> None:
     """Run executions until there are no more, one fails, none can be judged, or the budget is spent."""
     if isinstance(scheduler, str):
         from harness.control.drawing import explore_drawn
 
-        explore_drawn(driver, workers, driver.seed, tally)
+        explore_drawn(driver, workers, driver.seed, tally, remembered=remembered)
         return
     stops = tally.budget.stop_after
     _search(
