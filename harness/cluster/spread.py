@@ -46,8 +46,11 @@ class Spread:
 
     ahead = 16
 
-    def __init__(self, cluster: Cluster, order: Order, slots: int) -> None:
-        self.slots = slots
+    def __init__(self, cluster: Cluster, order: Order, jobs: int) -> None:
+        threads = sum(cluster.nodes().values())
+        self.slots = jobs or threads
+        # With fewer jobs than threads a second batch for each would run at once with the first.
+        self._room = self.slots * (_BATCHES if self.slots >= threads else 1)
         self._cluster, self._order = cluster, order
         self._waiting: deque[_Task] = deque()
         self._away: dict[Future[Batch], list[_Task]] = {}
@@ -100,7 +103,7 @@ class Spread:
         self._send()
 
     def _send(self) -> None:
-        while self._waiting and (room := _BATCHES * self.slots - len(self._away)) > 0:
+        while self._waiting and (room := self._room - len(self._away)) > 0:
             size = min(math.ceil(len(self._waiting) / room), _LARGEST, max(int(_SECONDS / self._each), 1))
             tasks = [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
             parcel = pickle.dumps((self._order, [task.data for task in tasks]), pickle.HIGHEST_PROTOCOL)
@@ -172,7 +175,7 @@ def spread(place: Place, jobs: int, setting: Setting) -> Iterator[Spread]:
         outcomes=setting.outcomes,
     )
     with connected(place.address) as cluster:
-        them = Spread(cluster, order, jobs or sum(cluster.nodes().values()))
+        them = Spread(cluster, order, jobs)
         try:
             them.warm()
             yield them
