@@ -1,8 +1,8 @@
 """What a cluster of this machine's processes finds, beside one process, how fast it is, and what an execution costs there.
 
-    python -m benchmarks.cluster [--nodes N ...] [--rounds N] [--executions N] [--json FILE]
+    python -m benchmarks.cluster [--scenario NAME] [--nodes N ...] [--rounds N] [--executions N] [--json FILE]
 
-First the whole tree of `keyed-anything` with a fault at most, by one process and by clusters of 1, 2 and 4 dask workers
+First the whole tree of `--scenario` with a fault at most, by one process and by clusters of 1, 2 and 4 dask workers
 (`--nodes`): the outcomes must be the same set. Then the first `--executions` of it, `--rounds` times in turns, for executions
 per second, and for what one costs: processor time of who deals, of the scheduler, of the workers (explorers not counted);
 executions in a batch; bytes of payload up and down; bytes and packets over the loopback device, where every hop counts, and
@@ -59,15 +59,15 @@ class Found(NamedTuple):
     """By name, per execution."""
 
 
-def scenario() -> Scenario:
-    """The one that is searched, with a fault at most."""
-    found = registry.find(NAME)
-    return replace(found, faults=replace(found.faults, most=1))
+def scenario(name: str) -> Scenario:
+    """The one of that name, with a fault at most."""
+    found = registry.find(name)
+    return replace(found, faults=replace(found.faults, most=1)) if found.faults.most else found
 
 
-def alone(most: int, outcomes: bool) -> Found:
+def alone(name: str, most: int, outcomes: bool) -> Found:
     """Search in one process, without dealing."""
-    raced, chosen = scenario(), Exhaustive()
+    raced, chosen = scenario(name), Exhaustive()
     with theatre(raced, raced.workers, patience=PATIENCE) as stage:
         stage.driver.wants_outcomes = outcomes
         workload, seen, previous = raced.workload(raced.workers), set[str](), None
@@ -80,20 +80,20 @@ def alone(most: int, outcomes: bool) -> Found:
         return Found(executions, chosen.complete, frozenset(seen), time.perf_counter() - began, {})
 
 
-def spread_out(address: str, pids: dict[str, list[int]], most: int, outcomes: bool) -> Found:
+def spread_out(name: str, address: str, pids: dict[str, list[int]], most: int, outcomes: bool) -> Found:
     """Search on the cluster at *address*, whose processes are *pids*."""
-    raced = scenario()
+    raced = scenario(name)
     setting = Setting(raced, raced.workers, patience=PATIENCE, outcomes=outcomes)
     tally = Counting(raced, Budget(most, None), lambda _: None)
     dealer = dealer_of(Exhaustive(), None)
     batches: list[int] = []
-    with measuring(batches) as sizes, spread(Place(address, NAME), 0, setting) as troupe:
+    with measuring(batches) as sizes, spread(Place(address, name), 0, setting) as troupe:
         before = _readings(pids)
         began = time.perf_counter()
         explore_together(_opened(troupe), setting, dealer, tally)
         seconds = time.perf_counter() - began
-        used = {name: value - before[name] for name, value in _readings(pids).items()}
-    costs = {name: value / tally.executions for name, value in used.items()}
+        used = {what: value - before[what] for what, value in _readings(pids).items()}
+    costs = {what: value / tally.executions for what, value in used.items()}
     costs.update(
         {name: value / tally.executions for name, value in sizes.items()}, batch=tally.executions / len(batches)
     )
@@ -117,7 +117,7 @@ class Counting(Tally):
 
 def _check(execution: Execution) -> None:
     if execution.failure is not None or execution.stuck:
-        raise RuntimeError(f"{NAME} was to be valid: {execution.failure or execution.stuck}")
+        raise RuntimeError(f"the scenario was to be valid: {execution.failure or execution.stuck}")
 
 
 @contextmanager
@@ -214,23 +214,23 @@ def _milliseconds(pid: int) -> float:
 # -- the table -----------------------------------------------------------------------------------------------
 
 
-def whole(nodes: Sequence[int]) -> dict[str, Found]:
+def whole(name: str, nodes: Sequence[int]) -> dict[str, Found]:
     """Search the whole tree, by one process and by each cluster."""
-    found = {"one process": alone(_WHOLE, True)}
+    found = {"one process": alone(name, _WHOLE, True)}
     for number in nodes:
         with cluster(number) as (address, pids):
-            found[f"{number} nodes"] = spread_out(address, pids, _WHOLE, True)
+            found[f"{number} nodes"] = spread_out(name, address, pids, _WHOLE, True)
     return found
 
 
-def rates(nodes: Sequence[int], rounds: int, executions: int) -> dict[str, list[Found]]:
+def rates(name: str, nodes: Sequence[int], rounds: int, executions: int) -> dict[str, list[Found]]:
     """Search its beginning, in turns."""
     found: dict[str, list[Found]] = {"one process": [], **{f"{number} nodes": [] for number in nodes}}
     for _ in range(rounds):
-        found["one process"].append(alone(executions, False))
+        found["one process"].append(alone(name, executions, False))
         for number in nodes:
             with cluster(number) as (address, pids):
-                found[f"{number} nodes"].append(spread_out(address, pids, executions, False))
+                found[f"{number} nodes"].append(spread_out(name, address, pids, executions, False))
     return found
 
 
@@ -243,7 +243,7 @@ def main() -> int:
     """Measure, print, save."""
     fix_hash_seed()
     options = _parser().parse_args()
-    all_of_it = whole(options.nodes)
+    all_of_it = whole(options.scenario, options.nodes)
     wanted = all_of_it["one process"].outcomes
     for name, each in all_of_it.items():
         same = "the same outcomes" if each.outcomes == wanted else "OTHER OUTCOMES"
@@ -252,7 +252,7 @@ def main() -> int:
             f"{same}, {rate(each):.0f}/s",
             flush=True,
         )
-    found = rates(options.nodes, options.rounds, options.executions)
+    found = rates(options.scenario, options.nodes, options.rounds, options.executions)
     for name, rounds in found.items():
         print(f"{name:12} executions/s: {', '.join(f'{rate(each):.0f}' for each in rounds)}")
         for cost in rounds[0].costs:
@@ -286,6 +286,7 @@ def document(all_of_it: dict[str, Found], found: dict[str, list[Found]], ratios:
 def _parser() -> argparse.ArgumentParser:
     keep_lines = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m benchmarks.cluster", description=__doc__, formatter_class=keep_lines)
+    parser.add_argument("--scenario", default=NAME, metavar="NAME", help=f"one of `harness list` ({NAME})")
     parser.add_argument("--nodes", type=int, nargs="+", default=NODES, help="dask workers, 1 and 2 among them (1 2 4)")
     parser.add_argument("--rounds", type=int, default=5, help="how often speed is measured (5)")
     parser.add_argument("--executions", type=int, default=1000, help="each time (1000)")
