@@ -154,8 +154,13 @@ def _inspect(client: Client, address: str) -> None:
             f"The cluster at {address!r} has no nodes. Start some, where the code under test can be imported: "
             f"dask worker {address}"
         )
+    try:
+        client.run_on_scheduler(greet)  # It reads every task on its way.
+    except Exception as error:
+        raise _unimportable(error, f"the scheduler at {address}") from None
     for node, said in client.run(greet, on_error="return").items():
-        if isinstance(said, ImportError):
+        # What a node can't even read comes back as the text of its error.
+        if isinstance(said, ImportError) or (isinstance(said, Exception) and "ModuleNotFoundError" in str(said)):
             raise _unimportable(said, f"the node {node}")
         if isinstance(said, Exception):
             raise BadInput(f"The node {node} can't be asked what it has: {type(said).__name__}: {said}")
@@ -168,8 +173,8 @@ def _inspect(client: Client, address: str) -> None:
 
 def _unimportable(error: Exception, where: str) -> BadInput:
     return BadInput(
-        f"On {where} the harness can't be imported: {error}. Nodes need the harness and the code under test installed, as "
-        "here: no code is sent. Install both there, and start `dask worker` in that environment."
+        f"On {where} the harness can't be imported: {error}. The scheduler needs the harness, nodes also the code under test, "
+        "installed as here: no code is sent. Start `dask scheduler` and `dask worker` in such an environment."
     )
 
 

@@ -122,6 +122,7 @@ def test_a_node_killed_in_mid_run_takes_nothing_with_it(cluster: Started, tmp_pa
 
     def kill(progress: Progress) -> None:
         if progress.phase == "exploring" and not killed:
+            assert len(cluster.explorers()) >= 3
             third.kill()
             killed.append(progress.executions)
 
@@ -212,6 +213,12 @@ class FakeClient:
         """Return the nodes, one thread each."""
         return dict.fromkeys(self.answers, 1)
 
+    def run_on_scheduler(self, *_: object) -> Versions:
+        """Return what the scheduler says."""
+        if isinstance(said := self.answers.get("scheduler"), Exception):
+            raise said
+        return versions()
+
     def run(self, *_: object, **__: object) -> dict[str, object]:
         """Return what the nodes say."""
         return self.answers
@@ -225,6 +232,8 @@ class FakeClient:
             {"n1": versions(), "n2": ModuleNotFoundError("No module named 'harness'")},
             r"node n2 the harness can't be imp",
         ),
+        ({"n1": Exception("ModuleNotFoundError('harness')")}, "On the node n1 the harness can't be imp"),
+        ({"scheduler": ModuleNotFoundError("harness")}, "On the scheduler at tcp://there the harness can't be imp"),
         ({"n1": versions()._replace(sqlite="3.1")}, "node n1 is not like this machine: SQLite is 3.1 there"),
         ({"n1": OSError("gone")}, "node n1 can't be asked"),
     ],
