@@ -35,10 +35,13 @@ def fix_hash_seed() -> None:
     del os.environ[_HASH_SEED]
 
 
-def child_environment(first: Sequence[str] = ()) -> dict[str, str]:
-    """Return the environment for a ``python -m harness`` that imports what this process can import, from *first* if there."""
+def child_environment(first: Sequence[str] = (), *, hash_seed: str | None = None) -> dict[str, str]:
+    """Return the environment for a ``python -m harness`` that imports what this process can import, from *first* if there.
+
+    *hash_seed* is its ``PYTHONHASHSEED``, by default this process's, or 0 if it has none.
+    """
     path = os.pathsep.join([*first, *(part or os.getcwd() for part in sys.path)])
-    return {**os.environ, _HASH_SEED: os.environ.get(_HASH_SEED) or "0", "PYTHONPATH": path}
+    return {**os.environ, _HASH_SEED: hash_seed or os.environ.get(_HASH_SEED) or "0", "PYTHONPATH": path}
 
 
 def colourful(stream: TextIO) -> bool:

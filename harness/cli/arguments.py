@@ -6,9 +6,11 @@ import re
 from argparse import ArgumentTypeError
 from math import isfinite
 
-__all__ = ["bound", "count", "pause", "seconds", "seed", "workers"]
+from harness.errors import BadInput
 
-_MOST_WORKERS = 64
+__all__ = ["bound", "check_slots", "count", "pause", "seconds", "seed", "slots", "workers"]
+
+_MOST_WORKERS, _MOST_SLOTS = 64, 4096
 _NUMBER = re.compile(r"[0-9]{1,12}")
 _SEED = re.compile(r"-?[0-9]{1,18}")
 _SECONDS = re.compile(r"[0-9]{0,9}(\.[0-9]{0,9})?([eE][+-]?[0-9]{1,3})?")
@@ -26,6 +28,21 @@ def workers(text: str) -> int:
     if _NUMBER.fullmatch(text) is None or not 1 <= int(text) <= _MOST_WORKERS:
         raise ArgumentTypeError(f"{text!r} is not a number from 1 to {_MOST_WORKERS}")
     return int(text)
+
+
+def slots(text: str) -> int:
+    """Return a number of executions at once: to 64 on one machine, as is checked later, but to 4096 on a cluster."""
+    if _NUMBER.fullmatch(text) is None or not 1 <= int(text) <= _MOST_SLOTS:
+        raise ArgumentTypeError(f"{text!r} is not a number from 1 to {_MOST_WORKERS} (on a cluster to {_MOST_SLOTS})")
+    return int(text)
+
+
+def check_slots(jobs: int | None, cluster: str | None) -> None:
+    """Raise ``BadInput`` for more *jobs* than one machine is to have, without a *cluster*."""
+    if cluster is None and jobs is not None and jobs > _MOST_WORKERS:
+        raise BadInput(
+            f"{jobs} jobs are too many for one machine: give a number from 1 to {_MOST_WORKERS}, or a --cluster to run them on."
+        )
 
 
 def seed(text: str) -> int:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from types import CodeType
-from typing import Any
 
 from harness.cli.git import git, top_of
 from harness.errors import BadInput
-from harness.scenario import Check, Scenario
+from harness.made_of import files_of
+from harness.scenario import Scenario
 
 __all__ = ["unchanged"]
 
@@ -36,7 +33,7 @@ def unchanged(chosen: Sequence[tuple[str, Scenario]], revision: str, root: Path)
         return {}
     left_out = {}
     for reference, scenario in chosen:
-        files = _closure({*_files_of(scenario), *_file_named(reference)}, top)
+        files = _closure({*files_of(scenario), *_file_named(reference)}, top)
         folders = {file.parent for file in files}
         if not files:
             continue
@@ -54,43 +51,6 @@ def _changed(root: Path, revision: str) -> list[str]:
 
 
 # --- what a scenario is made of -------------------------------------------------------------------
-
-
-def _files_of(scenario: Scenario) -> Iterator[Path]:
-    """Yield the files of every function in *scenario* and its variants."""
-    for each in (scenario, *scenario.variants.values()):
-        for field in dataclasses.fields(each):
-            if field.name != "variants":
-                yield from _files_in(getattr(each, field.name))
-
-
-def _files_in(value: Any) -> Iterator[Path]:
-    if isinstance(value, partial):
-        yield from _files_in((value.func, *value.args, *value.keywords.values()))
-    elif isinstance(value, Check):
-        yield from _files_in(value.holds)
-    elif isinstance(value, dict):
-        yield from _files_in(tuple(value.values()))
-    elif isinstance(value, (tuple, list)):
-        for each in value:
-            yield from _files_in(each)
-    elif isinstance(code := getattr(getattr(value, "__wrapped__", value), "__code__", None), CodeType):
-        yield Path(code.co_filename)
-        yield from (Path(cell) for cell in _closed_over(value))
-    elif callable(value):
-        module = sys.modules.get(getattr(value, "__module__", None) or "")
-        if file := getattr(module, "__file__", None):
-            yield Path(file)
-
-
-def _closed_over(function: Any) -> Iterator[str]:
-    for cell in getattr(function, "__closure__", None) or ():
-        try:
-            value = cell.cell_contents
-        except ValueError:
-            continue
-        if not isinstance(value, Scenario):
-            yield from map(str, _files_in(value))
 
 
 def _file_named(reference: str) -> Iterator[Path]:

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from harness import config
+from harness.cli.gate_commands import carriers
 from harness.cli.running import replay_command
 from harness.cli.terminal import Ticker
+from harness.cluster.rows import Command, Said
+from harness.executor import Executor, Lost
 from harness.settings import Settings
 from harness.verdict import Verdict
 from reports.table import GateRow
 
 __all__ = ["Todo", "carry_out"]
 
-_GRACE = 30.0
-"""Seconds beyond its budget that a run may take to start, confirm and shrink, before it is given up."""
-_POLL = 0.02
+_POLL = 0.05
+"""Seconds between two looks at how far they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,106 +40,79 @@ class Todo:
         return self.reference if ":" in self.reference else ""
 
 
-@dataclass(slots=True)
-class _Run:
-    """One command under way, for the row *number*."""
+def carry_out(
+    todo: Sequence[Todo], settings: Settings, cluster: str | None = None
+) -> tuple[list[GateRow], dict[int, Path]]:
+    """Fill the rows of *todo*, here or on the *cluster* at that address.
 
-    number: int
-    process: subprocess.Popen[bytes]
-    deadline: float
-    output: IO[bytes]
-    errors: IO[bytes]
-
-
-def carry_out(todo: Sequence[Todo], settings: Settings) -> tuple[list[GateRow], dict[int, Path]]:
-    """Fill the rows of *todo*; return them, and by number the counterexamples that were saved (or failed again)."""
-    runs = _Runs(todo, settings)
-    runs.run()
+    Returns them, and by number the counterexamples that were saved (or failed again). Raises ``BadInput`` for a cluster that
+    won't do.
+    """
+    with carriers(cluster, settings.jobs) as them:
+        runs = _Runs(todo, settings, them)
+        runs.run()
     return runs.rows, runs.files
 
 
 class _Runs:
     """Only a failure that should not be is saved."""
 
-    def __init__(self, todo: Sequence[Todo], settings: Settings) -> None:
-        self._todo, self._settings = todo, settings
+    def __init__(self, todo: Sequence[Todo], settings: Settings, them: Executor[Command, Said]) -> None:
+        self._todo, self._settings, self._executor = todo, settings, them
         self.rows = [each.row for each in todo]
         self.files: dict[int, Path] = {}
-        self._waiting = list(range(len(todo)))[::-1]
         self._second: set[int] = set()
-        self._running: list[_Run] = []
+        self._promises: dict[int, Future[Said]] = {}
         self._done = 0
         self._began = time.monotonic()
 
     def run(self) -> None:
-        """Start runs and collect what they say until there are none left."""
-        jobs = self._settings.jobs or len(os.sched_getaffinity(0))
-        with Ticker() as ticker, self._cleaned_up():
-            while self._waiting or self._running:
-                while self._waiting and len(self._running) < jobs:
-                    self._running.append(self._start(self._waiting.pop()))
-                time.sleep(_POLL)
-                for run in [run for run in self._running if self._ended(run)]:
-                    self._running.remove(run)
-                    self._collect(run, ticker)
+        """Have all carried out, and collect what they say until there are none left."""
+        for number in range(len(self._todo)):
+            self._submit(number)
+        with Ticker() as ticker:
+            while self._promises:
+                self._executor.wait(_POLL)
+                for number in [number for number, promise in self._promises.items() if promise.done()]:
+                    self._collect(number, self._promises.pop(number), ticker)
                 ticker.show(self._state())
 
-    @contextmanager
-    def _cleaned_up(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            for run in self._running:
-                run.process.kill()
-                run.process.wait()
+    def _submit(self, number: int) -> None:
+        self._promises[number] = self._executor.submit(self._command(number))
 
-    def _start(self, number: int) -> _Run:
+    def _command(self, number: int) -> Command:
         todo, settings = self._todo[number], self._settings
-        seconds = settings.variant_seconds if todo.row.variant else settings.seconds
-        command = [sys.executable, "-P", "-m", "harness", *self._arguments(number, todo, seconds), "--json"]
-        output, errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 -- closed by _collect
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=config.child_environment()
-        )
-        return _Run(number, process, time.monotonic() + seconds + _GRACE, output, errors)
-
-    def _arguments(self, number: int, todo: Todo, seconds: float) -> list[str]:
-        row, settings = todo.row, self._settings
+        row = todo.row
+        seconds = settings.variant_seconds if row.variant else settings.seconds
         if todo.file is not None:
-            own = ["--scenario", todo.own] if todo.own else []
-            return ["replay", str(todo.file), *own, "--dies-with", str(os.getpid())]
+            return Command(("replay", *(["--scenario", todo.own] if todo.own else [])), seconds, todo.file)
         most = settings.variant_executions if row.variant else settings.executions
-        output = ["--variant", row.variant, "--no-save", "--no-explain"]
-        return [
+        arguments = (
             "run", todo.reference,
-            *(output if row.variant else ["--output", str(settings.output or "counterexamples")]),
+            *(["--variant", row.variant, "--no-save", "--no-explain"] if row.variant else []),
             *(["--scheduler", "random"] if number in self._second else []),
             "--seed", str(settings.seed), "--max-executions", str(most), "--time", str(seconds),
-            "--dies-with", str(os.getpid()),
-        ]  # fmt: skip
+        )  # fmt: skip
+        output = "" if row.variant else str(settings.output or "counterexamples")
+        return Command(arguments, seconds, output=output)
 
-    def _ended(self, run: _Run) -> bool:
-        if run.process.poll() is None and time.monotonic() > run.deadline:
-            run.process.kill()
-            run.process.wait()
-        return run.process.returncode is not None
-
-    def _collect(self, run: _Run, ticker: Ticker) -> None:
-        with run.output, run.errors:
-            run.output.seek(0)
-            run.errors.seek(0)
-            output, errors = run.output.read(), run.errors.read()
-        todo = self._todo[run.number]
-        row, file = filled(todo, output, errors, run.process.returncode)
+    def _collect(self, number: int, promise: Future[Said], ticker: Ticker) -> None:
+        todo = self._todo[number]
+        try:
+            said = promise.result()
+        except Lost as lost:
+            row, file = replace(todo.row, command=_command(todo), note=str(lost)), None
+        else:
+            row, file = filled(todo, said.output, said.errors, said.code)
         late = row.variant and not row.known and row.verdict is Verdict.VALID and not row.complete
-        if late and run.number not in self._second:
+        if late and number not in self._second:
             # Cheapest first comes too late to what takes several faults together: let chance have a try.
-            self._second.add(run.number)
-            self._waiting.append(run.number)
+            self._second.add(number)
+            self._submit(number)
             return
-        self.rows[run.number] = row
+        self.rows[number] = row
         if file is not None:
-            self.files[run.number] = file
+            self.files[number] = file
         self._done += 1
         ticker.clear()
         mark = "as expected" if row.as_expected else "NOT AS EXPECTED"
@@ -150,7 +121,7 @@ class _Runs:
             print(f"{line}, {row.seconds:.1f} s", file=sys.stderr, flush=True)
 
     def _state(self) -> str:
-        rows = [self.rows[run.number] for run in self._running]
+        rows = [self.rows[number] for number, promise in self._promises.items() if promise.running()]
         names = ", ".join(f"{row.scenario} {row.name}" for row in rows)
         return f"{self._done} of {len(self.rows)}, {time.monotonic() - self._began:.0f} s: {names}"
 

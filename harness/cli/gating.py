@@ -48,7 +48,7 @@ def command(options: Namespace) -> int:
         chosen = [each for each in chosen if each[1].name not in left_out]
     todo = [*_known(settings, chosen, left_out), *_explorations(chosen)]
     began = time.monotonic()
-    rows, files = carry_out(todo, settings)
+    rows, files = carry_out(todo, settings, options.cluster)
     gated = Gated(
         rows,
         merge(map(_judged, rows)),

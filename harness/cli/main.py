@@ -157,11 +157,12 @@ def _add_run(commands: Commands) -> None:
     )
     add(
         "--jobs",
-        type=arguments.workers,
-        default=1,
+        type=arguments.slots,
         metavar="N",
         help="explore with N processes at once, one core each, 1 to 64 (default: 1; not with hypothesis)",
     )
+    _add_cluster(run, "explore on a cluster's nodes, with --jobs of them at once (default: one per thread)")
+    add("--database", metavar="WHERE", help="where hypothesis keeps what failed: a folder, or redis://HOST:PORT/N")
     add("--isolation", choices=("warm", "fork"), default="warm", help=_ISOLATION)
     _add_output(run)
     add("--no-save", action="store_true", help="do not save the counterexample")
@@ -189,6 +190,10 @@ def _add_limits(run: ArgumentParser) -> None:
         metavar="N",
         help="stop when N executions in a row showed nothing new (no pair of conflicting operations, answer or state)",
     )
+
+
+def _add_cluster(command: ArgumentParser, text: str) -> None:
+    command.add_argument("--cluster", metavar="ADDRESS", help=f"{text}; of a dask scheduler, as in tcp://HOST:8786")
 
 
 def _add_output(command: ArgumentParser) -> None:
@@ -239,7 +244,8 @@ def _add_gate(commands: Commands) -> None:
         help="only these: names, patterns or references (default: the settings')",
     )
     add("--config", metavar="FILE", help="the file with [tool.harness] (default: the nearest pyproject.toml)")
-    add("--jobs", type=arguments.workers, metavar="N", help="runs at the same time (default: one per core)")
+    add("--jobs", type=arguments.slots, metavar="N", help="runs at the same time (default: one per core)")
+    _add_cluster(gate, "carry the runs out on a cluster's nodes, one per thread at the same time")
     add("--time", type=arguments.seconds, metavar="SECONDS", help="for each exploration of a reference (default: 8)")
     add("--seed", type=arguments.seed, metavar="N", help="of the schedulers and the code (default: 0)")
     add("--counterexamples", metavar="DIR", help="a folder of known counterexamples, replayed first")

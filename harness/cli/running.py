@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness import registry
+from harness.cli.arguments import check_slots
 from harness.cli.terminal import EXIT_CODES, Ticker, colour, print_json, width
 from harness.counterexample import Counterexample, save
 from harness.errors import BadInput
@@ -26,6 +27,7 @@ def command(options: Namespace) -> int:
         from harness.parent import die_with
 
         die_with(options.dies_with)
+    check_slots(options.jobs, options.cluster)
     scenario = registry.find(options.scenario, options.variant)
     seen: list[int] = []
     try:
@@ -61,6 +63,7 @@ def command(options: Namespace) -> int:
 
 def _explore(options: Namespace, scenario: Scenario, seen: list[int]) -> Result:
     from harness.control.run import SCHEDULERS, Progress, run
+    from harness.control.sharding.together import Place
 
     if options.scheduler not in SCHEDULERS:
         raise BadInput(
@@ -84,9 +87,11 @@ def _explore(options: Namespace, scenario: Scenario, seen: list[int]) -> Result:
             stop_after=options.stop_after,
             seed=options.seed,
             jobs=options.jobs,
+            cluster=Place(options.cluster, options.scenario) if options.cluster is not None else None,
             isolation=options.isolation,
             progress=progress,
             explain=not options.no_explain,
+            examples=options.database,
         )
 
 

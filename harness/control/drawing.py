@@ -56,18 +56,26 @@ def _sort(execution: Execution) -> tuple[str, str]:
     return execution.failure.sort
 
 
-def explore_drawn(driver: Driver, workers: int, seeded: int, tally: Tally, make: Draws = planned) -> None:
+def explore_drawn(
+    driver: Driver,
+    workers: int,
+    seeded: int,
+    tally: Tally,
+    make: Draws = planned,
+    remembered: ExampleDatabase | None = None,
+) -> None:
     """Let Hypothesis look for a failing example within *tally*'s budget, and shrink it.
 
     ``tally.executions`` counts what it took to find the first failure, ``tally.shrinking`` what Hypothesis then took to make
     it small. One more, before all, has shown how many steps a call takes.
-    Failures are kept in the example database and come back first. *make* makes the scheduler of an example.
+    Failures are kept in *remembered*, by default the database of Hypothesis' settings, and come back first.
+    *make* makes the scheduler of an example.
     """
     scenario = driver.scenario
     strategy = workloads_of(scenario, workers)
     smallest: list[Execution] = []
     steps = learn(driver, scenario.workload(workers))
-    remembered = settings().database
+    remembered = settings().database if remembered is None else remembered
 
     @settings(
         max_examples=tally.budget.executions,

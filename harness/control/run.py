@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from harness.control.confirm import Unconfirmed, confirm, replay_once
 from harness.control.execution import Driver
 from harness.control.explaining import explain as explained
 from harness.control.sharding.explorer import Setting
-from harness.control.sharding.together import explore_together
+from harness.control.sharding.explorers import explorers
+from harness.control.sharding.together import MOST_SLOTS, Place, Troupe, explore_together
 from harness.control.shrink import shrink
 from harness.control.tally import Budget, Progress, Tally
 from harness.control.theatre import MOST_WORKERS, Theatre, theatre
@@ -27,6 +30,9 @@ from harness.schedulers.portfolio import Portfolio
 from harness.schedulers.pos import POS
 from harness.schedulers.random_walk import RandomWalk
 from harness.schedulers.wrappers.stop_early import StopEarly
+
+if TYPE_CHECKING:
+    from hypothesis.database import ExampleDatabase
 
 __all__ = ["SCHEDULERS", "Progress", "run"]
 
@@ -55,12 +61,14 @@ def run(
     seconds: float | None = None,
     stop_after: int | None = None,
     seed: int = 0,
-    jobs: int = 1,
+    jobs: int | None = None,
+    cluster: Place | None = None,
     isolation: str = "warm",
     progress: Callable[[Progress], None] | None = None,
     outcomes: bool = False,
     patience: float = 5.0,
     explain: bool = True,
+    examples: str | None = None,
 ) -> Result:
     """Explore *scenario* and return what was found.
 
@@ -74,7 +82,9 @@ def run(
     *seconds* of real time (shrinking not counted), and *stop_after* executions in a row that show nothing new. *preemptions*
     leaves out executions with more (exhaustive only), *faults* overrules the scenario's budget of faults. *outcomes* counts
     distinct outcomes (slower); the other parameters are ``theatre``'s. With *jobs* above 1 so many processes explore at
-    once, each on a core of its own if there are so many; as many find the same again, whatever the timing.
+    once, each on a core of its own if there are so many; as many find the same again, whatever the timing. On a *cluster* so
+    many do on its nodes, however many these are; by default one for each of their threads. *examples* is a folder or a
+    ``redis://`` URL where Hypothesis is to keep what failed, instead of where its settings say.
     Raises ``BadInput``, ``SetupFailed`` and ``Unsupported``.
     """
     workers = scenario.workers if workers is None else workers
@@ -85,25 +95,28 @@ def run(
         raise BadInput(f"A depth of {depth} makes no sense: a bug takes at least one ordering. Give 1 or more.")
     if isinstance(scheduler, str) and scheduler not in SCHEDULERS:
         raise BadInput(f"There is no scheduler {scheduler!r}: it is one of {', '.join(SCHEDULERS)}.")
-    _check_jobs(jobs, scheduler)
+    _check_jobs(jobs, cluster, scheduler)
+    remembered = _remembered(examples, scheduler)
     budget = Budget(max_executions or DEFAULT_EXECUTIONS.get(name, 1_000), seconds, stop_after)
     tally = Tally(scenario, budget, progress or (lambda _: None))
     if isinstance(scheduler, str) and scheduler != "hypothesis":
         scheduler = _scheduler(scheduler, seed, preemptions, depth)
     startup = 0.0
-    if jobs > 1:
+    jobs = 1 if jobs is None and cluster is None else jobs or 0
+    together = jobs != 1 or cluster is not None
+    if together:
         assert not isinstance(scheduler, str)
-        dealer = dealer_of(scheduler, preemptions)
-        startup = explore_together(jobs, Setting(scenario, workers, seed, isolation, patience, outcomes), dealer, tally)
-        _conclude(dealer, preemptions, tally)
-        tally.seen, tally.pct = getattr(dealer, "seen", None), getattr(dealer, "pct", {})
+        setting = Setting(scenario, workers, seed, isolation, patience, outcomes)
+        startup, jobs = _dealt(
+            _opened(jobs, cluster, setting), setting, dealer_of(scheduler, preemptions), preemptions, tally
+        )
     with theatre(scenario, workers, seed=seed, isolation=isolation, patience=patience) as stage:
         stage.driver.wants_outcomes = outcomes
         found = None
         try:
-            if jobs == 1:
+            if not together:
                 tally.budget.begin()
-                _explore(stage.driver, scheduler, workers, preemptions, tally)
+                _explore(stage.driver, scheduler, workers, preemptions, tally, remembered)
             tally.explored()
             if tally.failed is None and not tally.stuck and not tally.doubts:
                 _recheck(stage, tally)
@@ -135,19 +148,55 @@ def _check_budget(max_executions: int | None, seconds: float | None, stop_after:
         raise BadInput(f"Stopping after {stop_after} executions that show nothing new allows none: give 1 or more.")
 
 
-def _check_jobs(jobs: int, scheduler: str | Scheduler) -> None:
-    if not 1 <= jobs <= MOST_WORKERS:
-        raise BadInput(f"{jobs} jobs can't be run: the number must be from 1 to {MOST_WORKERS}.")
-    if jobs > 1 and scheduler == "hypothesis":
+def _check_jobs(jobs: int | None, cluster: Place | None, scheduler: str | Scheduler) -> None:
+    most = MOST_WORKERS if cluster is None else MOST_SLOTS
+    if jobs is not None and not 1 <= jobs <= most:
+        raise BadInput(f"{jobs} jobs can't be run: the number must be from 1 to {most}.")
+    if cluster is None and jobs in (None, 1):
+        return
+    whom, what = (f"{jobs} jobs", "jobs") if cluster is None else ("the nodes of a cluster", "cluster")
+    if scheduler == "hypothesis":
         raise BadInput(
             "Hypothesis draws one example after another, each with what it learnt of those before, so it can't explore with "
-            f"{jobs} jobs. Leave the jobs out, or take another scheduler; the default is made for several."
+            f"{whom}. Leave the {what} out, or take another scheduler; the default is made for several."
         )
-    if jobs > 1 and not isinstance(scheduler, str):
+    if not isinstance(scheduler, str):
         raise BadInput(
-            f"The scheduler {scheduler.name!r} was given as an object, which can't be dealt to {jobs} jobs. "
-            "Give the name of one, or leave the jobs out."
+            f"The scheduler {scheduler.name!r} was given as an object, which can't be dealt to {whom}. "
+            f"Give the name of one, or leave the {what} out."
         )
+
+
+def _dealt(
+    opened: AbstractContextManager[Troupe], setting: Setting, dealer: Dealer, preemptions: int | None, tally: Tally
+) -> tuple[float, int]:
+    """Explore together; return what ``explore_together`` does."""
+    startup, jobs = explore_together(opened, setting, dealer, tally)
+    _conclude(dealer, preemptions, tally)
+    tally.seen, tally.pct = getattr(dealer, "seen", None), getattr(dealer, "pct", {})
+    return startup, jobs
+
+
+def _remembered(examples: str | None, scheduler: str | Scheduler) -> ExampleDatabase | None:
+    if examples is None:
+        return None
+    if scheduler != "hypothesis":
+        raise BadInput(
+            f"An example database, {examples!r}, is of use to Hypothesis only: no other scheduler remembers anything from one "
+            "run to the next. Leave it out, or take the scheduler 'hypothesis'."
+        )
+    from harness.examples import examples_in
+
+    return examples_in(examples)
+
+
+def _opened(jobs: int, cluster: Place | None, setting: Setting) -> AbstractContextManager[Troupe]:
+    """Return what opens the troupe: explorers on this machine, or on a cluster, where 0 jobs are as many as it has threads."""
+    if cluster is not None:
+        from harness.cluster.spread import spread
+
+        return spread(cluster, jobs, setting)
+    return explorers(jobs, setting)
 
 
 def bounded(scenario: Scenario, preemptions: int | None, faults: int | None) -> Scenario:
@@ -174,12 +223,19 @@ def _scheduler(name: str, seed: int, preemptions: int | None, depth: int) -> Sch
     return makers[name]() if name in makers else Exhaustive(name == "exhaustive", preemptions)
 
 
-def _explore(driver: Driver, scheduler: str | Scheduler, workers: int, preemptions: int | None, tally: Tally) -> None:
+def _explore(
+    driver: Driver,
+    scheduler: str | Scheduler,
+    workers: int,
+    preemptions: int | None,
+    tally: Tally,
+    remembered: ExampleDatabase | None,
+) -> None:
     """Run executions until there are no more, one fails, none can be judged, or the budget is spent."""
     if isinstance(scheduler, str):
         from harness.control.drawing import explore_drawn
 
-        explore_drawn(driver, workers, driver.seed, tally)
+        explore_drawn(driver, workers, driver.seed, tally, remembered=remembered)
         return
     stops = tally.budget.stop_after
     _search(

@@ -211,10 +211,12 @@ def test_no_save_saves_nothing(asked: dict[str, Any], capsys: pytest.CaptureFixt
 def test_the_options_reach_the_engine(asked: dict[str, Any]) -> None:
     """Each under its name."""
     budget = "--max-executions 7 --time 2.5 --stop-after 9"
-    main(f"run issue-token --workers 3 --scheduler random {budget} --seed -4 --jobs 2 --isolation fork".split())
+    main(
+        f"run issue-token --workers 3 --scheduler random {budget} --seed -4 --jobs 2 --isolation fork --database d".split()
+    )
     assert asked["scenario"] is SCENARIO
     options = {"workers": 3, "scheduler": "random", "max_executions": 7, "seconds": 2.5, "seed": -4, "stop_after": 9}
-    options["jobs"] = 2
+    options |= {"jobs": 2, "cluster": None, "examples": "d"}
     assert asked.items() >= {**options, "isolation": "fork"}.items()
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from harness.control.run import run
+from harness.errors import BadInput
 from harness.result import Result, fault_count
 from harness.scenario import Scenario
 from harness.verdict import Verdict
 from scenarios import ALL
-from tests.harness.counter import reduced_and_brute
+from tests.harness.counter import counts_to, raced, reduced_and_brute
+from tests.harness.sync_programs import autocommit
 
 pytestmark = [pytest.mark.forks, pytest.mark.slow]
 
@@ -99,6 +104,30 @@ def test_hypothesis_remembers_what_failed() -> None:
     again = run(scenario, scheduler="hypothesis", max_executions=MOST, seed=1)
     check_found(again)
     assert again.first_failure == 1
+
+
+def test_machines_can_share_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder that both are given: what one finds is the first that the other tries. Elsewhere nothing is kept."""
+    monkeypatch.chdir(tmp_path)
+    scenario = raced(autocommit, at_end=(counts_to(2),))
+    for seed in (0, 1):
+        result = run(scenario, scheduler="hypothesis", seed=seed, examples="shared/examples", explain=False)
+        assert result.verdict is Verdict.INVALID
+    assert result.first_failure == 1
+    assert [path.name for path in Path().iterdir()] == ["shared"]
+
+
+def test_a_database_that_will_not_do_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the value and what to do: for a scheduler that has no use for it, no folder, without the package for Redis."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    (tmp_path / "file").touch()
+    for scheduler, where, says in (
+        ("random", "shared", "of use to Hypothesis only"),
+        ("hypothesis", str(tmp_path / "file"), "can't be a folder"),
+        ("hypothesis", "redis://localhost/0", "pip install redis"),
+    ):
+        with pytest.raises(BadInput, match=says):
+            run(ALL[0], scheduler=scheduler, examples=where)
 
 
 @pytest.mark.parametrize("scenario", RIGHT)

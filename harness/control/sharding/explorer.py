@@ -11,8 +11,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
-from harness.control.theatre import theatre
+from harness import errors
+from harness.control.theatre import Theatre, theatre
 from harness.errors import Diverged, HarnessError
+from harness.executor import Lost
 from harness.parent import die_with
 from harness.result import Execution
 from harness.scenario import Scenario, Workload
@@ -20,7 +22,10 @@ from harness.schedulers.base import Scheduler
 from harness.schedulers.branches import Branch, Excursion, Findings
 from harness.wire import Peer, PeerGone
 
-__all__ = ["BUG", "DIVERGED", "Setting", "packed", "serve", "unpacked"]
+__all__ = ["DIVERGED", "RAN", "READY", "Setting", "leave", "packed", "perform", "serve", "told", "trouble", "unpacked"]
+
+READY, RAN = "ready", "ran"
+"""What an explorer says before the first execution, and with the answer to each."""
 
 BUG, DIVERGED = "bug", "diverged"
 """What went wrong with an explorer, beside the errors of a user, which go by the name of their class."""
@@ -50,6 +55,34 @@ def unpacked(data: bytes, workload: Workload) -> tuple[Execution, Findings | Non
     return replace(execution, workload=workload), findings
 
 
+def perform(stage: Theatre, workload: Workload, data: bytes) -> tuple[bytes, bool]:
+    """Run the execution that *data* tells, a pickled task; return what came of it, as ``packed``, and whether it failed."""
+    task: Branch | Scheduler = pickle.loads(data)
+    scheduler = Excursion(task) if isinstance(task, Branch) else task
+    execution = stage.driver.run(scheduler, workload)
+    findings = scheduler.findings(execution) if isinstance(scheduler, Excursion) else None
+    return packed(execution, findings), execution.failure is not None
+
+
+def told(error: Exception) -> tuple[str, str]:
+    """Return *error*, which ended an explorer, as plain data. To be called where it is handled."""
+    if isinstance(error, Diverged):
+        return DIVERGED, str(error)
+    if isinstance(error, HarnessError):
+        return type(error).__name__, str(error)
+    return BUG, traceback.format_exc()
+
+
+def trouble(kind: str, value: str, who: str) -> Exception:
+    """Return what to raise for what *who*, an explorer, ended with: ``told`` made *kind* and *value* of it."""
+    if kind == DIVERGED:
+        return Lost(value)
+    if kind == BUG:
+        return RuntimeError(f"{who} failed:\n{value}")
+    error: Exception = getattr(errors, kind)(value)
+    return error
+
+
 def serve(orders: Peer, setting: Setting, parent: int, unneeded: Sequence[int]) -> None:
     """Run what comes from *orders*, until nobody is there to send more.
 
@@ -58,7 +91,7 @@ def serve(orders: Peer, setting: Setting, parent: int, unneeded: Sequence[int]) 
     die_with(parent)
     # Ctrl-C reaches every process of the terminal; what becomes of it is decided by the one that deals.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, leave)
     for end in unneeded:
         os.close(end)
     with suppress(PeerGone, BrokenPipeError):
@@ -66,15 +99,11 @@ def serve(orders: Peer, setting: Setting, parent: int, unneeded: Sequence[int]) 
             _explore(orders, setting)
         except (PeerGone, BrokenPipeError):
             raise
-        except Diverged as error:
-            orders.send((DIVERGED, str(error)))
-        except HarnessError as error:
-            orders.send((type(error).__name__, str(error)))
-        except Exception:
-            orders.send((BUG, traceback.format_exc()))
+        except Exception as error:
+            orders.send(told(error))
 
 
-def _leave(*_: object) -> None:
+def leave(*_: object) -> None:
     """Leave in an orderly way, once: what is being taken down must not be interrupted."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(0)
@@ -85,11 +114,7 @@ def _explore(orders: Peer, setting: Setting) -> None:
     with theatre(scenario, workers, seed=setting.seed, isolation=setting.isolation, patience=setting.patience) as stage:
         stage.driver.wants_outcomes = setting.outcomes
         workload = scenario.workload(workers)
-        orders.send(("ready", ""))
+        orders.send((READY, ""))
         while True:
             (data,) = orders.receive()
-            task: Branch | Scheduler = pickle.loads(data)
-            scheduler = Excursion(task) if isinstance(task, Branch) else task
-            execution = stage.driver.run(scheduler, workload)
-            findings = scheduler.findings(execution) if isinstance(scheduler, Excursion) else None
-            orders.send(("ran", packed(execution, findings)))
+            orders.send((RAN, perform(stage, workload, data)[0]))

@@ -6,23 +6,38 @@ import os
 import select
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from multiprocess import get_context
 
 from harness.control.processes import ending
-from harness.control.sharding.explorer import Setting, serve
+from harness.control.sharding.explorer import RAN, READY, Setting, serve, trouble
+from harness.executor import Lost, fail
 from harness.wire import Peer, PeerGone
 
-__all__ = ["DIED", "Explorers", "News", "explorers"]
+__all__ = ["Explorers", "News", "explorers", "mourned"]
 
 DIED = "died"
 """The kind of news that an explorer's end is; the value says how it ended."""
 
+_IN_HAND, _SMALL = 2, 16_000
+"""Executions that an explorer has at a time, so that it need not wait for the next; the second only if it fits in the pipe
+(64 KiB) whatever else does: else both sides could be writing, and nobody reading."""
+
 _LAST_EXECUTION, _LAST_WORDS = 0.5, 2.0
 """Seconds that an explorer may take to end its execution before it is told to leave it, then to leave before it is killed."""
+
+
+def mourned(how: str) -> str:
+    """Return what becomes of a verdict when an explorer ended as *how* says."""
+    return (
+        f"The search was not finished: {how} while it explored, and what it was at was never judged. Usual causes: the kernel "
+        "ran out of memory, or somebody killed it; try fewer jobs."
+    )
 
 
 class News(NamedTuple):
@@ -34,19 +49,31 @@ class News(NamedTuple):
 
 
 class Explorers:
-    """Processes that run executions, numbered from 0. Made by ``explorers`` only."""
+    """Processes that run executions, numbered from 0: an ``Executor``. Made by ``explorers`` only.
 
-    def __init__(self) -> None:
+    A promise ends with ``Lost`` where an explorer died, or met what it can't judge; nothing is begun after that.
+    """
+
+    ahead = 4
+
+    def __init__(self, jobs: int) -> None:
+        self.slots = jobs
+        self._starting = set(range(jobs))
+        self._hands: dict[int, deque[Future[bytes]]] = {}
+        """The executions that each explorer has in hand, the one that it runs first."""
+        self._waiting: deque[tuple[bytes, Future[bytes]]] = deque()
+        self._lost = ""
         self._peers: list[Peer] = []
         self._processes: list[Any] = []
         self._ends: list[int] = []
         self._poll = select.poll()
         self._pipes: dict[int, int] = {}
         self._lives: dict[int, int] = {}
+        self._gone: set[int] = set()
 
-    def start(self, jobs: int, setting: Setting) -> None:
-        """Start *jobs* of them."""
-        pipes = [(os.pipe(), os.pipe()) for _ in range(jobs)]
+    def start(self, setting: Setting) -> None:
+        """Start all of them."""
+        pipes = [(os.pipe(), os.pipe()) for _ in range(self.slots)]
         self._ends += [end for down, up in pipes for end in (down[1], up[0])]
         theirs = [end for down, up in pipes for end in (down[0], up[1])]
         sys.stdout.flush()
@@ -73,10 +100,52 @@ class Explorers:
         self._poll.register(pipe, select.POLLIN)
         self._poll.register(life, select.POLLIN)
 
-    def send(self, number: int, data: bytes) -> None:
-        """Give explorer *number* what it is to run next. It must be waiting for it, or *data* fit in a pipe."""
-        with suppress(BrokenPipeError):  # It has died, as will be heard.
-            self._peers[number].send((data,))
+    def await_ready(self) -> None:
+        """Return when every explorer can run executions, or one has died; raises what else kept one from it."""
+        while self._starting and not self._lost:
+            self._note(self.hear())
+
+    def submit(self, task: bytes) -> Future[bytes]:
+        """Have *task* run by whoever has room for it."""
+        promise: Future[bytes] = Future()
+        if self._lost:
+            fail(promise, Lost(self._lost))
+        else:
+            self._waiting.append((task, promise))
+            self._give()
+        return promise
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Take the next news in, and give out what waits; nothing is said so often that *seconds* matter."""
+        self._note(self.hear())
+        self._give()
+
+    def _give(self) -> None:
+        """Give out what waits, to those first who have nothing to do."""
+        for in_hand in range(_IN_HAND):
+            for number, promises in self._hands.items():
+                if self._waiting and len(promises) == in_hand and (not promises or len(self._waiting[0][0]) < _SMALL):
+                    task, promise = self._waiting.popleft()
+                    promises.append(promise)
+                    with suppress(BrokenPipeError):  # It has died, as will be heard.
+                        self._peers[number].send((task,))
+
+    def _note(self, news: News) -> None:
+        number, kind, value = news
+        if kind == READY:
+            self._starting.discard(number)
+            self._hands[number] = deque()
+        elif kind == RAN:
+            self._hands[number].popleft().set_result(value)
+        elif number not in self._gone:
+            self._gone.add(number)
+            error = Lost(mourned(value)) if kind == DIED else trouble(kind, value, f"explorer {number}")
+            if not isinstance(error, Lost):
+                raise error
+            self._lost = str(error)
+            for promise in (*self._hands.pop(number, ()), *(promise for _, promise in self._waiting)):
+                fail(promise, error)
+            self._waiting.clear()
 
     def hear(self) -> News:
         """Wait for the next news. What an explorer sent comes before that it died."""
@@ -123,10 +192,14 @@ class Explorers:
 
 @contextmanager
 def explorers(jobs: int, setting: Setting) -> Iterator[Explorers]:
-    """Start *jobs* explorers; end them when the context is left, however that goes."""
-    them = Explorers()
+    """Start *jobs* explorers; end them when the context is left, however that goes.
+
+    Raises ``BadInput``, ``SetupFailed`` and ``Unsupported`` as an explorer did.
+    """
+    them = Explorers(jobs)
     try:
-        them.start(jobs, setting)
+        them.start(setting)
+        them.await_ready()
         yield them
     finally:
         them.close()

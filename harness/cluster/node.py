@@ -1,0 +1,117 @@
+"""What runs in a dask worker: keeps explorers from one batch of a run to the next, and ends those that nobody needs."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from harness.cluster.order import Order, Versions, versions
+from harness.cluster.outpost import Answer, Outpost
+
+__all__ = ["Batch", "dismiss", "explore", "greet", "warm"]
+
+_IDLE, _LOOKS = 60.0, 5.0
+"""Seconds without a batch after which an explorer is ended, for whoever needs it may be gone; and between two looks."""
+
+_guard = threading.Lock()
+_idle: dict[str, list[Outpost]] = {}
+"""The explorers of each run that are at nothing. There is one dask worker in a process, and its threads share them."""
+_dismissed: deque[str] = deque(maxlen=256)
+"""Runs that have ended, lately: what was still at work for one when it did is ended as it comes back."""
+
+
+class Batch(NamedTuple):
+    """What came of a batch: an answer for each execution up to the last that was run, on which node, in how many seconds."""
+
+    answers: list[Answer]
+    node: str
+    seconds: float
+
+
+def greet() -> Versions:
+    """Say what this node has; only to find out whether it can import the harness at all."""
+    return versions()
+
+
+def warm(parcel: bytes) -> Batch:
+    """Start one more explorer for the run whose ``Order`` is in *parcel*, pickled; return how that went."""
+    began = time.perf_counter()
+    order: Order = pickle.loads(parcel)
+    outpost = Outpost(order)
+    answer = outpost.ready()
+    _give_back(order.key, outpost)
+    return Batch([answer], _name(), time.perf_counter() - began)
+
+
+def explore(parcel: bytes) -> Batch:
+    """Run the tasks in *parcel*, pickled with the run's ``Order``, in an explorer of the run that is at nothing, or a new one.
+
+    In one piece, for what carries it looks into every list that it is given, and takes a tuple for a promise.
+    """
+    order: Order
+    tasks: Sequence[bytes]
+    order, tasks = pickle.loads(parcel)
+    with _guard:
+        kept = _idle.get(order.key)
+        outpost = kept.pop() if kept else None
+    if outpost is None:
+        outpost = Outpost(order)
+        answer = outpost.ready()
+        if outpost.lost:
+            _give_back(order.key, outpost)
+            return Batch([answer], _name(), 0.0)
+    began = time.perf_counter()
+    answers = outpost.run(tasks)
+    seconds = time.perf_counter() - began
+    _give_back(order.key, outpost)
+    return Batch(answers, _name(), seconds)
+
+
+def dismiss(key: str) -> None:
+    """Have the explorers of the run *key* ended. Returns before they are, for it may run where nobody may wait."""
+    with _guard:
+        _dismissed.append(key)
+        them = _idle.pop(key, [])
+    threading.Thread(target=_close, args=(them,)).start()
+
+
+def _close(them: Sequence[Outpost]) -> None:
+    for outpost in them:
+        outpost.close()
+
+
+def _give_back(key: str, outpost: Outpost) -> None:
+    with _guard:
+        keep = not outpost.lost and key not in _dismissed
+        if keep:
+            if not _idle:
+                threading.Thread(target=_look_after, daemon=True).start()
+            _idle.setdefault(key, []).append(outpost)
+    if not keep:
+        outpost.close()
+
+
+def _look_after() -> None:
+    """End what has been idle for too long, until there is nothing more to look after."""
+    while True:
+        time.sleep(_LOOKS)
+        with _guard:
+            before = time.monotonic() - _IDLE
+            old = [outpost for them in _idle.values() for outpost in them if outpost.idle_since < before]
+            for key, them in list(_idle.items()):
+                _idle[key] = [outpost for outpost in them if outpost not in old]
+                if not _idle[key]:
+                    del _idle[key]
+            done = not _idle
+        _close(old)
+        if done:
+            return
+
+
+def _name() -> str:
+    return f"{os.uname().nodename} (process {os.getpid()})"
