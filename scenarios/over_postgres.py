@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from harness.scenario import Scenario
-from reference_impl.faulty import SQLITE_ONLY
+from reference_impl.faulty import SQLITE_ONLY, postgres
 from scenarios.create_agent_conflict import SCENARIO as CREATE_AGENT_CONFLICT
 from scenarios.create_agent_key_reused import SCENARIO as CREATE_AGENT_KEY_REUSED
 from scenarios.create_agent_retry import SCENARIO as CREATE_AGENT_RETRY
 from scenarios.create_agents_distinct import SCENARIO as CREATE_AGENTS_DISTINCT
+from scenarios.isolation import SCENARIOS as ISOLATION
 from scenarios.issue_token import SCENARIO as ISSUE_TOKEN
 from scenarios.issue_token_tasks import SCENARIO as ISSUE_TOKEN_TASKS
 from scenarios.keyed_requests import ALL as KEYED_REQUESTS
@@ -18,25 +20,54 @@ from scenarios.revoke_vs_rotate import SCENARIO as REVOKE_VS_ROTATE
 from scenarios.revoke_vs_verify import SCENARIO as REVOKE_VS_VERIFY
 from scenarios.rotate_token import SCENARIO as ROTATE_TOKEN
 from scenarios.rules import CONTENDED
+from scenarios.service import Prepared
 
 __all__ = ["ALL", "on_postgres"]
+
+_ONLY_THERE = {
+    "issue-token": ("p01-check-then-insert", "p02-write-skew", "p09-conflict-taken-for-insert"),
+    "issue-token-tasks": ("p05-advisory-lock-leaks",),
+    "rotate-token": ("p07-failure-not-retried", "p08-stale-rotation", "p14-join-under-lock"),
+    "revoke-vs-rotate": ("p12-lock-order",),
+    "create-agents-distinct": ("p06-retry-keeps-effects",),
+    "keyed-plain": ("p03-lost-notify", "p04-locks-no-row", "p13-notify-before-commit"),
+    "keyed-lease": ("p11-unfenced-completion",),
+}
+"""By scenario, the variants of ``reference_impl.faulty.postgres``. P10 takes two clocks that differ; here all tell one time."""
 
 
 def on_postgres(scenario: Scenario) -> Scenario:
     """Return *scenario* over PostgreSQL, with those of its variants that can be there."""
     variants = {name: on_postgres(each) for name, each in scenario.variants.items() if name not in SQLITE_ONLY}
     happens = tuple(check for check in scenario.must_happen if check is not CONTENDED)
-    return replace(
+    there = replace(
         scenario, name=f"{scenario.name}-postgres", database="postgresql", variants=variants, must_happen=happens
     )
+    if not scenario.variant:
+        variants.update({name: _variant(there, name) for name in _ONLY_THERE.get(scenario.name, ())})
+    return there
 
 
-# One holds the write lock while others wait, which is SQLite's alone.
-_SQLITE_ONLY = ("keyed-retained",)
+def _variant(scenario: Scenario, name: str) -> Scenario:
+    """Return *scenario* over the variant *name*, opened as the reference is."""
+    implementation = postgres.load(name)
+    assert isinstance(scenario.setup, Prepared)
+    assert isinstance(scenario.open, partial)
+    return replace(
+        scenario,
+        variant=name,
+        variants={},
+        setup=replace(scenario.setup, implementation=implementation),
+        open=partial(implementation.open_service, **scenario.open.keywords),
+    )
+
 
 _RACED = (
     ISSUE_TOKEN, ISSUE_TOKEN_TASKS, ROTATE_TOKEN, REVOKE_VS_VERIFY, REVOKE_VS_ROTATE, CREATE_AGENT_RETRY, CREATE_AGENT_CONFLICT,
     CREATE_AGENT_KEY_REUSED, CREATE_AGENTS_DISTINCT, *KEYED_REQUESTS, *LINEARIZABLE,
 )  # fmt: skip
+# One holds the write lock while others wait, which is SQLite's alone.
+_SQLITE_ONLY = ("keyed-retained",)
 
-ALL = tuple(on_postgres(scenario) for scenario in _RACED if scenario.name not in _SQLITE_ONLY)
+ALL = (*(on_postgres(scenario) for scenario in _RACED if scenario.name not in _SQLITE_ONLY), *ISOLATION)
+"""Every scenario over PostgreSQL."""
