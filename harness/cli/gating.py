@@ -39,12 +39,11 @@ _MEANINGS = {
 def command(options: Namespace) -> int:
     """Run all; return 0 if all came as expected, 1 if something is wrong, 3 if something is unknown."""
     settings = _settings(options)
-    chosen = _chosen(settings)
-    left_out: dict[str, str] = {}
+    chosen, left_out = _over(options.over, _chosen(settings)) if not settings.scenarios else (_chosen(settings), {})
     if options.changed_since is not None:
         from harness.cli.changes import unchanged
 
-        left_out = unchanged(chosen, options.changed_since, settings.root)
+        left_out |= unchanged(chosen, options.changed_since, settings.root)
         chosen = [each for each in chosen if each[1].name not in left_out]
     todo = [*_known(settings, chosen, left_out), *_explorations(chosen)]
     began = time.monotonic()
@@ -125,6 +124,18 @@ def _chosen(settings: Settings) -> Chosen:
         for each in fits:
             found.setdefault(each, (each, installed[each]))
     return list(found.values())
+
+
+def _over(database: str, chosen: Chosen) -> tuple[Chosen, dict[str, str]]:
+    """Return those of *chosen* that race over *database* (``all``: all), and why the others are left out."""
+    fit = [each for each in chosen if database in ("all", each[1].database)]
+    if not fit:
+        raise BadInput(
+            f"No scenario here races over {database}. Is what it needs installed? For PostgreSQL: the extra 'postgres'."
+        )
+    others = sorted({scenario.database for _, scenario in chosen} - {scenario.database for _, scenario in fit})
+    counts = {name: sum(scenario.database == name for _, scenario in chosen) for name in others}
+    return fit, {f"{count} scenarios over {name}": f"--over {name} runs them" for name, count in counts.items()}
 
 
 def _rooted(reference: str, root: Path) -> str:

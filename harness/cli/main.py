@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from harness import config
 from harness.cli import arguments
 from harness.errors import HarnessError
+from harness.scenario import DATABASES
 
 if TYPE_CHECKING:
     Commands = _SubParsersAction[ArgumentParser]
@@ -245,6 +246,12 @@ def _add_gate(commands: Commands) -> None:
     )
     add("--config", metavar="FILE", help="the file with [tool.harness] (default: the nearest pyproject.toml)")
     add("--jobs", type=arguments.slots, metavar="N", help="runs at the same time (default: one per core)")
+    add(
+        "--over",
+        choices=(*DATABASES, "all"),
+        default="sqlite",
+        help="of the scenarios that no name or setting chooses, those over this database (default: %(default)s)",
+    )
     _add_cluster(gate, "carry the runs out on a cluster's nodes, one per thread at the same time")
     add("--time", type=arguments.seconds, metavar="SECONDS", help="for each exploration of a reference (default: 8)")
     add("--seed", type=arguments.seed, metavar="N", help="of the schedulers and the code (default: 0)")
