@@ -39,7 +39,8 @@ class PostgresConnection:
         Raises:
             psycopg.Error: what PostgreSQL says.
         """
-        return await self.raw.execute(*translated(sql, parameters))
+        # BEGIN and its like are said in so many words each time: to prepare them costs more than it saves.
+        return await self.raw.execute(*translated(sql, parameters), prepare=None if parameters else False)
 
     async def execute_fetchall(self, sql: str, parameters: Parameters = (), /) -> Iterable[Any]:
         """Run one statement and fetch all its rows; parameters, rows and errors as of :meth:`execute`."""
