@@ -22,6 +22,7 @@ from typing import Any
 
 from multiprocess import get_context
 
+from harness.inherited import Inherited
 from harness.scenario import Scenario
 from harness.trail import End
 from harness.wire import Peer, PeerGone
@@ -40,12 +41,18 @@ def die_with_parent() -> None:
 
 
 def serve(
-    orders: Peer, ends: list[End], scenario: Scenario, roles: tuple[str, ...], directory: Path, unneeded: list[int]
+    orders: Peer,
+    ends: list[End],
+    scenario: Scenario,
+    inherited: Inherited,
+    roles: tuple[str, ...],
+    directory: Path,
+    unneeded: list[int],
 ) -> None:
     """Carry out *orders* until the controller is gone: ``fork`` and ``reap`` workers, run ``setup``.
 
-    *ends* is what each worker is heard by, *roles* what each is; *unneeded* are the controller's ends of the pipes, closed
-    here so that its death is noticed.
+    *ends* is what each worker is heard by, *inherited* what they share in memory, *roles* what each is; *unneeded* are the
+    controller's ends of the pipes, closed here so that its death is noticed.
     """
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -53,7 +60,7 @@ def serve(
     for end in unneeded:
         os.close(end)
     try:
-        server = _Server(orders, ends, scenario, roles)
+        server = _Server(orders, ends, scenario, inherited, roles)
     except Exception as error:
         with suppress(BrokenPipeError):
             orders.send(("unsupported", f"{type(error).__name__}: {error}"))
@@ -69,10 +76,12 @@ def serve(
 
 
 class _Server:
-    def __init__(self, orders: Peer, ends: list[End], scenario: Scenario, roles: tuple[str, ...]) -> None:
+    def __init__(
+        self, orders: Peer, ends: list[End], scenario: Scenario, inherited: Inherited, roles: tuple[str, ...]
+    ) -> None:
         self._orders, self._ends, self._scenario, self._roles = orders, ends, scenario, roles
         warm(scenario)
-        self._instrumented: Instrumented = instrument(scenario.points)
+        self._instrumented: Instrumented = instrument(scenario, inherited)
         self._context = get_context("fork")
         self._workers: dict[int, Any] = {}
         gc.collect()

@@ -15,6 +15,7 @@ from multiprocess import get_context
 
 from harness.control import forkserver
 from harness.errors import HarnessError, SetupFailed, Unsupported
+from harness.inherited import Inherited
 from harness.scenario import Scenario
 from harness.trail import End, Trail
 from harness.wire import Message, Peer, PeerGone
@@ -151,6 +152,7 @@ class Fleet:
         _require_linux()
         self._directory = directory
         self.gone = False
+        self.inherited = Inherited()
         to_server, from_server = os.pipe(), os.pipe()
         self.roles = scenario.roles(workers)
         pipes = [(os.pipe(), os.pipe()) for _ in self.roles]
@@ -165,7 +167,15 @@ class Fleet:
         sys.stderr.flush()
         self._process = get_context("fork").Process(
             target=forkserver.serve,
-            args=(Peer(to_server[0], from_server[1]), ends, scenario, self.roles, directory, list(self._ends)),
+            args=(
+                Peer(to_server[0], from_server[1]),
+                ends,
+                scenario,
+                self.inherited,
+                self.roles,
+                directory,
+                list(self._ends),
+            ),
             name="harness fork server",
         )
         self._process.start()
@@ -232,6 +242,7 @@ class Fleet:
                 os.close(worker._process)
         for end in (*self._stacks, *self._kept):
             os.close(end)
+        self.inherited.close()
 
 
 def _stack_file(number: int) -> int:

@@ -2,15 +2,18 @@
 
 A program that is run in one (``subprocess``) is noted. A fork of the worker itself could do to the shared state what it
 likes, unseen, so nothing can be said of such an execution; and it must not talk to the controller in its parent's name.
+Nor can anything be said where processes talk over pipes of ``multiprocessing`` (its queues, managers, pools do).
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from functools import wraps
 from typing import Any, NoReturn
 
+from harness.inherited import PACKAGES
 from harness.wire import Peer
 from harness.worker.runtime import Runtime
 from harness.worker.source import where
@@ -56,3 +59,26 @@ def watch(runtime: Runtime) -> None:
         start(self, *args, **options)
 
     subprocess.Popen.__init__ = noted  # type: ignore[method-assign]
+    for package in PACKAGES:
+        connections: Any = sys.modules.get(f"{package}.connection")
+        if connections is not None:
+            for name in _TALK:
+                _name(runtime, connections._ConnectionBase, name)
+
+
+_TALK = ("send", "send_bytes", "recv", "recv_bytes", "recv_bytes_into", "poll")
+
+
+def _name(runtime: Runtime, kind: Any, name: str) -> None:
+    """Have the method *name* of the connections of *kind* be named before it runs: it may wait for ever."""
+    original = getattr(kind, name)
+
+    @wraps(original)
+    def named(self: Any, *args: Any, **options: Any) -> Any:
+        if runtime.controlled and runtime.strand() is not None:
+            text = f"{name} on a pipe of multiprocessing (a Queue, Pipe, Manager or Pool)"
+            runtime.news.append(("outside", text))
+            runtime.park("pipe", text, "", where(2))
+        return original(self, *args, **options)
+
+    setattr(kind, name, named)
