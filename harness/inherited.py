@@ -14,7 +14,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
-__all__ = ["PACKAGES", "Inherited"]
+from harness.process_ids import ProcessIds
+
+__all__ = ["PACKAGES", "Common", "Inherited"]
 
 PACKAGES = ("multiprocessing", "multiprocess")
 
@@ -155,6 +157,13 @@ class Inherited:
             os.close(self._file)
             self._memory, self.size = None, 0
         self._board.close()
+
+
+class Common(NamedTuple):
+    """What the processes of one exploration have in common beside files."""
+
+    inherited: Inherited
+    ids: ProcessIds
 
 
 def _map(arena: _Arena, file: int, offset: int) -> None:

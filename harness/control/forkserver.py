@@ -22,7 +22,7 @@ from typing import Any
 
 from multiprocess import get_context
 
-from harness.inherited import Inherited
+from harness.inherited import Common
 from harness.scenario import Scenario
 from harness.trail import End
 from harness.wire import Peer, PeerGone
@@ -44,14 +44,14 @@ def serve(
     orders: Peer,
     ends: list[End],
     scenario: Scenario,
-    inherited: Inherited,
+    common: Common,
     roles: tuple[str, ...],
     directory: Path,
     unneeded: list[int],
 ) -> None:
     """Carry out *orders* until the controller is gone: ``fork`` and ``reap`` workers, run ``setup``.
 
-    *ends* is what each worker is heard by, *inherited* what they share in memory, *roles* what each is; *unneeded* are the
+    *ends* is what each worker is heard by, *common* what they share in memory, *roles* what each is; *unneeded* are the
     controller's ends of the pipes, closed here so that its death is noticed.
     """
     os.setsid()
@@ -60,7 +60,7 @@ def serve(
     for end in unneeded:
         os.close(end)
     try:
-        server = _Server(orders, ends, scenario, inherited, roles)
+        server = _Server(orders, ends, scenario, common, roles)
     except Exception as error:
         with suppress(BrokenPipeError):
             orders.send(("unsupported", f"{type(error).__name__}: {error}"))
@@ -77,11 +77,11 @@ def serve(
 
 class _Server:
     def __init__(
-        self, orders: Peer, ends: list[End], scenario: Scenario, inherited: Inherited, roles: tuple[str, ...]
+        self, orders: Peer, ends: list[End], scenario: Scenario, common: Common, roles: tuple[str, ...]
     ) -> None:
         self._orders, self._ends, self._scenario, self._roles = orders, ends, scenario, roles
         warm(scenario)
-        self._instrumented: Instrumented = instrument(scenario, inherited)
+        self._instrumented: Instrumented = instrument(scenario, common)
         self._context = get_context("fork")
         self._workers: dict[int, Any] = {}
         gc.collect()

@@ -15,7 +15,8 @@ from multiprocess import get_context
 
 from harness.control import forkserver
 from harness.errors import HarnessError, SetupFailed, Unsupported
-from harness.inherited import Inherited
+from harness.inherited import Common, Inherited
+from harness.process_ids import ProcessIds
 from harness.scenario import Scenario
 from harness.trail import End, Trail
 from harness.wire import Message, Peer, PeerGone
@@ -152,9 +153,9 @@ class Fleet:
         _require_linux()
         self._directory = directory
         self.gone = False
-        self.inherited = Inherited()
         to_server, from_server = os.pipe(), os.pipe()
         self.roles = scenario.roles(workers)
+        self.inherited, self.ids = Inherited(), ProcessIds(len(self.roles))
         pipes = [(os.pipe(), os.pipe()) for _ in self.roles]
         ends = [End(Peer(down[0], up[1]), _stack_file(number), Trail()) for number, (down, up) in enumerate(pipes)]
         self._server = Peer(from_server[0], to_server[1])
@@ -171,7 +172,7 @@ class Fleet:
                 Peer(to_server[0], from_server[1]),
                 ends,
                 scenario,
-                self.inherited,
+                Common(self.inherited, self.ids),
                 self.roles,
                 directory,
                 list(self._ends),
@@ -205,6 +206,7 @@ class Fleet:
     def fork(self, worker: Worker) -> None:
         """Start a fresh process for *worker* and wait until it serves."""
         worker.forked(int(str(self._order("fork", worker.number))))
+        self.ids.forked(worker.number, worker.pid)
         worker.report()
 
     def reap(self, worker: Worker) -> int | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.epoch import EPOCH
-from harness.inherited import Inherited
+from harness.inherited import Common
 from harness.scenario import Scenario
 from harness.trail import End
 from harness.wire import Peer, PeerGone
@@ -35,6 +35,7 @@ from harness.worker.instrument.sqlite_native import Native
 from harness.worker.instrument.threads import Threads
 from harness.worker.looking import Looking
 from harness.worker.loop import VirtualLoop
+from harness.worker.process_ids import Identity
 from harness.worker.randomness import Randomness
 from harness.worker.rebind import rebind
 from harness.worker.roles import program_of
@@ -51,7 +52,7 @@ STACK_SIGNAL = signal.SIGRTMIN + 7
 class Instrumented:
     """The instrumentation of a process that forks workers. Made once, before any of them, and inherited."""
 
-    def __init__(self, scenario: Scenario, inherited: Inherited) -> None:
+    def __init__(self, scenario: Scenario, common: Common) -> None:
         self.clock = Clock()
         self.runtime = Runtime(Peer(-1, -1), self.clock)
         self.randomness = Randomness(self.runtime.lane)
@@ -61,7 +62,8 @@ class Instrumented:
         self.databases.also_held = self.files.locks.held
         self.threads = Threads(self.runtime)
         self.locks_before = MadeBefore(self.threads)
-        self.process_locks = ProcessLocks(self.runtime, inherited, scenario.operations)
+        self.process_locks = ProcessLocks(self.runtime, common.inherited, scenario.operations)
+        self.identity = Identity(self.runtime, common.ids)
         aiosqlite.install(self.runtime)
         sleep = sleeper(self.runtime)
         self.native.install_time_and_randomness(lambda: EPOCH + self.clock.tell(), self.randomness.bytes, sleep)
@@ -76,6 +78,7 @@ class Instrumented:
             + declared.replacements(scenario.points, self.runtime)
             + thread_starts.replacements(self.threads)
             + self.process_locks.replacements()
+            + self.identity.replacements()
         )
         self.locks_before.replace()
 
@@ -120,6 +123,7 @@ class Instrumented:
                     peer.send(([], None))
                 elif order[0] == "call":
                     now, ahead, (seed, db, alone) = order[1], order[5], order[6]
+                    self.identity.be(number)
                     self._begin(f"{seed}/w{number}", now, alone)
                     self.files.begin(os.path.dirname(db))
                     runtime.go_ahead(order[2], ahead)
@@ -127,6 +131,7 @@ class Instrumented:
                     contextvars.copy_context().run(session.run_call, order, db)
                 else:
                     _, now, seed, db, alone = order
+                    self.identity.be(number)
                     self._begin(f"{seed}/w{number}", now, alone)
                     self.files.begin(os.path.dirname(db))
                     contextvars.copy_context().run(session.run, db)
@@ -177,6 +182,7 @@ class Instrumented:
     def set_up(self, setup: Callable[[Path], Any], db: str, seed: str) -> None:
         """Run *setup* over *db*, under virtual time and seeded randomness; what it raises leaves this function."""
         self.runtime.be_home(threading.get_ident())
+        self.identity.be_setup()
         self._begin(f"{seed}/setup", 0.0)
         value = setup(Path(db))
         if inspect.isawaitable(value):
@@ -196,6 +202,6 @@ def _unless_aborted(hook: Callable[[sys.UnraisableHookArgs], Any]) -> Callable[[
     return report
 
 
-def instrument(scenario: Scenario, inherited: Inherited) -> Instrumented:
-    """Instrument this process and those it will fork for *scenario*, which share what is *inherited*. Opens no database."""
-    return Instrumented(scenario, inherited)
+def instrument(scenario: Scenario, common: Common) -> Instrumented:
+    """Instrument this process and those it will fork for *scenario*, which have *common* memory. Opens no database."""
+    return Instrumented(scenario, common)
