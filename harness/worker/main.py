@@ -25,7 +25,16 @@ from harness.worker import clock as clocks
 from harness.worker import loop as loops
 from harness.worker import randomness as random_streams
 from harness.worker.clock import Clock
-from harness.worker.instrument import aiosqlite, declared, file_locks, file_objects, file_system, offspring, sqlite
+from harness.worker.instrument import (
+    aiosqlite,
+    declared,
+    file_locks,
+    file_objects,
+    file_system,
+    offspring,
+    sqlite,
+    unexplored,
+)  # fmt: skip
 from harness.worker.instrument import threads as thread_starts
 from harness.worker.instrument.databases import Databases
 from harness.worker.instrument.files import Files
@@ -65,6 +74,7 @@ class Instrumented:
         self.process_locks = ProcessLocks(self.runtime, common.inherited, scenario.operations)
         self.identity = Identity(self.runtime, common.ids)
         aiosqlite.install(self.runtime)
+        unexplored.refuse(VirtualLoop, self.runtime)
         sleep = sleeper(self.runtime)
         self.native.install_time_and_randomness(lambda: EPOCH + self.clock.tell(), self.randomness.bytes, sleep)
         rebind(
@@ -107,6 +117,7 @@ class Instrumented:
         runtime.peer, runtime.trail = peer, trail
         runtime.be_home(threading.get_ident())
         offspring.watch(runtime)
+        unexplored.name_it(runtime)
         runtime.look = Looking(runtime, self.databases).look
         self._jumps = bool(scenario.faults.most and scenario.faults.jumps)
         runtime.before_report = self._settle if self._jumps or self.process_locks.watches else self.databases.settle

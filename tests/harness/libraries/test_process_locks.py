@@ -12,7 +12,6 @@ import pytest
 from harness.faults import Faults
 from harness.racing import scenario_of
 from harness.scenario import Scenario
-from harness.verdict import Verdict
 from reports.transcript import transcript
 from tests.harness.counter import counts_to, explored, raced, reduced_and_brute
 from tests.harness.libraries.judging import found_and_replayed, valid_and_complete
@@ -25,7 +24,6 @@ OTHER = multiprocess.RLock()
 TWO = multiprocessing.Semaphore(2)
 DONE = multiprocessing.Event()
 COUNTER = multiprocessing.Value("i", 0)
-MESSAGES: multiprocessing.SimpleQueue[int] = multiprocessing.SimpleQueue()
 """Made when this module is imported, as a service that forks its workers makes them."""
 
 
@@ -206,10 +204,3 @@ def test_an_event_of_two_processes() -> None:
     """It is built of these locks: who waits is woken, and who is told too early loses an update."""
     valid_and_complete(raced([sets, waits], at_end=END))
     assert found_and_replayed(raced([tells_before, waits], at_end=END)).kind == "at end"
-
-
-def test_a_pipe_between_processes_is_named() -> None:
-    """What is said over it is not explored, so nothing can be said."""
-    result = explored(raced([lambda _: MESSAGES.put(1), lambda _: MESSAGES.get()]))
-    assert result.verdict is Verdict.UNKNOWN
-    assert "on a pipe of multiprocessing (a Queue, Pipe, Manager or Pool)" in result.reasons[0]
