@@ -31,7 +31,9 @@ def of(*, first: str = "", uri: bool = False, **options: Any) -> Callable[[Path]
             if first:
                 connection.execute(first)
             bump(connection)
-            if connection.in_transaction:
+            if connection.in_transaction and options.get("autocommit") is True:
+                connection.execute("COMMIT")  # there commit() does nothing
+            elif connection.in_transaction:
                 connection.commit()
 
     return counts
