@@ -27,7 +27,6 @@ from harness.scenario import Scenario
 from harness.trail import End
 from harness.wire import Peer, PeerGone
 from harness.worker.main import Instrumented, instrument
-from harness.worker.roles import warm
 
 __all__ = ["serve"]
 
@@ -81,7 +80,6 @@ class _Server:
         self, orders: Peer, ends: list[End], scenario: Scenario, common: Common, roles: tuple[str, ...]
     ) -> None:
         self._orders, self._ends, self._scenario, self._roles = orders, ends, scenario, roles
-        warm(scenario)
         self._instrumented: Instrumented = instrument(scenario, common)
         self._context = get_context("fork")
         self._workers: dict[int, Any] = {}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import os
 import select
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from multiprocess import get_context
@@ -21,6 +23,7 @@ from harness.scenario import Scenario
 from harness.trail import End, Trail
 from harness.wire import Message, Peer, PeerGone
 from harness.worker.main import STACK_SIGNAL
+from harness.worker.roles import warm
 
 __all__ = ["Fleet", "FleetGone", "Worker", "WorkerDied", "WorkerStuck"]
 
@@ -164,6 +167,8 @@ class Fleet:
             for number, (down, up) in enumerate(pipes)
         ]
         self._ends = [*to_server[1:], *from_server[:1], *(end for down, up in pipes for end in (down[1], up[0]))]
+        # Here, for the next exploration of this process finds it imported.
+        warm(scenario)
         sys.stdout.flush()
         sys.stderr.flush()
         self._process = get_context("fork").Process(
@@ -179,7 +184,8 @@ class Fleet:
             ),
             name="harness fork server",
         )
-        self._process.start()
+        with _out_of_collections():
+            self._process.start()
         self._stacks = [end.stacks for end in ends]
         self._kept = [end for down, up in pipes for end in (down[0], up[1])]
         for end in (to_server[0], from_server[1]):
@@ -245,6 +251,18 @@ class Fleet:
         for end in (*self._stacks, *self._kept):
             os.close(end)
         self.inherited.close()
+
+
+@contextlib.contextmanager
+def _out_of_collections() -> Iterator[None]:
+    """Have a process forked here leave alone what is on the heap now: to go through all of it would copy it."""
+    frozen_before = gc.get_freeze_count() > 0
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not frozen_before:
+            gc.unfreeze()
 
 
 def _stack_file(number: int) -> int:

@@ -109,10 +109,3 @@ async def get_then_save_asynchronously(db: Path) -> None:
     counter.n += 1
     await counter.asave()
     await sync_to_async(connections.close_all)()
-
-
-async def by_an_expression_asynchronously(db: Path) -> None:
-    """The database computes it."""
-    use(db)
-    await Counter.objects.filter(k=1).aupdate(n=models.F("n") + 1)
-    await sync_to_async(connections.close_all)()

@@ -13,9 +13,9 @@ MOST = 300
 """Executions in which a race must be found."""
 
 
-def found_and_replayed(scenario: Scenario, times: int = 3) -> Failure:
+def found_and_replayed(scenario: Scenario, times: int = 2) -> Failure:
     """Have the race in *scenario* be found, and replayed in fresh processes *times* times; return how it ends."""
-    result: Result = explored(scenario, max_executions=MOST)
+    result: Result = explored(scenario, max_executions=MOST, explain=False)
     assert result.verdict is Verdict.INVALID, result.reasons or result.bound
     again = replay(scenario, Counterexample.of(result), times=times, patience=2.0)
     assert (again.verdict, again.failed_again, again.divergence) == (Verdict.INVALID, times, "")

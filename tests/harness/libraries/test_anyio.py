@@ -129,9 +129,7 @@ def alone(worker: Callable[[Path], Any]) -> Any:
     return raced([worker], at_end=(counts_to(2),))
 
 
-@pytest.mark.parametrize(
-    "worker", [in_a_task_group, under_a_limiter, in_threads, goes_on_without, handed_over, run_by_itself]
-)
+@pytest.mark.parametrize("worker", [under_a_limiter, in_threads, goes_on_without, handed_over, run_by_itself])
 def test_the_race_of_its_tasks_is_found_and_replayed(worker: Callable[[Path], Any]) -> None:
     """Within one process."""
     assert found_and_replayed(alone(worker)).kind == "at end"

@@ -70,21 +70,6 @@ async def told_too_early(db: Path) -> None:
     await together(first(), second())
 
 
-async def told_in_time(db: Path) -> None:
-    """The same, after it."""
-    event = asyncio.Event()
-
-    async def first() -> None:
-        await autocommit(db)
-        event.set()
-
-    async def second() -> None:
-        await event.wait()
-        await autocommit(db)
-
-    await together(first(), second())
-
-
 async def out_of_a_queue(db: Path, takers: int) -> None:
     """*takers* take two tasks out of a queue."""
     queue: asyncio.Queue[Path] = asyncio.Queue()
@@ -138,21 +123,11 @@ async def in_threads(db: Path) -> None:
     await together(asyncio.to_thread(read_then_write, db), asyncio.to_thread(read_then_write, db))
 
 
-async def in_a_pool(db: Path, size: int) -> None:
-    """Both in a pool of *size*."""
-    loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(size) as pool:
-        await asyncio.gather(*(loop.run_in_executor(pool, read_then_write, db) for _ in range(2)))
-
-
 async def in_a_pool_of_one(db: Path) -> None:
-    """One after another."""
-    await in_a_pool(db, 1)
-
-
-async def in_a_pool_of_two(db: Path) -> None:
-    """At once."""
-    await in_a_pool(db, 2)
+    """One after another; ``test_threads`` has two at once."""
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as pool:
+        await asyncio.gather(*(loop.run_in_executor(pool, read_then_write, db) for _ in range(2)))
 
 
 def run_by_itself(db: Path) -> None:
@@ -171,20 +146,14 @@ def alone(worker: Callable[[Path], Any]) -> Any:
 
 
 @pytest.mark.parametrize(
-    "worker",
-    [
-        in_a_group, under_a_semaphore, told_too_early, two_take, goes_on_without, in_threads, in_a_pool_of_two,
-        run_by_itself,
-    ],
-)  # fmt: skip
+    "worker", [under_a_semaphore, told_too_early, two_take, goes_on_without, in_threads, run_by_itself]
+)
 def test_the_race_of_its_tasks_is_found_and_replayed(worker: Callable[[Path], Any]) -> None:
     """Within one process."""
     assert found_and_replayed(alone(worker)).kind == "at end"
 
 
-@pytest.mark.parametrize(
-    "worker", [under_a_lock, under_a_condition, told_in_time, one_takes, in_a_pool_of_one, run_under_a_lock]
-)
+@pytest.mark.parametrize("worker", [under_a_condition, one_takes, in_a_pool_of_one, run_under_a_lock])
 def test_what_one_does_after_another_is_not_lost(worker: Callable[[Path], Any]) -> None:
     """In every interleaving."""
     valid_and_complete(alone(worker))

@@ -46,11 +46,10 @@ def test_a_transaction_that_begins_by_reading_is_refused() -> None:
     ("worker", "rule"),
     [
         (programs.worker(programs.by_an_expression), programs.counted),
-        (programs.by_an_expression_asynchronously, programs.counted),
         (programs.worker(programs.get_then_save_in_a_transaction, transaction_mode="IMMEDIATE"), programs.counted),
         (programs.worker(programs.get_or_create), programs.made_once),
     ],
-    ids=["F", "F-async", "immediate", "get_or_create"],
+    ids=["F", "immediate", "get_or_create"],
 )
 def test_the_corrected_program_is_valid(worker: Callable[[Path], None], rule: Callable[[Path], None]) -> None:
     """In every interleaving."""

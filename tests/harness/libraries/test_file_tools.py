@@ -47,15 +47,6 @@ def touched(db: Path) -> None:
     mark(db)
 
 
-def made_exclusively(db: Path) -> None:
-    """The same below ``pathlib``."""
-    try:
-        os.close(os.open(db.parent / "claim", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except FileExistsError:
-        return
-    mark(db)
-
-
 def moved_away(db: Path) -> None:
     """Only one can rename it."""
     try:
@@ -122,7 +113,7 @@ def test_the_race_is_found_and_replayed(worker: Callable[[Path], None], rule: Ca
 
 @pytest.mark.parametrize(
     ("worker", "rule"),
-    [(touched, one_gets_it), (made_exclusively, one_gets_it), (moved_away, one_gets_it), (filed, two_files)],
+    [(touched, one_gets_it), (moved_away, one_gets_it), (filed, two_files)],
 )
 def test_the_corrected_program_is_valid(worker: Callable[[Path], None], rule: Callable[[Path], Any]) -> None:
     """In every interleaving."""

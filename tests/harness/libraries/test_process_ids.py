@@ -107,7 +107,7 @@ def test_who_has_died_is_seen_to_be_dead() -> None:
         postconditions=(counted,),
         must_happen=(taken,),
     )
-    result = explored(scenario, max_executions=150)
+    result = explored(scenario, max_executions=60)
     assert result.verdict is Verdict.VALID, result.reasons or result.counterexample
 
 

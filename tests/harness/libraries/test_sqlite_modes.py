@@ -82,10 +82,7 @@ TWO = counts_to(2)
 THERE = counts_to(2, file=OTHER)
 
 FAULTY = [
-    pytest.param(of(isolation_level="DEFERRED"), TWO, "at end", id="deferred"),
-    pytest.param(of(isolation_level="IMMEDIATE"), TWO, "at end", id="immediate, but after the read"),
-    pytest.param(of(isolation_level="EXCLUSIVE"), TWO, "at end", id="exclusive, but after the read"),
-    pytest.param(of(uri=True), TWO, "at end", id="by URI"),
+    pytest.param(of(isolation_level="EXCLUSIVE", uri=True), TWO, "at end", id="exclusive, but after the read"),
     pytest.param(over_two_connections, TWO, "at end", id="two connections"),
     pytest.param(attached("SELECT 1"), THERE, "at end", id="attached"),
     pytest.param(from_one_file_to_another, THERE, "at end", id="two files"),
@@ -94,9 +91,7 @@ FAULTY = [
 ]
 
 RIGHT = [
-    pytest.param(of(isolation_level="DEFERRED", first=NOTHING), TWO, id="deferred, but written first"),
     pytest.param(of(isolation_level="IMMEDIATE", first=NOTHING), TWO, id="immediate"),
-    pytest.param(of(isolation_level=None, first="BEGIN EXCLUSIVE", uri=True), TWO, id="exclusive, by URI"),
     pytest.param(over_two_in_one_transaction, TWO, id="two connections"),
     pytest.param(attached("BEGIN IMMEDIATE"), THERE, id="attached"),
     pytest.param(of(autocommit=True, first="BEGIN IMMEDIATE"), TWO, id="autocommit=True", marks=NEW),
