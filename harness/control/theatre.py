@@ -60,7 +60,7 @@ def theatre(
         fleet = None
         try:
             fleet = Fleet(scenario, workers, directory, patience)
-            world = World(directory)
+            world = World(directory, fleet.inherited)
             fleet.set_up(world.db, str(seed))
             world.take_template()
             driver = Driver(scenario, fleet, world, Observer(world, scenario), seed)
