@@ -25,6 +25,8 @@ from scenarios.service import Prepared
 
 __all__ = ["ALL", "on_postgres"]
 
+_NOT_THERE = SQLITE_ONLY | {"r39-event-across-workers"}
+"""Variants that are right over PostgreSQL, or can't be: an event across workers is what LISTEN and NOTIFY are."""
 _ONLY_THERE = {
     "issue-token": ("p01-check-then-insert", "p02-write-skew", "p09-conflict-taken-for-insert"),
     "issue-token-in-time": ("p05-advisory-lock-leaks",),
@@ -39,7 +41,7 @@ _ONLY_THERE = {
 
 def on_postgres(scenario: Scenario) -> Scenario:
     """Return *scenario* over PostgreSQL, with those of its variants that can be there."""
-    variants = {name: on_postgres(each) for name, each in scenario.variants.items() if name not in SQLITE_ONLY}
+    variants = {name: on_postgres(each) for name, each in scenario.variants.items() if name not in _NOT_THERE}
     happens = tuple(check for check in scenario.must_happen if check is not CONTENDED)
     there = replace(
         scenario, name=f"{scenario.name}-postgres", database="postgresql", variants=variants, must_happen=happens

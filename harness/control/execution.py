@@ -106,6 +106,7 @@ class _Run:
     def run(self) -> Execution:
         failure, abandoned, stuck, outcome = None, False, "", ""
         self.driver.world.reset()
+        self.fleet.ids.begin()
         self.observer.begin()
         self._watched()
         try:

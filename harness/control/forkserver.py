@@ -22,11 +22,11 @@ from typing import Any
 
 from multiprocess import get_context
 
+from harness.inherited import Common
 from harness.scenario import Scenario
 from harness.trail import End
 from harness.wire import Peer, PeerGone
 from harness.worker.main import Instrumented, instrument
-from harness.worker.roles import warm
 
 __all__ = ["serve"]
 
@@ -40,12 +40,18 @@ def die_with_parent() -> None:
 
 
 def serve(
-    orders: Peer, ends: list[End], scenario: Scenario, roles: tuple[str, ...], directory: Path, unneeded: list[int]
+    orders: Peer,
+    ends: list[End],
+    scenario: Scenario,
+    common: Common,
+    roles: tuple[str, ...],
+    directory: Path,
+    unneeded: list[int],
 ) -> None:
     """Carry out *orders* until the controller is gone: ``fork`` and ``reap`` workers, run ``setup``.
 
-    *ends* is what each worker is heard by, *roles* what each is; *unneeded* are the controller's ends of the pipes, closed
-    here so that its death is noticed.
+    *ends* is what each worker is heard by, *common* what they share in memory, *roles* what each is; *unneeded* are the
+    controller's ends of the pipes, closed here so that its death is noticed.
     """
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -53,7 +59,7 @@ def serve(
     for end in unneeded:
         os.close(end)
     try:
-        server = _Server(orders, ends, scenario, roles, directory)
+        server = _Server(orders, ends, scenario, common, roles, directory)
     except Exception as error:
         with suppress(BrokenPipeError):
             orders.send(("unsupported", f"{type(error).__name__}: {error}"))
@@ -65,16 +71,22 @@ def serve(
     except (PeerGone, BrokenPipeError):
         server.kill_all()
         _remove(directory)
-        os._exit(0)
+        # With it go the processes that the code under test has left, whoever was their parent.
+        os.killpg(0, signal.SIGKILL)
 
 
 class _Server:
     def __init__(
-        self, orders: Peer, ends: list[End], scenario: Scenario, roles: tuple[str, ...], directory: Path
+        self,
+        orders: Peer,
+        ends: list[End],
+        scenario: Scenario,
+        common: Common,
+        roles: tuple[str, ...],
+        directory: Path,
     ) -> None:
         self._orders, self._ends, self._scenario, self._roles = orders, ends, scenario, roles
-        warm(scenario)
-        self._instrumented: Instrumented = instrument(scenario.points)
+        self._instrumented: Instrumented = instrument(scenario, common)
         self._instrumented.directory = str(directory / "world")
         self._context = get_context("fork")
         self._workers: dict[int, Any] = {}

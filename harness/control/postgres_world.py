@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 from harness.control.world import World
 from harness.errors import HarnessError
+from harness.inherited import Inherited
 from harness.postgres import clock
 from harness.postgres.link import KEPT, Link, ServerSaid
 from harness.postgres.server import Server
@@ -38,8 +39,8 @@ _OTHERS = (
 class PostgresWorld(World):
     """See ``World``: the files that workers share are put back too, and ``db`` is the URL of the database."""
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
+    def __init__(self, directory: Path, inherited: Inherited) -> None:
+        super().__init__(directory, inherited)
         self.server = Server(directory / "pg")
         self.server.start()
         url = self.server.url(_RACED)

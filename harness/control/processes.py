@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import os
 import select
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from multiprocess import get_context
 
 from harness.control import forkserver
 from harness.errors import HarnessError, SetupFailed, Unsupported
+from harness.inherited import Common, Inherited
+from harness.process_ids import ProcessIds
 from harness.scenario import Scenario
 from harness.trail import End, Trail
 from harness.wire import Message, Peer, PeerGone
 from harness.worker.main import STACK_SIGNAL
+from harness.worker.roles import warm
 
 __all__ = ["Fleet", "FleetGone", "Worker", "WorkerDied", "WorkerStuck"]
 
@@ -153,6 +158,7 @@ class Fleet:
         self.gone = False
         to_server, from_server = os.pipe(), os.pipe()
         self.roles = scenario.roles(workers)
+        self.inherited, self.ids = Inherited(), ProcessIds(len(self.roles))
         pipes = [(os.pipe(), os.pipe()) for _ in self.roles]
         ends = [End(Peer(down[0], up[1]), _stack_file(number), Trail()) for number, (down, up) in enumerate(pipes)]
         self._server = Peer(from_server[0], to_server[1])
@@ -161,14 +167,25 @@ class Fleet:
             for number, (down, up) in enumerate(pipes)
         ]
         self._ends = [*to_server[1:], *from_server[:1], *(end for down, up in pipes for end in (down[1], up[0]))]
+        # Here, for the next exploration of this process finds it imported.
+        warm(scenario)
         sys.stdout.flush()
         sys.stderr.flush()
         self._process = get_context("fork").Process(
             target=forkserver.serve,
-            args=(Peer(to_server[0], from_server[1]), ends, scenario, self.roles, directory, list(self._ends)),
+            args=(
+                Peer(to_server[0], from_server[1]),
+                ends,
+                scenario,
+                Common(self.inherited, self.ids),
+                self.roles,
+                directory,
+                list(self._ends),
+            ),
             name="harness fork server",
         )
-        self._process.start()
+        with _out_of_collections():
+            self._process.start()
         self._stacks = [end.stacks for end in ends]
         self._kept = [end for down, up in pipes for end in (down[0], up[1])]
         for end in (to_server[0], from_server[1]):
@@ -195,6 +212,7 @@ class Fleet:
     def fork(self, worker: Worker) -> None:
         """Start a fresh process for *worker* and wait until it serves."""
         worker.forked(int(str(self._order("fork", worker.number))))
+        self.ids.forked(worker.number, worker.pid)
         worker.report()
 
     def reap(self, worker: Worker) -> int | None:
@@ -232,6 +250,19 @@ class Fleet:
                 os.close(worker._process)
         for end in (*self._stacks, *self._kept):
             os.close(end)
+        self.inherited.close()
+
+
+@contextlib.contextmanager
+def _out_of_collections() -> Iterator[None]:
+    """Have a process forked here leave alone what is on the heap now: to go through all of it would copy it."""
+    frozen_before = gc.get_freeze_count() > 0
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not frozen_before:
+            gc.unfreeze()
 
 
 def _stack_file(number: int) -> int:

@@ -365,6 +365,7 @@ class Stage(Scene):
         self.pool.forget(state)
         state.parked.clear()
         state.timer, state.holds = None, ()
+        self._fleet.ids.killed(state.worker.number)
         self._fleet.fork(state.worker)
         if not self.crew.at_first_call:
             self.crew.open(state, self.now, anew=True)

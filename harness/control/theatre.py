@@ -61,7 +61,8 @@ def theatre(
         fleet = world = None
         try:
             fleet = Fleet(scenario, workers, directory, patience)
-            world = PostgresWorld(directory) if scenario.database == "postgresql" else World(directory)
+            kind = PostgresWorld if scenario.database == "postgresql" else World
+            world = kind(directory, fleet.inherited)
             fleet.set_up(world.db, str(seed))
             world.take_template()
             driver = Driver(scenario, fleet, world, Observer(world, scenario), seed)

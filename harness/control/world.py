@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from harness.epoch import EPOCH
+from harness.inherited import Inherited
 from harness.tables import Tables, read_tables
 
 __all__ = ["World", "own_directory", "shared_directory"]
@@ -21,6 +22,9 @@ _SQLITE = b"SQLite format 3\x00"
 _MEMORY = Path("/dev/shm")
 _LINK = "\0link"
 """Ends the name of a symbolic link in a snapshot, whose content is where it points; that of a directory ends with a slash."""
+
+_IN_MEMORY = "\0memory"
+"""What the memory that workers share is called in a snapshot."""
 
 
 def shared_directory() -> Path:
@@ -45,9 +49,9 @@ def _sweep(root: Path) -> None:
 
 
 class World:
-    """The files that workers share, and a second directory in which invariants look at a copy of them."""
+    """The files that workers share, with *inherited* memory, and a second directory in which invariants look at a copy."""
 
-    def __init__(self, directory: Path, database: str = "db.sqlite") -> None:
+    def __init__(self, directory: Path, inherited: Inherited, database: str = "db.sqlite") -> None:
         directory.mkdir(mode=0o700)
         self.directory = directory / "world"
         self._copy = directory / "observed"
@@ -57,17 +61,21 @@ class World:
         self._copy_of_earlier.mkdir()
         self.db, self._name = self.directory / database, database
         self._template: dict[str, bytes] = {}
+        self._inherited = inherited
         self._dated = True
         self._shared, self._seen = str(self.directory), str(self._copy)
 
     def take_template(self) -> None:
         """Take what is in the directory now for the state in which executions begin."""
+        self._inherited.take_template()
         self._template = self.files()
+        self._template.pop(_IN_MEMORY, None)
         # Who has only databases does not look at the times of files.
         self._dated = any(not name.startswith(self._name) for name in self._template) or not self._template
 
     def reset(self) -> None:
         """Put the directory back as the template has it, with fresh files (nobody's old descriptor reaches them)."""
+        self._inherited.reset()
         _restore(self._shared, self._template)
         if self._dated:
             for name in (*self._template, ""):
@@ -80,9 +88,11 @@ class World:
     def files(self) -> dict[str, bytes]:
         """Return the bytes of every shared file by relative name, but for shared-memory indexes of write-ahead logs.
 
-        Directories and symbolic links are among them (see ``_LINK``).
+        Directories and symbolic links are among them (see ``_LINK``), and the memory that workers share.
         """
         found: dict[str, bytes] = {}
+        if self._inherited.size:
+            found[_IN_MEMORY] = self._inherited.read()
         _collect(self._shared, "", found)
         return found
 
@@ -92,6 +102,9 @@ class World:
         One that is *earlier* is laid out in a place of its own, so that two can be compared.
         """
         place = self._copy_of_earlier if earlier else self._copy
+        if _IN_MEMORY in snapshot:
+            snapshot = dict(snapshot)
+            self._inherited.show(snapshot.pop(_IN_MEMORY))
         _restore(str(place), snapshot)
         return place / self._name
 

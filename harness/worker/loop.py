@@ -69,11 +69,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Run until stopped; while this loop runs, its timers are the worker's."""
         if self._runtime.begun and self._runtime.strand() is not self._runtime.home:
             self._runtime.fail("it runs an event loop in another thread than the main one, which is not controlled")
+        home = self._runtime.home
         outer, self._runtime.sleeper = self._runtime.sleeper, self
+        # A call that runs a loop (asyncio.run) is many tasks, each in a lane of its own.
+        of_call, home.lane = home.lane, None
         try:
             super().run_forever()
         finally:
-            self._runtime.sleeper = outer
+            self._runtime.sleeper, home.lane = outer, of_call
 
     # Connections
 
@@ -172,10 +175,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # Threads
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
-        """Run *func* in a strand of its own; the executor is not used.
+        """Run *func* in *executor*, or where there is none (``to_thread``) in a strand of its own.
 
-        It is in the lane that asked, for that mostly waits for it; if another is so already, in one of its own.
+        That is in the lane that asked, for that mostly waits for it; if another is so already, in one of its own.
         """
+        if executor is not None or self._default_executor is not None:  # type: ignore[attr-defined]
+            return super().run_in_executor(executor, func, *args)
         future: asyncio.Future[Any] = self.create_future()
         asking = lane = self._runtime.lane()
         if asking in self._in_threads:

@@ -12,11 +12,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from harness.epoch import EPOCH
-from harness.points import Point
+from harness.inherited import Common
 from harness.scenario import Scenario, database, is_url
 from harness.trail import End
 from harness.wire import Peer, PeerGone
@@ -33,17 +33,20 @@ from harness.worker.instrument import (
     offspring,
     psycopg,
     sqlite,
-)
+    unexplored,
+)  # fmt: skip
 from harness.worker.instrument import threads as thread_starts
 from harness.worker.instrument.databases import Databases
 from harness.worker.instrument.files import Files
 from harness.worker.instrument.made_before import MadeBefore
 from harness.worker.instrument.postgres import Sessions
 from harness.worker.instrument.postgres_transport import Dialler
+from harness.worker.instrument.process_locks import ProcessLocks
 from harness.worker.instrument.sqlite_native import Native
 from harness.worker.instrument.threads import Threads
 from harness.worker.looking import Looking
 from harness.worker.loop import VirtualLoop
+from harness.worker.process_ids import Identity
 from harness.worker.randomness import Randomness
 from harness.worker.rebind import rebind
 from harness.worker.roles import program_of
@@ -60,7 +63,7 @@ STACK_SIGNAL = signal.SIGRTMIN + 7
 class Instrumented:
     """The instrumentation of a process that forks workers. Made once, before any of them, and inherited."""
 
-    def __init__(self, points: Sequence[Point]) -> None:
+    def __init__(self, scenario: Scenario, common: Common) -> None:
         self.clock = Clock()
         self.runtime = Runtime(Peer(-1, -1), self.clock)
         self.randomness = Randomness(self.runtime.lane)
@@ -70,10 +73,13 @@ class Instrumented:
         self.databases.also_held = self.files.locks.held
         self.threads = Threads(self.runtime)
         self.locks_before = MadeBefore(self.threads)
+        self.process_locks = ProcessLocks(self.runtime, common.inherited, scenario.operations)
+        self.identity = Identity(self.runtime, common.ids)
         self.sessions = Sessions(self.runtime, self.clock)
+        self.dialler = Dialler(self.runtime, self.sessions)
         self.directory = ""
-        self.runtime.dial = Dialler(self.runtime, self.sessions).dial
         aiosqlite.install(self.runtime)
+        unexplored.refuse(VirtualLoop, self.runtime)
         sleep = sleeper(self.runtime)
         self.native.install_time_and_randomness(lambda: EPOCH + self.clock.tell(), self.randomness.bytes, sleep)
         rebind(
@@ -84,9 +90,11 @@ class Instrumented:
             + file_system.replacements(self.files)
             + file_locks.replacements(self.files.locks)
             + loops.replacements(self.runtime)
-            + declared.replacements(points, self.runtime)
+            + declared.replacements(scenario.points, self.runtime)
             + thread_starts.replacements(self.threads)
             + psycopg.replacements(self.runtime, self.sessions)
+            + self.process_locks.replacements()
+            + self.identity.replacements()
         )
         self.locks_before.replace()
 
@@ -94,10 +102,12 @@ class Instrumented:
         self.runtime.begin(alone)
         if is_url(db):
             self.sessions.begin(db)
+            self.runtime.dial = self.dialler.dial
         self.clock.now = now
         self.randomness.begin(seed)
         self.native.reseed()
         self.threads.begin()
+        self.process_locks.begin()
 
     def serve(self, end: End, scenario: Scenario, role: str, number: int) -> None:
         """Be process *number* with *role*: run the executions that are ordered at *end* until the other end is gone."""
@@ -116,9 +126,10 @@ class Instrumented:
         runtime.peer, runtime.trail = peer, trail
         runtime.be_home(threading.get_ident())
         offspring.watch(runtime)
+        unexplored.name_it(runtime)
         runtime.look = Looking(runtime, self.databases).look
-        jumps = bool(scenario.faults.most and scenario.faults.jumps)
-        runtime.before_report = self._settle_and_say_who_read_the_clock if jumps else self.databases.settle
+        self._jumps = bool(scenario.faults.most and scenario.faults.jumps)
+        runtime.before_report = self._settle if self._jumps or self.process_locks.watches else self.databases.settle
         runtime.asks_errors = bool(scenario.faults.most and scenario.faults.errors)
         session = Session(runtime, program_of(scenario, role, runtime), self, self.directory)
         peer.send(([("hello", os.getpid())], None))
@@ -132,6 +143,7 @@ class Instrumented:
                     peer.send(([], None))
                 elif order[0] == "call":
                     now, ahead, (seed, db, alone) = order[1], order[5], order[6]
+                    self.identity.be(number)
                     self._begin(f"{seed}/w{number}", now, db, alone)
                     self.files.begin(self.directory)
                     runtime.go_ahead(order[2], ahead)
@@ -139,16 +151,19 @@ class Instrumented:
                     contextvars.copy_context().run(session.run_call, order, db)
                 else:
                     _, now, seed, db, alone = order
+                    self.identity.be(number)
                     self._begin(f"{seed}/w{number}", now, db, alone)
                     self.files.begin(self.directory)
                     contextvars.copy_context().run(session.run, db)
         except (PeerGone, BrokenPipeError):
             os._exit(0)
 
-    def _settle_and_say_who_read_the_clock(self) -> None:
+    def _settle(self) -> None:
         """Where the clock may jump, a step that looked at it is one for which it matters when."""
         self.databases.settle()
-        if self.clock.read:
+        if self.process_locks.watches:
+            self.process_locks.say_what_memory()
+        if self._jumps and self.clock.read:
             self.clock.read = False
             self.runtime.touched("clock", "r")
 
@@ -189,6 +204,7 @@ class Instrumented:
     def set_up(self, setup: Callable[[Any], Any], db: str, seed: str) -> None:
         """Run *setup* over *db*, under virtual time and seeded randomness; what it raises leaves this function."""
         self.runtime.be_home(threading.get_ident())
+        self.identity.be_setup()
         self._begin(f"{seed}/setup", 0.0, db)
         value = setup(database(db))
         if inspect.isawaitable(value):
@@ -208,6 +224,6 @@ def _unless_aborted(hook: Callable[[sys.UnraisableHookArgs], Any]) -> Callable[[
     return report
 
 
-def instrument(points: Sequence[Point] = ()) -> Instrumented:
-    """Instrument this process and those it will fork, *points* being declared by the scenario. Opens no database."""
-    return Instrumented(points)
+def instrument(scenario: Scenario, common: Common) -> Instrumented:
+    """Instrument this process and those it will fork for *scenario*, which have *common* memory. Opens no database."""
+    return Instrumented(scenario, common)

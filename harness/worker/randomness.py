@@ -48,6 +48,8 @@ class Randomness:
         self._drawn.clear()
         # It keeps a generator of names from when it first needed one.
         tempfile._name_sequence = None  # type: ignore[attr-defined]
+        # It gives no time twice, and time begins anew with each execution.
+        uuid._last_timestamp = None  # type: ignore[attr-defined]
 
     def bytes(self, size: int) -> bytes:
         """Return the next *size* bytes of the running lane, or of the modules that are being imported."""

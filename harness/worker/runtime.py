@@ -15,6 +15,7 @@ from typing import Any
 from harness.wire import ABORT, GO, Peer
 from harness.worker.baton import Baton
 from harness.worker.clock import Clock
+from harness.worker.directory import without_directory
 from harness.worker.source import Place
 from harness.worker.strands import Aborted, Strand, Wanted
 
@@ -39,7 +40,7 @@ class Runtime(Baton):
         self._children: dict[str, int] = {}
         self._unwinding: set[str] = set()
         self.asks_errors = False
-        self.dial: Callable[..., Any] = lambda *_: self.fail("it connects to a server, which is not controlled")
+        self.dial: Callable[..., Any]
         self.begun = False
 
     # What runs now
@@ -111,6 +112,7 @@ class Runtime(Baton):
         place = place or strand.place
         if type(text) is not str:
             text = str.__str__(text)
+        text = without_directory(text)
         lane = strand.lane if strand.lane is not None else LANE.get() or "main"
         if self.ahead and not_before is None and self._unnoticed(strand, lane):
             passed = ("passed", lane, kind, text, detail, place)

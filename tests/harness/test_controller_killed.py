@@ -134,15 +134,18 @@ SERVES_NOBODY = """
 import os, sys
 from pathlib import Path
 from harness.control import forkserver
+from harness.inherited import Common, Inherited
+from harness.process_ids import ProcessIds
 from harness.wire import Peer
 from tests.harness.counter import raced
 orders, reports = os.pipe(), os.pipe()
-forkserver.serve(Peer(orders[0], reports[1]), [], raced(print), (), Path(sys.argv[1]), [orders[1], reports[0]])
+common = Common(Inherited(), ProcessIds(1))
+forkserver.serve(Peer(orders[0], reports[1]), [], raced(print), common, (), Path(sys.argv[1]), [orders[1], reports[0]])
 """
 
 
 def test_a_controller_killed_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
-    """A fork server that nobody hears any more removes the directory and ends without a word."""
+    """A fork server that nobody hears any more removes the directory and ends its group, itself too, without a word."""
     directory = tmp_path / "shared"
     directory.mkdir()
     done = subprocess.run(
@@ -153,5 +156,5 @@ def test_a_controller_killed_while_it_starts_leaves_nothing(tmp_path: Path) -> N
         check=False,
         timeout=20,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
     assert not directory.exists()

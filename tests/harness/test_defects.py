@@ -173,7 +173,7 @@ def own_generator(db: Path) -> None:
         connection.execute(f"{ADD} AND ? >= 0", (random.Random().random(),))
 
 
-@case("unknown")
+@case("valid")
 def process_id(db: Path) -> None:
     """The process id as a parameter."""
     with plainly(db) as connection:

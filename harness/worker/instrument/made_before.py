@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from types import ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType, NoneType
 from typing import Any
 
 from harness.worker.instrument.thread_locks import Lock, RLock, points_of
@@ -26,6 +26,8 @@ _RealLock, _RealRLock = type(_thread.allocate_lock()), _thread.RLock
 _RealSimpleQueue = queue.SimpleQueue
 _LEVELS = 2
 _NOT_ENTERED = (ModuleType, dict, list, tuple, str, bytes, int, float)
+_PASSED_OVER = frozenset({FunctionType, BuiltinFunctionType, NoneType, bool, *_NOT_ENTERED})
+"""Most of what modules hold."""
 
 
 class MadeBefore:
@@ -55,9 +57,11 @@ class MadeBefore:
 
     def _in(self, names: dict[str, Any], owner: str, points: int, levels: int) -> None:
         for key, value in list(names.items()):
-            new = self._instead(value, f"{owner}.{key}", points)
-            if new is not value:
-                names[key] = new
+            kind = type(value)
+            if kind in _PASSED_OVER:
+                continue
+            if kind in _MAKERS:
+                names[key] = self._instead(value, f"{owner}.{key}", points)
             elif isinstance(value, type):
                 if value.__module__ == owner:
                     self._in_class(value, points)
@@ -68,7 +72,7 @@ class MadeBefore:
                     self._in(inside, f"{owner}.{key}", points, levels - 1)
 
     def _in_class(self, owner: type, points: int) -> None:
-        for key, value in list(vars(owner).items()):
+        for key, value in [item for item in vars(owner).items() if type(item[1]) in _MAKERS]:
             new = self._instead(value, f"{owner.__qualname__}.{key}", points)
             if new is not value:
                 with suppress(AttributeError, TypeError):

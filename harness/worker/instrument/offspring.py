@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from functools import wraps
 from typing import Any, NoReturn
 
+from harness.inherited import PACKAGES
 from harness.wire import Peer
 from harness.worker.runtime import Runtime
 from harness.worker.source import where
@@ -45,14 +47,24 @@ def watch(runtime: Runtime) -> None:
             runtime.news.append(("outside", "a process that it forked itself (os.fork)"))
 
     os.register_at_fork(after_in_child=in_child, after_in_parent=in_parent)
-    start = subprocess.Popen.__init__
+    _note(runtime, subprocess.Popen, "__init__")
+    for name in ("system", "posix_spawn", "posix_spawnp"):
+        _note(runtime, os, name)
+    for package in PACKAGES:
+        if (util := sys.modules.get(f"{package}.util")) is not None:
+            _note(runtime, util, "spawnv_passfds")
+
+
+def _note(runtime: Runtime, owner: Any, name: str) -> None:
+    """Have the use of *name* of *owner*, which runs a program, be noted."""
+    start = getattr(owner, name)
 
     @wraps(start)
-    def noted(self: Any, *args: Any, **options: Any) -> None:
+    def noted(*args: Any, **options: Any) -> Any:
         if runtime.controlled:
             place = where(2)
             at = f" at {os.path.basename(place[0])}:{place[1]}" if place is not None else ""
             runtime.news.append(("note", f"a program run in a process of its own{at}"))
-        start(self, *args, **options)
+        return start(*args, **options)
 
-    subprocess.Popen.__init__ = noted  # type: ignore[method-assign]
+    setattr(owner, name, noted)

@@ -5,6 +5,7 @@ What is written goes to the server when the schedule lets it, in a strand of its
 
 from __future__ import annotations
 
+import _socket
 import asyncio
 import math
 import select
@@ -42,7 +43,7 @@ class Dialler:
         """Connect to *address*; return the transport and the protocol, as ``create_connection`` does."""
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
-            connection.connect(address)
+            _socket.socket.connect(connection, address)  # not that of ``socket``, which is named where it is used
         except BaseException:
             connection.close()
             raise

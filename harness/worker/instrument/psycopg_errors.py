@@ -1,6 +1,7 @@
-"""Errors that a statement of ``psycopg`` is made to end with: the server itself raises them, so its transaction is as after a real one.
+"""Errors that a statement of ``psycopg`` is made to end with.
 
-SQLSTATE and text are those of PostgreSQL's documentation (appendix A) and of its own messages.
+The server itself raises them, so the transaction is as after a real one. SQLSTATE and text are those of PostgreSQL's
+documentation (appendix A) and of its own messages.
 """
 
 from __future__ import annotations

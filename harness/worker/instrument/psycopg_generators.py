@@ -16,8 +16,11 @@ _READ, _WRITE = 1, 2
 
 
 class Asked(NamedTuple):
-    """What a generator will say to the server, through which ``PGconn``; ``serializable``: in a transaction of that level; ``begins``: it
-    begins one unasked."""
+    """What a generator will say to the server, through which ``PGconn``.
+
+    ``serializable``: in a transaction of that level;
+    ``begins``: it begins one unasked.
+    """
 
     kind: str
     sql: str

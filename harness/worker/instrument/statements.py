@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from harness.worker.directory import without_directory
+
 __all__ = ["Statement", "parts", "shown", "statement"]
 
 _COMMENTS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?(?:\*/|$))*", re.DOTALL)
@@ -90,4 +92,5 @@ def shown(parameters: Any) -> str:
     except Exception:
         text = f"<{type(parameters).__name__}>"
     text = re.sub(r" at 0x[0-9a-f]+", "", text) if " at 0x" in text else text
+    text = without_directory(text)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

@@ -1,0 +1,112 @@
+"""``sqlite3`` in the ways that ``sync_programs`` does not use it: transaction modes, URIs, several connections and files."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.counter import counts_to, prepared, raced
+from tests.harness.libraries.judging import found_and_replayed, valid_and_complete
+from tests.harness.sync_programs import READ, WRITE, bump, plainly
+
+pytestmark = pytest.mark.forks
+
+NEW = pytest.mark.skipif(sys.version_info < (3, 12), reason="autocommit= came with Python 3.12")
+OTHER = "other.sqlite"
+NOTHING = "UPDATE t SET n = n WHERE k = 2"
+
+
+def of(*, first: str = "", uri: bool = False, **options: Any) -> Callable[[Path], None]:
+    """Return a worker that counts over a connection with *options*, in a transaction that begins with *first*."""
+
+    def counts(db: Path) -> None:
+        where = f"file:{db}?mode=rw" if uri else db
+        with closing(sqlite3.connect(where, uri=uri, **options)) as connection:
+            if first:
+                connection.execute(first)
+            bump(connection)
+            if connection.in_transaction and options.get("autocommit") is True:
+                connection.execute("COMMIT")  # there commit() does nothing
+            elif connection.in_transaction:
+                connection.commit()
+
+    return counts
+
+
+def over_two_connections(db: Path) -> None:
+    """One reads, the other writes."""
+    with plainly(db) as reader, plainly(db) as writer:
+        (n,) = reader.execute(READ).fetchone()
+        writer.execute(WRITE, (n + 1,))
+
+
+def over_two_in_one_transaction(db: Path) -> None:
+    """The one that writes keeps others out while the other reads."""
+    with plainly(db) as reader, plainly(db) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        (n,) = reader.execute(READ).fetchone()
+        writer.execute(WRITE, (n + 1,))
+        writer.execute("COMMIT")
+
+
+def attached(begin: str) -> Callable[[Path], None]:
+    """Return a worker that reads from a file that is attached, and writes to it, after *begin*."""
+
+    def counts(db: Path) -> None:
+        with plainly(db) as connection:
+            connection.execute("ATTACH ? AS other", (str(db.with_name(OTHER)),))
+            connection.execute(begin)
+            (n,) = connection.execute("SELECT n FROM other.t WHERE k = 1").fetchone()
+            connection.execute("UPDATE other.t SET n = ? WHERE k = 1", (n + 1,))
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+
+    return counts
+
+
+def from_one_file_to_another(db: Path) -> None:
+    """Two files that should be equal, each right by itself."""
+    with plainly(db) as one, plainly(db.with_name(OTHER)) as other:
+        one.execute("UPDATE t SET n = n + 1 WHERE k = 1")
+        (n,) = one.execute(READ).fetchone()
+        other.execute(WRITE, (n,))
+
+
+TWO = counts_to(2)
+THERE = counts_to(2, file=OTHER)
+
+FAULTY = [
+    pytest.param(of(isolation_level="EXCLUSIVE", uri=True), TWO, "at end", id="exclusive, but after the read"),
+    pytest.param(over_two_connections, TWO, "at end", id="two connections"),
+    pytest.param(attached("SELECT 1"), THERE, "at end", id="attached"),
+    pytest.param(from_one_file_to_another, THERE, "at end", id="two files"),
+    pytest.param(of(autocommit=True), TWO, "at end", id="autocommit=True", marks=NEW),
+    pytest.param(of(autocommit=False), TWO, "error", id="autocommit=False, refused", marks=NEW),
+]
+
+RIGHT = [
+    pytest.param(of(isolation_level="IMMEDIATE", first=NOTHING), TWO, id="immediate"),
+    pytest.param(over_two_in_one_transaction, TWO, id="two connections"),
+    pytest.param(attached("BEGIN IMMEDIATE"), THERE, id="attached"),
+    pytest.param(of(autocommit=True, first="BEGIN IMMEDIATE"), TWO, id="autocommit=True", marks=NEW),
+    pytest.param(of(autocommit=False, first=NOTHING), TWO, id="autocommit=False", marks=NEW),
+]
+
+
+@pytest.mark.parametrize(("worker", "rule", "kind"), FAULTY)
+def test_the_race_is_found_and_replayed(worker: Callable[[Path], None], rule: Any, kind: str) -> None:
+    """Where the read lies before what keeps others out."""
+    scenario = raced(worker, setup=prepared(files=[OTHER]), at_end=(rule,))
+    assert found_and_replayed(scenario, times=1).kind == kind
+
+
+@pytest.mark.parametrize(("worker", "rule"), RIGHT)
+def test_the_corrected_program_is_valid(worker: Callable[[Path], None], rule: Any) -> None:
+    """In every interleaving."""
+    valid_and_complete(raced(worker, setup=prepared(files=[OTHER]), at_end=(rule,)))
