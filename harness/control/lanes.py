@@ -12,7 +12,11 @@ from harness.schedule import FAULT_MARK
 from harness.schedulers.base import Option
 from harness.wire import Message
 
-__all__ = ["ClientState", "Move", "WorkerState", "callers", "passed", "source_of"]
+__all__ = ["SERVER", "ClientState", "Move", "WorkerState", "callers", "passed", "source_of"]
+
+
+SERVER = "postgresql"
+"""What is waited for where a server decides who goes on."""
 
 
 class Move:
@@ -117,6 +121,16 @@ class WorkerState:
         self.parked: dict[str, Move] = {}
         self.timer: tuple[float, Move] | None = None
         self.calls: dict[str, ClientState] = {}
+
+    def left_behind(self) -> list[Access]:
+        """Return what the death of this process touches: the locks that it held, in files and in a server."""
+        accesses = [self.process]
+        if self.sessions:
+            accesses += [Access(f"{kind}:{SERVER}", "w") for kind in ("data", "lock")]
+            accesses.append(Access(f"lock:{SERVER} tables", "w"))
+        for file in self.holds:
+            accesses += [Access(f"data:{file}", "w"), Access(f"lock:{file}", "w")]
+        return accesses
 
 
 class ClientState:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import attrgetter
 
-from harness.control.lanes import Move, WorkerState
+from harness.control.lanes import SERVER, Move, WorkerState
 
-__all__ = ["SERVER", "Moves"]
+__all__ = ["Moves"]
 
 _BY_ORDER = attrgetter("order")
-SERVER = "postgresql"
-"""What is waited for where a server decides who goes on."""
 
 
 class Moves:

@@ -6,7 +6,6 @@ from typing import Any
 
 from harness.control.crew import Broke
 from harness.control.lanes import ClientState, Move, WorkerState, passed, source_of
-from harness.control.moves import SERVER
 from harness.control.network import answer, request
 from harness.control.scene import Scene
 from harness.history import Access, Event, Step
@@ -358,13 +357,16 @@ class Stage(Scene):
     def lost(self, move: Move, how: str) -> Step:
         """*move*'s worker is dead: nobody knows what became of its calls; a fresh process takes its place."""
         state = move.state
-        accesses = self._left_behind(state)
+        accesses = state.left_behind()
+        if state.calls and self._scenario.ordered:
+            accesses.append(_ENDED)
+        self.abandoned += state.sessions
         if self.last in (*state.calls, *state.requests):
             self.last = ""
         self.crew.running.discard(state.worker.number)
         self.pool.forget(state)
         state.parked.clear()
-        state.timer, state.holds = None, ()
+        state.timer, state.holds, state.sessions = None, (), []
         self._fleet.ids.killed(state.worker.number)
         self._fleet.fork(state.worker)
         if not self.crew.at_first_call:
@@ -381,20 +383,6 @@ class Stage(Scene):
         self.count += 1
         move.text = f"{move.text} -- the worker {how}" if how else move.text
         return move.step(self.now, accesses if state.opens_quietly and not how else _EVERYTHING)
-
-    def _left_behind(self, state: WorkerState) -> list[Access]:
-        """Return what the death of *state*'s process touches: the locks that it held, and the calls that it was at."""
-        accesses = [state.process]
-        if state.sessions:
-            accesses += [Access(f"{kind}:{SERVER}", "w") for kind in ("data", "lock")]
-            accesses.append(Access(f"lock:{SERVER} tables", "w"))
-            self.abandoned += state.sessions
-            state.sessions = []
-        for file in state.holds:
-            accesses += [Access(f"data:{file}", "w"), Access(f"lock:{file}", "w")]
-        if state.calls and self._scenario.ordered:
-            accesses.append(_ENDED)
-        return accesses
 
 
 def name_of(move: Move) -> str:
