@@ -14,6 +14,7 @@ import inspect
 import json
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ from benchmarks.judge import ResetFromTemplate
 Worker = Callable[[Path], Any]
 Measures = dict[str, Callable[[], dict[str, Any]]]
 
-HTTP = "http"
-"""In the place of a worker: two clients over HTTP (see `over_http.py`)."""
+WHOLE = {"http": "over_http", "postgres": "over_postgres"}
+"""In the place of a worker: what is measured by a module of its own."""
 
 WORKERS: dict[str, Worker] = {
     "sqlite3": tokens.issue_sqlite3,
@@ -150,12 +151,13 @@ def main() -> None:
     keep_lines = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=keep_lines)
     parser.add_argument("kind")
-    parser.add_argument("worker", choices=(*WORKERS, HTTP))
+    parser.add_argument("worker", choices=(*WORKERS, *WHOLE))
     parser.add_argument("amount", type=float)
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
     amount, folder = arguments.amount, arguments.folder
-    measures = _over_http(amount, folder) if arguments.worker == HTTP else _measures(arguments.worker, amount, folder)
+    name = arguments.worker
+    measures = _whole(WHOLE[name], amount, folder) if name in WHOLE else _measures(name, amount, folder)
     print(json.dumps(measures[arguments.kind]()), flush=True)
 
 
@@ -172,14 +174,13 @@ def _measures(name: str, amount: float, folder: Path) -> Measures:
     }
 
 
-def _over_http(amount: float, folder: Path) -> Measures:
-    from benchmarks import over_http
-
+def _whole(name: str, amount: float, folder: Path) -> Measures:
+    module: Any = import_module(f"benchmarks.{name}")
     return {
-        "floor": lambda: over_http.floor_rate(int(amount), folder),
-        "ours": lambda: over_http.our_rate(int(amount), checked=True),
-        "ours-unchecked": lambda: over_http.our_rate(int(amount), checked=False),
-        "ours-in-sequence": lambda: over_http.our_rate(int(amount), checked=True, interleaved=False),
+        "floor": lambda: module.floor_rate(int(amount), folder),
+        "ours": lambda: module.our_rate(int(amount), checked=True),
+        "ours-unchecked": lambda: module.our_rate(int(amount), checked=False),
+        "ours-in-sequence": lambda: module.our_rate(int(amount), checked=True, interleaved=False),
     }
 
 

@@ -1,6 +1,7 @@
 """Executions per second of two-worker token issue: ours beside the floor, and beside frontrun's process mode.
 
-Of `http` each execution is two clients that add an agent under one key (see `over_http.py`).
+Of `http` each execution is two clients that add an agent under one key (see `over_http.py`); `postgres` is token issue over
+PostgreSQL (`over_postgres.py`).
 
     python -m benchmarks.throughput [--rounds N] [--executions N] [--frontrun-seconds S] [--split]
                                     [--stores NAME ...] [--only-floor | --only-frontrun] [--frontrun-python FILE] [--json FILE]
@@ -29,7 +30,7 @@ from benchmarks.goals import SHARE_OF_FLOOR, TIMES_FRONTRUN
 
 ROUND = ("floor", "ours", "ours-unchecked", "ours-in-sequence")
 # `autocommit` is `sqlite3` without the lock: frontrun explores it; of the other it runs one interleaving.
-STORES = ("sqlite3", "autocommit", "aiosqlite", "http")
+STORES = ("sqlite3", "autocommit", "aiosqlite", "http", "postgres")
 SPLIT_STORES = ("sqlite3", "aiosqlite")
 FRONTRUN_KINDS = ("frontrun-reused", "frontrun-spawned")
 FRONTRUN_WORKERS = ("sqlite3", "autocommit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from harness.control.crew import Broke
@@ -98,6 +99,7 @@ class _Run:
         self.causes: list[int] = []
         self.left_open: list[str] = []
         self.bounded = False
+        self.waits_since = 0.0
         self.happened: tuple[str, ...] = ()
         self.ran: dict[str, int] = {}
         self.chances: dict[tuple[str, str], None] = {}
@@ -215,6 +217,9 @@ class _Run:
     def _take(self, move: Move, preempts: bool = False, ahead: int = 0) -> None:
         stage = self.stage
         self.driver.world.be(stage.now)
+        if self.waits_since:
+            self.driver.world.waits(self.waits_since)
+            self.waits_since = 0.0
         try:
             steps = stage.take(move, preempts, ahead)
         except WorkerDied as died:
@@ -226,6 +231,8 @@ class _Run:
         if not steps:
             return
         self._record(move, steps)
+        if steps[-1].waited:
+            self.waits_since = time.perf_counter()
         self.ran[move.choice] = len(self.steps)
         if stage.changed:
             stage.changed = False

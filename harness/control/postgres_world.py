@@ -15,7 +15,7 @@ from harness.inherited import Inherited
 from harness.postgres import clock
 from harness.postgres.link import KEPT, Link, ServerSaid
 from harness.postgres.server import Server
-from harness.postgres.state import Contents, Layout, shape
+from harness.postgres.state import Contents, Layout, shape, watch_shape
 from harness.tables import Tables, read_rows
 
 __all__ = ["PostgresWorld"]
@@ -23,6 +23,8 @@ __all__ = ["PostgresWorld"]
 _RACED, _TEMPLATE, _EARLIER = "race", "race_template", "race_earlier"
 _LOCK_WAIT = "50ms"
 """How long reading the state waits for a table that somebody has locked against all others."""
+_LOOKS_SECONDS = 0.002
+"""How long after a session began to wait it has surely looked for a deadlock: the server is told 1 ms."""
 _GONE_SECONDS = 10.0
 _READS = urlencode(
     {"application_name": KEPT, "options": "-c default_transaction_read_only=on -c lock_timeout=2s"}, quote_via=quote
@@ -50,6 +52,7 @@ class PostgresWorld(World):
         self._admin.ask(f"CREATE DATABASE {_RACED}")
         self._admin.ask(_FINDS.format(_RACED))
         clock.install(self._link)
+        watch_shape(self._link)
         self._now = 0.0
         self._layout: Layout | None = None
         self._contents: Contents = {}
@@ -93,6 +96,13 @@ class PostgresWorld(World):
         if now != self._now:
             self._now = now
             clock.set_clock(self._connected(), now)
+
+    def waits(self, since: float) -> None:
+        """See ``World``: a session that waits looks for a deadlock once, and that is to be before anybody closes a circle.
+
+        So who closes it is the one whose statement fails, whatever the machine is busy with.
+        """
+        time.sleep(max(0.0, since + _LOOKS_SECONDS - time.perf_counter()))
 
     def _make_anew(self) -> None:
         self._link.close()

@@ -127,6 +127,9 @@ class World:
     def be(self, now: float) -> None:
         """It is *now*, in virtual seconds: have what tells the time beside the workers tell that."""
 
+    def waits(self, since: float) -> None:
+        """Somebody has begun to wait, at the real time *since*, for what decides beside the workers who goes on."""
+
     def settle(self, abandoned: list[int]) -> None:
         """Return when nothing goes on by itself any more for clients that are dead; take what has ended out of *abandoned*."""
 

@@ -67,6 +67,12 @@ class Link:
             self._connection = connection
         return self._connection
 
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close it; another ``ask`` connects anew."""
         if self._connection is not None:

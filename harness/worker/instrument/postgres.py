@@ -1,8 +1,7 @@
 """What a worker knows of its sessions with PostgreSQL: what a statement touched, and whether it waits for somebody's lock.
 
 The server itself says who waits, as PostgreSQL's isolation tester asks it: ``pg_blocking_pids``, and who waits for a safe
-snapshot. A session looks for a deadlock once, ``deadlock_timeout`` after it began to wait. Until it surely has, it is not
-said to wait, so that who closes a circle is the one whose statement fails, whatever the machine is busy with.
+snapshot.
 """
 
 from __future__ import annotations
@@ -23,21 +22,19 @@ __all__ = ["LOCKS", "NOTIFIED", "Session", "Sessions", "TimedOut"]
 LOCKS, NOTIFIED = "postgresql", "postgresql notifications"
 """What everybody waits for whom the server has wait, and what who listens does."""
 DATA, ROWS, TABLES = "data:postgresql", "lock:postgresql", "lock:postgresql tables"
-_LOOKED_AFTER = 0.003
-"""Seconds by the server's clock after which a session that waits has looked for a deadlock (at 1 ms)."""
-_ASKED_EVERY = 1
-"""Milliseconds to wait for an answer before the server is asked whether the session waits."""
+_ASKED_EVERY = 0.0005
+"""Seconds to wait for an answer before the server is asked whether the session waits."""
 
+_NOTIFYING = "SELECT EXISTS (SELECT FROM pg_proc WHERE oid >= 16384 AND prosrc ILIKE '%notify%')"
 _WAITS = """
-SELECT (cardinality(pg_blocking_pids(a)) > 0 OR cardinality(pg_safe_snapshot_blocking_pids(a)) > 0)
-  AND coalesce((SELECT pg_catalog.clock_timestamp() - min(waitstart) FROM pg_locks WHERE pid = a AND NOT granted)
-               > make_interval(secs => $2), cardinality(pg_safe_snapshot_blocking_pids(a)) > 0)
-FROM (SELECT $1::int AS a) AS session
+WITH RECURSIVE ahead(pid) AS (
+  SELECT unnest(pg_blocking_pids($1::int) || pg_safe_snapshot_blocking_pids($1::int))
+  UNION SELECT unnest(pg_blocking_pids(pid)) FROM ahead
+) SELECT count(*) > 0 AND NOT coalesce(bool_or(pid = $1::int), false) FROM ahead
 """
+"""Who waits for itself does not wait for anybody to go on: the server will soon say that it is a deadlock."""
 GREETING = """
-SELECT setseed({}), (SELECT setting::int FROM pg_settings WHERE name = 'lock_timeout'),
-  (SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'), current_setting('transaction_isolation'),
-  EXISTS (SELECT FROM pg_proc WHERE oid >= 16384 AND prosrc ILIKE '%notify%')
+SELECT {}, current_setting('lock_timeout'), current_setting('statement_timeout'), current_setting('transaction_isolation')
 """
 """What a session is asked when it is first seen; from then on its randomness is the execution's."""
 
@@ -81,11 +78,10 @@ class Session:
         self.lock_timeout = self.statement_timeout = 0.0
 
     def greeted(
-        self, lock: bytes | None, statement: bytes | None, isolation: bytes | None, notifies: bytes | None
+        self, seeded: bytes | None, lock: bytes | None, statement: bytes | None, isolation: bytes | None
     ) -> None:
-        """Take in the answer to ``GREETING``, but for its first value."""
-        self.may_notify = notifies == b"t"
-        self.lock_timeout, self.statement_timeout = int(lock or 0) / 1000, int(statement or 0) / 1000
+        """Take in the answer to ``GREETING``."""
+        self.lock_timeout, self.statement_timeout = _seconds(lock), _seconds(statement)
         self.serializable |= isolation == b"serializable"
 
     def patience(self) -> float:
@@ -100,13 +96,14 @@ class Sessions:
         self._runtime, self._clock = runtime, clock
         self._open: dict[int, Session] = {}
         self._server: Link | None = None
-        self._url = ""
+        self._url = self._url_raced = ""
         self._count = 0
+        self._notifying: bool | None = None
 
     def begin(self, url: str) -> None:
         """An execution over the database *url* begins."""
         self._open.clear()
-        self._count = 0
+        self._count, self._url_raced = 0, url
         admin = re.sub(r"(//[^/]*/)[^?]*", r"\1postgres", url, count=1)
         if admin != self._url:
             self._url, self._server = admin, Link(admin)
@@ -120,6 +117,10 @@ class Sessions:
     def opened(self, session: Session) -> float:
         """Know *session* from now on; return what is to be the seed of its randomness."""
         self._open[session.pid] = session
+        if self._notifying is None:
+            with Link(self._url_raced) as link:
+                self._notifying = link.ask(_NOTIFYING)[0][0] == b"t"
+        session.may_notify = self._notifying
         self._runtime.news.append(("session", session.pid))
         self._count += 1
         return (self._count * 0.137) % 1.0
@@ -153,12 +154,12 @@ class Sessions:
     # Statements
 
     def waits(self, pid: int) -> bool:
-        """Ask the server whether the session with *pid* waits for another one, and has looked for a deadlock."""
+        """Ask the server whether the session with *pid* waits for another one."""
         assert self._server is not None
-        return self._server.ask(_WAITS, str(pid), str(_LOOKED_AFTER))[0][0] == b"t"
+        return self._server.ask(_WAITS, str(pid))[0][0] == b"t"
 
-    def wait(self, session: Session, ready: Callable[[int], bool]) -> None:
-        """Return when ``ready(milliseconds)``, which waits so long for the server's answer, says that it has come.
+    def wait(self, session: Session, ready: Callable[[float], bool]) -> None:
+        """Return when ``ready(seconds)``, which waits so long for the server's answer, says that it has come.
 
         Meanwhile let others go on, where the server has *session* wait for them. Raises ``TimedOut`` where that took too long
         in virtual time, ``Aborted`` where the execution is over; then the server has been told to cancel.
@@ -205,6 +206,15 @@ class Sessions:
     def _tell(self, touched: Iterable[tuple[str, str]]) -> None:
         for resource, mode in touched:
             self._runtime.touched(resource, mode)
+
+
+_UNITS = {"": 0.001, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _seconds(setting: bytes | None) -> float:
+    """Return a time-out as ``current_setting`` gives it, in seconds."""
+    found = re.fullmatch(r"(\d+)\s*([a-z]*)", (setting or b"0").decode())
+    return int(found[1]) * _UNITS[found[2]] if found else 0.0
 
 
 def _touched(session: Session, what: Effect, after: bool, failed: bool) -> tuple[tuple[tuple[str, str], ...], bool]:

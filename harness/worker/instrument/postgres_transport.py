@@ -198,12 +198,11 @@ class Transport(asyncio.Transport):
         return reply.data
 
     def _read(self, reply: Reply, session: Session | None) -> None:
-        poll, late = select.poll(), None
-        poll.register(self._socket, select.POLLIN)
+        late = None
         while not reply.whole:
             if session is not None and late is None:
                 try:
-                    self._sessions.wait(session, lambda milliseconds: bool(poll.poll(milliseconds)))
+                    self._sessions.wait(session, self._readable)
                 except TimedOut as timed_out:
                     late = timed_out
             reply.feed(self._socket.recv(_PIECE))
@@ -212,13 +211,16 @@ class Transport(asyncio.Transport):
             reply.data = _said_otherwise(reply.data, code, str(late).encode())
             reply.error = code.decode(), str(late)
 
+    def _readable(self, seconds: float) -> bool:
+        return bool(select.select((self._socket,), (), (), seconds)[0])
+
     def _met(self, exchange: Exchange) -> Session | None:
         """Return the session, which is known from its first statement of the race on."""
         if self._session is None and self._pid and exchange.sql and self._runtime.controlled:
             self._session = Session(self._pid, self._cancel, self._hang_up)
             seed = self._sessions.opened(self._session)
             if not self._in_transaction:
-                self._greet(repr(seed))
+                self._greet(f"setseed({seed!r})")
         return self._session
 
     def _greet(self, seed: str) -> None:
@@ -226,7 +228,7 @@ class Transport(asyncio.Transport):
         assert self._session is not None
         for tag, body in messages(self._ask(GREETING.format(seed))):
             if tag == "D":
-                self._session.greeted(*_cells(body)[1:])
+                self._session.greeted(*_cells(body))
 
     def _ask(self, sql: str) -> bytes:
         """Run *sql* for ourselves; return the answer."""

@@ -170,7 +170,7 @@ class Psycopg:
                     if late is None:
                         self._sessions.wait(session, ready)
                     else:
-                        ready(1000)
+                        ready(1.0)
                 except TimedOut as timed_out:
                     late = timed_out
                     continue
@@ -214,13 +214,13 @@ class Psycopg:
             session = Session(connection.backend_pid, partial(_cancel, connection), connection.finish)
             seed = self._sessions.opened(session)
             if connection.transaction_status == IDLE:
-                self._greet(connection, session, repr(seed))
+                self._greet(connection, session, f"setseed({seed!r})")
         return session
 
     def _greet(self, connection: Any, session: Session, seed: str) -> None:
         if not connection.pipeline_status:
             answer = connection.exec_(GREETING.format(seed).encode())
-            session.greeted(*(answer.get_value(0, column) for column in (1, 2, 3, 4)))
+            session.greeted(*(answer.get_value(0, column) for column in range(4)))
 
 
 class _Stages:

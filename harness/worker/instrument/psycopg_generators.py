@@ -31,22 +31,20 @@ class Asked(NamedTuple):
 
 
 class waiter:
-    """Waits so many milliseconds for what is ``wanted`` at a descriptor, and says whether it came; ``found`` is what."""
+    """Waits so many seconds for what is ``wanted`` at a descriptor, and says whether it came; ``found`` is what."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor, self._poll = descriptor, select.poll()
+        self._descriptor = (descriptor,)
         self.wanted = self.found = 0
 
-    def __call__(self, milliseconds: int) -> bool:
+    def __call__(self, seconds: float) -> bool:
         """Wait."""
         reads, writes = self.wanted & _READ, self.wanted & _WRITE
-        self._poll.register(self._descriptor, (select.POLLIN if reads else 0) | (select.POLLOUT if writes else 0))
-        ready = self._poll.poll(milliseconds)
-        if not ready:
-            return False
-        event = ready[0][1]
-        self.found = (_READ if event & ~select.POLLOUT else 0) | (_WRITE if event & select.POLLOUT else 0)
-        return True
+        readable, writable, _ = select.select(
+            self._descriptor if reads else (), self._descriptor if writes else (), (), seconds
+        )
+        self.found = (_READ if readable else 0) | (_WRITE if writable else 0)
+        return bool(self.found)
 
 
 def asked_by(gen: Any) -> Asked | None:
