@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from typing import Any
 
 from harness.scenario import Call, Client, Scenario, Workload
 from reference_impl.faulty import SQLITE_ONLY, postgres
+from reference_impl.service import Service
 from scenarios.create_agent_conflict import SCENARIO as CREATE_AGENT_CONFLICT
 from scenarios.create_agent_key_reused import SCENARIO as CREATE_AGENT_KEY_REUSED
 from scenarios.create_agent_retry import SCENARIO as CREATE_AGENT_RETRY
@@ -51,17 +53,31 @@ def on_postgres(scenario: Scenario) -> Scenario:
     return there
 
 
+@dataclass(frozen=True)
+class _Later:
+    """A variant that is imported, with all that it needs of PostgreSQL, where it is used: not wherever scenarios are listed."""
+
+    name: str
+
+    async def initialise(self, db: Any, **options: Any) -> None:
+        """Make its database."""
+        await postgres.load(self.name).initialise(db, **options)
+
+
+async def _open(name: str, db: Any, **options: Any) -> Service:
+    return await postgres.load(name).open_service(db, **options)
+
+
 def _variant(scenario: Scenario, name: str) -> Scenario:
     """Return *scenario* over the variant *name*, opened as the reference is."""
-    implementation = postgres.load(name)
     assert isinstance(scenario.setup, Prepared)
     assert isinstance(scenario.open, partial)
     return replace(
         scenario,
         variant=name,
         variants={},
-        setup=replace(scenario.setup, implementation=implementation),
-        open=partial(implementation.open_service, **scenario.open.keywords),
+        setup=replace(scenario.setup, implementation=_Later(name)),
+        open=partial(_open, name, **scenario.open.keywords),
     )
 
 

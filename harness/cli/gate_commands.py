@@ -11,7 +11,7 @@ import tempfile
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from harness import config
 from harness.cli.arguments import check_slots
+from harness.cli.forked import Forked, can_fork
 from harness.cluster.rows import GRACE, Command, Said, carry, halt
 from harness.counterexample import load, save
 from harness.errors import HarnessError
@@ -36,7 +37,7 @@ class _Process(NamedTuple):
     """One command under way."""
 
     promise: Future[Said]
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     deadline: float
     output: IO[bytes]
     errors: IO[bytes]
@@ -66,18 +67,12 @@ class _Processes:
             with each.output, each.errors:
                 each.output.seek(0)
                 each.errors.seek(0)
-                said = Said(each.output.read(), each.errors.read(), each.process.returncode, {})
+                said = Said(each.output.read(), each.errors.read(), each.process.wait(), {})
             each.promise.set_result(said)
 
     def _start(self, command: Command, promise: Future[Said]) -> None:
         output, errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 -- closed by wait
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "harness", *command.line(os.getpid())],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
-            env=config.child_environment(),
-        )
+        process = _begun(command.line(os.getpid()), output, errors)
         promise.set_running_or_notify_cancel()
         self._running.append(_Process(promise, process, time.monotonic() + command.seconds + GRACE, output, errors))
 
@@ -146,6 +141,22 @@ def _brought(said: Said, command: Command) -> Said:
             file.write_bytes(content)
             data["counterexample"] = str(save(load(file), Path(command.output)))
     return said._replace(output=json.dumps(data).encode())
+
+
+def _begun(arguments: Sequence[str], output: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
+    if can_fork():
+        # What every row needs, imported once.
+        import harness.cli.running
+        import harness.control.run  # noqa: F401
+
+        return Forked(arguments, output, errors)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "harness", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        env=config.child_environment(),
+    )
 
 
 @contextmanager

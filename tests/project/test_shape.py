@@ -14,6 +14,7 @@ VAGUE = frozenset({"util", "utils", "common", "helper", "helpers", "misc"})
 
 FORKING_FILES = frozenset(
     {
+        "harness/cli/forked.py",  # whole commands, each with processes of its own
         "harness/control/processes.py",
         "harness/control/forkserver.py",
         "harness/control/sharding/explorers.py",
@@ -54,7 +55,7 @@ def names_say_something(sources: list[Source]) -> Iterator[str]:
 
 
 def one_file_forks(sources: list[Source]) -> Iterator[str]:
-    """Processes are started in one file of the harness, and nowhere else."""
+    """Processes are forked where the map says so, and nowhere else."""
     for source in sources:
         if source.path.startswith("harness/") and source.path not in FORKING_FILES:
             imported = (
