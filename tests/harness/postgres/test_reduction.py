@@ -17,10 +17,10 @@ INSERT = "INSERT INTO log (key) VALUES ('k') ON CONFLICT DO NOTHING"
 @pytest.mark.parametrize(
     ("level", "first", "second"),
     [
-        ("read committed", (READ, TAKE_OVER), (ADD, INSERT)),
-        ("repeatable read", (READ, TAKE_OVER), (TAKE_OVER,)),
-        ("serializable", (READ, INSERT), ("SELECT count(*) FROM log", ADD)),
-        ("read committed", ("LOCK TABLE counter", INSERT), (READ, INSERT)),
+        ("read committed", (TAKE_OVER,), (ADD, INSERT)),
+        ("repeatable read", (TAKE_OVER,), (TAKE_OVER,)),
+        ("serializable", (INSERT,), ("SELECT count(*) FROM log", ADD)),
+        ("read committed", ("LOCK TABLE counter", ADD), (READ,)),
     ],
     ids=["read committed", "repeatable read", "serializable", "a locked table"],
 )
