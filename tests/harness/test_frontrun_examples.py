@@ -1,4 +1,4 @@
-"""What frontrun 0.7.0 shows of its process mode, written anew: found here in at most as many executions, its safe twin valid."""
+"""What frontrun 0.7.0 shows of its process mode, written anew: found in at most as many executions, its safe twin valid."""
 
 from __future__ import annotations
 
