@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import BadInput, Diverged, HarnessError
 from harness.history import History
@@ -32,9 +32,13 @@ __all__ = [
     "run",
 ]
 
+if TYPE_CHECKING:
+    from harness.control.run import run
+else:
 
-def run(scenario: Scenario, **options: Any) -> Result:
-    """Explore *scenario* and return what was found; *options* are those of ``harness.control.run.run``."""
-    from harness.control.run import run as explore
+    def run(scenario: Scenario, **options: Any) -> Result:
+        """Explore *scenario* and return what was found; *options* are those of ``harness.control.run.run``."""
+        # Imported when called: whoever only describes scenarios need not load the engine.
+        from harness.control.run import run as explore
 
-    return explore(scenario, **options)
+        return explore(scenario, **options)

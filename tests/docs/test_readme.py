@@ -65,6 +65,21 @@ def test_with_begin_immediate_the_example_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.forks
+def test_the_async_file_and_http_versions_find_it_too(tmp_path: Path) -> None:
+    """Each, typed in as it stands, fails at the rule it breaks; one pytest runs all three."""
+    (tmp_path / "test_counter.py").write_text(example("sixty"))
+    names = ("async", "file", "asgi")
+    for name in names:
+        (tmp_path / f"test_{name}.py").write_text(example(name))
+    files = [f"test_{name}.py" for name in names]
+    ran = run("-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", *files, cwd=tmp_path)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    shown = ran.stdout.partition("short test summary")[0]
+    assert len(re.findall(r"\*\*\* BROKEN HERE: at end 'both.count'", shown)) == 3, ran.stdout
+    assert {name for name in names if f"FAILED test_{name}.py::test_{name}" in ran.stdout} == set(names), ran.stdout
+
+
+@pytest.mark.forks
 @pytest.mark.slow
 def test_the_hypothesis_example_fails_with_a_literal_that_fails_too(tmp_path: Path) -> None:
     """The example, typed in, shows one race and the literal of the README; pasted above ``@given`` it fails first."""

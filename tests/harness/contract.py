@@ -1,10 +1,11 @@
-"""The contract of every scheduler: a function that those built in, wrappers and your own can be held to."""
+"""The contracts of schedulers and of specifications: functions that those built in and your own can be held to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+from harness.checks.linearizability import UNKNOWN, Operation, Spec
 from harness.control.theatre import theatre
 from harness.faults import Faults
 from harness.result import Execution
@@ -12,7 +13,7 @@ from harness.schedulers.base import Scheduler, View
 from tests.harness.counter import raced
 from tests.harness.sync_programs import autocommit
 
-__all__ = ["Watched", "check_scheduler"]
+__all__ = ["Watched", "check_scheduler", "check_spec"]
 
 
 class Watched:
@@ -87,3 +88,32 @@ def _made(inner: Scheduler, scenario: Any, most: int) -> list[tuple[str, ...]]:
     assert seen is None or 0.0 <= seen <= 1.0
     assert all(depth >= 1 and times >= 0 for depth, times in getattr(inner, "pct", {}).items())
     return found
+
+
+def check_spec(spec: Spec, operations: Sequence[Operation], most: int = 200) -> int:
+    """Check what a specification promises, in every state that *operations* lead to; return how many there were.
+
+    - States, and the keys of partitions, are hashable; asked again, the step function answers the same.
+    - What can give some result fits with an unknown one, too.
+    - What it says only reads leaves the state as it was.
+    """
+    reached: dict[Hashable, None] = {spec.initial: None}
+    waiting: list[Hashable] = [spec.initial]
+    while waiting and len(reached) < most:
+        state = waiting.pop(0)
+        digest = hash(state)
+        for each in operations:
+            found = list(spec.step(state, each.name, each.arguments, each.result))
+            unknown = list(spec.step(state, each.name, each.arguments, UNKNOWN))
+            assert found == list(spec.step(state, each.name, each.arguments, each.result)), "it is a pure function"
+            assert hash(state) == digest, "no state is changed"
+            assert unknown or not found, f"{each.name}: what can happen can happen unheard of"
+            if spec.reads is not None and spec.reads(each):
+                assert set(found) <= {state}, f"{each.name} only reads"
+            if spec.partition is not None:
+                hash(spec.partition(each))
+            assert isinstance(spec.describe(state), str)
+            new = [after for after in (*found, *unknown) if after not in reached]
+            reached.update(dict.fromkeys(new))
+            waiting += dict.fromkeys(new)
+    return len(reached)
