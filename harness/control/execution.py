@@ -123,6 +123,8 @@ class _Run:
             self.happened = self.observer.happened(self._history(), self.steps, whole=not abandoned)
         except _Over as over:
             failure = over.failure
+            if stuck := self.driver.world.ails(self._history(), self.steps):
+                failure = None
         except (WorkerStuck, WorkerDied, FleetGone, Broke) as error:
             stuck = str(error)
         finally:

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 from harness.control.world import World
 from harness.errors import HarnessError
+from harness.history import History, Step
 from harness.inherited import Inherited
 from harness.postgres import clock
 from harness.postgres.link import KEPT, Link, ServerSaid
@@ -58,6 +59,10 @@ class PostgresWorld(World):
         self._contents: Contents = {}
         self._last: Contents = {}
         self._by_template = False
+
+    def ails(self, history: History, steps: list[Step]) -> str:
+        """See ``World``: besides, the server has ended."""
+        return self.server.ended() or super().ails(history, steps)
 
     def close(self) -> None:
         """End the server."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.control.confirm import Unconfirmed, confirm, replay_once
 from harness.control.execution import Driver
 from harness.control.explaining import explain as explained
+from harness.control.room import NoRoom
 from harness.control.sharding.explorer import Setting
 from harness.control.sharding.explorers import explorers
 from harness.control.sharding.together import MOST_SLOTS, Place, Troupe, explore_together
@@ -18,6 +19,7 @@ from harness.control.shrink import shrink
 from harness.control.tally import Budget, Progress, Tally
 from harness.control.theatre import MOST_WORKERS, Theatre, theatre
 from harness.errors import BadInput, Diverged, HarnessError
+from harness.postgres.link import ServerSaid
 from harness.redaction import Redactor, redacted
 from harness.result import Execution, Result
 from harness.scenario import Scenario
@@ -122,7 +124,7 @@ def run(
                 _recheck(stage, tally)
             if tally.failed is not None:
                 found = redacted(_minimal(stage, tally.failed, tally), scenario.secrets)[0]
-        except (Diverged, Unconfirmed) as error:
+        except (Diverged, Unconfirmed, NoRoom, ServerSaid) as error:
             tally.explored()
             history = tally.failed.history if tally.failed is not None else ()
             tally.doubts.append(Redactor(history, scenario.secrets).text(str(error)))

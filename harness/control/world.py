@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from harness.control.room import check_room, no_room, short
 from harness.epoch import EPOCH
+from harness.history import History, Step
 from harness.inherited import Inherited
 from harness.tables import Tables, read_tables
 
@@ -52,13 +54,16 @@ class World:
     """The files that workers share, with *inherited* memory, and a second directory in which invariants look at a copy."""
 
     def __init__(self, directory: Path, inherited: Inherited, database: str = "db.sqlite") -> None:
-        directory.mkdir(mode=0o700)
         self.directory = directory / "world"
         self._copy = directory / "observed"
-        self.directory.mkdir()
-        self._copy.mkdir()
         self._copy_of_earlier = directory / "observed-before"
-        self._copy_of_earlier.mkdir()
+        try:
+            directory.mkdir(mode=0o700)
+            for place in (self.directory, self._copy, self._copy_of_earlier):
+                place.mkdir()
+        except OSError as error:
+            raise no_room(directory, error) from error
+        check_room(directory)
         self.db, self._name = self.directory / database, database
         self._template: dict[str, bytes] = {}
         self._inherited = inherited
@@ -133,6 +138,10 @@ class World:
     def settle(self, abandoned: list[int]) -> None:
         """Return when nothing goes on by itself any more for clients that are dead; take what has ended out of *abandoned*."""
 
+    def ails(self, history: History, steps: list[Step]) -> str:
+        """Return why what failed can't be laid to the code under test, if the place in which it ran has failed."""
+        return short(self._shared, history.events, steps)
+
     def close(self) -> None:
         """There is nothing to end."""
 
@@ -166,6 +175,13 @@ def _read(path: str) -> bytes:
 
 
 def _restore(root: str, files: dict[str, bytes]) -> None:
+    try:
+        _lay_out(root, files)
+    except OSError as error:
+        raise no_room(root, error) from error
+
+
+def _lay_out(root: str, files: dict[str, bytes]) -> None:
     with os.scandir(root) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):

@@ -6,6 +6,7 @@ import ctypes
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +23,8 @@ _PR_SET_PDEATHSIG = 1
 _CLONE_NEWUSER = 0x10000000
 _NOBODY = 65534
 _START_SECONDS = 30.0
+_MOST_TEXT = 600
+"""Characters of what a program said that are shown: the last ones say why it failed."""
 
 _SETTINGS = {
     # Nothing of this outlives the exploration.
@@ -102,6 +105,25 @@ class Server:
             time.sleep(0.002)
         raise _failed("postgres", f"it is not ready after {_START_SECONDS:g} s".encode())
 
+    def ended(self) -> str:
+        """Return how the server has ended, if it has by itself; its sessions see that a moment earlier."""
+        if self._process is None:
+            return ""
+        status = self.directory / "postmaster.pid"
+        try:
+            code = self._process.wait(0 if status.exists() and self._answers() else 1)
+        except subprocess.TimeoutExpired:
+            return ""
+        return (
+            f"The PostgreSQL server of this exploration has ended (exit code {code}; negative: killed by that signal), so what "
+            "failed can't be laid to the code under test. Did the system kill it, for want of memory, or the code itself?"
+        )
+
+    def _answers(self) -> bool:
+        """Whether the server takes connections."""
+        with socket.socket(socket.AF_UNIX) as knocks:
+            return knocks.connect_ex(str(self.directory / ".s.PGSQL.5432")) == 0
+
     def stop(self) -> None:
         """End the server and remove its files."""
         if self._process is not None:
@@ -135,7 +157,12 @@ def _as_a_servant() -> None:
 
 def _failed(program: str, output: bytes) -> Unsupported:
     text = output.decode(errors="replace").strip() or "it said nothing"
+    why = (
+        "Its files are in the shared directory, whose file system is full: give it more (a container's /dev/shm: --shm-size)."
+        if "No space left on device" in text or "quota exceeded" in text
+        else "PostgreSQL refuses to run as root, so as root it is started in a user namespace, which this system may forbid: "
+        "run as another user there."
+    )
     return Unsupported(
-        f"The PostgreSQL server for this scenario did not start: {program} failed: {text}. PostgreSQL refuses to run as root, "
-        "so as root it is started in a user namespace, which this system may forbid: run as another user there."
+        f"The PostgreSQL server for this scenario did not start: {program} failed: {text[-_MOST_TEXT:]}. {why}"
     )

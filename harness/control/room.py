@@ -1,0 +1,61 @@
+"""What is said where the file system of the shared directory is full, and how that is noticed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness.errors import Unsupported
+from harness.history import Event, Step
+
+__all__ = ["LEAST", "NoRoom", "check_room", "no_room", "short"]
+
+LEAST = 1 << 20
+"""Bytes that must be free: with less, SQLite soon can't write its journal, and whatever fails then fails for that."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_SAID = ("database or disk is full", "No space left on device", "Disk quota exceeded")
+
+
+class NoRoom(Unsupported):
+    """The file system with the shared directory is full."""
+
+
+def no_room(directory: str | Path, error: OSError) -> OSError | NoRoom:
+    """Return what to raise for *error*: itself, unless it is for want of room."""
+    return NoRoom(_text(directory, str(error.strerror))) if error.errno in _FULL else error
+
+
+def check_room(directory: Path) -> None:
+    """Raise ``NoRoom`` if too little is free where *directory* is."""
+    if why := _too_little(directory):
+        raise NoRoom(why)
+
+
+def short(directory: str | Path, events: Iterable[Event], steps: Iterable[Step]) -> str:
+    """Return why what was seen can't be relied on, if too little is free, or a client was told so; else nothing.
+
+    What was told counts only where no step is a disk that the schedule made full.
+    """
+    if why := _too_little(directory):
+        return why
+    told = next((str(event.value) for event in events if any(said in str(event.value) for said in _SAID)), "")
+    if told and not any(step.kind == "full" for step in steps):
+        return _text(directory, f"a call was told {told!r}")
+    return ""
+
+
+def _too_little(directory: str | Path) -> str:
+    room = os.statvfs(directory)
+    free = room.f_bavail * room.f_frsize
+    return _text(directory, f"{free:,} bytes are free, and {LEAST:,} must be") if free < LEAST else ""
+
+
+def _text(directory: str | Path, what: str) -> str:
+    return (
+        f"The file system with the shared directory {str(directory)!r} is full ({what}), so nothing that runs there can be "
+        "judged. Usual causes: a small /dev/shm, as containers have it (give it more: --shm-size), what others left there "
+        "(see `df`), or a setup that makes much data."
+    )
