@@ -87,7 +87,7 @@ pytestmark = [pytest.mark.forks, pytest.mark.slow]
 
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
     """Run pytest there as its user does; return its exit code and what it printed."""
-    command = [sys.executable, "-m", "pytest", "--color=no", "-rA", *arguments]
+    command = [sys.executable, "-m", "pytest", "--color=no", "-p", "no:schemathesis", "-rA", *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     return done.returncode, done.stdout + done.stderr

@@ -46,7 +46,7 @@ def explanation(text: str) -> list[str]:
 def test_the_sixty_second_example_finds_the_lost_update(tmp_path: Path) -> None:
     """The example, typed in, fails with the transcript that the README shows, step for step."""
     (tmp_path / "test_counter.py").write_text(example("sixty"))
-    ran = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_counter.py", cwd=tmp_path)
+    ran = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "test_counter.py", cwd=tmp_path)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert as_shown(ran.stdout) == as_shown(README.partition("`pytest` on this file fails")[2])
 
@@ -60,7 +60,7 @@ def test_with_begin_immediate_the_example_passes(tmp_path: Path) -> None:
         + "    assert (result.executions, result.complete) == (4, True)\n"
     )
     (tmp_path / "test_counter.py").write_text(code)
-    ran = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_counter.py", cwd=tmp_path)
+    ran = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "test_counter.py", cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
