@@ -15,7 +15,7 @@ from harness.verdict import Verdict
 if TYPE_CHECKING:
     from harness.explain import Explanation
 
-__all__ = ["Execution", "Failure", "Result", "fault_count", "preemptions"]
+__all__ = ["Execution", "Failure", "Interrupted", "Result", "fault_count", "preemptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +129,11 @@ class Result:
     def __repr__(self) -> str:
         scope = "complete" if self.complete else self.bound or self.within or "not complete"
         return f"<Result {self.scenario} {self.verdict} executions={self.executions} ({scope})>"
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was interrupted. ``result`` is what it came to until then: it claims nothing, so its verdict is unknown."""
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+        super().__init__(f"interrupted after {result.executions} executions")

@@ -13,7 +13,7 @@ from harness.cli.arguments import check_slots
 from harness.cli.terminal import EXIT_CODES, Ticker, colour, print_json, width
 from harness.counterexample import Counterexample, save
 from harness.errors import BadInput
-from harness.result import Result, fault_count
+from harness.result import Interrupted, Result, fault_count
 from harness.scenario import Scenario
 
 __all__ = ["command", "replay_command"]
@@ -32,6 +32,10 @@ def command(options: Namespace) -> int:
     seen: list[int] = []
     try:
         result = _explore(options, scenario, seen)
+    except Interrupted as interrupted:
+        _say(options, interrupted.result, None)
+        print("harness: interrupted, so nothing is concluded and nothing saved.", file=sys.stderr)
+        return _INTERRUPTED
     except KeyboardInterrupt:
         executions, failures = seen[-2:] or (0, 0)
         print(
@@ -46,10 +50,7 @@ def command(options: Namespace) -> int:
             path = save(Counterexample.of(result), Path(options.output))
         except BadInput as error:
             unsaved = error
-    if options.json:
-        print_json(_as_json(result, path))
-    else:
-        _show(options, result, path)
+    _say(options, result, path)
     if options.html is not None and result.counterexample is not None:
         from harness.cli.reporting import write_page
 
@@ -59,6 +60,13 @@ def command(options: Namespace) -> int:
         # Only now, so that what was found is not lost.
         raise unsaved
     return EXIT_CODES[result.verdict]
+
+
+def _say(options: Namespace, result: Result, path: Path | None) -> None:
+    if options.json:
+        print_json(_as_json(result, path))
+    else:
+        _show(options, result, path)
 
 
 def _explore(options: Namespace, scenario: Scenario, seen: list[int]) -> Result:

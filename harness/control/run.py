@@ -21,7 +21,7 @@ from harness.control.theatre import MOST_WORKERS, Theatre, theatre
 from harness.errors import BadInput, Diverged, HarnessError
 from harness.postgres.link import ServerSaid
 from harness.redaction import Redactor, redacted
-from harness.result import Execution, Result
+from harness.result import Execution, Interrupted, Result
 from harness.scenario import Scenario
 from harness.schedulers.base import Scheduler
 from harness.schedulers.dealing import Dealer, dealer_of
@@ -125,9 +125,9 @@ def run(
             if tally.failed is not None:
                 found = redacted(_minimal(stage, tally.failed, tally), scenario.secrets)[0]
         except (Diverged, Unconfirmed, NoRoom, ServerSaid) as error:
-            tally.explored()
-            history = tally.failed.history if tally.failed is not None else ()
-            tally.doubts.append(Redactor(history, scenario.secrets).text(str(error)))
+            _doubt(tally, str(error))
+        except KeyboardInterrupt:
+            raise Interrupted(replace(_partial(tally), workers=workers, scheduler=name, seed=seed, jobs=jobs)) from None
         result = tally.result(found)
         if found is not None and explain:
             result = _explained(stage, result, found, tally)
@@ -139,6 +139,23 @@ def run(
             startup_seconds=startup + stage.startup_seconds,
             jobs=jobs,
         )
+
+
+def _partial(tally: Tally) -> Result:
+    """Return what *tally* came to when the run was interrupted."""
+    text = "It was interrupted."
+    if tally.failed is not None and tally.failed.failure is not None:
+        failure = tally.failed.failure
+        text += f" One execution had failed ({failure.kind} {failure.rule!r}: {failure.message}), which was not confirmed yet."
+    _doubt(tally, text)
+    return tally.result(None)
+
+
+def _doubt(tally: Tally, text: str) -> None:
+    """Note *text* as why nothing can be claimed, without the secrets of what failed."""
+    tally.explored()
+    history = tally.failed.history if tally.failed is not None else ()
+    tally.doubts.append(Redactor(history, tally.scenario.secrets).text(text))
 
 
 def _check_budget(max_executions: int | None, seconds: float | None, stop_after: int | None) -> None:

@@ -13,7 +13,9 @@ import pytest
 
 from harness.control import pinning, room, world
 from harness.control.room import NoRoom
+from harness.control.tally import Progress
 from harness.errors import Unsupported
+from harness.result import Interrupted
 from harness.verdict import Verdict
 from tests.harness.counter import counts_to, explored, raced
 from tests.harness.sync_programs import autocommit_in_one, two_transactions
@@ -85,3 +87,17 @@ def test_without_shared_memory_and_pinning(monkeypatch: pytest.MonkeyPatch, tmp_
     result = explored(raced(two_transactions, at_end=(counts_to(2),)), explain=False)
     assert result.verdict is Verdict.INVALID
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_carries_what_was_done() -> None:
+    """The executions until then, with a verdict that claims nothing; and every process is gone."""
+
+    def interrupts(progress: Progress) -> None:
+        if progress.executions:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        explored(raced(two_transactions), scheduler="random", progress=interrupts)
+    result = caught.value.result
+    assert (result.verdict, result.executions, result.scheduler) == (Verdict.UNKNOWN, 50, "random")
+    assert result.reasons[0].startswith("It was interrupted.")
