@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.control.confirm import Unconfirmed, confirm, replay_once
@@ -114,6 +115,8 @@ def run(
         )
     with theatre(scenario, workers, seed=seed, isolation=isolation, patience=patience) as stage:
         stage.driver.wants_outcomes = outcomes
+        started = startup + stage.startup_seconds
+        run_of = partial(replace, workers=workers, scheduler=name, seed=seed, startup_seconds=started, jobs=jobs)
         found = None
         try:
             if not together:
@@ -127,18 +130,11 @@ def run(
         except (Diverged, Unconfirmed, NoRoom, ServerSaid) as error:
             _doubt(tally, str(error))
         except KeyboardInterrupt:
-            raise Interrupted(replace(_partial(tally), workers=workers, scheduler=name, seed=seed, jobs=jobs)) from None
+            raise Interrupted(run_of(_partial(tally))) from None
         result = tally.result(found)
         if found is not None and explain:
             result = _explained(stage, result, found, tally)
-        return replace(
-            result,
-            workers=workers,
-            scheduler=name,
-            seed=seed,
-            startup_seconds=startup + stage.startup_seconds,
-            jobs=jobs,
-        )
+        return run_of(result)
 
 
 def _partial(tally: Tally) -> Result:

@@ -70,7 +70,8 @@ class Server:
         self.directory.mkdir(mode=0o700)
         folder = programs()
         self._run(folder / "initdb", "-U", _USER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync",
-                         "--no-instructions", "--wal-segsize=1", "-D", self.directory)  # fmt: skip
+                         "--no-instructions", "--wal-segsize=1",
+                  "--set", "dynamic_shared_memory_type=mmap", "-D", self.directory)  # fmt: skip
         with tempfile.TemporaryFile() as output:
             self._process = subprocess.Popen(
                 [folder / "postgres", "-D", self.directory, "-k", self.directory, "-h", "", *_options()],
