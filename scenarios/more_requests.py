@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import reference_impl
 from harness.faults import Faults
 from harness.history import History
-from harness.scenario import Call, Check, Client, Scenario, Workload
+from harness.scenario import Call, Check, Client, Scenario, Workload, is_url
 from reference_impl import faulty
 from reference_impl.containers import RecordedContainers
 from reference_impl.service import Service
@@ -167,7 +167,8 @@ class _Opened:
 
 
 def _beside(db: Path) -> Path:
-    return db.with_name("containers.sqlite")
+    """Where the containers are recorded: a file of their own, or the same database of a server."""
+    return db if is_url(str(db)) else db.with_name("containers.sqlite")
 
 
 async def _open(db: Path, implementation: Any) -> _Opened:

@@ -10,6 +10,7 @@ from typing import Any
 from harness.scenario import Call, Client, Scenario, Workload
 from reference_impl.faulty import SQLITE_ONLY, postgres
 from reference_impl.service import Service
+from scenarios.bearer_over_http import BEARERS_OVER_HTTP
 from scenarios.create_agent_conflict import SCENARIO as CREATE_AGENT_CONFLICT
 from scenarios.create_agent_key_reused import SCENARIO as CREATE_AGENT_KEY_REUSED
 from scenarios.create_agent_retry import SCENARIO as CREATE_AGENT_RETRY
@@ -19,6 +20,8 @@ from scenarios.issue_token import SCENARIO as ISSUE_TOKEN
 from scenarios.issue_token_tasks import SCENARIO as ISSUE_TOKEN_TASKS
 from scenarios.keyed_requests import ALL as KEYED_REQUESTS
 from scenarios.linearizable import ALL as LINEARIZABLE
+from scenarios.more_requests import ALL as MORE_REQUESTS
+from scenarios.over_http import ADD_AGENT_OVER_HTTP
 from scenarios.revoke_vs_rotate import SCENARIO as REVOKE_VS_ROTATE
 from scenarios.revoke_vs_verify import SCENARIO as REVOKE_VS_VERIFY
 from scenarios.rotate_token import SCENARIO as ROTATE_TOKEN
@@ -101,7 +104,7 @@ NO_WAITING = replace(
 
 _RACED = (
     ISSUE_TOKEN, ISSUE_TOKEN_TASKS, NO_WAITING, ROTATE_TOKEN, REVOKE_VS_VERIFY, REVOKE_VS_ROTATE, CREATE_AGENT_RETRY,
-    CREATE_AGENT_CONFLICT,
+    CREATE_AGENT_CONFLICT, *MORE_REQUESTS, ADD_AGENT_OVER_HTTP, *BEARERS_OVER_HTTP,
     CREATE_AGENT_KEY_REUSED, CREATE_AGENTS_DISTINCT, *KEYED_REQUESTS, *LINEARIZABLE,
 )  # fmt: skip
 # One holds the write lock while others wait, which is SQLite's alone.
