@@ -258,7 +258,11 @@ def _loads_or_refuses(path: Path, data: bytes) -> None:
     assert len(found.digests) == len(found.schedule) == len(found.steps)
 
 
-MANY = settings(max_examples=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Ten thousand files of both kinds: FUZZ_EXAMPLES=5000 pytest tests/test_counterexample.py
+MANY = settings(
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "1500")),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
