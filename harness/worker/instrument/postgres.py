@@ -54,13 +54,15 @@ class Session:
 
     ``serializable``: reads may matter; ``wrote``, ``excludes``: what its transaction has done; ``lock_timeout`` and
     ``statement_timeout`` are virtual seconds, 0 for none; ``open``: whether it is in a transaction; ``may_notify``: functions
-    of the database do; ``tells``: its transaction has notified somebody, or called what may.
+    of the database do; ``tells``: its transaction has notified somebody, or called what may; ``keeps``: it may have a
+    lock until it is closed.
     """
 
     __slots__ = (
         "cancel",
         "excludes",
         "finish",
+        "keeps",
         "lock_timeout",
         "may_notify",
         "open",
@@ -74,7 +76,7 @@ class Session:
     def __init__(self, pid: int, cancel: Callable[[], Any], finish: Callable[[], Any]) -> None:
         self.pid, self.cancel, self.finish = pid, cancel, finish
         self.serializable = self.wrote = self.excludes = self.open = False
-        self.may_notify = self.tells = False
+        self.may_notify = self.tells = self.keeps = False
         self.lock_timeout = self.statement_timeout = 0.0
 
     def greeted(
@@ -147,7 +149,7 @@ class Sessions:
     def closed(self, pid: int) -> None:
         """The session with *pid* has been closed from here: tell what that touched."""
         session = self._open.pop(pid, None)
-        if session is not None and (session.wrote or session.excludes):
+        if session is not None and (session.wrote or session.excludes or session.keeps):
             self._tell(((ROWS, "w"), (TABLES, "w")))
             self._runtime.news.append(("released", LOCKS))
 
@@ -183,6 +185,7 @@ class Sessions:
         """Tell what the statement *sql* touched; *after*: whether a transaction is open now."""
         what = effect(sql)
         session.serializable |= what.serializable
+        session.keeps |= what.keeps
         session.open = after
         self._clock.read = True
         if what.real_time:

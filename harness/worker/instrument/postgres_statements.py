@@ -43,7 +43,8 @@ class Effect(NamedTuple):
     ``word`` is its first; ``nothing``: it touches nothing shared; ``ends``: it ends a transaction, or a part of one; ``reads``:
     it is a plain query; ``excludes_readers``: it may lock tables against those who only read. ``serializable``: from now on the
     session may be in a transaction of that level, in which reads matter too; ``real_time``: it asks for the time in a way that
-    can't be virtual; ``sets_timeout``: it may set how long the session waits; ``notifies``: it may notify who listens.
+    can't be virtual; ``sets_timeout``: it may set how long the session waits; ``notifies``: it may notify who listens;
+    ``keeps``: it may take a lock that the session keeps when the transaction ends.
     """
 
     word: str
@@ -55,6 +56,7 @@ class Effect(NamedTuple):
     real_time: bool
     sets_timeout: bool
     notifies: bool
+    keeps: bool
 
 
 @lru_cache(maxsize=4096)
@@ -69,6 +71,7 @@ def effect(sql: str) -> Effect:
         _REAL_TIME.search(bare) is not None,
         "_timeout" in sql.lower(),
         "NOTIFY" in capitals,
+        "ADVISORY" in capitals,
     )
     if ";" in bare:
         return Effect(word, False, False, False, True, *rest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -42,6 +43,25 @@ def test_who_closes_a_circle_of_waits_is_the_one_that_fails() -> None:
     )
     went = "[['']], [['']]"
     assert found == {f"[[{went}], [{went}]]", f"[[{went}], [[['']], '40P01']]", f"[[[['']], '40P01'], [{went}]]"}
+
+
+def test_closing_a_session_lets_go_of_the_locks_that_it_kept() -> None:
+    """An advisory lock of the session outlives its transactions, and not the session: who waits for it goes on."""
+    takes = statements("SELECT pg_advisory_lock(1)::text", autocommit=True)
+    reads = statements("SELECT n FROM counter WHERE id = 1", autocommit=True)
+
+    def takes_and_reads(db: Any) -> None:
+        takes(db)
+        reads(db)
+
+    waited = 0
+    for execution in executions(raced(takes_and_reads, takes), Exhaustive()):
+        assert execution.failure is None
+        for step, following in pairwise(execution.steps):
+            waited += following.waited
+            if following.resumed:
+                assert step.kind == "close", "it goes on at once, before who closed the session does anything else"
+    assert waited
 
 
 def test_a_lock_time_out_passes_in_virtual_time() -> None:
