@@ -14,7 +14,7 @@ from harness.worker.instrument.psycopg_generators import ACTIVE, IDLE
 
 __all__ = ["Kept"]
 
-_COMMAND_OK, _EMPTY = 1, 0
+_COMMAND_OK = 1
 
 
 class Kept:

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import psycopg
 import pytest
+from sqlalchemy import create_engine, text
 
 from harness.control.replaying import replay
 from harness.control.run import run
@@ -47,6 +48,15 @@ async def with_asyncpg(db: Any, lock: str) -> None:
         await connection.close()
 
 
+def with_sqlalchemy(db: Any, lock: str) -> None:
+    """Count over SQLAlchemy's engine."""
+    engine = create_engine(db.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        n = connection.execute(text(f"SELECT n FROM counter WHERE id = 1 {lock}")).scalar_one()
+        connection.execute(text("UPDATE counter SET n = :n WHERE id = 1"), {"n": n + 1})
+    engine.dispose()
+
+
 EACH = pytest.mark.parametrize("count", [with_psycopg, with_psycopg_async, with_asyncpg])
 
 
@@ -68,3 +78,13 @@ def test_with_the_row_locked_it_is_ruled_out(count: Callable[..., Any]) -> None:
     """Every interleaving, in few executions."""
     result = run(counted(functools.partial(count, lock="FOR UPDATE")), scheduler="exhaustive", max_executions=50)
     assert (result.verdict, result.complete) == (Verdict.VALID, True), result
+
+
+def test_a_lost_update_is_found_over_sqlalchemy() -> None:
+    """What its engine asks at first makes more steps of it."""
+    scenario = counted(functools.partial(with_sqlalchemy, lock=""))
+    result = run(scenario, max_executions=100, explain=False)
+    assert result.verdict is Verdict.INVALID, result
+    failure = Counterexample.of(result)
+    assert failure.failure.rule == "no increment is lost"
+    assert replay(scenario, failure, times=3).failed_again == 3

@@ -170,3 +170,11 @@ def test_a_killed_worker_leaves_what_it_had_committed() -> None:
     assert broken.verdict is Verdict.INVALID, broken
     whole = run(raced(halves(False), at_end=(rule,), faults=faults), scheduler="exhaustive", max_executions=50)
     assert (whole.verdict, whole.complete) == (Verdict.VALID, True), whole
+
+
+def test_an_injected_error_is_the_servers_own() -> None:
+    """The transaction is over, as after a real one, and nothing of it stays."""
+    faults = Faults(errors=("full",), most=1)
+    adds = statements("UPDATE counter SET n = n + 1 WHERE id = 1")
+    found = executions(raced(adds, faults=faults), Exhaustive())
+    assert {repr(told(execution.history)) for execution in found} >= {"[[1]]", "[['53100']]"}
