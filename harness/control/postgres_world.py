@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -158,7 +157,7 @@ class PostgresWorld(World):
         if not earlier:
             return f"{self.db}&{_READS}"  # type: ignore[return-value]
         assert self._layout is not None
-        with suppress(ServerSaid):
+        if self._earlier.idle:
             self._admin.ask(f"CREATE DATABASE {_EARLIER} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
         Layout(self._earlier).put_back(self._earlier, dict(snapshot))
         return self._earlier.url  # type: ignore[return-value]
