@@ -93,7 +93,8 @@ class Result:
 
     ``complete`` says that every interleaving was covered, with no limit hit. ``bound`` names the limit that was hit where not;
     ``within`` names the bound on preemptions up to which, and no further, every interleaving was covered. ``reasons`` says
-    why the verdict is unknown. ``seconds`` is the time of the executions, ``startup_seconds`` that of setup and of starting
+    why the verdict is unknown. ``foreseen`` counts executions that were not run, as all of them had been seen in others.
+    ``seconds`` is the time of the executions, ``startup_seconds`` that of setup and of starting
     processes. ``failures`` counts failing executions; ``first_failure`` is the number of the first one, counted from 1.
     ``counterexample`` is the minimal, confirmed failing execution; ``explanation`` says why it fails, or ``unexplained`` why
     that can't be said. ``coverage`` is what was covered, and what not; ``notes`` what of the code under test was left alone.
@@ -118,6 +119,7 @@ class Result:
     outcomes: int = 0
     steps: int = 0
     abandoned: int = 0
+    foreseen: int = 0
     happened: Mapping[str, int] = field(default_factory=dict)
     within: str = ""
     explanation: Explanation | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["MOST_ROWS", "Changed", "Row", "Tables", "TablesAt", "compare", "read_rows", "read_tables"]
+__all__ = ["MOST_ROWS", "Changed", "Row", "Tables", "TablesAt", "compare", "read_rows", "read_tables", "rows_in"]
 
 MOST_ROWS = 50
 """So many rows of a table are kept before a step, and so many after it: those that changed first."""
@@ -77,6 +77,32 @@ class TablesAt:
 
 
 # --- reading --------------------------------------------------------------------------------------
+
+
+def rows_in(path: Path) -> int | None:
+    """Return a digest of all that is in the SQLite database *path*, numbers of rows included; None if it can't be read."""
+    found: list[object] = []
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.text_factory = bytes
+            found += (connection.execute(f"PRAGMA {name}").fetchone() for name in ("user_version", "journal_mode"))
+            made = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+            found += made
+            for kind, name, sql in made:
+                if kind == b"table" and not (sql or b"").upper().startswith(b"CREATE VIRTUAL"):
+                    found += _every_row(connection, name.decode())
+    except (sqlite3.Error, UnicodeDecodeError):
+        return None
+    return hash(tuple(found))
+
+
+def _every_row(connection: sqlite3.Connection, table: str) -> Iterator[object]:
+    quoted = table.replace('"', '""')
+    try:
+        yield from connection.execute(f'SELECT rowid, * FROM "{quoted}"')
+    except sqlite3.OperationalError:
+        # It has none.
+        yield from connection.execute(f'SELECT * FROM "{quoted}"')
 
 
 def read_tables(files: Mapping[str, Path]) -> Tables:

@@ -42,10 +42,11 @@ def _meaning(result: Result) -> str:
 
 
 def _effort(result: Result) -> str:
+    foreseen = f" Not run, as all of it had been seen in others: {result.foreseen:,} more." if result.foreseen else ""
     return (
         f"{counted(result.executions, 'execution')} of {counted(result.workers, 'worker')} "
         f"({result.scheduler}, seed {result.seed}) in {result.seconds:.2f} s, "
-        f"start-up {result.startup_seconds:.2f} s."
+        f"start-up {result.startup_seconds:.2f} s.{foreseen}"
     )
 
 

@@ -143,6 +143,7 @@ def _as_json(result: Result, path: Path | None) -> dict[str, object]:
         "outcomes": result.outcomes,
         "steps": result.steps,
         "abandoned": result.abandoned,
+        "foreseen": result.foreseen,
         "happened": dict(result.happened),
         "coverage": asdict(result.coverage),
     }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from harness.control.crew import Broke
 from harness.control.lanes import Move
+from harness.control.likeness import Likeness
 from harness.control.observer import Broken, Observer
 from harness.control.processes import Fleet, FleetGone, WorkerDied, WorkerStuck, ending
 from harness.control.stage import Stage
@@ -104,6 +105,9 @@ class _Run:
         self.ran: dict[str, int] = {}
         self.chances: dict[tuple[str, str], None] = {}
         self.looks_ahead: Callable[[View], int] | None = getattr(scheduler, "ahead", None)
+        self.likeness: Likeness | None = None
+        if getattr(scheduler, "wants_states", False):
+            self.likeness = Likeness(self.stage, driver.world, self.observer, self.scenario.ordered)
 
     def run(self) -> Execution:
         failure, abandoned, stuck, outcome = None, False, "", ""
@@ -178,7 +182,8 @@ class _Run:
                 options = [move.continuing if move.family == stage.last else move.fresh for move in moves]
             elif moves[0].fault:
                 options.insert(0, PASS)
-            view = View(options, self.steps, stage.now, stage.faulting.left > 0, stage.pool.asleep())
+            state = self.likeness.state(self.ran) if self.likeness is not None else 0
+            view = View(options, self.steps, stage.now, stage.faulting.left > 0, stage.pool.asleep(), state)
             over = len(self.steps) >= self.scenario.steps
             choice = self._fairly(moves) if over else self.scheduler.choose(view)
             if choice is None:
@@ -222,6 +227,8 @@ class _Run:
         if self.waits_since:
             self.driver.world.waits(self.waits_since)
             self.waits_since = 0.0
+        if self.likeness is not None:
+            self.likeness.before()
         try:
             steps = stage.take(move, preempts, ahead)
         except WorkerDied as died:
@@ -232,6 +239,8 @@ class _Run:
             self.driver.world.settle(stage.abandoned)
         if not steps:
             return
+        if self.likeness is not None:
+            self.likeness.stepped(move, steps)
         self._record(move, steps)
         if steps[-1].waited:
             self.waits_since = time.perf_counter()
@@ -268,6 +277,8 @@ class _Run:
     def _died(self, move: Move, number: int) -> Step:
         """A worker ended by itself: killed is a crash like any other, everything else is a failure."""
         code = self.fleet.reap(move.state.worker)
+        if self.likeness is not None:
+            self.likeness.lost = True
         step = self.stage.lost(move, ending(code))
         if code != _SIGKILL:
             self._record(move, [step])

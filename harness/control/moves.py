@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 
 from harness.control.lanes import SERVER, Move, WorkerState
@@ -78,6 +78,21 @@ class Moves:
     def sleeper(self, choice: str) -> Move:
         """Return that one of them."""
         return self._waiting[choice]
+
+    def key(self, name: Callable[[int], object], ran: Mapping[str, int]) -> object:
+        """Return what tells these moves from others, causes by their *name*.
+
+        *ran* says when each choice was made last, which decides whose turn it is to ask again.
+        """
+        refused = sorted(self.waiting_for_locks(inside=False), key=lambda move: ran.get(move.choice, -1))
+        every = [
+            sorted(
+                (move.choice, move.awaits, move.blocked, repr(move.due), repr(name(move.cause)))
+                for move in moves.values()
+            )
+            for moves in (self.enabled, self._waiting, self.woken)
+        ]
+        return repr(every), tuple([move.choice for move in refused])
 
     def deadlines(self) -> list[float]:
         """Return the virtual times at which something that waits would go on."""

@@ -5,6 +5,8 @@ Which of them arrives when, and at which worker, is for the schedule to choose.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from harness.control.lanes import Move, WorkerState
 from harness.history import Access
 from harness.wire import Message
@@ -57,6 +59,16 @@ class Network:
         if self._left:
             found += self._departures()
         return found
+
+    def key(self, name: Callable[[int], object]) -> object:
+        """Return what tells these messages from others; causes by their *name*."""
+        if self.clients is None:
+            return None
+        last = [(each, moves[0].message, name(moves[0].cause)) for each, moves in self.requests.items()]
+        back = [(each, move.message, name(move.cause)) for each, move in self.answers.items()]
+        left = [(each, state.name) for each, state in self._left.items()]
+        served = [(each, state.name) for each, state in self._served_by.items()]
+        return repr([sorted(self._awaited), *map(sorted, (map(repr, each) for each in (last, back, left, served)))])
 
     # Requests
 

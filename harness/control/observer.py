@@ -36,6 +36,11 @@ class Observer:
         self._notes: dict[str, str] = {}
         self._changes: dict[object, tuple[Broken | None, dict[str, str]]] = {}
 
+    @property
+    def memory(self) -> tuple[tuple[str, str], ...]:
+        """What rules about changes have noted so far."""
+        return tuple(sorted(self._notes.items()))
+
     def begin(self) -> None:
         """Take the state as it is for the one from which an execution begins; ``states`` are what rules look at from now on."""
         self.states = []

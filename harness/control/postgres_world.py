@@ -162,6 +162,10 @@ class PostgresWorld(World):
         Layout(self._earlier).put_back(self._earlier, dict(snapshot))
         return self._earlier.url  # type: ignore[return-value]
 
+    def likeness(self) -> int | None:
+        """See ``World``: what sessions hold and see in a server can't be told from outside."""
+        return None
+
     def tables(self, snapshot: dict[str, bytes]) -> Tables:
         """See ``World``."""
         assert self._layout is not None

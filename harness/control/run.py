@@ -32,6 +32,7 @@ from harness.schedulers.pct import PCT
 from harness.schedulers.portfolio import Portfolio
 from harness.schedulers.pos import POS
 from harness.schedulers.random_walk import RandomWalk
+from harness.schedulers.stateful import Stateful
 from harness.schedulers.wrappers.stop_early import StopEarly
 
 if TYPE_CHECKING:
@@ -235,7 +236,9 @@ def _scheduler(name: str, seed: int, preemptions: int | None, depth: int) -> Sch
         "pos": lambda: POS(seed),
         "greybox": lambda: Greybox(seed),
     }
-    return makers[name]() if name in makers else Exhaustive(name == "exhaustive", preemptions)
+    if name in makers:
+        return makers[name]()
+    return Stateful() if name == "exhaustive" and preemptions is None else Exhaustive(name == "exhaustive", preemptions)
 
 
 def _explore(
@@ -257,6 +260,7 @@ def _explore(
         driver, scheduler if stops is None else StopEarly(scheduler, stops, tally.survey), workers, preemptions, tally
     )
     tally.seen, tally.pct = getattr(scheduler, "seen", None), getattr(scheduler, "pct", {})
+    tally.foreseen = getattr(scheduler, "foreseen", 0)
 
 
 def _search(driver: Driver, chosen: Scheduler, workers: int, preemptions: int | None, tally: Tally) -> None:

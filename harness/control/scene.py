@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
 
@@ -150,6 +151,25 @@ class Scene:
                 move = state.timer[1]
                 move.detail = f"at {now:g} s"
                 self.pool.offer(move)
+
+    def lives(self, worker: int) -> tuple[int, int]:
+        """Return which process *worker* is by now, and how often it has begun."""
+        return self._fleet.ids.of(worker), self._states[worker].beginnings
+
+    def key(self, name: Callable[[int], object], ran: Mapping[str, int]) -> object:
+        """Return what tells this moment from others, but for what is in processes and files; causes by their *name*."""
+        states = [
+            (state.used, state.opens_quietly, self.lives(state.worker.number), state.holds, tuple(state.requests))
+            for state in self._states
+        ]
+        timers = [state.timer and (state.timer[0], name(state.timer[1].cause)) for state in self._states]
+        clients = [(client.name, client.next_call, client.busy, client.cancelled) for client in self._clients]
+        begun = tuple(sorted(self.crew.running))
+        return (
+            (self.now, self.last, self.faulting.left, self.unended, begun),
+            (tuple(states), tuple(timers), tuple(clients)),
+            (self.pool.key(name, ran), self.network.key(name)),
+        )
 
     def where_they_wait(self) -> list[str]:
         """Return at which lines threads wait for each other; ask the workers where their unfinished tasks do."""

@@ -15,7 +15,7 @@ from harness.control.room import check_room, no_room, short
 from harness.epoch import EPOCH
 from harness.history import History, Step
 from harness.inherited import Inherited
-from harness.tables import Tables, read_tables
+from harness.tables import Tables, read_tables, rows_in
 
 __all__ = ["World", "own_directory", "shared_directory"]
 
@@ -24,6 +24,8 @@ _SQLITE = b"SQLite format 3\x00"
 _MEMORY = Path("/dev/shm")
 _LINK = "\0link"
 """Ends the name of a symbolic link in a snapshot, whose content is where it points; that of a directory ends with a slash."""
+
+_REMEMBERED = 20_000
 
 _IN_MEMORY = "\0memory"
 """What the memory that workers share is called in a snapshot."""
@@ -68,6 +70,7 @@ class World:
         self._template: dict[str, bytes] = {}
         self._inherited = inherited
         self._dated = True
+        self._likenesses: dict[int, int | None] = {}
         self._shared, self._seen = str(self.directory), str(self._copy)
 
     def take_template(self) -> None:
@@ -123,6 +126,25 @@ class World:
             with closing(sqlite3.connect(db)) as connection:
                 for line in connection.iterdump():
                     yield line.encode()
+
+    def likeness(self) -> int | None:
+        """Return a digest of the shared state that is equal where it is the same to everybody; None where none can be had.
+
+        Of databases, what is in them, down to the numbers of rows, for the bytes tell how often they were written. Where there
+        is a journal, whoever looks next must deal with it. Locks that live in memory are not seen.
+        """
+        if self._inherited:
+            return None
+        files = self.files()
+        key = hash(tuple(files.items()))
+        if key not in self._likenesses:
+            if len(self._likenesses) > _REMEMBERED:
+                self._likenesses.clear()
+            rows = rows_in(self.observe(files)) if self._name in files else None
+            own = self._name, f"{self._name}-journal", f"{self._name}-wal"
+            rest = [(name, bool(data) if name in own else data) for name, data in sorted(files.items())]
+            self._likenesses[key] = None if rows is None and self._name in files else hash((rows, tuple(rest)))
+        return self._likenesses[key]
 
     def tables(self, snapshot: dict[str, bytes]) -> Tables:
         """Return the tables in *snapshot*."""

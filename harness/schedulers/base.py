@@ -46,6 +46,9 @@ class View(NamedTuple):
     """Whether faults may still be injected, now or at a later step."""
     waiting: Sequence[str] = ()
     """What waits for a lock inside SQLite and was told of no release. Chosen, it asks again, mostly in vain."""
+    state: int = 0
+    """Equal where executions stand at the same state, so that the same choice has the same consequence; 0 where nobody can
+    tell, or the scheduler does not want to know."""
 
     @property
     def could_continue(self) -> bool:
@@ -60,6 +63,8 @@ class Scheduler(Protocol):
     it would go on with the task it chose, if the options stay as they are (but for faults: where one may be injected, each
     step is a decision, even one that nobody else can notice). The worker then need not ask, and
     executions are faster; ``choose`` may see several new steps at once.
+
+    One that has ``wants_states`` and says True there is told the state of each decision (``View.state``).
 
     ``start(previous)`` is called before each execution with the one before it (None at first) and returns whether
     there is another one to run. ``choose(view)`` returns the choice, or None to abandon the execution.

@@ -16,8 +16,9 @@ from harness.result import Execution
 from harness.schedule import FAULT_MARK
 from harness.schedulers.base import Option
 from harness.schedulers.dependence import Race
-from harness.schedulers.exhaustive import Exhaustive, Node, gives_way
+from harness.schedulers.exhaustive import Exhaustive, gives_way
 from harness.schedulers.frontier import Entry
+from harness.schedulers.node import Node
 
 __all__ = ["Branch", "Excursion", "Findings", "SharedTree"]
 

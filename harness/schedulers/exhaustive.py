@@ -18,70 +18,15 @@ from harness.schedule import FAULT_MARK
 from harness.schedulers.base import PASS, Option, View
 from harness.schedulers.dependence import Race, depend, is_event, races
 from harness.schedulers.frontier import Entry, Frontier
+from harness.schedulers.node import Node
 
-__all__ = ["Exhaustive", "Node", "gives_way"]
+__all__ = ["Exhaustive", "gives_way"]
 
 _LONG = 1_000
 """Steps that are as good as all."""
 
 _STANDING = ("!kill:", "!cancel:", "!lose:", "!duplicate:")
 """Faults after which the task that ran last can still go on."""
-
-
-class Node:
-    """A decision: what was tried here, what it touched, and what would be redundant (asleep)."""
-
-    __slots__ = (
-        "children",
-        "cost",
-        "now",
-        "options",
-        "parent",
-        "preempts",
-        "sleep",
-        "touched",
-        "tried",
-        "via",
-        "waited",
-    )
-
-    def __init__(
-        self, parent: Node | None, via: str, cost: int, preempts: int, sleep: dict[str, Sequence[Access]]
-    ) -> None:
-        self.parent, self.via, self.cost, self.preempts, self.sleep = parent, via, cost, preempts, sleep
-        self.now: float = parent.now if parent is not None else 0.0
-        self.options: tuple[Option, ...] | None = None
-        self.children: dict[str, Node] = {}
-        self.touched: dict[str, tuple[Sequence[Access], str]] = {}
-        self.tried: set[str] = set()
-        self.waited: set[str] = set()
-
-    def path(self) -> list[str]:
-        """Return the choices that lead here from the root."""
-        choices: list[str] = []
-        node = self
-        while node.parent is not None:
-            choices.append(node.via)
-            node = node.parent
-        return choices[::-1]
-
-    def price(self, choice: str) -> tuple[int, int]:
-        """Return the preemptions and faults spent once *choice* is made here, and the preemptions alone."""
-        options = self.options or ()
-        could_go_on = bool(options) and options[0].continues
-        for option in options:
-            if option.choice == choice:
-                preempts = could_go_on and not option.continues and not option.fault
-                return self.cost + int(option.fault or preempts), self.preempts + int(preempts)
-        return self.cost, self.preempts
-
-    def alternatives(self, choice: str) -> list[str]:
-        """Return the other options of the group that *choice* belongs to here."""
-        options = self.options or ()
-        group = next((option.group for option in options if option.choice == choice), "")
-        return (
-            [option.choice for option in options if option.group == group and option.choice != choice] if group else []
-        )
 
 
 class Exhaustive:
@@ -140,14 +85,24 @@ class Exhaustive:
 
     def start(self, previous: Execution | None) -> bool:
         """Learn from *previous*, then turn to the cheapest thing not yet tried."""
-        if previous is not None:
-            self._learn(previous)
-            if not self._next():
-                self._ended = True
-                return False
+        if previous is None:
+            self._begin()
+            return True
+        self._learn(previous)
+        return self._turn()
+
+    def _turn(self) -> bool:
+        """Turn to the cheapest thing not yet tried; return whether there is one."""
+        if not self._next():
+            self._ended = True
+            return False
+        self._begin()
+        return True
+
+    def _begin(self) -> None:
+        """Stand at the root of the tree."""
         self._node, self._events, self._nodes, self._seen, self._depth = self._root, [], [], 0, 0
         self._asked = -1
-        return True
 
     def _next(self) -> bool:
         self._pending = None
@@ -334,12 +289,16 @@ class Exhaustive:
         self._depth += 1
 
     def _learn(self, execution: Execution) -> None:
-        self._follow(execution.steps)
         if execution.bounded or execution.stuck:
             self._limited = True
+        self._conclude(execution.steps, execution.causes)
+
+    def _conclude(self, steps: Sequence[Step], causes: Sequence[int]) -> None:
+        """An execution of these *steps* has ended; *causes* are as in ``Execution``. Note what its races say is to be tried."""
+        self._follow(steps)
         if not self._reduction:
             return
-        for race in races(self._events, _causes_among_events(execution)):
+        for race in races(self._events, _causes_among_events(steps, causes)):
             positions = {race.position}
             if self._most is not None:
                 # Under a bound on preemptions, also turn to the other task where the earlier one had been turned to: there it
@@ -382,15 +341,15 @@ def gives_way(choice: str, other: str) -> bool:
     return not choice.startswith(FAULT_MARK) or (other.startswith(FAULT_MARK) and other < choice)
 
 
-def _causes_among_events(execution: Execution) -> list[int]:
-    """Return for each event of *execution* the number of the event that brought it about, or -1."""
-    numbers = {step: number for number, step in enumerate(_event_numbers(execution))}
-    return [numbers.get(execution.causes[step], -1) for step in numbers]
+def _causes_among_events(steps: Sequence[Step], causes: Sequence[int]) -> list[int]:
+    """Return for each event among *steps* the number of the event that brought it about, or -1."""
+    numbers = {place: number for number, place in enumerate(_event_numbers(steps))}
+    return [numbers.get(causes[place], -1) for place in numbers]
 
 
 def _family(step: Step) -> str:
     return step.lane.partition("/")[0]
 
 
-def _event_numbers(execution: Execution) -> list[int]:
-    return [number for number, step in enumerate(execution.steps) if is_event(step)]
+def _event_numbers(steps: Sequence[Step]) -> list[int]:
+    return [number for number, step in enumerate(steps) if is_event(step)]

@@ -14,6 +14,7 @@ from harness.schedulers.greybox import Greybox
 from harness.schedulers.pct import PCT
 from harness.schedulers.pos import POS
 from harness.schedulers.random_walk import RandomWalk
+from harness.schedulers.stateful import Stateful
 
 __all__ = ["Portfolio"]
 
@@ -35,7 +36,7 @@ class Portfolio:
     name = "portfolio"
 
     def __init__(self, seed: int) -> None:
-        self._exhaustive = Exhaustive()
+        self._exhaustive = Stateful()
         self.greybox, self._pct = Greybox(seed), PCT(seed, 0)
         self.samplers: tuple[Scheduler, ...] = (POS(seed), RandomWalk(seed), self._pct, self.greybox)
         self._members: tuple[Scheduler, ...] = (self._exhaustive, *self.samplers)
@@ -47,6 +48,16 @@ class Portfolio:
 
     def __repr__(self) -> str:
         return f"<Portfolio {self._members[self._now].name}>"
+
+    @property
+    def wants_states(self) -> bool:
+        """Whether the exhaustive search has its turn, and wants to be told the state of each decision."""
+        return self._now == 0 and self._exhaustive.wants_states
+
+    @property
+    def foreseen(self) -> int:
+        """Executions that the exhaustive search did not run since all of them was known."""
+        return self._exhaustive.foreseen
 
     @property
     def complete(self) -> bool:

@@ -14,6 +14,7 @@ from harness.result import Execution, Result
 from harness.scenario import Call, Check, Client, Scenario, Workload
 from harness.schedulers.base import Scheduler
 from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.stateful import Stateful
 
 MODES = ("delete", "wal")
 
@@ -92,6 +93,6 @@ def outcomes(found: Sequence[Execution]) -> set[str]:
 def reduced_and_brute(scenario: Scenario, workers: int | None = None) -> tuple[set[str], set[str]]:
     """Return the outcomes that the reduced search finds, and those that trying everything finds."""
     return (
-        outcomes(executions(scenario, Exhaustive(), workers=workers)),
+        outcomes(executions(scenario, Stateful(), workers=workers)),
         outcomes(executions(scenario, Exhaustive(reduction=False), workers=workers)),
     )

@@ -34,6 +34,16 @@ class Wrapper:
         return int(self._look(view)) if self._look is not None else 0
 
     @property
+    def wants_states(self) -> bool:
+        """Whether the wrapped scheduler wants to be told the state of each decision."""
+        return bool(getattr(self._inner, "wants_states", False))
+
+    @property
+    def foreseen(self) -> int:
+        """Executions that the wrapped scheduler did not run since all of them was known."""
+        return int(getattr(self._inner, "foreseen", 0))
+
+    @property
     def complete(self) -> bool:
         """Whether the wrapped scheduler has covered every interleaving."""
         return bool(getattr(self._inner, "complete", False))

@@ -1,0 +1,66 @@
+"""A decision in the tree of the exhaustive search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.history import Access
+from harness.schedulers.base import Option
+
+__all__ = ["Node"]
+
+
+class Node:
+    """A decision: what was tried here, what it touched, and what would be redundant (asleep)."""
+
+    __slots__ = (
+        "children",
+        "cost",
+        "now",
+        "options",
+        "parent",
+        "preempts",
+        "sleep",
+        "touched",
+        "tried",
+        "via",
+        "waited",
+    )
+
+    def __init__(
+        self, parent: Node | None, via: str, cost: int, preempts: int, sleep: dict[str, Sequence[Access]]
+    ) -> None:
+        self.parent, self.via, self.cost, self.preempts, self.sleep = parent, via, cost, preempts, sleep
+        self.now: float = parent.now if parent is not None else 0.0
+        self.options: tuple[Option, ...] | None = None
+        self.children: dict[str, Node] = {}
+        self.touched: dict[str, tuple[Sequence[Access], str]] = {}
+        self.tried: set[str] = set()
+        self.waited: set[str] = set()
+
+    def path(self) -> list[str]:
+        """Return the choices that lead here from the root."""
+        choices: list[str] = []
+        node = self
+        while node.parent is not None:
+            choices.append(node.via)
+            node = node.parent
+        return choices[::-1]
+
+    def price(self, choice: str) -> tuple[int, int]:
+        """Return the preemptions and faults spent once *choice* is made here, and the preemptions alone."""
+        options = self.options or ()
+        could_go_on = bool(options) and options[0].continues
+        for option in options:
+            if option.choice == choice:
+                preempts = could_go_on and not option.continues and not option.fault
+                return self.cost + int(option.fault or preempts), self.preempts + int(preempts)
+        return self.cost, self.preempts
+
+    def alternatives(self, choice: str) -> list[str]:
+        """Return the other options of the group that *choice* belongs to here."""
+        options = self.options or ()
+        group = next((option.group for option in options if option.choice == choice), "")
+        return (
+            [option.choice for option in options if option.group == group and option.choice != choice] if group else []
+        )

@@ -1,0 +1,145 @@
+"""Cutting at states seen before: what is left out is known, and states that only seem equal are found out."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from harness.control.world import World
+from harness.faults import Faults
+from harness.history import History
+from harness.inherited import Inherited
+from harness.result import Execution
+from harness.scenario import Workload
+from harness.schedulers import stateful
+from harness.schedulers.base import Option, View
+from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.stateful import Stateful
+from harness.schedulers.visited import Visited
+from reports.summary import summary
+from tests.harness.counter import executions, explored, outcomes, raced
+from tests.harness.sync_programs import autocommit
+
+
+def looks_and_adds(db: Path) -> None:
+    """Two statements, of which only the second leaves anything behind."""
+    with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        ((found,),) = connection.execute("SELECT n FROM t WHERE k = 1").fetchall()
+        connection.execute("UPDATE t SET n = ? WHERE k = 1", (found + 1,))
+
+
+KILLED = raced([looks_and_adds, looks_and_adds], faults=Faults(kill=True, most=2))
+
+
+@pytest.mark.forks
+def test_what_is_not_run_was_seen() -> None:
+    """The search is the same, execution for execution, but for those that need not be run."""
+    plain, search = executions(KILLED, Exhaustive()), Stateful()
+    found = executions(KILLED, search)
+    assert search.complete
+    assert search.foreseen > len(found) / 10
+    assert len(found) + search.foreseen == len(plain)
+    assert outcomes(found) == outcomes(plain)
+    assert {execution.schedule for execution in found} <= {execution.schedule for execution in plain}
+
+
+@pytest.mark.forks
+def test_after_a_surprise_all_is_searched_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what follows is once not what followed nobody knows what was left out, so states are not asked for any more."""
+    learn, learnt = Visited.learn, []
+
+    def surprised(self: Visited, execution: Execution) -> bool:
+        learnt.append(learn(self, execution))
+        return len(learnt) < 4
+
+    monkeypatch.setattr(Visited, "learn", surprised)
+    scenario, search = raced([looks_and_adds, looks_and_adds]), Stateful()
+    found, plain = executions(scenario, search), executions(scenario, Exhaustive())
+    assert learnt == [True] * 4
+    assert (search.complete, search.wants_states, search.foreseen) == (True, False, 0)
+    assert [each.schedule for each in found[4:]] == [each.schedule for each in plain]
+
+
+@pytest.mark.forks
+def test_states_that_spare_little_are_no_longer_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To tell them takes time."""
+    monkeypatch.setattr(stateful, "_TRIAL", 3)
+    search = Stateful()
+    assert search.wants_states
+    executions(raced(autocommit), search)
+    assert not search.wants_states
+
+
+@pytest.mark.forks
+def test_a_run_says_how_many_were_not_run() -> None:
+    """By default too: the portfolio's exhaustive search cuts as well."""
+    result = explored(KILLED)
+    assert result.complete
+    assert result.foreseen
+    assert f"Not run, as all of it had been seen in others: {result.foreseen} more." in summary(result, width=200)
+
+
+@contextmanager
+def _world(folder: Path) -> Iterator[World]:
+    world = World(folder / "world", Inherited())
+    with closing(sqlite3.connect(world.db)) as connection, connection:
+        connection.execute("CREATE TABLE t (n)")
+    yield world
+    world.close()
+
+
+def _do(world: World, *statements: str) -> int | None:
+    with closing(sqlite3.connect(world.db)) as connection:
+        for statement in statements:
+            with connection:
+                connection.execute(statement)
+    return world.likeness()
+
+
+def test_likeness_is_of_rows_and_their_numbers(tmp_path: Path) -> None:
+    """How often something was written is not seen, what the next row's number will be is."""
+    with _world(tmp_path) as world:
+        one = _do(world, "INSERT INTO t VALUES (1)")
+        assert _do(world, "UPDATE t SET n = 2", "UPDATE t SET n = 1") == one
+        assert _do(world, "UPDATE t SET n = 2") != one
+        assert _do(world, "DELETE FROM t", "INSERT INTO t (rowid, n) VALUES (5, 1)") not in (one, None)
+        assert _do(world, "DELETE FROM t", "INSERT INTO t VALUES (1)") == one
+        assert _do(world, "CREATE TABLE u (k TEXT PRIMARY KEY) WITHOUT ROWID") not in (one, None)
+
+
+def test_likeness_sees_journals_and_other_files(tmp_path: Path) -> None:
+    """Whoever comes next to a journal that a dead process left has to undo what it tells of."""
+    with _world(tmp_path) as world:
+        before = world.likeness()
+        Path(f"{world.db}-journal").write_bytes(b"")
+        empty = world.likeness()
+        (world.directory / "file").write_text("one")
+        other = world.likeness()
+        (world.directory / "file").write_text("two")
+        assert len({before, empty, other, world.likeness()}) == 4
+
+
+def test_no_likeness_where_it_can_not_be_told(tmp_path: Path) -> None:
+    """A file that only says it is a database; locks that live in memory."""
+    with _world(tmp_path) as world:
+        world.db.write_bytes(b"SQLite format 3\x00 or not")
+        assert world.likeness() is None
+
+
+def test_what_follows_must_be_what_followed() -> None:
+    """The same choice in the same state, with another consequence."""
+    visited = Visited()
+    view = View([Option("w0:c0", "c0")], [], state=5)
+    for failure, learns in ((False, True), (True, False)):
+        visited.begin()
+        visited.decided(view, "w0:c0")
+        visited.decided(view._replace(state=6 + failure), "")
+        assert visited.learn(_ended()) is learns
+
+
+def _ended() -> Execution:
+    return Execution(Workload((), 1), 0, (), History(), None, abandoned=True)
