@@ -177,11 +177,13 @@ class _Run:
             if moves[-1].fault:
                 after = operation(self.steps[-1]) if self.steps else ""
                 self.chances.update({(move.kind, after): None for move in moves if move.fault})
-            options = [move.fresh for move in moves]
             if stage.continues:
-                options = [move.continuing if move.family == stage.last else move.fresh for move in moves]
-            elif moves[0].fault:
-                options.insert(0, PASS)
+                last = stage.last
+                options = [move.continuing if move.family == last else move.fresh for move in moves]
+            else:
+                options = [move.fresh for move in moves]
+                if moves[0].fault:
+                    options.insert(0, PASS)
             state = self.likeness.state(self.ran) if self.likeness is not None else 0
             view = View(options, self.steps, stage.now, stage.faulting.left > 0, stage.pool.asleep(), state)
             over = len(self.steps) >= self.scenario.steps
@@ -191,7 +193,9 @@ class _Run:
             if choice == PASS.choice:
                 self._unblock()
                 continue
-            move = next((move for move in moves if move.choice == choice), None) or stage.pool.sleeper(choice)
+            move = stage.pool.enabled.get(choice) or next((move for move in moves if move.choice == choice), None)
+            if move is None:
+                move = stage.pool.sleeper(choice)
             # Where a worker that takes one call at a time is called and others want to call it, the options change.
             ahead = 0 if over or stage.shuts_out(move) else self._ahead(view)
             self._take(move, stage.continues and move.family != stage.last and not move.fault, ahead)

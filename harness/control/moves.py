@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 
@@ -12,6 +13,25 @@ __all__ = ["Moves"]
 _BY_ORDER = attrgetter("order")
 
 
+class _InOrder(dict[str, Move]):
+    """Moves by choice, and ``sorted`` by their order: to sort them for each step would cost more than the step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sorted: list[Move] = []
+
+    def __setitem__(self, choice: str, move: Move) -> None:
+        if choice in self:
+            self.sorted[bisect_left(self.sorted, move.order, key=_BY_ORDER)] = move
+        else:
+            insort(self.sorted, move, key=_BY_ORDER)
+        super().__setitem__(choice, move)
+
+    def __delitem__(self, choice: str) -> None:
+        del self.sorted[bisect_left(self.sorted, self[choice].order, key=_BY_ORDER)]
+        super().__delitem__(choice)
+
+
 class Moves:
     """``enabled`` are the moves that can be made, by choice.
 
@@ -19,7 +39,7 @@ class Moves:
     """
 
     def __init__(self) -> None:
-        self.enabled: dict[str, Move] = {}
+        self.enabled = _InOrder()
         self.woken: dict[str, Move] = {}
         self._waiting: dict[str, Move] = {}
 
@@ -33,12 +53,14 @@ class Moves:
     def hold(self, move: Move, files: tuple[str, ...]) -> None:
         """Have *move* wait until a lock on one of *files* is let go."""
         move.awaits = files
-        self.enabled.pop(move.choice, None)
+        if move.choice in self.enabled:
+            del self.enabled[move.choice]
         self._waiting[move.choice] = move
 
     def drop(self, move: Move) -> None:
         """Take *move* out."""
-        self.enabled.pop(move.choice, None)
+        if move.choice in self.enabled:
+            del self.enabled[move.choice]
         self._waiting.pop(move.choice, None)
         self.woken.pop(move.choice, None)
 
@@ -50,19 +72,22 @@ class Moves:
 
     def hold_calls(self, state: WorkerState, hold: bool) -> None:
         """Hold back the calls that *state*'s worker could take, or offer them again."""
-        here, there = (self.enabled, self._waiting) if hold else (self._waiting, self.enabled)
+        here: dict[str, Move] = self.enabled if hold else self._waiting
+        there: dict[str, Move] = self._waiting if hold else self.enabled
         for move in [move for move in here.values() if move.kind == "call" and move.state is state]:
-            there[move.choice] = here.pop(move.choice)
+            del here[move.choice]
+            there[move.choice] = move
 
     def released(self, file: str | None, cause: int) -> None:
         """Step *cause* let a lock on *file* go (None: on any): whoever waits for that may try again."""
         for moves in (self._waiting, self.enabled):
             for move in [move for move in moves.values() if move.awaits and (file is None or file in move.awaits)]:
-                there = self.enabled
+                there: dict[str, Move] = self.enabled
                 if SERVER in move.awaits:
                     there, move.cause = self.woken, cause
                 move.awaits = ()
-                there[move.choice] = moves.pop(move.choice)
+                del moves[move.choice]
+                there[move.choice] = move
 
     def waiting_for_locks(self, inside: bool) -> list[Move]:
         """Return what waits for a lock *inside* SQLite, or else what was refused one and would ask again."""

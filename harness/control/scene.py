@@ -93,13 +93,16 @@ class Scene:
 
         Empty when only time can help. ``continues`` is set to whether the first one goes on with that call.
         """
-        found = list(self.pool.enabled.values())
+        found = self.pool.enabled.sorted.copy()
         if self.network.clients is not None:
             found += self.network.moves()
+            found.sort(key=_BY_ORDER)
         last = self.last
         if len(found) > 1:
-            found.sort(key=_BY_ORDER)
-            found.sort(key=lambda move: move.family != last or move.kind == "timer")
+            first = [move for move in found if move.family == last and move.kind != "timer"]
+            for move in first:
+                found.remove(move)
+            found[:0] = first
         self.continues = bool(found) and found[0].family == last and found[0].kind != "timer"
         if self.faulting.left:
             found += self.faulting.moves(any(client.busy for client in self._clients))

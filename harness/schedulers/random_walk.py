@@ -51,7 +51,9 @@ class RandomWalk:
         When it is used up the walk turns elsewhere; where the options change before, it is forgotten: the walk
         has no memory.
         """
-        size = sum(not option.fault for option in view.options)
+        size = len(view.options)
+        if view.options[-1].fault:
+            size = sum(not option.fault for option in view.options)
         quiet = self._storm.quiet(view)
         if size == 1:
             return quiet
