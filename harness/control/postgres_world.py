@@ -26,6 +26,12 @@ _LOCK_WAIT = "50ms"
 _LOOKS_SECONDS = 0.002
 """How long after a session began to wait it has surely looked for a deadlock: the server is told 1 ms."""
 _GONE_SECONDS = 10.0
+_PURSUED_SECONDS = 1.0
+"""How long a statement that was let go may take before rules are asked about the state, whatever it will come to."""
+_AT_WORK = """
+SELECT pid FROM pg_stat_activity WHERE pid = ANY($1) AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'
+  AND cardinality(pg_blocking_pids(pid)) = 0 AND cardinality(pg_safe_snapshot_blocking_pids(pid)) = 0
+"""
 _READS = urlencode(
     {"application_name": KEPT, "options": "-c default_transaction_read_only=on -c lock_timeout=2s"}, quote_via=quote
 )
@@ -192,14 +198,24 @@ class PostgresWorld(World):
         """See ``World``."""
         return (f"{name}\n".encode() + snapshot[name] for name in sorted(snapshot))
 
+    def pursue(self, sessions: list[int]) -> None:
+        """See ``World``: none of the server's processes *sessions* is at work on a statement and waits for nobody."""
+        deadline = time.monotonic() + _PURSUED_SECONDS
+        while self._admin.ask(_AT_WORK, _array(sessions)) and time.monotonic() < deadline:
+            time.sleep(0.0005)
+
     def settle(self, abandoned: list[int]) -> None:
         """See ``World``: each of the server's processes *abandoned* has ended, or waits for a lock."""
         while abandoned:
             rows = self._admin.ask(
                 "SELECT pid, cardinality(pg_blocking_pids(pid)) > 0 FROM pg_stat_activity WHERE pid = ANY($1)",
-                "{" + ",".join(map(str, abandoned)) + "}",
+                _array(abandoned),
             )
             abandoned[:] = [int(pid or 0) for pid, _ in rows]
             if all(waits == b"t" for _, waits in rows):
                 return
             time.sleep(0.0005)
+
+
+def _array(numbers: list[int]) -> str:
+    return "{" + ",".join(map(str, numbers)) + "}"
