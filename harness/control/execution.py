@@ -144,6 +144,7 @@ class _Run:
             states=tuple(self.observer.states),
             chances=tuple(self.chances),
             notes=tuple(self.stage.notes),
+            skew=self.scenario.skew,
         )
 
     def _history(self) -> History:
