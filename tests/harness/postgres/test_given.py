@@ -68,9 +68,9 @@ def databases(server: Server) -> set[str]:
 
 
 def tells(db: Any) -> Any:
-    """Lose an update, and tell where."""
+    """Lose an update, and tell where, and what else says so."""
     with_psycopg(db, lock="")
-    return db
+    return f"{db} {os.environ.get('HARNESS_POSTGRES')}"
 
 
 async def tells_too(db: Any) -> Any:
