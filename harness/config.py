@@ -9,9 +9,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-__all__ = ["child_environment", "colourful", "fix_hash_seed", "hash_seed", "step_summary", "under_actions", "version"]
+__all__ = [
+    "child_environment",
+    "colourful",
+    "fix_hash_seed",
+    "hash_seed",
+    "postgres",
+    "step_summary",
+    "under_actions",
+    "use_postgres",
+    "version",
+]
 
-_HASH_SEED = "PYTHONHASHSEED"
+_HASH_SEED, _POSTGRES = "PYTHONHASHSEED", "HARNESS_POSTGRES"
 
 
 def hash_seed() -> str:
@@ -35,13 +45,32 @@ def fix_hash_seed() -> None:
     del os.environ[_HASH_SEED]
 
 
-def child_environment(first: Sequence[str] = (), *, hash_seed: str | None = None) -> dict[str, str]:
+def child_environment(first: Sequence[str] = (), *, hash_seed: str | None = None, postgres: str = "") -> dict[str, str]:
     """Return the environment for a ``python -m harness`` that imports what this process can import, from *first* if there.
 
-    *hash_seed* is its ``PYTHONHASHSEED``, by default this process's, or 0 if it has none.
+    *hash_seed* is its ``PYTHONHASHSEED``, by default this process's, or 0 if it has none, *postgres* the server it races
+    over, by default this process's.
     """
     path = os.pathsep.join([*first, *(part or os.getcwd() for part in sys.path)])
-    return {**os.environ, _HASH_SEED: hash_seed or os.environ.get(_HASH_SEED) or "0", "PYTHONPATH": path}
+    return {
+        **os.environ,
+        _HASH_SEED: hash_seed or os.environ.get(_HASH_SEED) or "0",
+        "PYTHONPATH": path,
+        _POSTGRES: postgres or os.environ.get(_POSTGRES, ""),
+    }
+
+
+def postgres() -> str:
+    """Return the URL of the PostgreSQL server to race over (``HARNESS_POSTGRES``), empty for one of each run's own."""
+    return os.environ.get(_POSTGRES, "")
+
+
+def use_postgres(url: str) -> None:
+    """Have this process, and those that it starts, race over the PostgreSQL server at *url*; empty: one of each run's own.
+
+    Children get it by the environment, as anybody may read a command line, and a password may be in it.
+    """
+    os.environ[_POSTGRES] = url
 
 
 def colourful(stream: TextIO) -> bool:

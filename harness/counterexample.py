@@ -22,7 +22,7 @@ from harness.explain import Explanation
 from harness.explained import explanation_as_data, explanation_of
 from harness.history import History, Step
 from harness.result import Execution, Failure, Result, fault_count, preemptions
-from harness.scenario import Call, Client, Workload
+from harness.scenario import Call, Client, Scenario, Workload
 from harness.schedule import Schedule
 from harness.stored import event_as_data, event_of, step_as_data, step_of
 from harness.untrusted import Part, Unsound, parse
@@ -68,6 +68,8 @@ class Counterexample:
     made_with: MadeWith
     explanation: Explanation | None = None
     """Why it fails, if the run that found it could say."""
+    skew: tuple[float, ...] = ()
+    """By how many seconds each worker's clock is ahead (``Scenario.skew``)."""
 
     def __repr__(self) -> str:
         variant = f" variant={self.variant}" if self.variant else ""
@@ -94,6 +96,10 @@ class Counterexample:
         """How many faults were injected."""
         return fault_count(self.steps)
 
+    def staged(self, scenario: Scenario) -> Scenario:
+        """Return *scenario* with the clocks that it was found with."""
+        return scenario if scenario.skew == self.skew else replace(scenario, skew=self.skew)
+
     @classmethod
     def of(cls, result: Result) -> Counterexample:
         """Return the counterexample that *result* found; raises ``BadInput`` if it found none."""
@@ -113,6 +119,7 @@ class Counterexample:
             made_with=MadeWith.here(),
             # The same failure found again is the same file, so how long it took is left out.
             explanation=result.explanation and replace(result.explanation, seconds=0.0),
+            skew=execution.skew,
         )
 
 
@@ -170,6 +177,7 @@ def _as_json(self: Counterexample) -> dict[str, Any]:
         "history": [event_as_data(event) for event in self.history],
         "left_open": list(self.history.left_open),
         "made_with": {name: getattr(self.made_with, name) for name in MadeWith.__slots__},
+        **({"skew": list(self.skew)} if self.skew else {}),
         **({"explanation": explanation_as_data(self.explanation)} if self.explanation is not None else {}),
     }
 
@@ -225,7 +233,7 @@ def _counterexample(part: Part) -> Counterexample:
         part["version"].wrong(f"{VERSION}, the only one that this harness reads")
     workers = part["workers"].integer(1, _WORKERS)
     steps = part["steps"].each(lambda step: step_of(step, workers))
-    why = part.get("explanation", None)
+    why, skew = part.get("explanation", None), part.get("skew", None)
     counterexample = Counterexample(
         scenario=part["scenario"].text(),
         variant=part["variant"].text(),
@@ -244,6 +252,7 @@ def _counterexample(part: Part) -> Counterexample:
         failure=_failure(part["failure"], len(steps)),
         made_with=MadeWith(*(part["made_with"][name].text() for name in MadeWith.__slots__)),
         explanation=None if why.value is None else explanation_of(why, workers, len(steps)),
+        skew=() if skew.value is None else skew.each(Part.number),
     )
     for name in ("schedule", "preemptions", "faults"):
         found = getattr(counterexample, name)

@@ -25,7 +25,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="only make the recorded choices in FILE again, in the test that they are of",
     )
+    group.addoption(
+        "--harness-postgres",
+        metavar="URL",
+        help="race over the PostgreSQL server there (default: one of each race's own)",
+    )
     group.addoption("--harness-report", metavar="DIR", help="save counterexamples there, with a page for each")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have races be over the PostgreSQL server that the command line names, if any."""
+    url = config.getoption("--harness-postgres")
+    if url is not None:
+        from harness.config import use_postgres
+        from harness.errors import BadInput
+        from harness.postgres.address import Address
+
+        try:
+            Address.parse(url)
+        except BadInput as error:
+            raise pytest.UsageError(f"--harness-postgres: {error}") from None
+        use_postgres(url)
 
 
 def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> Any:

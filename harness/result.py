@@ -65,6 +65,8 @@ class Execution:
     """Where a fault could have been injected: each kind with the operation before it, once."""
     notes: tuple[str, ...] = ()
     """What the code under test did that was left alone, in words."""
+    skew: tuple[float, ...] = ()
+    """By how many seconds each worker's clock was ahead (``Scenario.skew``)."""
 
     @property
     def schedule(self) -> Schedule:

@@ -25,6 +25,9 @@ __all__ = ["DATABASES", "Call", "Change", "Check", "Client", "Scenario", "Worklo
 
 DATABASES = ("sqlite", "postgresql")
 
+_MOST_SKEW = 1e9
+"""Some thirty years."""
+
 Anything = Any
 """What user code passes between its own functions; the harness never looks into it."""
 
@@ -138,6 +141,9 @@ class Scenario:
     - ``database``: ``sqlite``, or ``postgresql``: then a server of the run's own has the shared state, and wherever a path is
       spoken of here, ``db`` is the URL of a database in it, empty when ``setup`` is called; what checks get is the database
       itself, to be read only.
+    - ``skew``: by how many seconds the clock of each worker's machine is ahead of true time (below 0: behind), in the order of
+      workers; those not named are right. It is what tells the time of day, and goes with a worker that is killed and
+      replaced. Monotonic clocks, time-outs, a server's clock, the times of files and those that rules see are true.
     - ``steps``: more steps than this in one execution count as no progress.
     """
 
@@ -165,6 +171,7 @@ class Scenario:
     turns: Callable[[int], Workload] | None = None
     workers: int = 2
     database: str = "sqlite"
+    skew: tuple[float, ...] = ()
     steps: int = 2000
     variants: Mapping[str, Scenario] = field(default_factory=dict)
     variant: str = ""
@@ -180,6 +187,7 @@ class Scenario:
             )
         for pattern in self.secrets:
             _check_pattern(self.name, pattern)
+        object.__setattr__(self, "skew", _checked_skew(self.name, self.skew, self.workers))
 
     def roles(self, workers: int) -> tuple[str, ...]:
         """Return what each process of a run with *workers* workers is: ``worker``, ``clients`` or ``probe``."""
@@ -202,6 +210,26 @@ class Scenario:
     def __repr__(self) -> str:
         variant = f" variant={self.variant}" if self.variant else ""
         return f"<Scenario {self.name}{variant} operations={','.join(self.operations)}>"
+
+
+def _checked_skew(name: str, skew: Any, workers: int) -> tuple[float, ...]:
+    wrong = ""
+    if not isinstance(skew, (tuple, list)):
+        wrong = f"{skew!r} is none"
+    elif len(skew) > workers:
+        wrong = f"it has {len(skew)}, and there are {workers} workers"
+    else:
+        wrong = next((f"{each!r} is none" for each in skew if not _is_skew(each)), "")
+    if wrong:
+        raise BadInput(
+            f"The scenario {name!r} has a 'skew' that can't be: {wrong}. It is a tuple of seconds, one for each worker, "
+            f"from -{_MOST_SKEW:g} to {_MOST_SKEW:g}: (0.0, 6.0) has the clock of worker 1 six seconds ahead."
+        )
+    return tuple(map(float, skew))
+
+
+def _is_skew(value: object) -> bool:
+    return type(value) in (int, float) and abs(value) <= _MOST_SKEW  # type: ignore[arg-type]
 
 
 def _check_pattern(name: str, pattern: str) -> None:

@@ -28,6 +28,7 @@ class Settings:
     variant_seconds: float = 60.0
     jobs: int | None = None
     seed: int = 0
+    postgres: str = ""
     counterexamples: Path | None = None
     output: Path | None = None
     report: Path | None = None
@@ -60,6 +61,13 @@ def _seconds(value: Any, _: Path) -> float:
     return float(value)
 
 
+def _url(value: Any, _: Path) -> str:
+    # What is wrong with a text is said where it is used, without showing it: a password may be in it.
+    if not isinstance(value, str):
+        raise ValueError("the URL of a PostgreSQL server")
+    return value
+
+
 def _folder(value: Any, root: Path) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("the path of a folder")
@@ -78,6 +86,10 @@ KEYS: dict[str, tuple[Reader, str]] = {
     "variant-seconds": (_seconds, "at most so long until a faulty variant must be caught; default 60"),
     "jobs": (_count, "explorations at the same time; default: one per core"),
     "seed": (_seed, "of the schedulers and the code under test; default 0"),
+    "postgres": (
+        _url,
+        "the URL of the PostgreSQL server to race over (`HARNESS_POSTGRES` goes before it); default: one of each run's own",
+    ),
     "counterexamples": (_folder, "a folder of known counterexamples, which are replayed first; default: none"),
     "output": (_folder, "the folder where new counterexamples are saved; default `counterexamples`"),
     "report": (_folder, "the folder for all reports (JUnit, Markdown, SARIF, JSON, HTML); default: none are written"),

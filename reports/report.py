@@ -157,7 +157,7 @@ def report_of(
     windows = why.windows if why is not None else ()
     critical = why.critical if why is not None else None
     return Report(
-        title=title_of(counterexample.scenario, counterexample.variant, counterexample.workers),
+        title=title_of(counterexample.scenario, counterexample.variant, counterexample.workers, counterexample.skew),
         scenario=counterexample.scenario,
         variant=counterexample.variant,
         workers=counterexample.workers,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.counterexample import Counterexample
@@ -32,7 +32,7 @@ def transcript_of(result: Result, *, command: str = "", width: int = 80, colour:
     """Return the transcript of the counterexample in *result*, and where there is none the summary."""
     if result.counterexample is None:
         return summary(result, width=width)
-    title = title_of(result.scenario, result.variant, result.workers)
+    title = title_of(result.scenario, result.variant, result.workers, result.counterexample.skew)
     why = result.explanation or result.unexplained
     return transcript(result.counterexample, title=title, command=command, why=why, width=width, colour=colour)
 
@@ -54,7 +54,7 @@ def transcript(
     3. What each client was told in the end.
     """
     if isinstance(race, Counterexample):
-        title = title or title_of(race.scenario, race.variant, race.workers)
+        title = title or title_of(race.scenario, race.variant, race.workers, race.skew)
     lines: list[Line] = [("title", line) for line in wrapped(escaped(title), width)]
     lines += _found(race, width)
     lines += explanation_lines(why, race, width)
@@ -66,9 +66,14 @@ def transcript(
     return "\n".join(styled(style, text.rstrip(), colour) for style, text in lines) + "\n"
 
 
-def title_of(scenario: str, variant: str, workers: int) -> str:
-    """Return the first line of a transcript."""
-    return f"{scenario}{f', variant {variant}' if variant else ''}: {counted(workers, 'worker')}"
+def title_of(scenario: str, variant: str, workers: int, skew: Sequence[float] = ()) -> str:
+    """Return the first line of a transcript; *skew* is by how many seconds each worker's clock is ahead."""
+    clocks = [
+        f"the clock of worker {number} {abs(by):g} s {'ahead' if by > 0 else 'behind'}"
+        for number, by in enumerate(skew)
+        if by and number < workers
+    ]
+    return ", ".join([f"{scenario}{f', variant {variant}' if variant else ''}: {counted(workers, 'worker')}", *clocks])
 
 
 def _found(race: Execution | Counterexample, width: int) -> Iterator[Line]:

@@ -214,8 +214,9 @@ TIMEOUT = _keyed(
 
 
 # An answer is remembered for as long as was promised, however long the work took: another has the write lock meanwhile.
+# Shorter than an owner is silent, so that a lease extended meanwhile (PostgreSQL locks no other table) changes nothing.
 
-RETENTION = 2.0
+RETENTION = LEASE / 5
 RETAINED = _keyed(
     "retained",
     "r45-retention-from-reservation",

@@ -8,7 +8,7 @@ from math import isfinite
 
 from harness.errors import BadInput
 
-__all__ = ["bound", "check_slots", "count", "pause", "seconds", "seed", "slots", "workers"]
+__all__ = ["bound", "check_slots", "count", "pause", "postgres", "seconds", "seed", "slots", "workers"]
 
 _MOST_WORKERS, _MOST_SLOTS = 64, 4096
 _NUMBER = re.compile(r"[0-9]{1,12}")
@@ -68,6 +68,17 @@ def bound(text: str) -> int:
     if _NUMBER.fullmatch(text) is None:
         raise ArgumentTypeError(f"{text!r} is not a number of at least 0")
     return int(text)
+
+
+def postgres(text: str) -> str:
+    """Return the URL of a PostgreSQL server."""
+    from harness.postgres.address import Address
+
+    try:
+        Address.parse(text)
+    except BadInput as error:
+        raise ArgumentTypeError(str(error).replace("%", "%%")) from None
+    return text
 
 
 def pause(text: str) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness import config
 from harness.cli.gate_commands import carriers
 from harness.cli.running import replay_command
 from harness.cli.terminal import Ticker
@@ -85,7 +86,12 @@ class _Runs:
         row = todo.row
         seconds = settings.variant_seconds if row.variant else settings.seconds
         if todo.file is not None:
-            return Command(("replay", *(["--scenario", todo.own] if todo.own else [])), seconds, todo.file)
+            return Command(
+                ("replay", *(["--scenario", todo.own] if todo.own else [])),
+                seconds,
+                todo.file,
+                postgres=config.postgres(),
+            )
         most = settings.variant_executions if row.variant else settings.executions
         arguments = (
             "run", todo.reference,
@@ -94,7 +100,7 @@ class _Runs:
             "--seed", str(settings.seed), "--max-executions", str(most), "--time", str(seconds),
         )  # fmt: skip
         output = "" if row.variant else str(settings.output or "counterexamples")
-        return Command(arguments, seconds, output=output)
+        return Command(arguments, seconds, output=output, postgres=config.postgres())
 
     def _collect(self, number: int, promise: Future[Said], ticker: Ticker) -> None:
         todo = self._todo[number]

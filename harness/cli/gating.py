@@ -10,7 +10,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from harness import registry
+from harness import config, registry
 from harness.cli.gate_reports import publish
 from harness.cli.gate_runs import Todo, carry_out
 from harness.cli.terminal import EXIT_CODES, colour, print_json, width
@@ -39,6 +39,8 @@ _MEANINGS = {
 def command(options: Namespace) -> int:
     """Run all; return 0 if all came as expected, 1 if something is wrong, 3 if something is unknown."""
     settings = _settings(options)
+    if settings.postgres and not config.postgres():
+        config.use_postgres(settings.postgres)
     chosen, left_out = _over(options.over, _chosen(settings)) if not settings.scenarios else (_chosen(settings), {})
     if options.changed_since is not None:
         from harness.cli.changes import unchanged

@@ -67,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: Namespace) -> int:
     try:
+        if getattr(options, "postgres", None) is not None:
+            config.use_postgres(options.postgres)
         return int(import_module(f"harness.cli.{options.module}").command(options))
     except HarnessError as error:
         print(f"harness: {error}", file=sys.stderr)
@@ -165,6 +167,7 @@ def _add_run(commands: Commands) -> None:
     _add_cluster(run, "explore on a cluster's nodes, with --jobs of them at once (default: one per thread)")
     add("--database", metavar="WHERE", help="where hypothesis keeps what failed: a folder, or redis://HOST:PORT/N")
     add("--isolation", choices=("warm", "fork"), default="warm", help=_ISOLATION)
+    _add_postgres(run)
     _add_output(run)
     add("--no-save", action="store_true", help="do not save the counterexample")
     add("--html", metavar="OUT", help="write what is found as a page, to a file or folder")
@@ -197,6 +200,16 @@ def _add_cluster(command: ArgumentParser, text: str) -> None:
     command.add_argument("--cluster", metavar="ADDRESS", help=f"{text}; of a dask scheduler, as in tcp://HOST:8786")
 
 
+def _add_postgres(command: ArgumentParser) -> None:
+    command.add_argument(
+        "--postgres",
+        type=arguments.postgres,
+        metavar="URL",
+        help="race over the PostgreSQL server there, each exploration in a database of its own (default: $HARNESS_POSTGRES, "
+        "else a server of the run's own)",
+    )
+
+
 def _add_output(command: ArgumentParser) -> None:
     command.add_argument(
         "--output",
@@ -212,6 +225,7 @@ def _add_replay(commands: Commands) -> None:
     add("file", metavar="FILE", help="a counterexample that `harness run` saved")
     add("--times", type=arguments.count, default=1, metavar="N", help="so many times (default: 1)")
     add("--isolation", choices=("warm", "fork"), default="warm", help=_ISOLATION)
+    _add_postgres(replay)
     add(
         "--scenario",
         metavar="REFERENCE",
@@ -252,6 +266,7 @@ def _add_gate(commands: Commands) -> None:
         default="sqlite",
         help="of the scenarios that no name or setting chooses, those over this database (default: %(default)s)",
     )
+    _add_postgres(gate)
     _add_cluster(gate, "carry the runs out on a cluster's nodes, one per thread at the same time")
     add("--time", type=arguments.seconds, metavar="SECONDS", help="for each exploration of a reference (default: 8)")
     add("--seed", type=arguments.seed, metavar="N", help="of the schedulers and the code (default: 0)")
@@ -300,6 +315,7 @@ def _add_report(commands: Commands) -> None:
     add("--perfetto", metavar="OUT", help="a trace for Perfetto or Chrome; OUT as above")
     add("--scenario", metavar="REFERENCE", help="where the scenario is, if it is not installed: as for `replay`")
     add("--no-tables", action="store_true", help="do not replay to see what each step did to the tables")
+    _add_postgres(report)
 
 
 def _add_compare(commands: Commands) -> None:
@@ -314,6 +330,7 @@ def _add_compare(commands: Commands) -> None:
     add("--time", type=arguments.seconds, default=20.0, metavar="SECONDS", help="for each exploration (default: 20)")
     add("--seed", type=arguments.seed, default=0, metavar="N", help="of the scheduler and the code (default: 0)")
     add("--markdown", metavar="FILE", help="write the comparison as Markdown, for a comment on a pull request")
+    _add_postgres(compare)
     add("--html", metavar="FILE", help="write both timelines side by side, one page for each race")
     _add_output(compare)
 

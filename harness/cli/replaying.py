@@ -57,7 +57,7 @@ def _edited(options: Namespace, scenario: Scenario, counterexample: Counterexamp
     from harness.control.editing import make
 
     execution = make(scenario, counterexample, Schedule.parse(options.edit))
-    title = title_of(counterexample.scenario, counterexample.variant, counterexample.workers)
+    title = title_of(counterexample.scenario, counterexample.variant, counterexample.workers, counterexample.skew)
     failed = execution.failure is not None
     verdict = Verdict.UNKNOWN if execution.stuck else Verdict.INVALID if failed else Verdict.VALID
     if options.json:
@@ -166,7 +166,7 @@ def _show(
     for difference in differences:
         print(*paragraph(difference, columns, "  "), sep="\n")
     if replayed.verdict is Verdict.INVALID and replayed.execution is not None:
-        title = title_of(counterexample.scenario, counterexample.variant, counterexample.workers)
+        title = title_of(counterexample.scenario, counterexample.variant, counterexample.workers, counterexample.skew)
         again = replay_command(path, options.scenario or "")
         print()
         why = counterexample.explanation or ""

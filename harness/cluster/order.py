@@ -23,7 +23,8 @@ class Order(NamedTuple):
     """A run, as its nodes need to know it.
 
     ``key`` is of this run alone; ``reference`` and ``variant`` are how the command line calls the scenario, ``digest`` is of
-    the files that its functions come from; ``hash_seed`` is a ``PYTHONHASHSEED``. The rest is ``run``'s.
+    the files that its functions come from; ``hash_seed`` is a ``PYTHONHASHSEED``, ``postgres`` the URL of a server,
+    empty for what the node says. The rest is ``run``'s.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Order(NamedTuple):
     isolation: str
     patience: float
     outcomes: bool
+    postgres: str
 
 
 def versions() -> Versions:

@@ -42,7 +42,7 @@ class Outpost:
     def __init__(self, order: Order) -> None:
         down, up = os.pipe(), os.pipe()
         command = [sys.executable, "-P", "-m", "harness.cluster.outpost", str(down[0]), str(up[1])]
-        environment = config.child_environment(hash_seed=order.hash_seed)
+        environment = config.child_environment(hash_seed=order.hash_seed, postgres=order.postgres)
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, env=environment, pass_fds=(down[0], up[1])

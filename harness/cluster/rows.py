@@ -29,13 +29,15 @@ _halted: deque[str] = deque(maxlen=256)
 class Command(NamedTuple):
     """``harness`` with *arguments*: the first, then *file* if there is one, then the others. It may take *seconds*.
 
-    *output* is the folder for what it finds, empty where nothing is saved.
+    *output* is the folder for what it finds, empty where nothing is saved; *postgres* the URL of a server,
+    empty for what the node says.
     """
 
     arguments: tuple[str, ...]
     seconds: float
     file: Path | None = None
     output: str = ""
+    postgres: str = ""
 
     def line(self, parent: int, file: Path | None = None, output: str = "") -> list[str]:
         """Return all arguments for a child of process *parent*, with another *file* and *output* if they are given."""
@@ -75,7 +77,7 @@ def carry(parcel: bytes) -> Said:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=config.child_environment(hash_seed=hash_seed),
+            env=config.child_environment(hash_seed=hash_seed, postgres=command.postgres),
         )
         with _guard:
             _running.setdefault(key, set()).add(process)

@@ -173,6 +173,7 @@ def spread(place: Place, jobs: int, setting: Setting) -> Iterator[Spread]:
         isolation=setting.isolation,
         patience=setting.patience,
         outcomes=setting.outcomes,
+        postgres=config.postgres(),
     )
     with connected(place.address) as cluster:
         them = Spread(cluster, order, jobs)

@@ -49,7 +49,7 @@ def make(scenario: Scenario, counterexample: Counterexample, schedule: Schedule,
 
     Raises ``BadInput`` for a choice that can't be made, naming it and what could; and as ``theatre`` does.
     """
-    scenario = scenario.allowing(sum(choice.startswith(FAULT_MARK) for choice in schedule))
+    scenario = counterexample.staged(scenario).allowing(sum(choice.startswith(FAULT_MARK) for choice in schedule))
     with theatre(
         scenario, counterexample.workers, seed=counterexample.seed, isolation="fork", patience=patience
     ) as stage:

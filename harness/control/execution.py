@@ -148,6 +148,7 @@ class _Run:
             states=tuple(self.observer.states),
             chances=tuple(self.chances),
             notes=tuple(self.stage.notes),
+            skew=self.scenario.skew,
         )
 
     def _history(self) -> History:
@@ -241,6 +242,9 @@ class _Run:
             steps = [self._died(last, died.number)]
         if stage.abandoned:
             self.driver.world.settle(stage.abandoned)
+        if stage.pool.woken:
+            # What the step let go has gone on in the server: rules are asked about what came of it, not of half of it.
+            self.driver.world.pursue([pid for woken in stage.pool.woken.values() for pid in woken.state.sessions])
         if not steps:
             return
         if self.likeness is not None:

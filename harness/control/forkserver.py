@@ -22,6 +22,7 @@ from typing import Any
 
 from multiprocess import get_context
 
+from harness import config
 from harness.inherited import Common
 from harness.scenario import Scenario
 from harness.trail import End
@@ -58,6 +59,9 @@ def serve(
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for end in unneeded:
         os.close(end)
+    if config.postgres():
+        # It may have a password, which the code under test has no need of.
+        config.use_postgres("")
     try:
         server = _Server(orders, ends, scenario, common, roles, directory)
     except Exception as error:

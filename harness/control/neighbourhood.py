@@ -59,7 +59,8 @@ def look_around(scenario: Scenario, found: Counterexample, *, patience: float = 
     Raises as ``theatre`` does.
     """
     plan = atoms(found.steps)
-    with theatre(scenario.allowing(found.faults), found.workers, seed=found.seed, patience=patience) as stage:
+    staged = found.staged(scenario).allowing(found.faults)
+    with theatre(staged, found.workers, seed=found.seed, patience=patience) as stage:
         looking = _Looking(stage, found)
         looking.replay(plan)
         looking.neighbours()

@@ -1,4 +1,4 @@
-"""The shared state where it is in PostgreSQL: a server of the exploration's own, a database put back before each execution."""
+"""The shared state where it is in PostgreSQL: a database of the exploration's own, put back before each execution."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from harness.errors import HarnessError
 from harness.history import History, Step
 from harness.inherited import Inherited
 from harness.postgres import clock
+from harness.postgres.given import Given
 from harness.postgres.link import KEPT, Link, ServerSaid
 from harness.postgres.server import Server
 from harness.postgres.state import Contents, Layout, shape, watch_shape
@@ -20,12 +21,17 @@ from harness.tables import Tables, read_rows
 
 __all__ = ["PostgresWorld"]
 
-_RACED, _TEMPLATE, _EARLIER = "race", "race_template", "race_earlier"
 _LOCK_WAIT = "50ms"
 """How long reading the state waits for a table that somebody has locked against all others."""
 _LOOKS_SECONDS = 0.002
 """How long after a session began to wait it has surely looked for a deadlock: the server is told 1 ms."""
 _GONE_SECONDS = 10.0
+_PURSUED_SECONDS = 1.0
+"""How long a statement that was let go may take before rules are asked about the state, whatever it will come to."""
+_AT_WORK = """
+SELECT pid FROM pg_stat_activity WHERE pid = ANY($1) AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'
+  AND cardinality(pg_blocking_pids(pid)) = 0 AND cardinality(pg_safe_snapshot_blocking_pids(pid)) = 0
+"""
 _READS = urlencode(
     {"application_name": KEPT, "options": "-c default_transaction_read_only=on -c lock_timeout=2s"}, quote_via=quote
 )
@@ -39,49 +45,66 @@ _OTHERS = (
 
 
 class PostgresWorld(World):
-    """See ``World``: the files that workers share are put back too, and ``db`` is the URL of the database."""
+    """See ``World``: the files that workers share are put back too, and ``db`` is the URL of the database.
 
-    def __init__(self, directory: Path, inherited: Inherited) -> None:
+    It is on the server at *url*, or without one on a server of its own.
+    """
+
+    def __init__(self, directory: Path, inherited: Inherited, url: str = "") -> None:
         super().__init__(directory, inherited)
-        self.server = Server(directory / "pg")
-        self.server.start()
-        url = self.server.url(_RACED)
-        self.db = url  # type: ignore[assignment]
+        self.server = Given(url, directory) if url else Server(directory / "pg")
+        self._raced, self._template_name = self.server.name, f"{self.server.name}_template"
+        self._earlier_name = f"{self.server.name}_earlier"
+        self.db = self.server.url(self._raced)  # type: ignore[assignment]
         self._admin = Link(self.server.url("postgres"))
-        self._link, self._earlier = Link(url), Link(self.server.url(_EARLIER))
-        self._admin.ask(f"CREATE DATABASE {_RACED}")
-        self._admin.ask(_FINDS.format(_RACED))
-        clock.install(self._link)
-        watch_shape(self._link)
+        self._link, self._earlier = Link(str(self.db)), Link(self.server.url(self._earlier_name))
         self._now = 0.0
         self._layout: Layout | None = None
         self._contents: Contents = {}
         self._last: Contents = {}
         self._by_template = False
+        try:
+            self.server.start()
+            self._admin.ask(f"CREATE DATABASE {self._raced}")
+            self._equip()
+            clock.install(self._link)
+            watch_shape(self._link)
+        except BaseException:
+            self.close()
+            raise
+
+    def _equip(self) -> None:
+        """The database has been made: give it its settings."""
+        self._admin.ask(_FINDS.format(self._raced))
+        self.server.made(self._raced)
 
     def ails(self, history: History, steps: list[Step]) -> str:
         """See ``World``: besides, the server has ended."""
-        return self.server.ended() or super().ails(history, steps)
+        return self.server.ended(history) or super().ails(history, steps)
 
     def close(self) -> None:
-        """End the server."""
+        """End the server, or drop what is ours in it."""
         for link in (self._link, self._earlier, self._admin):
             link.close()
         self.server.stop()
 
     def take_template(self) -> None:
         """See ``World``; besides, the database is kept as a template for executions that change tables themselves."""
+        self.server.calm(self._connected())
         self._look_anew()
         super().take_template()
-        self._end_sessions(_RACED)
+        self._end_sessions(self._raced)
         self._contents = self._read()
         self._link.close()
-        self._admin.ask(f"CREATE DATABASE {_TEMPLATE} TEMPLATE {_RACED} STRATEGY file_copy")
+        self._duplicate(self._template_name, self._raced)
+
+    def _duplicate(self, name: str, template: str) -> None:
+        self._admin.ask(f"CREATE DATABASE {name} TEMPLATE {template} {self.server.copies}")
 
     def reset(self) -> None:
         """See ``World``: rows are put back where the tables are what they were, else the database is made anew."""
         super().reset()
-        self._end_sessions(_RACED)
+        self._end_sessions(self._raced)
         self.be(0.0)
         assert self._layout is not None
         if self._by_template or shape(self._connected()) != self._layout.shape:
@@ -110,9 +133,9 @@ class PostgresWorld(World):
 
     def _make_anew(self) -> None:
         self._link.close()
-        self._admin.ask(f"DROP DATABASE IF EXISTS {_RACED} WITH (FORCE)")
-        self._admin.ask(f"CREATE DATABASE {_RACED} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
-        self._admin.ask(_FINDS.format(_RACED))
+        self._admin.ask(f"DROP DATABASE IF EXISTS {self._raced} WITH (FORCE)")
+        self._duplicate(self._raced, self._template_name)
+        self._equip()
         self._look_anew()
         self._last = self._contents
 
@@ -155,10 +178,10 @@ class PostgresWorld(World):
     def observe(self, snapshot: dict[str, bytes], earlier: bool = False) -> Path:
         """See ``World``: the database itself, which nobody changes now; one that is *earlier* is laid out beside it."""
         if not earlier:
-            return f"{self.db}&{_READS}"  # type: ignore[return-value]
+            return f"{self.db}{'&' if '?' in str(self.db) else '?'}{_READS}"  # type: ignore[return-value]
         assert self._layout is not None
         if self._earlier.idle:
-            self._admin.ask(f"CREATE DATABASE {_EARLIER} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
+            self._duplicate(self._earlier_name, self._template_name)
         Layout(self._earlier).put_back(self._earlier, dict(snapshot))
         return self._earlier.url  # type: ignore[return-value]
 
@@ -179,14 +202,24 @@ class PostgresWorld(World):
         """See ``World``."""
         return (f"{name}\n".encode() + snapshot[name] for name in sorted(snapshot))
 
+    def pursue(self, sessions: list[int]) -> None:
+        """See ``World``: none of the server's processes *sessions* is at work on a statement and waits for nobody."""
+        deadline = time.monotonic() + _PURSUED_SECONDS
+        while self._admin.ask(_AT_WORK, _array(sessions)) and time.monotonic() < deadline:
+            time.sleep(0.0005)
+
     def settle(self, abandoned: list[int]) -> None:
         """See ``World``: each of the server's processes *abandoned* has ended, or waits for a lock."""
         while abandoned:
             rows = self._admin.ask(
                 "SELECT pid, cardinality(pg_blocking_pids(pid)) > 0 FROM pg_stat_activity WHERE pid = ANY($1)",
-                "{" + ",".join(map(str, abandoned)) + "}",
+                _array(abandoned),
             )
             abandoned[:] = [int(pid or 0) for pid, _ in rows]
             if all(waits == b"t" for _, waits in rows):
                 return
             time.sleep(0.0005)
+
+
+def _array(numbers: list[int]) -> str:
+    return "{" + ",".join(map(str, numbers)) + "}"

@@ -6,7 +6,9 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from harness import config
 from harness.control.execution import Driver
 from harness.control.observer import Observer
 from harness.control.pinning import pinned
@@ -14,6 +16,7 @@ from harness.control.postgres_world import PostgresWorld
 from harness.control.processes import Fleet
 from harness.control.world import World, shared_directory
 from harness.errors import BadInput
+from harness.inherited import Inherited
 from harness.points import resolve
 from harness.scenario import Scenario
 
@@ -61,8 +64,7 @@ def theatre(
         fleet = world = None
         try:
             fleet = Fleet(scenario, workers, directory, patience)
-            kind = PostgresWorld if scenario.database == "postgresql" else World
-            world = kind(directory, fleet.inherited)
+            world = _world(scenario, directory, fleet.inherited)
             fleet.set_up(world.db, str(seed))
             world.take_template()
             driver = Driver(scenario, fleet, world, Observer(world, scenario), seed)
@@ -76,3 +78,9 @@ def theatre(
             if fleet is not None:
                 fleet.close()
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _world(scenario: Scenario, directory: Path, inherited: Inherited) -> World:
+    if scenario.database == "postgresql":
+        return PostgresWorld(directory, inherited, config.postgres())
+    return World(directory, inherited)

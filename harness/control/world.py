@@ -160,6 +160,9 @@ class World:
     def settle(self, abandoned: list[int]) -> None:
         """Return when nothing goes on by itself any more for clients that are dead; take what has ended out of *abandoned*."""
 
+    def pursue(self, sessions: list[int]) -> None:
+        """Return when what may have been let go beside the workers, *sessions*, has gone as far as it goes by itself."""
+
     def ails(self, history: History, steps: list[Step]) -> str:
         """Return why what failed can't be laid to the code under test, if the place in which it ran has failed."""
         return short(self._shared, history.events, steps)

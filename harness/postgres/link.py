@@ -63,7 +63,9 @@ class Link:
                 ) from None
             connection = PGconn.connect(self.url.encode())
             if connection.status != ConnStatus.OK:
-                raise ServerSaid(f"No connection to {self.url}: {(connection.error_message or b'').decode().strip()}")
+                where = self.url.partition("?")[0]
+                why = " ".join((connection.error_message or b"").decode(errors="replace").split())
+                raise ServerSaid(f"No connection to {where}: {why.removesuffix('.')}.")
             self._connection = connection
         return self._connection
 

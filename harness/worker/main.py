@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from harness.epoch import EPOCH
 from harness.inherited import Common
 from harness.scenario import Scenario, database, is_url
 from harness.trail import End
@@ -81,7 +80,7 @@ class Instrumented:
         aiosqlite.install(self.runtime)
         unexplored.refuse(VirtualLoop, self.runtime)
         sleep = sleeper(self.runtime)
-        self.native.install_time_and_randomness(lambda: EPOCH + self.clock.tell(), self.randomness.bytes, sleep)
+        self.native.install_time_and_randomness(self.clock.of_day, self.randomness.bytes, sleep)
         rebind(
             clocks.replacements(self.clock, sleep)
             + random_streams.replacements(self.randomness)
@@ -122,6 +121,7 @@ class Instrumented:
         # What the code logs where it has set up no logging would be repeated thousands of times.
         logging.lastResort = logging.NullHandler()
         sys.unraisablehook = _unless_aborted(sys.unraisablehook)
+        self.clock.skew = dict(enumerate(scenario.skew)).get(number, 0.0) if role == "worker" else 0.0
         runtime = self.runtime
         runtime.peer, runtime.trail = peer, trail
         runtime.be_home(threading.get_ident())

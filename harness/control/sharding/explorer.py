@@ -79,7 +79,8 @@ def trouble(kind: str, value: str, who: str) -> Exception:
         return Lost(value)
     if kind == BUG:
         return RuntimeError(f"{who} failed:\n{value}")
-    error: Exception = getattr(errors, kind)(value)
+    # What is no error of a user's has no class there: the server refused what the harness asked of it.
+    error: Exception = getattr(errors, kind, HarnessError)(value)
     return error
 
 

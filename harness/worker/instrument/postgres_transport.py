@@ -19,7 +19,7 @@ from typing import Any
 from harness.postgres.link import KEPT
 from harness.worker.instrument.postgres import GREETING, LOCKS, NOTIFIED, Session, Sessions, TimedOut
 from harness.worker.instrument.postgres_statements import effect
-from harness.worker.instrument.postgres_wire import Exchange, Frontend, Reply, messages, simple
+from harness.worker.instrument.postgres_wire import Exchange, Frontend, Reply, messages, simple, welcome
 from harness.worker.runtime import Runtime
 from harness.worker.source import Place, where
 from harness.worker.strands import Wanted
@@ -186,7 +186,7 @@ class Transport(asyncio.Transport):
         except OSError:
             reply.feed(b"")
         if reply.process:
-            self._pid, self._welcome = reply.process, reply.data
+            self._pid, self._welcome = reply.process, welcome(reply.data)
         if reply.status:
             self._in_transaction = reply.status in ("T", "E")
         if self._session is not None and exchange.runs:

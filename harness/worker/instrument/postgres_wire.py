@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["Exchange", "Frontend", "Reply", "messages", "simple"]
+__all__ = ["Exchange", "Frontend", "Reply", "messages", "simple", "welcome"]
 
 _CANCEL, _TLS, _GSS = 80877102, 80877103, 80877104
 _ANSWERS = {"P": "1", "B": "2", "C": "3", "D": "Tn", "E": "CsI"}
@@ -153,6 +153,18 @@ def messages(data: bytes) -> Iterator[tuple[str, bytes]]:
             return
         yield chr(data[at]), data[at + 5 : at + 1 + length]
         at += 1 + length
+
+
+def welcome(data: bytes) -> bytes:
+    """Return what the server has sent when it let somebody in, without its part of proving a password.
+
+    Who is given that session later has begun no such proof.
+    """
+    kept = b""
+    for tag, body in messages(data):
+        if tag != "R" or body == bytes(4):
+            kept += tag.encode() + struct.pack("!i", 4 + len(body)) + body
+    return kept
 
 
 def simple(sql: str) -> Exchange:

@@ -3,7 +3,7 @@
 On one machine that is one clock. On two, one of them is ahead: to the worker that has it every other's lease has passed
 early, and it takes over from an owner that is alive and well within its time.
 
-Rule broken: OWNER, never two live owners of a key. Needs two workers whose clocks differ by a lease; no preemption.
+Rule broken: OWNER, never two live owners of a key. Needs two workers whose clocks differ by a lease; one preemption.
 """
 
 import time

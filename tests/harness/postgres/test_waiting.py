@@ -64,6 +64,19 @@ def test_closing_a_session_lets_go_of_the_locks_that_it_kept() -> None:
     assert waited
 
 
+def test_rules_are_asked_when_what_a_commit_let_go_has_done_its_work() -> None:
+    """A statement in no transaction has its effect with that commit, however long it takes: no state is seen in between."""
+    adds = statements("UPDATE counter SET n = n + 1 WHERE id = 1")
+    slowly = statements("UPDATE counter SET n = n * 5 + length(pg_sleep(0.02)::text) WHERE id = 1", autocommit=True)
+    rule = Check("it is there", lambda db: count(db) >= 0)
+    waited = 0
+    for execution in executions(raced(adds, slowly, invariants=(rule,)), Exhaustive()):
+        if any(step.waited for step in execution.steps) and execution.steps[0].lane == "c0":
+            waited += 1
+            assert len(set(execution.states)) == 1, execution.steps
+    assert waited
+
+
 def test_a_lock_time_out_passes_in_virtual_time() -> None:
     """Two seconds of waiting for who sleeps for three, and not one in which anybody waits."""
 
