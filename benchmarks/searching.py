@@ -12,16 +12,16 @@ from harness.control.theatre import theatre
 from harness.result import Execution, fault_count
 from harness.scenario import Scenario
 from harness.schedulers.base import Scheduler
-from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.greybox import Greybox
 from harness.schedulers.pct import PCT
 from harness.schedulers.portfolio import Portfolio
 from harness.schedulers.pos import POS
 from harness.schedulers.random_walk import RandomWalk
+from harness.schedulers.stateful import Stateful
 
 MAKERS: Mapping[str, Callable[[int], Scheduler]] = {
     "portfolio": Portfolio,
-    "exhaustive": lambda _: Exhaustive(),
+    "exhaustive": lambda _: Stateful(),
     "random": RandomWalk,
     "pct": PCT,
     "pos": POS,
