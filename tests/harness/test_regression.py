@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from harness.errors import BadInput
 from harness.racing import RaceFound
 from harness.regression import check, legs_of, plan_of
 from harness.schedulers.planned import atoms
+from tests.inner_pytest import PYTEST
 from tests.reports.made_up import blocked, killed
 
 pytestmark = pytest.mark.forks
@@ -39,20 +39,7 @@ def test_it_fails_on_the_variant_and_passes_on_the_reference(name: str, variant:
     faulty, right = tmp_path / "test_faulty.py", tmp_path / "test_right.py"
     assert main(["replay", str(path), "--export", "test", "--output", str(faulty)]) == 0
     right.write_text(faulty.read_text().replace(f"VARIANT = {variant!r}", "VARIANT = None"))
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:schemathesis",
-        "-rA",
-        str(faulty),
-        str(right),
-    ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([*PYTEST, "-q", "-rA", str(faulty), str(right)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1, done.stdout
     assert "1 failed, 1 passed" in done.stdout
     assert "PASSED test_right.py" in done.stdout
