@@ -87,7 +87,8 @@ def test_the_hypothesis_example_fails_with_a_literal_that_fails_too(tmp_path: Pa
     (tmp_path / "test_counter.py").write_text(example("sixty").partition("def test_counter")[0])
     code = example("hypothesis")
     (tmp_path / "test_given.py").write_text(code)
-    pytest_of = (*WITH_HYPOTHESIS, "-q", "--hypothesis-seed=1")
+    # In this profile the same is drawn each time, and being slow, as a busy machine is, is no failure.
+    pytest_of = (*WITH_HYPOTHESIS, "-q", "--hypothesis-profile=ci")
     ran = run(*pytest_of, "test_given.py", cwd=tmp_path)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     # On CI pytest's summary is not shortened, and has it all again.
