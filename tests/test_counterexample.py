@@ -260,7 +260,7 @@ def _loads_or_refuses(path: Path, data: bytes) -> None:
 
 # Ten thousand files of both kinds: FUZZ_EXAMPLES=5000 pytest tests/test_counterexample.py
 MANY = settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "1500")),
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "600")),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 JSON = st.recursive(

@@ -27,6 +27,7 @@ from harness.inherited import Common
 from harness.scenario import Scenario
 from harness.trail import End
 from harness.wire import Peer, PeerGone
+from harness.worker.beforehand import Seen
 from harness.worker.main import Instrumented, instrument
 
 __all__ = ["serve"]
@@ -45,14 +46,15 @@ def serve(
     ends: list[End],
     scenario: Scenario,
     common: Common,
+    seen: Seen,
     roles: tuple[str, ...],
     directory: Path,
     unneeded: list[int],
 ) -> None:
     """Carry out *orders* until the controller is gone: ``fork`` and ``reap`` workers, run ``setup``.
 
-    *ends* is what each worker is heard by, *common* what they share in memory, *roles* what each is; *unneeded* are the
-    controller's ends of the pipes, closed here so that its death is noticed.
+    *ends* is what each worker is heard by, *common* what they share in memory, *seen* what the controller found in modules,
+    *roles* what each is; *unneeded* are the controller's ends of the pipes, closed here so that its death is noticed.
     """
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -63,13 +65,13 @@ def serve(
         # It may have a password, which the code under test has no need of.
         config.use_postgres("")
     try:
-        server = _Server(orders, ends, scenario, common, roles, directory)
+        server = _Server(orders, ends, scenario, common, seen, roles, directory)
     except Exception as error:
         with suppress(BrokenPipeError):
             orders.send(("unsupported", f"{type(error).__name__}: {error}"))
         os._exit(70)
     try:
-        orders.send(("ready", ""))
+        orders.send(("ready", server.not_looked_for))
         while True:
             server.obey(orders.receive())
     except (PeerGone, BrokenPipeError):
@@ -86,11 +88,13 @@ class _Server:
         ends: list[End],
         scenario: Scenario,
         common: Common,
+        seen: Seen,
         roles: tuple[str, ...],
         directory: Path,
     ) -> None:
         self._orders, self._ends, self._scenario, self._roles = orders, ends, scenario, roles
-        self._instrumented: Instrumented = instrument(scenario, common)
+        self._instrumented: Instrumented = instrument(scenario, common, seen)
+        self.not_looked_for = self._instrumented.not_looked_for
         self._instrumented.directory = str(directory / "world")
         self._context = get_context("fork")
         self._workers: dict[int, Any] = {}

@@ -22,6 +22,7 @@ from harness.process_ids import ProcessIds
 from harness.scenario import Scenario
 from harness.trail import End, Trail
 from harness.wire import Message, Peer, PeerGone
+from harness.worker.beforehand import learn, look
 from harness.worker.main import STACK_SIGNAL
 from harness.worker.roles import warm
 
@@ -178,6 +179,7 @@ class Fleet:
                 ends,
                 scenario,
                 Common(self.inherited, self.ids),
+                look(),
                 self.roles,
                 directory,
                 list(self._ends),
@@ -190,11 +192,13 @@ class Fleet:
         self._kept = [end for down, up in pipes for end in (down[0], up[1])]
         for end in (to_server[0], from_server[1]):
             os.close(end)
-        kind, why = self._server.receive()
-        if kind != "ready":
+        kind, said = self._server.receive()
+        if kind == "ready":
+            learn(said)
+        else:
             self.close()
             raise Unsupported(
-                f"The instrumentation could not be installed ({why}). It needs a CPython whose sqlite3 module is linked to "
+                f"The instrumentation could not be installed ({said}). It needs a CPython whose sqlite3 module is linked to "
                 "the SQLite library dynamically, and aiosqlite 0.22 or later if that is used."
             )
 

@@ -22,6 +22,7 @@ from harness.wire import Peer, PeerGone
 from harness.worker import clock as clocks
 from harness.worker import loop as loops
 from harness.worker import randomness as random_streams
+from harness.worker.beforehand import Seen
 from harness.worker.clock import Clock
 from harness.worker.instrument import (
     aiosqlite,
@@ -62,7 +63,7 @@ STACK_SIGNAL = signal.SIGRTMIN + 7
 class Instrumented:
     """The instrumentation of a process that forks workers. Made once, before any of them, and inherited."""
 
-    def __init__(self, scenario: Scenario, common: Common) -> None:
+    def __init__(self, scenario: Scenario, common: Common, seen: Seen) -> None:
         self.clock = Clock()
         self.runtime = Runtime(Peer(-1, -1), self.clock)
         self.randomness = Randomness(self.runtime.lane)
@@ -81,7 +82,7 @@ class Instrumented:
         unexplored.refuse(VirtualLoop, self.runtime)
         sleep = sleeper(self.runtime)
         self.native.install_time_and_randomness(self.clock.of_day, self.randomness.bytes, sleep)
-        rebind(
+        self.not_looked_for = rebind(
             clocks.replacements(self.clock, sleep)
             + random_streams.replacements(self.randomness)
             + sqlite.replacements(self.databases)
@@ -93,9 +94,11 @@ class Instrumented:
             + thread_starts.replacements(self.threads)
             + psycopg.replacements(self.runtime, self.sessions)
             + self.process_locks.replacements()
-            + self.identity.replacements()
+            + self.identity.replacements(),
+            seen.originals,
+            seen.without_originals,
         )
-        self.locks_before.replace()
+        self.locks_before.replace(seen.without_locks)
 
     def _begin(self, seed: str, now: float, db: str, alone: bool = True) -> None:
         self.runtime.begin(alone)
@@ -224,6 +227,6 @@ def _unless_aborted(hook: Callable[[sys.UnraisableHookArgs], Any]) -> Callable[[
     return report
 
 
-def instrument(scenario: Scenario, common: Common) -> Instrumented:
+def instrument(scenario: Scenario, common: Common, seen: Seen) -> Instrumented:
     """Instrument this process and those it will fork for *scenario*, which have *common* memory. Opens no database."""
-    return Instrumented(scenario, common)
+    return Instrumented(scenario, common, seen)

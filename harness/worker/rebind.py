@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Set
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -35,15 +36,21 @@ class Replacement(NamedTuple):
     name: str
 
 
-def rebind(replacements: list[Replacement]) -> None:
+def rebind(
+    replacements: list[Replacement], looked_for: Set[int] = frozenset(), without: Set[str] = frozenset()
+) -> list[int]:
     """Carry out *replacements* in one pass over the globals of all loaded modules.
 
-    Objects that code has stored elsewhere (default arguments, attributes of instances) keep the original.
+    Objects that code has stored elsewhere (default arguments, attributes of instances) keep the original. The modules
+    *without* are known to hold no object whose ``id`` was *looked_for*. Returns what had to be looked for besides.
     """
     by_id = {id(entry.original): entry.replacement for entry in replacements if callable(entry.original)}
     homes = {id(entry.home) for entry in replacements}
+    unknown = by_id.keys() - looked_for
+    if unknown:
+        without = frozenset()
     for module_name, module in list(sys.modules.items()):
-        if id(module) in homes or module_name.partition(".")[0] in KEEP:
+        if module_name in without or id(module) in homes or module_name.partition(".")[0] in KEEP:
             continue
         names = getattr(module, "__dict__", None)
         if not isinstance(names, dict):
@@ -54,3 +61,4 @@ def rebind(replacements: list[Replacement]) -> None:
                 names[key] = replacement
     for entry in replacements:
         setattr(entry.home, entry.name, entry.replacement)
+    return list(unknown)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = '''
+SOURCE = """
 import sqlite3
 
 import harness
@@ -44,7 +44,7 @@ def test_lost():
 
 def test_right():
     harness.race(setup=setup, worker=adds, workers=2, invariant=both_count)
-'''
+"""
 
 
 def _free_port() -> int:

@@ -8,9 +8,12 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.inner_pytest import PYTEST
 
 TESTS = """
 import sqlite3
@@ -85,9 +88,9 @@ def test_others(race, seed):
 pytestmark = [pytest.mark.forks, pytest.mark.slow]
 
 
-def run(folder: Path, *arguments: str) -> tuple[int, str]:
+def run(folder: Path, *arguments: str, pytest: Sequence[str] = PYTEST) -> tuple[int, str]:
     """Run pytest there as its user does; return its exit code and what it printed."""
-    command = [sys.executable, "-m", "pytest", "--color=no", "-p", "no:schemathesis", "-rA", *arguments]
+    command = [*pytest, "--color=no", "-rA", *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     return done.returncode, done.stdout + done.stderr
@@ -175,8 +178,8 @@ def test_the_fixture_obeys_the_command_line(folder: Path) -> None:
 
 
 def test_it_works_with_what_people_use(folder: Path) -> None:
-    """Several processes, ``-k``, ``-x``, and only what failed last."""
-    code, said = run(folder, "-n", "2")
+    """Several processes, with all plugins but the one that takes longest; ``-k``, ``-x``, and only what failed last."""
+    code, said = run(folder, "-n", "2", pytest=[sys.executable, "-m", "pytest", "-p", "no:schemathesis"])
     assert code == 1
     assert sorted(name for name, how in outcomes(said).items() if how == "FAILED") == [
         "test_lost", "test_unknown", "test_variants[right]",
@@ -204,7 +207,7 @@ def test_it_imports_nothing_heavy(folder: Path) -> None:
         "import json, sys\n\n\ndef test_plain():\n"
         "    print(json.dumps([name for name in sys.modules if name.startswith('harness.')]))\n"
     )
-    code, said = run(folder, "-s", "test_plain.py", "-p", "no:hypothesispytest")
+    code, said = run(folder, "-s", "test_plain.py")
     assert code == 0
     (line,) = [line for line in said.splitlines() if "harness.pytest_plugin" in line]
     found = json.loads(line[line.index("[") : line.rindex("]") + 1])

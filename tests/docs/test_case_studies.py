@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.cases, pytest.mark.slow, pytest.mark.forks]
 
 STUDIES = ROOT / "docs" / "case-studies"
 FOUND_WITHIN, REPLAYS, LINES = 1_000, 20, 40
-VALID_FOR = 400
+VALID_FOR = 200
 """Executions of a version without the race; in the other it shows in the first eleven, but for sqlite-utils."""
 UNREACHABLE = re.compile(r"\(from versions: none\)|ConnectionError|ProxyError|Temporary failure|Could not fetch URL")
 

@@ -15,6 +15,7 @@ import harness
 from harness.checks.linearizability import Operation, Raised, Spec
 from harness.checks.specs import KEY_VALUE, ONE_ACTIVE, REGISTER, RESERVATION
 from tests.harness.contract import check_scheduler, check_spec
+from tests.inner_pytest import PYTEST
 
 DOCS = Path(__file__).parents[2] / "docs"
 FILES = dict(
@@ -42,8 +43,7 @@ def page(typed_in: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.forks
 def test_each_example_does_what_the_page_says(typed_in: Path) -> None:
     """A point, rules, a scheduler, a specification."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis"]
-    ran = subprocess.run(command, cwd=typed_in, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run([*PYTEST, "-q"], cwd=typed_in, capture_output=True, text=True, timeout=120, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "4 passed" in ran.stdout
 

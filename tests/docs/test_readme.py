@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.inner_pytest import PYTEST, WITH_HYPOTHESIS
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+HARNESS = (sys.executable, "-m", "harness")
 
 
 def example(name: str) -> str:
@@ -20,11 +23,9 @@ def example(name: str) -> str:
     return found.group(1)
 
 
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python with *arguments* in *cwd*."""
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120, check=False
-    )
+def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run *command* in *cwd*."""
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
 
 
 def as_shown(text: str) -> list[str]:
@@ -46,7 +47,7 @@ def explanation(text: str) -> list[str]:
 def test_the_sixty_second_example_finds_the_lost_update(tmp_path: Path) -> None:
     """The example, typed in, fails with the transcript that the README shows, step for step."""
     (tmp_path / "test_counter.py").write_text(example("sixty"))
-    ran = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "test_counter.py", cwd=tmp_path)
+    ran = run(*PYTEST, "-q", "test_counter.py", cwd=tmp_path)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert as_shown(ran.stdout) == as_shown(README.partition("`pytest` on this file fails")[2])
 
@@ -60,7 +61,7 @@ def test_with_begin_immediate_the_example_passes(tmp_path: Path) -> None:
         + "    assert (result.executions, result.complete) == (4, True)\n"
     )
     (tmp_path / "test_counter.py").write_text(code)
-    ran = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "test_counter.py", cwd=tmp_path)
+    ran = run(*PYTEST, "-q", "test_counter.py", cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
@@ -72,7 +73,7 @@ def test_the_async_file_and_http_versions_find_it_too(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / f"test_{name}.py").write_text(example(name))
     files = [f"test_{name}.py" for name in names]
-    ran = run("-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", "-p", "no:schemathesis", *files, cwd=tmp_path)
+    ran = run(*PYTEST, "-q", "-rf", *files, cwd=tmp_path)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     shown = ran.stdout.partition("short test summary")[0]
     assert len(re.findall(r"\*\*\* BROKEN HERE: at end 'both.count'", shown)) == 3, ran.stdout
@@ -86,7 +87,8 @@ def test_the_hypothesis_example_fails_with_a_literal_that_fails_too(tmp_path: Pa
     (tmp_path / "test_counter.py").write_text(example("sixty").partition("def test_counter")[0])
     code = example("hypothesis")
     (tmp_path / "test_given.py").write_text(code)
-    pytest_of = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "--hypothesis-seed=1")
+    # In this profile the same is drawn each time, and being slow, as a busy machine is, is no failure.
+    pytest_of = (*WITH_HYPOTHESIS, "-q", "--hypothesis-profile=ci")
     ran = run(*pytest_of, "test_given.py", cwd=tmp_path)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     # On CI pytest's summary is not shortened, and has it all again.
@@ -107,12 +109,12 @@ def test_the_hypothesis_example_fails_with_a_literal_that_fails_too(tmp_path: Pa
 @pytest.mark.forks
 def test_the_race_it_found_is_found_and_replays(tmp_path: Path) -> None:
     """The commands under "A race it found" do what the README says: found, in that execution, explained, and replayed."""
-    found = run("-m", "harness", "run", "rotate-token", "--variant", "t11-read-after-commit", cwd=tmp_path)
+    found = run(*HARNESS, "run", "rotate-token", "--variant", "t11-read-after-commit", cwd=tmp_path)
     assert found.returncode == 1, found.stdout + found.stderr
     assert "first in number 6" in " ".join(found.stdout.split())
     assert explanation(found.stdout) == explanation(README.partition("## A race it found")[2])
     (file,) = (tmp_path / "counterexamples").glob("rotate-token-t11-read-after-commit-*.json")
-    replayed = run("-m", "harness", "replay", str(file), "--times", "100", cwd=tmp_path)
+    replayed = run(*HARNESS, "replay", str(file), "--times", "100", cwd=tmp_path)
     assert replayed.returncode == 1, replayed.stdout + replayed.stderr
 
 
@@ -121,6 +123,6 @@ def test_every_command_shown_exists() -> None:
     rows = re.findall(r"^\| `harness (\w+)([^`]*)` \|", README, re.MULTILINE)
     assert {command for command, _ in rows} == {"compare", "gate", "list", "replay", "report", "run", "stress"}
     for command, rest in rows:
-        shown = run("-m", "harness", command, "--help", cwd=ROOT).stdout
+        shown = run(*HARNESS, command, "--help", cwd=ROOT).stdout
         missing = [option for option in re.findall(r"--[\w-]+", rest) if option not in shown]
         assert not missing, f"harness {command} has no {missing}"

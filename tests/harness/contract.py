@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from harness.checks.linearizability import UNKNOWN, Operation, Spec
+from harness.control.execution import Driver
 from harness.control.theatre import theatre
 from harness.faults import Faults
 from harness.result import Execution
@@ -64,22 +65,22 @@ def check_scheduler(make: Callable[[], Scheduler], most: int = 20, repeats: bool
     """
     for kills in (0, 1):
         scenario = raced(autocommit, faults=Faults(kill=True, most=kills), raising_fails=False, **fields)
-        made = _made(make(), scenario, most)
-        assert made
-        if repeats:
-            assert _made(make(), scenario, most) == made, "made the same way, it chooses the same"
+        with theatre(scenario, 2, patience=2.0) as stage:
+            made = _made(make(), stage.driver, most)
+            assert made
+            if repeats:
+                assert _made(make(), stage.driver, most) == made, "made the same way, it chooses the same"
 
 
-def _made(inner: Scheduler, scenario: Any, most: int) -> list[tuple[str, ...]]:
+def _made(inner: Scheduler, driver: Driver, most: int) -> list[tuple[str, ...]]:
     """Run *inner* and return the choices of each execution."""
     watched, previous, ended = Watched(inner), None, False
     found: list[tuple[str, ...]] = []
-    with theatre(scenario, 2, patience=2.0) as stage:
-        while len(found) < most and not (ended := not watched.start(previous)):
-            previous = stage.driver.run(watched, scenario.workload(2))
-            found.append(previous.schedule.choices)
-            assert not previous.stuck
-            assert previous.abandoned or len(previous.history.outcomes()) == 2
+    while len(found) < most and not (ended := not watched.start(previous)):
+        previous = driver.run(watched, driver.scenario.workload(2))
+        found.append(previous.schedule.choices)
+        assert not previous.stuck
+        assert previous.abandoned or len(previous.history.outcomes()) == 2
     assert inner.name
     assert watched.decisions
     assert ended or not getattr(inner, "complete", False), "nothing is complete that goes on"

@@ -66,23 +66,34 @@ def raced(worker: Callable[..., Any] | Sequence[Callable[..., Any]], mode: str =
 
 
 def explored(scenario: Scenario, **options: Any) -> Result:
-    """Run *scenario* to the end of its state space, or to 4,000 executions."""
-    return run(scenario, **{"max_executions": 4_000, "patience": 2.0, **options})
+    """Run *scenario* to the end of its state space, or to 4,000 executions; why it fails is for other tests to ask."""
+    return run(scenario, **{"max_executions": 4_000, "patience": 2.0, "explain": False, **options})
 
 
 def executions(
     scenario: Scenario, scheduler: Scheduler, *, workers: int | None = None, most: int = 4_000
 ) -> list[Execution]:
     """Return every execution that *scheduler* asks for, failing ones included, each with its outcome's digest."""
-    found: list[Execution] = []
+    (found,) = executions_of_each(scenario, scheduler, workers=workers, most=most)
+    return found
+
+
+def executions_of_each(
+    scenario: Scenario, *schedulers: Scheduler, workers: int | None = None, most: int = 4_000
+) -> list[list[Execution]]:
+    """Return the same for each of *schedulers*, one after another in the same processes."""
+    every: list[list[Execution]] = []
     number = scenario.workers if workers is None else workers
     with theatre(scenario, number, patience=2.0) as stage:
         stage.driver.wants_outcomes = True
-        while scheduler.start(found[-1] if found else None):
-            assert len(found) < most, f"more than {most} executions"
-            found.append(stage.driver.run(scheduler, scenario.workload(number)))
-            assert not found[-1].stuck, found[-1].stuck
-    return found
+        for scheduler in schedulers:
+            found: list[Execution] = []
+            while scheduler.start(found[-1] if found else None):
+                assert len(found) < most, f"more than {most} executions"
+                found.append(stage.driver.run(scheduler, scenario.workload(number)))
+                assert not found[-1].stuck, found[-1].stuck
+            every.append(found)
+    return every
 
 
 def outcomes(found: Sequence[Execution]) -> set[str]:
@@ -90,9 +101,7 @@ def outcomes(found: Sequence[Execution]) -> set[str]:
     return {str(execution.failure or execution.outcome) for execution in found if not execution.abandoned}
 
 
-def reduced_and_brute(scenario: Scenario, workers: int | None = None) -> tuple[set[str], set[str]]:
+def reduced_and_brute(scenario: Scenario, workers: int | None = None, most: int = 4_000) -> tuple[set[str], set[str]]:
     """Return the outcomes that the reduced search finds, and those that trying everything finds."""
-    return (
-        outcomes(executions(scenario, Stateful(), workers=workers)),
-        outcomes(executions(scenario, Exhaustive(reduction=False), workers=workers)),
-    )
+    reduced, brute = executions_of_each(scenario, Stateful(), Exhaustive(reduction=False), workers=workers, most=most)
+    return outcomes(reduced), outcomes(brute)

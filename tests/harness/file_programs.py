@@ -229,7 +229,7 @@ def numbered_by_listing(db: Path) -> None:
     """As many files as there are, and one more: two may choose the same name."""
     number = len([name for name in os.listdir(db.parent) if name.startswith("part")])
     (db.parent / f"part{number}").touch()
-    (db.parent / "n").write_text(str(len([name for name in os.listdir(db.parent) if name.startswith("part")])))
+    (db.parent / "n").write_text(str(number + 1))
 
 
 @program(correct=True)

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,8 +34,12 @@ from tests.harness.cluster_programs import BROKEN, COUNTER, DIES, FAILS, QUIET
 from tests.harness.test_controller_killed import in_time, processes
 from tests.project.sources import ROOT
 
-pytest.importorskip("distributed")
-pytestmark = [pytest.mark.forks, pytest.mark.slow]
+# Not imported to be looked for: what a process has imported, each of its forks pays for.
+pytestmark = [
+    pytest.mark.forks,
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("distributed") is None, reason="the package distributed is not there"),
+]
 
 STARTING = 30.0
 

@@ -137,10 +137,12 @@ from harness.control import forkserver
 from harness.inherited import Common, Inherited
 from harness.process_ids import ProcessIds
 from harness.wire import Peer
+from harness.worker.beforehand import look
 from tests.harness.counter import raced
 orders, reports = os.pipe(), os.pipe()
 common = Common(Inherited(), ProcessIds(1))
-forkserver.serve(Peer(orders[0], reports[1]), [], raced(print), common, (), Path(sys.argv[1]), [orders[1], reports[0]])
+unneeded = [orders[1], reports[0]]
+forkserver.serve(Peer(orders[0], reports[1]), [], raced(print), common, look(), (), Path(sys.argv[1]), unneeded)
 """
 
 

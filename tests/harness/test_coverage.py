@@ -22,7 +22,7 @@ from harness.sites import unreached
 from harness.survey import Survey
 from harness.verdict import Verdict
 from reports.summary import summary
-from tests.harness.counter import counts_to, executions, raced
+from tests.harness.counter import counts_to, executions_of_each, raced
 from tests.harness.made_steps import step
 from tests.harness.sync_programs import autocommit, no_timeout, returning
 
@@ -71,12 +71,11 @@ def test_what_conflicts_with_everything_is_ordered_with_everything() -> None:
 
 @pytest.mark.forks
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [0, 1])
-@pytest.mark.parametrize("program", [autocommit, returning, no_timeout])
+@pytest.mark.parametrize(("program", "kills"), [(autocommit, 0), (returning, 0), (no_timeout, 0), (returning, 1)])
 def test_the_search_makes_each_interleaving_once(program: Any, kills: int) -> None:
     """Trying everything shows no more than the reduced search has executions that end, with a kill and without."""
     scenario = raced(program, raising_fails=False, faults=Faults(kill=True, most=kills))
-    reduced, brute = executions(scenario, Exhaustive()), executions(scenario, Exhaustive(reduction=False))
+    reduced, brute = executions_of_each(scenario, Exhaustive(), Exhaustive(reduction=False))
     ended = [each for each in reduced if not each.abandoned]
     assert surveyed(*reduced).coverage().interleavings == len(ended) < len(brute)
     assert surveyed(*brute).coverage().interleavings == len(ended)
@@ -224,13 +223,14 @@ def test_a_complete_run_leaves_no_chance() -> None:
 @pytest.mark.forks
 def test_the_bound_comes_from_what_was_observed() -> None:
     """The number of tasks and the most steps seen, and executions that PCT made itself."""
-    scenario = raced(autocommit, workers=3, faults=Faults(kill=True, most=1))
-    result = run(scenario, scheduler="portfolio", max_executions=560, patience=2.0)
+    scenario = raced(autocommit, workers=4, faults=Faults(kill=True, most=2))
+    # Of so large a tree little is seen in 60 executions, after which every other one is a sample.
+    result = run(scenario, scheduler="portfolio", max_executions=130, patience=2.0)
     coverage = result.coverage
     assert not result.complete
-    assert coverage.tasks == 3
-    assert coverage.residual == {depth: survival(3, coverage.steps, depth, coverage.pct) for depth in (1, 2, 3)}
-    assert 0 < sum(coverage.pct.values()) < 500 / 8 + 1
+    assert coverage.tasks == 4
+    assert coverage.residual == {depth: survival(4, coverage.steps, depth, coverage.pct) for depth in (1, 2, 3)}
+    assert 0 < sum(coverage.pct.values()) < 70 / 8 + 1
     assert 0 < coverage.residual[1] <= coverage.residual[2] < 1
     assert coverage.seen is not None
     assert coverage.seen < 1

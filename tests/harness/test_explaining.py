@@ -43,7 +43,7 @@ def found(result: Result) -> Explanation:
 
 def variant(scenario: str, name: str) -> Result:
     """Run a faulty variant."""
-    return explored(registry.find(scenario, name), patience=5.0)
+    return explored(registry.find(scenario, name), patience=5.0, explain=True)
 
 
 def said(result: Result) -> list[str]:
@@ -61,7 +61,7 @@ def what(step: Named | None) -> tuple[int | None, str]:
 
 def test_the_lost_update_is_explained() -> None:
     """The other worker's read falls between the read and the write of the first; either order turned round, it passes."""
-    result = explored(LOST_UPDATE)
+    result = explored(LOST_UPDATE, explain=True)
     why = found(result)
     (window,) = why.windows
     assert (what(window.opens)[1], what(window.closes)[1]) == ("w0 SELECT", "w0 COMMIT")
@@ -79,7 +79,7 @@ def test_the_lost_update_is_explained() -> None:
 
 def test_the_passing_schedule_passes_and_the_failing_one_fails() -> None:
     """What is said of the deciding pair holds when both schedules are run again."""
-    result = explored(LOST_UPDATE)
+    result = explored(LOST_UPDATE, explain=True)
     pair = found(result).critical
     assert pair is not None
     assert result.counterexample is not None
@@ -154,7 +154,7 @@ def test_where_no_interleaving_is_needed_that_is_said() -> None:
 def test_a_limit_that_is_hit_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """After so many executions it stops, keeps what it has, and says so."""
     monkeypatch.setattr(explaining, "_MOST", 3)
-    result = explored(LOST_UPDATE)
+    result = explored(LOST_UPDATE, explain=True)
     assert found(result).executions == 3
     assert found(result).cut_short == "3 executions"
     assert said(result)[-1] == "Not all neighbours were tried: it stopped at 3 executions."
@@ -168,7 +168,7 @@ def test_what_never_ends_is_not_explained() -> None:
             while True:
                 connection.execute("UPDATE t SET n = n + 1").fetchall()
 
-    result = explored(raced(spins, steps=20))
+    result = explored(raced(spins, steps=20), explain=True)
     assert (result.verdict, result.explanation) == (Verdict.INVALID, None)
     assert result.unexplained.startswith("An endless execution")
 
@@ -183,7 +183,7 @@ def test_what_goes_wrong_takes_nothing_from_the_failure(error: HarnessError, mon
     without = explored(LOST_UPDATE, explain=False)
     assert (without.explanation, without.unexplained) == (None, "")
     monkeypatch.setattr(explaining._Explainer, "_run", fail)
-    result = explored(LOST_UPDATE)
+    result = explored(LOST_UPDATE, explain=True)
     assert (result.verdict, result.explanation, result.unexplained) == (Verdict.INVALID, None, str(error))
     assert result.counterexample is not None
     assert without.counterexample is not None

@@ -20,7 +20,7 @@ from harness.scenario import Call, Check
 from harness.schedulers.exhaustive import Exhaustive
 from harness.verdict import Verdict
 from tests.harness.counter import executions, explored, one, outcomes, prepared, raced, reduced_and_brute
-from tests.harness.faulty_programs import PROGRAMS, adds, impatient, transaction, undoes
+from tests.harness.faulty_programs import PROGRAMS, adds, impatient, transaction, undoes, waits
 from tests.harness.sync_programs import ADD, autocommit
 
 pytestmark = [pytest.mark.forks, pytest.mark.slow]
@@ -37,13 +37,16 @@ KINDS = {
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_pruning_loses_no_outcome_of_a_fault(program: Callable[[Path], Any], faults: Faults) -> None:
     """The reduced search finds every outcome that trying each fault at each step finds."""
-    reduced, brute = reduced_and_brute(raced(program, faults=faults, raising_fails=False))
+    # Two of those that wait, one of them killed anywhere, are thousands of executions: beside a shorter one, hundreds.
+    long = faults.kill and program in (impatient, waits)
+    scenario = raced([program, adds] if long else program, faults=faults, raising_fails=False)
+    reduced, brute = reduced_and_brute(scenario)
     assert reduced == brute
 
 
 def test_two_faults_of_different_kinds_lose_no_outcome() -> None:
     """Faults taken to come as early as possible cover every pair of faults."""
-    faults = Faults(kill=True, cancel=True, errors=("busy", "io"), most=2)
+    faults = Faults(kill=True, cancel=True, errors=("io",), most=2)
     reduced, brute = reduced_and_brute(raced(adds, faults=faults, raising_fails=False))
     assert reduced == brute
 

@@ -13,7 +13,7 @@ from harness.faults import Faults
 from harness.scenario import Scenario
 from harness.schedulers.exhaustive import Exhaustive
 from harness.verdict import Verdict
-from tests.harness.counter import counts_to, executions, explored, outcomes, prepared
+from tests.harness.counter import counts_to, executions, explored, prepared, reduced_and_brute
 from tests.harness.web import application, post, served
 
 pytestmark = [pytest.mark.forks, pytest.mark.slow]
@@ -53,18 +53,16 @@ def test_a_request_reaches_any_worker() -> None:
 def test_pruning_loses_no_outcome_of_messages() -> None:
     """The reduced search finds the outcomes that trying everything finds."""
     scenario = served("/add", clients=2)
-    assert outcomes(executions(scenario, Exhaustive())) == outcomes(
-        executions(scenario, Exhaustive(reduction=False), most=20_000)
-    )
+    reduced, brute = reduced_and_brute(scenario, most=20_000)
+    assert reduced == brute
 
 
 @pytest.mark.parametrize("kind", ["lose", "duplicate", "kill"])
 def test_pruning_loses_no_outcome_of_a_message_fault(kind: str) -> None:
     """Nor of a message that is lost or doubled, or of a worker that dies with it."""
     scenario = served("/add", clients=1, operation="insist", faults=Faults(most=1, **{kind: True}))  # type: ignore[arg-type]
-    assert outcomes(executions(scenario, Exhaustive())) == outcomes(
-        executions(scenario, Exhaustive(reduction=False), most=20_000)
-    )
+    reduced, brute = reduced_and_brute(scenario, most=20_000)
+    assert reduced == brute
 
 
 def test_a_lost_answer_makes_a_retry_count_twice() -> None:

@@ -35,7 +35,7 @@ from harness.schedulers.portfolio import Portfolio
 from harness.schedulers.pos import POS
 from harness.schedulers.random_walk import RandomWalk
 from harness.verdict import Verdict
-from tests.harness.counter import MODES, counts_to, outcomes, raced
+from tests.harness.counter import counts_to, outcomes, raced
 from tests.harness.sync_programs import autocommit, autocommit_in_one, deferred_upgrade, implicit_transaction
 from tests.harness.test_controller_killed import directories, in_time, processes
 
@@ -86,11 +86,15 @@ def schedules(executions: list[Execution]) -> list[str]:
     return [str(execution.schedule) for execution in executions]
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
-    ("program", "faults"),
-    [(deferred_upgrade, NONE), (autocommit, KILL), (deferred_upgrade, Faults(errors=("busy",), most=1))],
-    ids=["quiet", "kill", "busy"],
+    ("program", "faults", "mode"),
+    [
+        (deferred_upgrade, NONE, "delete"),
+        (deferred_upgrade, NONE, "wal"),
+        (autocommit, KILL, "delete"),
+        (deferred_upgrade, Faults(errors=("busy",), most=1), "wal"),
+    ],
+    ids=["quiet", "quiet-wal", "kill", "busy"],
 )
 def test_branches_walked_at_once_lose_no_outcome(program: Callable[[Path], None], faults: Faults, mode: str) -> None:
     """However many are away, the outcomes are those of trying everything, and the search says that it is complete."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from harness.errors import BadInput
 from harness.racing import RaceFound
 from harness.regression import check, legs_of, plan_of
 from harness.schedulers.planned import atoms
+from tests.inner_pytest import PYTEST
 from tests.reports.made_up import blocked, killed
 
 pytestmark = pytest.mark.forks
@@ -31,32 +32,21 @@ CASES = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "variant"), CASES)
-def test_it_fails_on_the_variant_and_passes_on_the_reference(name: str, variant: str, tmp_path: Path) -> None:
-    """As a file that pytest runs; the one command that the failure names is there."""
-    result = run(registry.find(name, variant), max_executions=1_000, explain=False)
-    path = save(Counterexample.of(result), tmp_path)
-    faulty, right = tmp_path / "test_faulty.py", tmp_path / "test_right.py"
-    assert main(["replay", str(path), "--export", "test", "--output", str(faulty)]) == 0
-    right.write_text(faulty.read_text().replace(f"VARIANT = {variant!r}", "VARIANT = None"))
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:schemathesis",
-        "-rA",
-        str(faulty),
-        str(right),
-    ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+def test_each_fails_on_its_variant_and_passes_on_the_reference(tmp_path: Path) -> None:
+    """As files that one pytest runs; the failure shows the race."""
+    for number, (name, variant) in enumerate(CASES):
+        result = run(registry.find(name, variant), max_executions=1_000, explain=False)
+        path = save(Counterexample.of(result), tmp_path)
+        faulty, right = tmp_path / f"test_faulty_{number}.py", tmp_path / f"test_right_{number}.py"
+        assert main(["replay", str(path), "--export", "test", "--output", str(faulty)]) == 0
+        right.write_text(faulty.read_text().replace(f"VARIANT = {variant!r}", "VARIANT = None"))
+    done = subprocess.run([*PYTEST, "-q", "-rA"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1, done.stdout
-    assert "1 failed, 1 passed" in done.stdout
-    assert "PASSED test_right.py" in done.stdout
-    assert "RaceFound" in done.stdout
+    ended = re.findall(r"^(PASSED|FAILED) test_(faulty|right)_(\d)\.py", done.stdout, re.MULTILINE)
+    how = {"faulty": "FAILED", "right": "PASSED"}
+    assert sorted(ended) == sorted((how[kind], kind, str(number)) for kind in how for number in range(len(CASES)))
+    _, *failures = re.split(r"^_+ test_\w+ _+$", done.stdout.partition("short test summary")[0], flags=re.MULTILINE)
+    assert ["RaceFound" in each for each in failures] == [True] * len(CASES)
 
 
 def test_legs_are_a_plan_in_short() -> None:

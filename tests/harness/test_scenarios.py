@@ -1,7 +1,11 @@
-"""The scenarios that ship: every fault is found, by few executions and few preemptions, and the reference is right."""
+"""The scenarios that ship, over a rollback journal: every fault is found, by few executions and few preemptions.
+
+The gate has every row once more, by the default scheduler and over both journals, and looks longer at the reference.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -18,9 +22,13 @@ from tests.harness.sync_programs import autocommit
 
 pytestmark = [pytest.mark.forks, pytest.mark.slow]
 
-QUIET = [scenario for scenario in ALL if not scenario.faults.kinds and not scenario.name.startswith("keyed-tasks")]
+JOURNAL = [scenario for scenario in ALL if not scenario.name.endswith("-wal")]
+QUIET = [scenario for scenario in JOURNAL if not scenario.faults.kinds and not scenario.name.startswith("keyed-tasks")]
 """Nothing goes wrong here but for the order of things, and trying everything takes a second or two."""
-STORMY = [scenario for scenario in ALL if scenario not in QUIET and not scenario.name.endswith("-wal")]
+IN_WAL = [
+    scenario for scenario in ALL if scenario.name in ("issue-token-wal", "create-agent-retry-wal", "keyed-plain-wal")
+]
+STORMY = [scenario for scenario in JOURNAL if scenario not in QUIET]
 
 
 # The exhaustive search takes hundreds of executions to these; the default finds them sooner, as the gate shows.
@@ -39,6 +47,8 @@ def cases(scenarios: list[Scenario]) -> list[object]:
 
 FAULTY = cases(QUIET)
 RIGHT = [pytest.param(scenario, id=scenario.name) for scenario in QUIET]
+LONG = ("bearer-made-up", "bearer-unaffected", "bearer-another")
+"""Covering these takes seconds, and to the scheduler they are ``bearer-revoked-over-http`` once more."""
 TOO_MANY = {
     "create-agent-retry-r02-select-then-put",
     "rotate-token-t11-read-after-commit",
@@ -49,12 +59,15 @@ TOO_MANY = {
     "keyed-plain-r42-polls-in-transaction",
 }
 """Trying everything takes about 400 executions or more, as it does for all that goes over HTTP (see test_http)."""
+ALIKE = ("keyed-", "create-agent-conflict-r", "create-agent-key-reused-r")
+"""Of these trying everything takes a second or two each, and what the variants touch, their reference touches."""
 
 
 def small(case: object) -> bool:
     """Whether trying everything of *case* takes no longer than a test may."""
     name = str(getattr(case, "id", ""))
-    return not TOO_MANY.intersection([name]) and "-wal" not in name and "-over-http" not in name
+    alike = name.startswith(ALIKE) and re.search(r"-r\d\d-", name)
+    return name not in TOO_MANY and not alike and "-over-http" not in name
 
 
 MOST, MOST_PREEMPTIONS = 1_000, 2
@@ -72,41 +85,31 @@ def check_found(result: Result) -> None:
 @pytest.mark.parametrize("scenario", FAULTY)
 def test_the_exhaustive_search_finds_each_fault(scenario: Scenario) -> None:
     """Within 1,000 executions, with at most two preemptions."""
-    check_found(run(scenario, max_executions=MOST))
+    check_found(run(scenario, scheduler="exhaustive", max_executions=MOST, explain=False))
 
 
 @pytest.mark.parametrize("scenario", cases(STORMY))
 def test_each_fault_that_takes_a_storm_is_found(scenario: Scenario) -> None:
     """Within 1,000 executions, with at most two preemptions and two faults."""
-    result = run(scenario, scheduler="exhaustive", max_executions=MOST)
+    result = run(scenario, scheduler="exhaustive", max_executions=MOST, explain=False)
     check_found(result)
     assert result.counterexample is not None
     assert fault_count(result.counterexample.steps) <= 2
 
 
-@pytest.mark.parametrize("scenario", [pytest.param(scenario, id=scenario.name) for scenario in STORMY])
-def test_the_reference_survives_storms(scenario: Scenario) -> None:
-    """No rule breaks in the first 150 executions, cheapest first, nor in 50 at random; the gate looks at more."""
-    for scheduler, most in (("exhaustive", 150), ("random", 50)):
-        result = run(scenario, scheduler=scheduler, max_executions=most)
-        assert result.counterexample is None
-        assert result.verdict is not Verdict.INVALID
-        assert all("never happened" in reason for reason in result.reasons)
-
-
 @pytest.mark.usefixtures("own_examples")
-@pytest.mark.parametrize("scenario", FAULTY)
+@pytest.mark.parametrize("scenario", [case for case in FAULTY if "r42-polls" not in case.id])
 def test_hypothesis_finds_each_fault(scenario: Scenario) -> None:
-    """Within 1,000 executions, with at most two preemptions."""
-    check_found(run(scenario, scheduler="hypothesis", max_executions=MOST))
+    """Within 1,000 executions, with at most two preemptions; only who polls has executions too long to draw many."""
+    check_found(run(scenario, scheduler="hypothesis", max_executions=MOST, explain=False))
 
 
 @pytest.mark.usefixtures("own_examples")
 def test_hypothesis_remembers_what_failed() -> None:
     """A second run meets the failure of the first one in its first execution."""
     scenario = next(scenario for scenario in ALL if scenario.name == "issue-token").variants["t01-check-then-insert"]
-    check_found(run(scenario, scheduler="hypothesis", max_executions=MOST))
-    again = run(scenario, scheduler="hypothesis", max_executions=MOST, seed=1)
+    check_found(run(scenario, scheduler="hypothesis", max_executions=MOST, explain=False))
+    again = run(scenario, scheduler="hypothesis", max_executions=MOST, seed=1, explain=False)
     check_found(again)
     assert again.first_failure == 1
 
@@ -135,7 +138,10 @@ def test_a_database_that_will_not_do_is_refused(tmp_path: Path, monkeypatch: pyt
             run(ALL[0], scheduler=scheduler, examples=where)
 
 
-@pytest.mark.parametrize("scenario", RIGHT)
+@pytest.mark.parametrize(
+    "scenario",
+    [pytest.param(scenario, id=scenario.name) for scenario in (*QUIET, *IN_WAL) if not scenario.name.startswith(LONG)],
+)
 def test_the_reference_is_right(scenario: Scenario) -> None:
     """No interleaving breaks a rule, every one was covered, and what the scenario is about did happen."""
     result = run(scenario)

@@ -13,7 +13,7 @@ from tests.reference_impl.serving import running
 
 pytestmark = [pytest.mark.forks, pytest.mark.slow]
 
-EXAMPLES, SECONDS = 15, 180.0
+EXAMPLES, SECONDS = 7, 180.0
 
 # A key that was used for another request is refused with 422 (IETF draft, The Idempotency-Key HTTP Header Field, 2.7), which
 # no document can say of a single request; all else that fits the document must be taken.

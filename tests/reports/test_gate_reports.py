@@ -8,8 +8,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-import xmlschema
-from sarif_pydantic import Sarif
 
 from harness.counterexample import Counterexample
 from harness.verdict import Verdict
@@ -51,6 +49,9 @@ def gated(evil: str = "") -> Gated:
 def test_junit_fits_its_schema(evil: str) -> None:
     """Whatever the texts hold: a failure for what is wrong, an error for what is unknown, the transcript inside."""
     text = junit(gated(evil))
+    # Imported here: each fork of a process pays for all that it has imported.
+    import xmlschema
+
     schema = xmlschema.XMLSchema(Path(__file__).with_name("junit.xsd"))
     schema.validate(text)
     tree = ElementTree.fromstring(text)
@@ -66,6 +67,8 @@ def test_junit_fits_its_schema(evil: str) -> None:
 def test_sarif_fits_its_model(evil: str) -> None:
     """A result for each counterexample that should not be, with lines, tasks in turn, and a fingerprint."""
     log = json.loads(json.dumps(sarif(gated(evil), "1.2")))
+    from sarif_pydantic import Sarif
+
     Sarif.model_validate(log)
     (run,) = log["runs"]
     one, other = run["results"]

@@ -11,22 +11,27 @@ import concurrent.futures
 import queue
 import sys
 import threading
-from collections.abc import Iterator
+import typing
+from collections.abc import Collection, Iterator, Set
 from contextlib import suppress
-from types import BuiltinFunctionType, FunctionType, ModuleType, NoneType
+from types import BuiltinFunctionType, FunctionType, GetSetDescriptorType, ModuleType, NoneType
 from typing import Any
 
 from harness.worker.instrument.thread_locks import Lock, RLock, points_of
 from harness.worker.instrument.threads import Threads, renew
 from harness.worker.rebind import KEEP
 
-__all__ = ["MadeBefore"]
+__all__ = ["Holding", "MadeBefore"]
 
 _RealLock, _RealRLock = type(_thread.allocate_lock()), _thread.RLock
 _RealSimpleQueue = queue.SimpleQueue
 _LEVELS = 2
 _NOT_ENTERED = (ModuleType, dict, list, tuple, str, bytes, int, float)
-_PASSED_OVER = frozenset({FunctionType, BuiltinFunctionType, NoneType, bool, *_NOT_ENTERED})
+_TYPES = (typing.Any, typing.List, typing.Union[int, str], typing.AnyStr, list[int], int | str)  # noqa: UP006, UP007
+_OF_MODULES = (queue.__spec__, queue.__loader__, annotations)
+_PASSED_OVER = frozenset(
+    {FunctionType, BuiltinFunctionType, NoneType, bool, *_NOT_ENTERED, *map(type, _TYPES), *map(type, _OF_MODULES)}
+)
 """Most of what modules hold."""
 
 
@@ -41,11 +46,13 @@ class MadeBefore:
     def __repr__(self) -> str:
         return f"<MadeBefore locks={len(self._locks)}>"
 
-    def replace(self) -> None:
-        """Replace them in all modules that are loaded but those that go on with the real thing."""
+    def replace(self, without: Set[str] = frozenset()) -> None:
+        """Replace them in all modules that are loaded but those that go on with the real thing, and those *without* any."""
         for name, module in list(sys.modules.items()):
+            if name in without or _goes_on(name):
+                continue
             names = getattr(module, "__dict__", None)
-            if isinstance(names, dict) and name.partition(".")[0] not in (*KEEP, "multiprocessing"):
+            if isinstance(names, dict):
                 self._in(names, name, points_of(name), _LEVELS)
         self._done.clear()
 
@@ -62,12 +69,12 @@ class MadeBefore:
                 continue
             if kind in _MAKERS:
                 names[key] = self._instead(value, f"{owner}.{key}", points)
-            elif isinstance(value, type):
-                if value.__module__ == owner:
+            elif issubclass(kind, type):
+                if _defined_in(value, owner):
                     self._in_class(value, points)
             elif levels and id(value) not in self._done:
-                inside = getattr(value, "__dict__", None)
-                if type(inside) is dict and not isinstance(value, _NOT_ENTERED) and not callable(value):
+                inside = _inside(value)
+                if inside is not None:
                     self._done[id(value)] = value, value
                     self._in(inside, f"{owner}.{key}", points, levels - 1)
 
@@ -128,6 +135,68 @@ class MadeBefore:
             renew(value)
             self._threads.pools.add(value)
         return value
+
+
+class Holding:
+    """Tells which modules hold anything that ``MadeBefore`` would replace, a few more at most, and replaces nothing."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], bool] = {}
+        self._classes: dict[int, Any] = {}
+
+    def any_in(self, values: Collection[Any], owner: str) -> bool:
+        """Whether there is any in *values*, the globals of the module *owner*, but for its classes."""
+        return not _goes_on(owner) and self._any(values, _LEVELS)
+
+    def classes(self) -> set[str]:
+        """Return the modules whose classes hold any, of the classes that were among the values."""
+        found = set()
+        for value in self._classes.values():
+            attributes = vars(value)
+            if not _MAKERS.keys().isdisjoint(map(type, list(attributes.values()))):
+                found.add(attributes.get("__module__"))
+        return found
+
+    def _any(self, values: Collection[Any], levels: int) -> bool:
+        kinds = set(map(type, values)) - _PASSED_OVER
+        if not kinds.isdisjoint(_MAKERS):
+            return True
+        instances = {kind for kind in kinds if not issubclass(kind, type)}
+        if levels == _LEVELS and len(instances) < len(kinds):
+            kinds -= instances
+            classes = [value for value in values if type(value) in kinds]
+            self._classes.update(zip(map(id, classes), classes, strict=True))
+        return bool(levels and instances) and any(
+            self._any_inside(value, levels - 1) for value in values if type(value) in instances
+        )
+
+    def _any_inside(self, value: Any, levels: int) -> bool:
+        key = id(value), levels
+        if key not in self._known:
+            self._known[key] = False
+            inside = _inside(value)
+            self._known[key] = inside is not None and self._any(list(inside.values()), levels)
+        return self._known[key]
+
+
+def _goes_on(module: str) -> bool:
+    return module.partition(".")[0] in (*KEEP, "multiprocessing")
+
+
+def _defined_in(value: type, module: str) -> bool:
+    return vars(value).get("__module__") == module
+
+
+def _inside(value: Any) -> dict[str, Any] | None:
+    """Return the attributes of *value* if it is entered. Asks nothing that may run code of its class: it may be a proxy."""
+    kind = type(value)
+    if issubclass(kind, _NOT_ENTERED) or callable(value):
+        return None
+    for owner in kind.__mro__:
+        getter = vars(owner).get("__dict__")
+        if getter is not None:
+            return getter.__get__(value) if type(getter) is GetSetDescriptorType else None
+    return None
 
 
 def _drained(items: Any) -> Iterator[Any]:
