@@ -1,12 +1,12 @@
 """What a cluster of this machine's processes finds, beside one process, how fast it is, and what an execution costs there.
 
-    python -m benchmarks.cluster [--scenario NAME] [--nodes N ...] [--rounds N] [--executions N] [--json FILE]
+    python -m benchmarks.cluster [--scenario NAME] [--nodes N ...] [--rounds N] [--executions N] [--rates] [--json FILE]
 
-First the whole tree of `--scenario` with a fault at most, by one process and by clusters of 1, 2 and 4 dask workers
-(`--nodes`): the outcomes must be the same set. Then the first `--executions` of it, `--rounds` times in turns, for executions
-per second, and for what one costs: processor time of who deals, of the scheduler, of the workers (explorers not counted);
-executions in a batch; bytes of payload up and down; bytes and packets over the loopback device, where every hop counts, and
-whatever else uses it.
+First, but with `--rates`, the whole tree of `--scenario` with a fault at most, by one process and by clusters of 1, 2 and 4
+dask workers (`--nodes`): the outcomes must be the same set. Then the first `--executions` of it, `--rounds` times in turns, for
+executions per second, and for what one costs: processor time of who deals, of the scheduler, of the workers, and of the
+explorers with all that they start; executions in a batch; bytes of payload up and down; bytes and packets over the
+loopback device, where every hop counts, and whatever else uses it.
 A dask worker has one thread here, so it explores with one explorer. Exit code 1 if outcomes differ or the goal is missed.
 """
 
@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -199,6 +199,7 @@ def _until(holds: Any) -> None:
 def _readings(pids: dict[str, list[int]]) -> dict[str, float]:
     """Return milliseconds of processor time of each role, and what went over the loopback device."""
     found = {f"{role} ms": sum(map(_milliseconds, each)) for role, each in pids.items()}
+    found["explorers ms"] = sum(_milliseconds(pid, ended=True) for pid in _descendants(pids["nodes"]))
     for line in Path("/proc/net/dev").read_text().splitlines():
         name, _, numbers = line.partition(":")
         if name.strip() == "lo":
@@ -206,9 +207,27 @@ def _readings(pids: dict[str, list[int]]) -> dict[str, float]:
     return found
 
 
-def _milliseconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return 1000.0 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def _milliseconds(pid: int, ended: bool = False) -> float:
+    """Return what that process has used, and where *ended* is asked for its children that it has waited for."""
+    used = _stat(pid)[11 : 15 if ended else 13]
+    return 1000.0 * sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
+
+
+def _descendants(pids: Sequence[int]) -> list[int]:
+    """Return all processes below these."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                children.setdefault(int(_stat(int(entry.name))[1]), []).append(int(entry.name))
+    found = [child for pid in pids for child in children.get(pid, [])]
+    for pid in found:
+        found.extend(children.get(pid, []))
+    return found
+
+
+def _stat(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 # -- the table -----------------------------------------------------------------------------------------------
@@ -243,8 +262,8 @@ def main() -> int:
     """Measure, print, save."""
     fix_hash_seed()
     options = _parser().parse_args()
-    all_of_it = whole(options.scenario, options.nodes)
-    wanted = all_of_it["one process"].outcomes
+    all_of_it = {} if options.rates else whole(options.scenario, options.nodes)
+    wanted = all_of_it["one process"].outcomes if all_of_it else frozenset()
     for name, each in all_of_it.items():
         same = "the same outcomes" if each.outcomes == wanted else "OTHER OUTCOMES"
         print(
@@ -290,6 +309,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nodes", type=int, nargs="+", default=NODES, help="dask workers, 1 and 2 among them (1 2 4)")
     parser.add_argument("--rounds", type=int, default=5, help="how often speed is measured (5)")
     parser.add_argument("--executions", type=int, default=1000, help="each time (1000)")
+    parser.add_argument("--rates", action="store_true", help="leave the whole tree out")
     parser.add_argument("--json", type=Path, help="write the same as JSON")
     return parser
 
