@@ -42,6 +42,13 @@ from harness.schedulers.dealing import dealer_of
 from harness.schedulers.exhaustive import Exhaustive
 
 NODES = (1, 2, 4)
+QUIET = {
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__MONITOR_INTERVAL": "1s",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
+}
+"""What has dask's processes look after themselves less often, as `docs/cluster.md` has it."""
 NAME = "keyed-anything"
 PATIENCE = 60.0
 _STARTING = 60.0
@@ -90,7 +97,7 @@ def spread_out(name: str, address: str, pids: dict[str, list[int]], most: int, o
     with measuring(batches) as sizes, spread(Place(address, name), 0, setting) as troupe:
         before = _readings(pids)
         began = time.perf_counter()
-        explore_together(_opened(troupe), setting, dealer, tally)
+        explore_together(_opened(troupe), dealer, tally)
         seconds = time.perf_counter() - began
         used = {what: value - before[what] for what, value in _readings(pids).items()}
     costs = {what: value / tally.executions for what, value in used.items()}
@@ -136,8 +143,8 @@ def measuring(batches: list[int]) -> Iterator[dict[str, float]]:
         return call(self, function, *arguments, **where)
 
     def taken(self: Spread, batch: Batch, tasks: list[Any]) -> None:
-        sizes["bytes down"] += sum(len(value) for _, value in batch.answers)
-        batches.append(len(batch.answers))
+        sizes["bytes down"] += len(batch.answer.data)
+        batches.append(batch.answer.executions)
         take(self, batch, tasks)
 
     Cluster.call, Spread._take = counted, taken  # type: ignore[method-assign]
@@ -152,9 +159,8 @@ def measuring(batches: list[int]) -> Iterator[dict[str, float]]:
 
 def _dask(role: str, *arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-W", "ignore", "-m", f"distributed.cli.dask_{role}", *arguments, "--no-dashboard"]
-    return subprocess.Popen(
-        command, env=config.child_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    environment = {**config.child_environment(), **QUIET}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import pytest
 from harness import config
 from harness.control.pinning import _claim
 from harness.control.run import run
-from harness.control.sharding.explorer import packed, unpacked
+from harness.control.sharding.parcels import Ran, packed, unpacked
 from harness.control.tally import Progress
 from harness.control.theatre import Theatre, theatre
 from harness.errors import BadInput, SetupFailed
@@ -74,7 +74,7 @@ def dealt(
         chooses = Excursion(task) if isinstance(task, Branch) else task
         execution = stage.driver.run(chooses, workload)
         findings = chooses.findings(execution) if isinstance(chooses, Excursion) else None
-        execution, findings = unpacked(packed(execution, findings), workload)
+        ((execution, findings),) = unpacked(packed([Ran(execution, findings)]), workload)
         assert not execution.stuck
         found.append(execution)
         assert deal is not None
