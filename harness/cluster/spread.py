@@ -108,7 +108,8 @@ class Spread:
     def _send(self) -> None:
         while self._waiting and (room := self._room - len(self._away)) > 0:
             most = max(int(_SECONDS / self._each), 1) if self._each else 1
-            size = min(math.ceil(len(self._waiting) / room), _LARGEST, most)
+            # Not all of it to one: towards the end batches become small, and nobody waits long for the last.
+            size = min(math.ceil(len(self._waiting) / max(room, self.slots)), _LARGEST, most)
             tasks = [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
             parcel = zlib.compress(pickle.dumps((self._order, [task.data for task in tasks])), COMPRESSION)
             self._away[self._cluster.call(explore, parcel)] = tasks

@@ -25,8 +25,9 @@ Touched = dict[str, tuple[Sequence[Access], str]]
 Asleep = dict[str, Sequence[Access]]
 Shows = tuple[str, str]
 
-_LOOKED_AT, _PAUSE = 20, 4
-"""Branches that are looked at for one that need not await others; where none was found early, how many must first come back."""
+_LOOKED_AT, _LOOKED_AT_EARLY, _PAUSE = 20, 100, 8
+"""Branches that are looked at for one that need not await others; the same for one to be walked early; and where none of those
+was found, how many must come back before it is looked for again."""
 
 
 class Branch(NamedTuple):
@@ -194,7 +195,8 @@ class SharedTree(Exhaustive):
             return None
         best: Entry[Node] | None = None
         put_off: list[Entry[Node]] = []
-        while len(put_off) < _LOOKED_AT and (entry := self._cheapest()) is not None:
+        most = _LOOKED_AT_EARLY if early else _LOOKED_AT
+        while len(put_off) < most and (entry := self._cheapest()) is not None:
             if not self._awaits(entry.node, entry.choice):
                 best = entry
                 break
