@@ -54,18 +54,21 @@ def alone(stage: Theatre, scheduler: Scheduler, most: int = 2_000) -> list[Execu
 
 
 def dealt(
-    stage: Theatre, scheduler: Scheduler, at_once: int, preemptions: int | None = None, most: int = 2_000
+    stage: Theatre, scheduler: Scheduler, at_once: int, preemptions: int | None = None, most: int = 2_000, far: int = 0
 ) -> tuple[list[Execution], bool]:
     """Return the executions of *scheduler*, and whether it is complete, with so many dealt before the first is learnt from.
 
-    They are run here, one by one, as what an explorer would be sent and would send.
+    With *far* it is so many if those beyond *at_once* lose nothing by it. They are run here, one by one, as what an explorer
+    would be sent and would send.
     """
     workload = stage.driver.scenario.workload(2)
     dealer = dealer_of(scheduler, preemptions)
     away: deque[tuple[object, bytes]] = deque()
     found: list[Execution] = []
     while True:
-        while len(away) < at_once and len(found) + len(away) < most and (deal := dealer.deal()) is not None:
+        while len(away) < (far or at_once) and len(found) + len(away) < most:
+            if (deal := dealer.deal(early=len(away) >= at_once)) is None:
+                break
             away.append((deal, pickle.dumps(deal.task)))
         if not away:
             return found, bool(getattr(dealer, "complete", False))
@@ -99,8 +102,8 @@ def test_branches_walked_at_once_lose_no_outcome(program: Callable[[Path], None]
         stage.driver.wants_outcomes = True
         one = alone(stage, Exhaustive())
         everything = outcomes(alone(stage, Exhaustive(reduction=False))) if not faults.most else outcomes(one)
-        for at_once in (3, 16):
-            found, complete = dealt(stage, Exhaustive(), at_once)
+        for at_once, far in ((3, 0), (16, 0), (3, 48)):
+            found, complete = dealt(stage, Exhaustive(), at_once, far=far)
             assert (outcomes(found), complete) == (everything, True)
             assert len(found) <= len(one) * 1.5 + at_once
 
@@ -130,6 +133,7 @@ def test_samples_are_the_same_whoever_runs_them(make: type) -> None:
         assert schedules(dealt(stage, make(3), 1, most=60)[0]) == one
         at_once = schedules(dealt(stage, make(3), 7, most=60)[0])
         assert len(at_once) == len(one)
+        assert len(dealt(stage, make(3), 2, most=60, far=7)[0]) == len(one)
         if make is RandomWalk:
             assert at_once == one
 
