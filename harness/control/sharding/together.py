@@ -23,6 +23,9 @@ __all__ = ["MOST_SLOTS", "Place", "Troupe", "explore_together"]
 MOST_SLOTS = 4096
 """Beyond it nobody has tried; a tree rarely has so many branches that can be walked at once."""
 
+_LATE = 1.0
+"""Seconds by which a run may be late that has a budget in seconds: what is away then is waited for."""
+
 _ALLOCATIONS = 50_000
 """After so many objects that can be in a cycle, instead of 700, the garbage collector looks through them."""
 
@@ -101,7 +104,8 @@ class _Table:
             self._deal()
 
     def _deal(self) -> None:
-        while not self._stopping and len(self._away) < self._far:
+        most = self._most()
+        while not self._stopping and len(self._away) < most:
             deal = self._dealer.deal(early=len(self._away) >= self._ahead)
             if deal is None:
                 return
@@ -112,6 +116,13 @@ class _Table:
                 return
             self._away.append((deal, self._troupe.submit(pickle.dumps(deal.task, pickle.HIGHEST_PROTOCOL))))
             self._dealt += 1
+
+    def _most(self) -> int:
+        """Return how many may be away: fewer where all that could be would not be back in time."""
+        done, budget = self._tally.executions, self._tally.budget
+        if budget.seconds is None or (done and budget.elapsed / done * self._far < _LATE):
+            return self._far
+        return self._ahead
 
     def _count(self, deal: Deal, promise: Future[Ran]) -> bool:
         """Take into account what came of *deal*; return whether it failed."""
