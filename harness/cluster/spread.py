@@ -28,8 +28,11 @@ from harness.scenario import Workload
 
 __all__ = ["Spread", "spread"]
 
-_BATCHES, _LARGEST, _SECONDS, _TRIES = 2, 32, 0.5, 3
-"""Batches per slot that are under way; the most executions in one; seconds it is to take; how often an execution is tried."""
+_BATCHES, _LARGEST, _SECONDS, _TRIES = 2, 24, 0.5, 3
+"""Batches per slot that are under way; the most executions in one; seconds it is to take; how often an execution is tried.
+
+Two batches are less than ``Spread.far``: where they come back in another order than they were sent, there is more to send.
+"""
 
 
 @dataclass(slots=True)
@@ -47,7 +50,7 @@ class Spread:
     execution can't be judged, or has ended several explorers.
     """
 
-    ahead, far = 8, 64
+    ahead, far = 4, 64
 
     def __init__(self, cluster: Cluster, order: Order, jobs: int, workload: Workload) -> None:
         threads = sum(cluster.nodes().values())
@@ -108,8 +111,7 @@ class Spread:
     def _send(self) -> None:
         while self._waiting and (room := self._room - len(self._away)) > 0:
             most = max(int(_SECONDS / self._each), 1) if self._each else 1
-            # Not all of it to one: towards the end batches become small, and nobody waits long for the last.
-            size = min(math.ceil(len(self._waiting) / max(room, self.slots)), _LARGEST, most)
+            size = min(math.ceil(len(self._waiting) / room), _LARGEST, most)
             tasks = [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
             parcel = zlib.compress(pickle.dumps((self._order, [task.data for task in tasks])), COMPRESSION)
             self._away[self._cluster.call(explore, parcel)] = tasks
