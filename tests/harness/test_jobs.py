@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -20,7 +21,8 @@ from harness import config
 from harness.control.pinning import _claim
 from harness.control.run import run
 from harness.control.sharding.parcels import Ran, packed, unpacked
-from harness.control.tally import Progress
+from harness.control.sharding.together import _Table
+from harness.control.tally import Budget, Progress, Tally
 from harness.control.theatre import Theatre, theatre
 from harness.errors import BadInput, SetupFailed
 from harness.faults import NONE, Faults
@@ -272,3 +274,21 @@ def test_explorations_at_once_share_out_the_cores() -> None:
     assert core == cores[1]
     for claim in (again, *(claim for claim, _ in claims)):
         claim.close()
+
+
+class Nobody:
+    """A troupe of two that runs nothing."""
+
+    slots, ahead, far = 2, 4, 64
+
+
+@pytest.mark.parametrize(
+    ("seconds", "executions", "elapsed", "away"),
+    [(None, 3, 60.0, 128), (9.0, 0, 0.0, 8), (9.0, 100, 0.1, 128), (9.0, 100, 5.0, 8)],
+    ids=["no budget in seconds", "nothing known", "quick ones", "slow ones"],
+)
+def test_what_is_away_is_back_in_time(seconds: float | None, executions: int, elapsed: float, away: int) -> None:
+    """Under a budget in seconds, which ends with all that is away, much is away only if it takes less than a second."""
+    budget = Budget(1_000, seconds, began=time.perf_counter() - elapsed)
+    tally = Tally(raced(autocommit), budget, lambda _: None, executions=executions)
+    assert _Table(Nobody(), dealer_of(RandomWalk(0), None), tally)._most() == away  # type: ignore[arg-type]
