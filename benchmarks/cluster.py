@@ -1,12 +1,12 @@
 """What a cluster of this machine's processes finds, beside one process, how fast it is, and what an execution costs there.
 
-    python -m benchmarks.cluster [--scenario NAME] [--nodes N ...] [--rounds N] [--executions N] [--json FILE]
+    python -m benchmarks.cluster [--scenario NAME] [--nodes N ...] [--rounds N] [--executions N] [--rates] [--json FILE]
 
-First the whole tree of `--scenario` with a fault at most, by one process and by clusters of 1, 2 and 4 dask workers
-(`--nodes`): the outcomes must be the same set. Then the first `--executions` of it, `--rounds` times in turns, for executions
-per second, and for what one costs: processor time of who deals, of the scheduler, of the workers (explorers not counted);
-executions in a batch; bytes of payload up and down; bytes and packets over the loopback device, where every hop counts, and
-whatever else uses it.
+First, but with `--rates`, the whole tree of `--scenario` with a fault at most, by one process and by clusters of 1, 2 and 4
+dask workers (`--nodes`): the outcomes must be the same set. Then the first `--executions` of it, `--rounds` times in turns, for
+executions per second, and for what one costs: processor time of who deals, of the scheduler, of the workers, and of the
+explorers with all that they start; executions in a batch; bytes of payload up and down; bytes and packets over the
+loopback device, where every hop counts, and whatever else uses it.
 A dask worker has one thread here, so it explores with one explorer. Exit code 1 if outcomes differ or the goal is missed.
 """
 
@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -42,6 +42,13 @@ from harness.schedulers.dealing import dealer_of
 from harness.schedulers.exhaustive import Exhaustive
 
 NODES = (1, 2, 4)
+QUIET = {
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__MONITOR_INTERVAL": "1s",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
+}
+"""What has dask's processes look after themselves less often, as `docs/cluster.md` has it."""
 NAME = "keyed-anything"
 PATIENCE = 60.0
 _STARTING = 60.0
@@ -90,7 +97,7 @@ def spread_out(name: str, address: str, pids: dict[str, list[int]], most: int, o
     with measuring(batches) as sizes, spread(Place(address, name), 0, setting) as troupe:
         before = _readings(pids)
         began = time.perf_counter()
-        explore_together(_opened(troupe), setting, dealer, tally)
+        explore_together(_opened(troupe), dealer, tally)
         seconds = time.perf_counter() - began
         used = {what: value - before[what] for what, value in _readings(pids).items()}
     costs = {what: value / tally.executions for what, value in used.items()}
@@ -136,8 +143,8 @@ def measuring(batches: list[int]) -> Iterator[dict[str, float]]:
         return call(self, function, *arguments, **where)
 
     def taken(self: Spread, batch: Batch, tasks: list[Any]) -> None:
-        sizes["bytes down"] += sum(len(value) for _, value in batch.answers)
-        batches.append(len(batch.answers))
+        sizes["bytes down"] += len(batch.answer.data)
+        batches.append(batch.answer.executions)
         take(self, batch, tasks)
 
     Cluster.call, Spread._take = counted, taken  # type: ignore[method-assign]
@@ -152,9 +159,8 @@ def measuring(batches: list[int]) -> Iterator[dict[str, float]]:
 
 def _dask(role: str, *arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-W", "ignore", "-m", f"distributed.cli.dask_{role}", *arguments, "--no-dashboard"]
-    return subprocess.Popen(
-        command, env=config.child_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    environment = {**config.child_environment(), **QUIET}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @contextmanager
@@ -199,6 +205,7 @@ def _until(holds: Any) -> None:
 def _readings(pids: dict[str, list[int]]) -> dict[str, float]:
     """Return milliseconds of processor time of each role, and what went over the loopback device."""
     found = {f"{role} ms": sum(map(_milliseconds, each)) for role, each in pids.items()}
+    found["explorers ms"] = sum(_milliseconds(pid, ended=True) for pid in _descendants(pids["nodes"]))
     for line in Path("/proc/net/dev").read_text().splitlines():
         name, _, numbers = line.partition(":")
         if name.strip() == "lo":
@@ -206,9 +213,27 @@ def _readings(pids: dict[str, list[int]]) -> dict[str, float]:
     return found
 
 
-def _milliseconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return 1000.0 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def _milliseconds(pid: int, ended: bool = False) -> float:
+    """Return what that process has used, and where *ended* is asked for its children that it has waited for."""
+    used = _stat(pid)[11 : 15 if ended else 13]
+    return 1000.0 * sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
+
+
+def _descendants(pids: Sequence[int]) -> list[int]:
+    """Return all processes below these."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                children.setdefault(int(_stat(int(entry.name))[1]), []).append(int(entry.name))
+    found = [child for pid in pids for child in children.get(pid, [])]
+    for pid in found:
+        found.extend(children.get(pid, []))
+    return found
+
+
+def _stat(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 # -- the table -----------------------------------------------------------------------------------------------
@@ -243,8 +268,8 @@ def main() -> int:
     """Measure, print, save."""
     fix_hash_seed()
     options = _parser().parse_args()
-    all_of_it = whole(options.scenario, options.nodes)
-    wanted = all_of_it["one process"].outcomes
+    all_of_it = {} if options.rates else whole(options.scenario, options.nodes)
+    wanted = all_of_it["one process"].outcomes if all_of_it else frozenset()
     for name, each in all_of_it.items():
         same = "the same outcomes" if each.outcomes == wanted else "OTHER OUTCOMES"
         print(
@@ -290,6 +315,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nodes", type=int, nargs="+", default=NODES, help="dask workers, 1 and 2 among them (1 2 4)")
     parser.add_argument("--rounds", type=int, default=5, help="how often speed is measured (5)")
     parser.add_argument("--executions", type=int, default=1000, help="each time (1000)")
+    parser.add_argument("--rates", action="store_true", help="leave the whole tree out")
     parser.add_argument("--json", type=Path, help="write the same as JSON")
     return parser
 

@@ -6,6 +6,7 @@ import os
 import pickle
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,9 +27,9 @@ _dismissed: deque[str] = deque(maxlen=256)
 
 
 class Batch(NamedTuple):
-    """What came of a batch: an answer for each execution up to the last that was run, on which node, in how many seconds."""
+    """What came of a batch, on which node, in how many seconds."""
 
-    answers: list[Answer]
+    answer: Answer
     node: str
     seconds: float
 
@@ -45,17 +46,17 @@ def warm(parcel: bytes) -> Batch:
     outpost = Outpost(order)
     answer = outpost.ready()
     _give_back(order.key, outpost)
-    return Batch([answer], _name(), time.perf_counter() - began)
+    return Batch(answer, _name(), time.perf_counter() - began)
 
 
 def explore(parcel: bytes) -> Batch:
-    """Run the tasks in *parcel*, pickled with the run's ``Order``, in an explorer of the run that is at nothing, or a new one.
+    """Run the tasks in *parcel*, pickled with the run's ``Order`` and compressed, in an explorer of the run that is idle.
 
     In one piece, for what carries it looks into every list that it is given, and takes a tuple for a promise.
     """
     order: Order
     tasks: Sequence[bytes]
-    order, tasks = pickle.loads(parcel)
+    order, tasks = pickle.loads(zlib.decompress(parcel))
     with _guard:
         kept = _idle.get(order.key)
         outpost = kept.pop() if kept else None
@@ -64,12 +65,12 @@ def explore(parcel: bytes) -> Batch:
         answer = outpost.ready()
         if outpost.lost:
             _give_back(order.key, outpost)
-            return Batch([answer], _name(), 0.0)
+            return Batch(answer, _name(), 0.0)
     began = time.perf_counter()
-    answers = outpost.run(tasks)
+    answer = outpost.run(tasks)
     seconds = time.perf_counter() - began
     _give_back(order.key, outpost)
-    return Batch(answers, _name(), seconds)
+    return Batch(answer, _name(), seconds)
 
 
 def dismiss(key: str) -> None:

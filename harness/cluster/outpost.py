@@ -8,29 +8,49 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from harness import config, registry
 from harness.cluster.order import Order, Versions
 from harness.control.processes import ending
 from harness.control.run import bounded
 from harness.control.sharding.explorer import RAN, READY, leave, perform, told
+from harness.control.sharding.parcels import Ran, packed, unpacked
 from harness.control.theatre import theatre
 from harness.errors import BadInput
 from harness.made_of import digest
-from harness.wire import Peer, PeerGone
+from harness.scenario import Workload
+from harness.wire import Message, Peer, PeerGone
 
-__all__ = ["DIED", "FAILED", "Answer", "Outpost", "main"]
-
-Answer = tuple[str, bytes | str]
-"""What came of one execution: ``RAN`` or ``FAILED`` with what ``perform`` returned, or what ended the explorer: ``DIED``, or
-what ``told`` makes of an error."""
+__all__ = ["COMPRESSION", "DIED", "FAILED", "Answer", "Outpost", "main"]
 
 DIED, FAILED = "died", "failed"
 
+COMPRESSION = 1
+"""The quickest: it leaves a ninth of what is sent for 0.02 ms per execution."""
+
 _LAST_WORDS = 3.0
 """Seconds that an explorer may take to end its execution and leave before it is told to, and again before it is killed."""
+
+
+class Answer(NamedTuple):
+    """What came of a batch of executions: how many were run to their end, and these, ``packed`` and compressed.
+
+    ``kind`` is ``READY``, ``RAN`` if all were run, ``FAILED`` if the last of these failed, or what ended the explorer
+    after them: ``DIED``, or what ``told`` makes of an error, with *value*.
+    """
+
+    executions: int
+    data: bytes
+    kind: str
+    value: str = ""
+
+    def ran(self, workload: Workload) -> list[Ran]:
+        """Return the executions that were run, of that *workload*."""
+        return unpacked(zlib.decompress(self.data), workload) if self.executions else []
 
 
 class Outpost:
@@ -58,33 +78,31 @@ class Outpost:
 
     def ready(self) -> Answer:
         """Wait until it can run executions; return that, or why it never will."""
-        (answer,) = self._answers()
-        return answer
+        return self._answer()
 
-    def run(self, tasks: Sequence[bytes]) -> list[Answer]:
+    def run(self, tasks: Sequence[bytes]) -> Answer:
         """Run *tasks* in turn, up to the first that fails or can't be run to its end; return what came of them."""
         with suppress(BrokenPipeError):
             self._peer.send(tuple(tasks))
-        return self._answers()
+        return self._answer()
 
-    def _answers(self) -> list[Answer]:
+    def _answer(self) -> Answer:
         poll = select.poll()
         for end in (self._peer.read_end, self._life):
             poll.register(end, select.POLLIN)
-        answers: list[Answer] | None = None
         try:
             while (message := self._peer.complete()) is None:
                 if [end for end, _ in poll.poll()] == [self._life]:
                     raise PeerGone
                 self._peer.fill()
-            answers = list(message)
+            answer = Answer(*message)
         except PeerGone:
             self._process.wait()
             who = f"an explorer on {os.uname().nodename} (process {self._process.pid})"
-            answers = [(DIED, f"{who} {ending(self._process.returncode)}")]
-        self.lost = answers[-1][0] not in (READY, RAN, FAILED)
+            answer = Answer(0, b"", DIED, f"{who} {ending(self._process.returncode)}")
+        self.lost = answer.kind not in (READY, RAN, FAILED)
         self.idle_since = time.monotonic()
-        return answers
+        return answer
 
     def close(self) -> None:
         """End it, and return when it is gone with all that is its own."""
@@ -108,17 +126,22 @@ def main(arguments: Sequence[str]) -> None:
         os.set_inheritable(end, False)
     with suppress(PeerGone, BrokenPipeError):
         key, theirs, *rest = peer.receive()
-        answers: list[Answer] = []
+        ran: list[Ran] = []
         try:
-            _explore(peer, Order(key, Versions(*theirs), *rest), answers)
+            _explore(peer, Order(key, Versions(*theirs), *rest), ran)
         except (PeerGone, BrokenPipeError):
             raise
         except Exception as error:
-            peer.send((*answers, told(error)))
+            peer.send(_message(ran, *told(error)))
 
 
-def _explore(peer: Peer, order: Order, answers: list[Answer]) -> None:
-    """Answer batch after batch; *answers* are those to the one under way."""
+def _message(ran: Sequence[Ran], kind: str, value: str = "") -> Message:
+    """Return an ``Answer`` as the pipe takes it."""
+    return len(ran), zlib.compress(packed(ran), COMPRESSION), kind, value
+
+
+def _explore(peer: Peer, order: Order, ran: list[Ran]) -> None:
+    """Answer batch after batch; *ran* is what was run of the one under way."""
     found = registry.find(order.reference, order.variant or None)
     if (there := digest(found)) != order.digest:
         raise BadInput(
@@ -130,15 +153,14 @@ def _explore(peer: Peer, order: Order, answers: list[Answer]) -> None:
     with theatre(scenario, order.workers, seed=order.seed, isolation=order.isolation, patience=order.patience) as stage:
         stage.driver.wants_outcomes = order.outcomes
         workload = scenario.workload(order.workers)
-        peer.send(((READY, ""),))
+        peer.send(_message((), READY))
         while True:
             for task in peer.receive():
-                data, failed = perform(stage, workload, task)
-                answers.append((FAILED if failed else RAN, data))
-                if failed:
+                ran.append(perform(stage, workload, task))
+                if ran[-1].execution.failure is not None:
                     break
-            peer.send(tuple(answers))
-            answers.clear()
+            peer.send(_message(ran, FAILED if ran[-1].execution.failure is not None else RAN))
+            ran.clear()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import uuid
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -15,25 +16,30 @@ from harness import config
 from harness.cluster.connecting import Cluster, connected
 from harness.cluster.node import Batch, dismiss, explore, warm
 from harness.cluster.order import Order, versions
-from harness.cluster.outpost import DIED, FAILED
+from harness.cluster.outpost import COMPRESSION, DIED, FAILED
 from harness.control.sharding.explorer import DIVERGED, RAN, READY, Setting, trouble
 from harness.control.sharding.explorers import mourned
+from harness.control.sharding.parcels import Ran
 from harness.control.sharding.together import Place
 from harness.errors import BadInput, HarnessError
 from harness.executor import Lost, fail
 from harness.made_of import digest
+from harness.scenario import Workload
 
 __all__ = ["Spread", "spread"]
 
-_BATCHES, _LARGEST, _SECONDS, _TRIES = 2, 8, 0.25, 3
-"""Batches per slot that are under way; the most executions in one; seconds it is to take; how often an execution is tried."""
+_BATCHES, _LARGEST, _SECONDS, _TRIES = 2, 24, 0.5, 3
+"""Batches per slot that are under way; the most executions in one; seconds it is to take; how often an execution is tried.
+
+Two batches are less than ``Spread.far``: where they come back in another order than they were sent, there is more to send.
+"""
 
 
 @dataclass(slots=True)
 class _Task:
     number: int
     data: bytes
-    promise: Future[bytes] = field(default_factory=Future)
+    promise: Future[Ran] = field(default_factory=Future)
     tries: int = 0
 
 
@@ -44,19 +50,19 @@ class Spread:
     execution can't be judged, or has ended several explorers.
     """
 
-    ahead = 16
+    ahead, far = 4, 64
 
-    def __init__(self, cluster: Cluster, order: Order, jobs: int) -> None:
+    def __init__(self, cluster: Cluster, order: Order, jobs: int, workload: Workload) -> None:
         threads = sum(cluster.nodes().values())
         self.slots = jobs or threads
         # With fewer jobs than threads a second batch for each would run at once with the first.
         self._room = self.slots * (_BATCHES if self.slots >= threads else 1)
-        self._cluster, self._order = cluster, order
+        self._cluster, self._order, self._workload = cluster, order, workload
         self._waiting: deque[_Task] = deque()
         self._away: dict[Future[Batch], list[_Task]] = {}
         self._numbers = 0
-        self._each = _SECONDS
-        """Seconds that an execution takes, lately."""
+        self._each = 0.0
+        """Seconds that an execution takes, lately; 0 before the first has come back."""
 
     def warm(self) -> None:
         """Start explorers on every node, one for each of its threads, or as many as there are slots."""
@@ -76,13 +82,13 @@ class Spread:
                 batch: Batch = promise.result()
             except Lost as lost:
                 raise BadInput(f"On the node {node} nothing can be explored: {lost}") from None
-            ((kind, value),) = batch.answers
+            _, _, kind, value = batch.answer
             if kind == DIED:
-                raise BadInput(f"On the node {batch.node} nothing can be explored: {value!s} before it could begin.")
+                raise BadInput(f"On the node {batch.node} nothing can be explored: {value} before it could begin.")
             if kind != READY:
-                raise _there(kind, str(value), batch.node)
+                raise _there(kind, value, batch.node)
 
-    def submit(self, task: bytes) -> Future[bytes]:
+    def submit(self, task: bytes) -> Future[Ran]:
         """Have *task* run; it is sent with the next ``wait``, together with others."""
         self._numbers += 1
         one = _Task(self._numbers, task)
@@ -104,32 +110,32 @@ class Spread:
 
     def _send(self) -> None:
         while self._waiting and (room := self._room - len(self._away)) > 0:
-            size = min(math.ceil(len(self._waiting) / room), _LARGEST, max(int(_SECONDS / self._each), 1))
+            most = max(int(_SECONDS / self._each), 1) if self._each else 1
+            size = min(math.ceil(len(self._waiting) / room), _LARGEST, most)
             tasks = [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
-            parcel = pickle.dumps((self._order, [task.data for task in tasks]), pickle.HIGHEST_PROTOCOL)
+            parcel = zlib.compress(pickle.dumps((self._order, [task.data for task in tasks])), COMPRESSION)
             self._away[self._cluster.call(explore, parcel)] = tasks
 
     def _take(self, batch: Batch, tasks: list[_Task]) -> None:
         """Keep the promises of *batch*; what it did not come to is run again."""
-        left = deque(tasks)
-        for kind, value in batch.answers:
-            if kind in (RAN, FAILED):
-                task = left.popleft()
-                assert isinstance(value, bytes)
-                task.promise.set_result(value)
-                if kind == FAILED:
-                    self._forget_after(task.number)
-                    return
-            elif kind == DIED:
-                left[0].tries += 1
-                if left[0].tries == _TRIES:
-                    fail(left.popleft().promise, Lost(mourned(f"{value!s}, the last of {_TRIES}")))
-            elif kind == DIVERGED:
-                fail(left.popleft().promise, Lost(str(value)))
-            else:
-                raise _there(kind, str(value), batch.node)
-        if len(batch.answers) == len(tasks):
-            self._each = (3 * self._each + batch.seconds / len(tasks)) / 4
+        done, _, kind, value = batch.answer
+        for task, ran in zip(tasks, batch.answer.ran(self._workload), strict=False):
+            task.promise.set_result(ran)
+        left = deque(tasks[done:])
+        if kind == FAILED:
+            self._forget_after(tasks[done - 1].number)
+            return
+        if kind == RAN:
+            lately = batch.seconds / done
+            self._each = (3 * self._each + lately) / 4 if self._each else lately
+        elif kind == DIED:
+            left[0].tries += 1
+            if left[0].tries == _TRIES:
+                fail(left.popleft().promise, Lost(mourned(f"{value}, the last of {_TRIES}")))
+        elif kind == DIVERGED:
+            fail(left.popleft().promise, Lost(value))
+        else:
+            raise _there(kind, value, batch.node)
         self._waiting.extendleft(reversed(left))
 
     def _forget_after(self, number: int) -> None:
@@ -176,7 +182,7 @@ def spread(place: Place, jobs: int, setting: Setting) -> Iterator[Spread]:
         postgres=config.postgres(),
     )
     with connected(place.address) as cluster:
-        them = Spread(cluster, order, jobs)
+        them = Spread(cluster, order, jobs, scenario.workload(setting.workers))
         try:
             them.warm()
             yield them

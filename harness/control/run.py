@@ -111,9 +111,7 @@ def run(
     if together:
         assert not isinstance(scheduler, str)
         setting = Setting(scenario, workers, seed, isolation, patience, outcomes)
-        startup, jobs = _dealt(
-            _opened(jobs, cluster, setting), setting, dealer_of(scheduler, preemptions), preemptions, tally
-        )
+        startup, jobs = _dealt(_opened(jobs, cluster, setting), dealer_of(scheduler, preemptions), preemptions, tally)
     with theatre(scenario, workers, seed=seed, isolation=isolation, patience=patience) as stage:
         stage.driver.wants_outcomes = outcomes
         started = startup + stage.startup_seconds
@@ -184,10 +182,10 @@ def _check_jobs(jobs: int | None, cluster: Place | None, scheduler: str | Schedu
 
 
 def _dealt(
-    opened: AbstractContextManager[Troupe], setting: Setting, dealer: Dealer, preemptions: int | None, tally: Tally
+    opened: AbstractContextManager[Troupe], dealer: Dealer, preemptions: int | None, tally: Tally
 ) -> tuple[float, int]:
     """Explore together; return what ``explore_together`` does."""
-    startup, jobs = explore_together(opened, setting, dealer, tally)
+    startup, jobs = explore_together(opened, dealer, tally)
     _conclude(dealer, preemptions, tally)
     tally.seen, tally.pct = getattr(dealer, "seen", None), getattr(dealer, "pct", {})
     return startup, jobs

@@ -26,8 +26,9 @@ Touched = dict[str, tuple[Sequence[Access], str]]
 Asleep = dict[str, Sequence[Access]]
 Shows = tuple[str, str]
 
-_LOOKED_AT = 20
-"""Branches that are looked at for one that need not await others."""
+_LOOKED_AT, _LOOKED_AT_EARLY, _PAUSE = 20, 100, 8
+"""Branches that are looked at for one that need not await others; the same for one to be walked early; and where none of those
+was found, how many must come back before it is looked for again."""
 
 
 class Branch(NamedTuple):
@@ -56,7 +57,7 @@ class Met(NamedTuple):
     now: float
     cost: int
     spent: int
-    options: list[tuple[Any, ...]] | None
+    options: tuple[tuple[Any, ...], ...] | None
     touched: Touched
     tried: set[str]
     sleep: Asleep
@@ -144,8 +145,8 @@ class Excursion(Exhaustive):
         numbers: dict[int, int] = {}
         while new is not None:
             numbers[id(new)] = len(met)
-            options: list[tuple[Any, ...]] | None
-            options = None if new.options is None else [option[:-1] for option in new.options]
+            options: tuple[tuple[Any, ...], ...] | None
+            options = None if new.options is None else tuple([option[:-1] for option in new.options])
             met.append(Met(new.via, new.now, new.cost, new.preempts, options, new.touched, new.tried, new.sleep))
             new = next(iter(new.children.values()), None)
         notes: list[Wanted | Raced] = []
@@ -165,6 +166,7 @@ class SharedTree(Exhaustive):
         self._begun = False
         self._away: dict[tuple[Node, str], None] = {}
         self._out: Counter[Node] = Counter()
+        self._pause = 0
 
     @property
     def over(self) -> bool:
@@ -181,25 +183,31 @@ class SharedTree(Exhaustive):
         yield from super()._left()
         yield from (node for node, _ in self._away)
 
-    def branch(self) -> tuple[Branch, tuple[Node, str]] | None:
+    def branch(self, early: bool = False) -> tuple[Branch, tuple[Node, str]] | None:
         """Return the cheapest branch not yet tried, and its origin here; None where all that are known are being tried.
 
-        Where there are others, not one that might turn out to be redundant when those that are away come back.
+        Where there are others, not one that might turn out to be redundant when those that are away come back; such a one in
+        no case if it is *early*.
         """
         if not self._begun:
             self._begun = True
             return self._leave(self._root, "")
+        if early and self._pause:
+            return None
         best: Entry[Node] | None = None
         put_off: list[Entry[Node]] = []
-        while len(put_off) < _LOOKED_AT and (entry := self._cheapest()) is not None:
+        most = _LOOKED_AT_EARLY if early else _LOOKED_AT
+        while len(put_off) < most and (entry := self._cheapest()) is not None:
             if not self._awaits(entry.node, entry.choice):
                 best = entry
                 break
             put_off.append(entry)
-        if best is None and put_off:
+        if best is None and put_off and not early:
             best = put_off.pop(0)
         for entry in put_off:
             self._frontier.put_back(entry)
+        if best is None and early:
+            self._pause = _PAUSE
         return self._leave(best.node, best.choice) if best is not None else None
 
     def _leave(self, node: Node, target: str) -> tuple[Branch, tuple[Node, str]]:
@@ -235,6 +243,7 @@ class SharedTree(Exhaustive):
     def take(self, origin: tuple[Node, str], findings: Findings) -> None:
         """Add what was met past *origin* to the tree, and note what has to be tried on account of it."""
         node, _ = origin
+        self._pause = max(self._pause - 1, 0)
         del self._away[origin]
         self._out[node] -= 1
         self._limited |= findings.limited

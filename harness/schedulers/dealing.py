@@ -31,8 +31,11 @@ class Dealer(Protocol):
 
     name: str
 
-    def deal(self) -> Deal | None:
-        """Return another execution, to be pickled before the next call; None where there is none, or none yet."""
+    def deal(self, early: bool = False) -> Deal | None:
+        """Return another execution, to be pickled before the next call; None where there is none, or none yet.
+
+        If it is *early*, so many are away that only one should be dealt that loses nothing by what is not learnt yet.
+        """
 
     def learn(self, deal: Deal, execution: Execution, findings: Findings | None) -> None:
         """Take what came of *deal* into account. Called for every deal, in the order of dealing."""
@@ -54,8 +57,8 @@ class SamplesDealer:
         """The executions of PCT for which its guarantee holds, by depth; none of another sampler."""
         return self._sampler.pct if isinstance(self._sampler, PCT) else {}
 
-    def deal(self) -> Deal | None:
-        """Return the next execution, if there is one."""
+    def deal(self, early: bool = False) -> Deal | None:
+        """Return the next execution, if there is one; *early* or not, for it hardly depends on others."""
         if not self._sampler.start(self._lessons.popleft() if self._lessons else None):
             return None
         return Deal(self._sampler, None)
@@ -92,9 +95,9 @@ class TreeDealer:
         """Whether no more can come."""
         return self._tree.over
 
-    def deal(self) -> Deal | None:
-        """Return the cheapest branch."""
-        found = self._tree.branch()
+    def deal(self, early: bool = False) -> Deal | None:
+        """Return the cheapest branch; if it is *early* of those only that await no other."""
+        found = self._tree.branch(early)
         return Deal(*found) if found is not None else None
 
     def learn(self, deal: Deal, execution: Execution, findings: Findings | None) -> None:
@@ -128,16 +131,19 @@ class PortfolioDealer:
         """The executions of PCT for which its guarantee holds, by depth."""
         return self._portfolio.pct
 
-    def deal(self) -> Deal | None:
-        """Return an execution of whoever's turn it is; past the beginning a sample, where the tree has nothing to give."""
+    def deal(self, early: bool = False) -> Deal | None:
+        """Return an execution of whoever's turn it is; past the beginning a sample, where the tree has nothing to give.
+
+        But not if it is *early*: then samples would take the turns of the tree, which has something later.
+        """
         over = self._tree.over
         if over and self._tree.complete:
             return None
         self._portfolio.reconsider(self._count, self._tree.search)
         turn = self._portfolio.turn(self._count, searching=not over)
         if turn == 0:
-            dealt = self._tree.deal()
-            if dealt is None and self._portfolio.alone(self._count):
+            dealt = self._tree.deal(early)
+            if dealt is None and (early or self._portfolio.alone(self._count)):
                 return None
             if dealt is not None:
                 self._count += 1

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -19,8 +20,9 @@ import pytest
 from harness import config
 from harness.control.pinning import _claim
 from harness.control.run import run
-from harness.control.sharding.explorer import packed, unpacked
-from harness.control.tally import Progress
+from harness.control.sharding.parcels import Ran, packed, unpacked
+from harness.control.sharding.together import _Table
+from harness.control.tally import Budget, Progress, Tally
 from harness.control.theatre import Theatre, theatre
 from harness.errors import BadInput, SetupFailed
 from harness.faults import NONE, Faults
@@ -54,18 +56,21 @@ def alone(stage: Theatre, scheduler: Scheduler, most: int = 2_000) -> list[Execu
 
 
 def dealt(
-    stage: Theatre, scheduler: Scheduler, at_once: int, preemptions: int | None = None, most: int = 2_000
+    stage: Theatre, scheduler: Scheduler, at_once: int, preemptions: int | None = None, most: int = 2_000, far: int = 0
 ) -> tuple[list[Execution], bool]:
     """Return the executions of *scheduler*, and whether it is complete, with so many dealt before the first is learnt from.
 
-    They are run here, one by one, as what an explorer would be sent and would send.
+    With *far* it is so many if those beyond *at_once* lose nothing by it. They are run here, one by one, as what an explorer
+    would be sent and would send.
     """
     workload = stage.driver.scenario.workload(2)
     dealer = dealer_of(scheduler, preemptions)
     away: deque[tuple[object, bytes]] = deque()
     found: list[Execution] = []
     while True:
-        while len(away) < at_once and len(found) + len(away) < most and (deal := dealer.deal()) is not None:
+        while len(away) < (far or at_once) and len(found) + len(away) < most:
+            if (deal := dealer.deal(early=len(away) >= at_once)) is None:
+                break
             away.append((deal, pickle.dumps(deal.task)))
         if not away:
             return found, bool(getattr(dealer, "complete", False))
@@ -74,7 +79,7 @@ def dealt(
         chooses = Excursion(task) if isinstance(task, Branch) else task
         execution = stage.driver.run(chooses, workload)
         findings = chooses.findings(execution) if isinstance(chooses, Excursion) else None
-        execution, findings = unpacked(packed(execution, findings), workload)
+        ((execution, findings),) = unpacked(packed([Ran(execution, findings)]), workload)
         assert not execution.stuck
         found.append(execution)
         assert deal is not None
@@ -103,8 +108,8 @@ def test_branches_walked_at_once_lose_no_outcome(program: Callable[[Path], None]
         stage.driver.wants_outcomes = True
         one = alone(stage, Exhaustive())
         everything = outcomes(alone(stage, Exhaustive(reduction=False))) if not faults.most else outcomes(one)
-        for at_once in (3, 16):
-            found, complete = dealt(stage, Exhaustive(), at_once)
+        for at_once, far in ((3, 0), (16, 0), (3, 48)):
+            found, complete = dealt(stage, Exhaustive(), at_once, far=far)
             assert (outcomes(found), complete) == (everything, True)
             assert len(found) <= len(one) * 1.5 + at_once
 
@@ -134,6 +139,7 @@ def test_samples_are_the_same_whoever_runs_them(make: type) -> None:
         assert schedules(dealt(stage, make(3), 1, most=60)[0]) == one
         at_once = schedules(dealt(stage, make(3), 7, most=60)[0])
         assert len(at_once) == len(one)
+        assert len(dealt(stage, make(3), 2, most=60, far=7)[0]) == len(one)
         if make is RandomWalk:
             assert at_once == one
 
@@ -272,3 +278,21 @@ def test_explorations_at_once_share_out_the_cores() -> None:
     assert core == cores[1]
     for claim in (again, *(claim for claim, _ in claims)):
         claim.close()
+
+
+class Nobody:
+    """A troupe of two that runs nothing."""
+
+    slots, ahead, far = 2, 4, 64
+
+
+@pytest.mark.parametrize(
+    ("seconds", "executions", "elapsed", "away"),
+    [(None, 3, 60.0, 128), (9.0, 0, 0.0, 8), (9.0, 100, 0.1, 128), (9.0, 100, 5.0, 8)],
+    ids=["no budget in seconds", "nothing known", "quick ones", "slow ones"],
+)
+def test_what_is_away_is_back_in_time(seconds: float | None, executions: int, elapsed: float, away: int) -> None:
+    """Under a budget in seconds, which ends with all that is away, much is away only if it takes less than a second."""
+    budget = Budget(1_000, seconds, began=time.perf_counter() - elapsed)
+    tally = Tally(raced(autocommit), budget, lambda _: None, executions=executions)
+    assert _Table(Nobody(), dealer_of(RandomWalk(0), None), tally)._most() == away  # type: ignore[arg-type]

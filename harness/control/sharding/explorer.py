@@ -8,29 +8,26 @@ import signal
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import NamedTuple
 
 from harness import errors
+from harness.control.sharding.parcels import Ran, packed
 from harness.control.theatre import Theatre, theatre
 from harness.errors import Diverged, HarnessError
 from harness.executor import Lost
 from harness.parent import die_with
-from harness.result import Execution
 from harness.scenario import Scenario, Workload
 from harness.schedulers.base import Scheduler
-from harness.schedulers.branches import Branch, Excursion, Findings
+from harness.schedulers.branches import Branch, Excursion
 from harness.wire import Peer, PeerGone
 
-__all__ = ["DIVERGED", "RAN", "READY", "Setting", "leave", "packed", "perform", "serve", "told", "trouble", "unpacked"]
+__all__ = ["DIVERGED", "RAN", "READY", "Setting", "leave", "perform", "serve", "told", "trouble"]
 
 READY, RAN = "ready", "ran"
 """What an explorer says before the first execution, and with the answer to each."""
 
 BUG, DIVERGED = "bug", "diverged"
 """What went wrong with an explorer, beside the errors of a user, which go by the name of their class."""
-
-_NO_WORKLOAD = Workload((), 1)
 
 
 class Setting(NamedTuple):
@@ -44,24 +41,12 @@ class Setting(NamedTuple):
     outcomes: bool = False
 
 
-def packed(execution: Execution, findings: Findings | None) -> bytes:
-    """Return both as bytes for the process that deals. The workload stays here: it is always the scenario's."""
-    return pickle.dumps((replace(execution, workload=_NO_WORKLOAD), findings), pickle.HIGHEST_PROTOCOL)
-
-
-def unpacked(data: bytes, workload: Workload) -> tuple[Execution, Findings | None]:
-    """Return what ``packed`` made bytes of. Another process of this very run sent it, so it is trusted as far as we are."""
-    execution, findings = pickle.loads(data)
-    return replace(execution, workload=workload), findings
-
-
-def perform(stage: Theatre, workload: Workload, data: bytes) -> tuple[bytes, bool]:
-    """Run the execution that *data* tells, a pickled task; return what came of it, as ``packed``, and whether it failed."""
+def perform(stage: Theatre, workload: Workload, data: bytes) -> Ran:
+    """Run the execution that *data* tells, a pickled task; return what came of it."""
     task: Branch | Scheduler = pickle.loads(data)
     scheduler = Excursion(task) if isinstance(task, Branch) else task
     execution = stage.driver.run(scheduler, workload)
-    findings = scheduler.findings(execution) if isinstance(scheduler, Excursion) else None
-    return packed(execution, findings), execution.failure is not None
+    return Ran(execution, scheduler.findings(execution) if isinstance(scheduler, Excursion) else None)
 
 
 def told(error: Exception) -> tuple[str, str]:
@@ -118,4 +103,4 @@ def _explore(orders: Peer, setting: Setting) -> None:
         orders.send((READY, ""))
         while True:
             (data,) = orders.receive()
-            orders.send((RAN, perform(stage, workload, data)[0]))
+            orders.send((RAN, packed([perform(stage, workload, data)])))

@@ -16,7 +16,9 @@ from multiprocess import get_context
 
 from harness.control.processes import ending
 from harness.control.sharding.explorer import RAN, READY, Setting, serve, trouble
+from harness.control.sharding.parcels import Ran, unpacked
 from harness.executor import Lost, fail
+from harness.scenario import Workload
 from harness.wire import Peer, PeerGone
 
 __all__ = ["Explorers", "News", "explorers", "mourned"]
@@ -54,14 +56,14 @@ class Explorers:
     A promise ends with ``Lost`` where an explorer died, or met what it can't judge; nothing is begun after that.
     """
 
-    ahead = 4
+    ahead = far = 4
 
-    def __init__(self, jobs: int) -> None:
-        self.slots = jobs
+    def __init__(self, jobs: int, workload: Workload) -> None:
+        self.slots, self._workload = jobs, workload
         self._starting = set(range(jobs))
-        self._hands: dict[int, deque[Future[bytes]]] = {}
+        self._hands: dict[int, deque[Future[Ran]]] = {}
         """The executions that each explorer has in hand, the one that it runs first."""
-        self._waiting: deque[tuple[bytes, Future[bytes]]] = deque()
+        self._waiting: deque[tuple[bytes, Future[Ran]]] = deque()
         self._lost = ""
         self._peers: list[Peer] = []
         self._processes: list[Any] = []
@@ -105,9 +107,9 @@ class Explorers:
         while self._starting and not self._lost:
             self._note(self.hear())
 
-    def submit(self, task: bytes) -> Future[bytes]:
+    def submit(self, task: bytes) -> Future[Ran]:
         """Have *task* run by whoever has room for it."""
-        promise: Future[bytes] = Future()
+        promise: Future[Ran] = Future()
         if self._lost:
             fail(promise, Lost(self._lost))
         else:
@@ -136,7 +138,7 @@ class Explorers:
             self._starting.discard(number)
             self._hands[number] = deque()
         elif kind == RAN:
-            self._hands[number].popleft().set_result(value)
+            self._hands[number].popleft().set_result(unpacked(value, self._workload)[0])
         elif number not in self._gone:
             self._gone.add(number)
             error = Lost(mourned(value)) if kind == DIED else trouble(kind, value, f"explorer {number}")
@@ -196,7 +198,7 @@ def explorers(jobs: int, setting: Setting) -> Iterator[Explorers]:
 
     Raises ``BadInput``, ``SetupFailed`` and ``Unsupported`` as an explorer did.
     """
-    them = Explorers(jobs)
+    them = Explorers(jobs, setting.scenario.workload(setting.workers))
     try:
         them.start(setting)
         them.await_ready()

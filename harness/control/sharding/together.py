@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, Protocol
 
-from harness.control.sharding.explorer import Setting, unpacked
+from harness.control.sharding.parcels import Ran
 from harness.control.tally import Tally
 from harness.executor import Executor, Lost
 from harness.schedulers.dealing import Deal, Dealer
@@ -21,6 +23,12 @@ __all__ = ["MOST_SLOTS", "Place", "Troupe", "explore_together"]
 MOST_SLOTS = 4096
 """Beyond it nobody has tried; a tree rarely has so many branches that can be walked at once."""
 
+_LATE = 1.0
+"""Seconds by which a run may be late that has a budget in seconds: what is away then is waited for."""
+
+_ALLOCATIONS = 50_000
+"""After so many objects that can be in a cycle, instead of 700, the garbage collector looks through them."""
+
 
 class Place(NamedTuple):
     """A cluster: its address, and how the scenario is called on its nodes, as for ``registry.find``."""
@@ -29,19 +37,19 @@ class Place(NamedTuple):
     reference: str
 
 
-class Troupe(Executor[bytes, bytes], Protocol):
-    """Who runs executions: each task is a pickled ``Deal.task``, each answer what ``explorer.packed`` makes.
+class Troupe(Executor[bytes, Ran], Protocol):
+    """Who runs executions: each task is a pickled ``Deal.task``.
 
     ``ahead`` is how many executions per slot may be dealt before the first of them is taken into account: more, and the tree is
-    searched with older knowledge; fewer, and one long execution keeps the others waiting.
+    searched with older knowledge; fewer, and one long execution keeps the others waiting. ``far`` is how many if those beyond
+    ``ahead`` lose nothing by it.
     """
 
     ahead: int
+    far: int
 
 
-def explore_together(
-    opened: AbstractContextManager[Troupe], setting: Setting, dealer: Dealer, tally: Tally
-) -> tuple[float, int]:
+def explore_together(opened: AbstractContextManager[Troupe], dealer: Dealer, tally: Tally) -> tuple[float, int]:
     """Have the troupe that *opened* gives run what *dealer* deals, until there is no more, one fails, or the budget is spent.
 
     All is counted in *tally*, in the order of dealing: what comes after the first failure is as if it had not been. What is
@@ -52,19 +60,34 @@ def explore_together(
     with opened as troupe:
         startup = time.perf_counter() - began
         tally.budget.begin()
-        _Table(troupe, dealer, tally, setting).play()
+        with _collecting_seldom():
+            _Table(troupe, dealer, tally).play()
         tally.explored()
     return startup, troupe.slots
+
+
+@contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """Have the garbage collector look less often for cycles, while the context lasts.
+
+    What comes back is a hundred objects and more for each execution, none of them garbage: to look through them all again
+    and again took as long as to make them.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(_ALLOCATIONS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class _Table:
     """The executions that were dealt and not yet counted, in the order of dealing."""
 
-    def __init__(self, troupe: Troupe, dealer: Dealer, tally: Tally, setting: Setting) -> None:
+    def __init__(self, troupe: Troupe, dealer: Dealer, tally: Tally) -> None:
         self._troupe, self._dealer, self._tally = troupe, dealer, tally
-        self._workload = setting.scenario.workload(setting.workers)
-        self._most = troupe.ahead * troupe.slots
-        self._away: deque[tuple[Deal, Future[bytes]]] = deque()
+        self._ahead, self._far = troupe.ahead * troupe.slots, troupe.far * troupe.slots
+        self._away: deque[tuple[Deal, Future[Ran]]] = deque()
         self._dealt = 0
         self._stopping = False
 
@@ -81,8 +104,9 @@ class _Table:
             self._deal()
 
     def _deal(self) -> None:
-        while not self._stopping and len(self._away) < self._most:
-            deal = self._dealer.deal()
+        most = self._most()
+        while not self._stopping and len(self._away) < most:
+            deal = self._dealer.deal(early=len(self._away) >= self._ahead)
             if deal is None:
                 return
             if bound := self._tally.budget.spent(self._dealt) or stale(
@@ -93,10 +117,17 @@ class _Table:
             self._away.append((deal, self._troupe.submit(pickle.dumps(deal.task, pickle.HIGHEST_PROTOCOL))))
             self._dealt += 1
 
-    def _count(self, deal: Deal, promise: Future[bytes]) -> bool:
+    def _most(self) -> int:
+        """Return how many may be away: fewer where all that could be would not be back in time."""
+        done, budget = self._tally.executions, self._tally.budget
+        if budget.seconds is None or (done and budget.elapsed / done * self._far < _LATE):
+            return self._far
+        return self._ahead
+
+    def _count(self, deal: Deal, promise: Future[Ran]) -> bool:
         """Take into account what came of *deal*; return whether it failed."""
         try:
-            execution, findings = unpacked(promise.result(), self._workload)
+            execution, findings = promise.result()
         except Lost as lost:
             if str(lost) not in self._tally.doubts:
                 self._tally.doubts.append(str(lost))
