@@ -12,7 +12,7 @@ from harness.schedulers.base import View
 __all__ = ["Following", "Name", "Names", "Visited"]
 
 _MOST = 200_000
-"""So many choices are remembered: at some 3 KB each, all that a machine should spend on it."""
+"""So many states are remembered, and so many choices: at some 3 KB each, all that a machine should spend on it."""
 
 Name = tuple[int, int, int]
 """What a step is called whatever the others did: its process, how often that was killed before, its number since then."""
@@ -87,9 +87,9 @@ class Visited:
     def decided(self, view: View, choice: str) -> None:
         """*choice* was made in *view*; an empty one gives the execution up."""
         state = view.state
-        self._unsure |= not state
-        if state and state not in self._views:
+        if state and state not in self._views and len(self._views) < _MOST:
             self._views[state] = view._replace(steps=())
+        self._unsure |= state not in self._views
         self._decisions.append((len(view.steps), _Decision(state, choice, 0)))
 
     def ahead(self, times: int) -> None:
