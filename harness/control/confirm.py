@@ -30,7 +30,7 @@ def replay_once(stage: Theatre, recorded: Execution) -> Execution:
     scheduler.compare(execution.steps)
     if len(execution.steps) < len(recorded.steps):
         number = len(execution.steps)
-        raise Diverged(number, recorded.steps[number].digest, "the execution has ended")
+        raise Diverged(number, recorded.steps[number].digest, execution.stuck or "the execution has ended")
     return execution
 
 

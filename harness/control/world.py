@@ -131,19 +131,18 @@ class World:
         """Return a digest of the shared state that is equal where it is the same to everybody; None where none can be had.
 
         Of databases, what is in them, down to the numbers of rows, for the bytes tell how often they were written. Where there
-        is a journal, whoever looks next must deal with it. Locks that live in memory are not seen.
+        is a journal, whoever looks next must deal with it. Of locks in memory, how often each can be taken.
         """
-        if self._inherited:
-            return None
         files = self.files()
-        key = hash(tuple(files.items()))
+        locks = tuple([self._inherited.count(number) for number in range(len(self._inherited.locks))])
+        key = hash((tuple(files.items()), locks))
         if key not in self._likenesses:
             if len(self._likenesses) > _REMEMBERED:
                 self._likenesses.clear()
             rows = rows_in(self.observe(files)) if self._name in files else None
             own = self._name, f"{self._name}-journal", f"{self._name}-wal"
             rest = [(name, bool(data) if name in own else data) for name, data in sorted(files.items())]
-            self._likenesses[key] = None if rows is None and self._name in files else hash((rows, tuple(rest)))
+            self._likenesses[key] = None if rows is None and self._name in files else hash((rows, tuple(rest), locks))
         return self._likenesses[key]
 
     def tables(self, snapshot: dict[str, bytes]) -> Tables:

@@ -15,10 +15,15 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import multiprocess
 import pytest
 
 from harness import Check, Scenario, Verdict, Workload
+from harness.control.confirm import replay_once
 from harness.control.run import run
+from harness.control.shrink import Deviations
+from harness.control.theatre import theatre
+from harness.errors import Diverged
 from reports.summary import summary
 
 pytestmark = pytest.mark.forks
@@ -208,3 +213,15 @@ def test_what_a_worker_prints_is_not_in_our_output(capfd: pytest.CaptureFixture[
     out, err = capfd.readouterr()
     assert out == ""
     assert "HELLO FROM A WORKER" in err
+
+
+def test_a_repetition_that_gets_stuck_says_why() -> None:
+    """It ends before the recording does; that nobody can fork any more says more than that it departs."""
+    hostile = scenario(touch)
+    with theatre(hostile, 2, patience=PATIENCE) as stage:
+        recorded = stage.driver.run(Deviations({}), hostile.workload(2))
+        (server,) = multiprocess.active_children()
+        server.kill()
+        server.join()
+        with stage.isolated(), pytest.raises(Diverged, match="kill its parent"):
+            replay_once(stage, recorded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -124,10 +125,23 @@ def test_likeness_sees_journals_and_other_files(tmp_path: Path) -> None:
 
 
 def test_no_likeness_where_it_can_not_be_told(tmp_path: Path) -> None:
-    """A file that only says it is a database; locks that live in memory."""
+    """A file that only says it is a database."""
     with _world(tmp_path) as world:
         world.db.write_bytes(b"SQLite format 3\x00 or not")
         assert world.likeness() is None
+
+
+def test_likeness_sees_the_locks_of_multiprocessing(tmp_path: Path) -> None:
+    """Whoever was killed with one has left it taken."""
+    lock = multiprocessing.Lock()
+    with _world(tmp_path) as world:
+        inherited = world._inherited
+        number = next(each for each, found in enumerate(inherited.locks) if found is lock)
+        free = world.likeness()
+        inherited.set(number, 0)
+        assert world.likeness() not in (free, None)
+        inherited.set(number, 1)
+        assert world.likeness() == free
 
 
 def test_what_follows_must_be_what_followed() -> None:
