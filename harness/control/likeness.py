@@ -1,9 +1,9 @@
 """Tells when an execution stands where another one has stood: what can still come is then the same, choice for choice.
 
-What a process has in its memory follows from what it has done since it began, and from what it found in the shared state
-each time it looked. So a chain of digests stands for it: of its steps, each with a digest of the shared state before it if the
-step touched anything shared, and of the message that it delivered. The rest is plain to see: the shared state itself, virtual
-time, messages on their way, what waits for what, what the clients were told.
+What a process has in its memory follows from when and how it began, from what it has done since, and from what it found in
+the shared state each time it looked. So a chain of digests stands for it: of its steps, each with a digest of the shared state
+before it if the step touched anything shared, and of the message that it delivered. The rest is plain to see: the shared
+state itself, virtual time, messages on their way, what waits for what, what the clients were told.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from harness.control.lanes import Move
 from harness.control.observer import Observer
 from harness.control.stage import Stage
 from harness.control.world import World
-from harness.history import Event, Step
+from harness.history import Access, Event, Step
 from harness.schedulers.visited import Names
 
 __all__ = ["Likeness"]
 
+_EVERYTHING = Access("*", "w")
 _SHARED = ("data:", "lock:", "*")
 
 
@@ -51,7 +52,9 @@ class Likeness:
             self._names.add(step)
             worker = step.worker
             if step.kind == "kill":
-                self._chains[worker] = hash((self._stage.lives(worker), worker))
+                # What takes its place may have looked at the shared state as it began, and then touched everything.
+                began = self._shared if _EVERYTHING in step.accesses else None
+                self._chains[worker] = hash((self._stage.lives(worker), worker, step.now, began))
                 self._stale = True
                 continue
             looked = False
@@ -73,7 +76,6 @@ class Likeness:
             return 0
         for event in self._stage.events[self._read :]:
             self._hear(event)
-        self._read = len(self._stage.events)
         key = hash(
             (
                 self._shared,

@@ -28,9 +28,6 @@ class Names:
         self._lives: dict[int, int] = {}
         self._counts: dict[int, int] = {}
 
-    def __len__(self) -> int:
-        return len(self._names)
-
     def add(self, step: Step) -> Name:
         """Name *step*, the next one."""
         worker = step.worker
@@ -57,11 +54,15 @@ class _Decision(NamedTuple):
 
 
 class Following(NamedTuple):
-    """The steps that come of a choice, the names of their causes, and the state of the next decision: 0 at the end."""
+    """The steps that come of a choice, the names of their causes, and the state of the next decision.
+
+    At the end that is 0, and ``told`` is a digest of what the clients were told until then.
+    """
 
     steps: tuple[Step, ...]
     causes: tuple[Name, ...]
     state: int
+    told: int
 
 
 class Visited:
@@ -113,7 +114,8 @@ class Visited:
         for (start, decision), (end, then) in zip(decisions, ends, strict=True):
             if not decision.choice:
                 break
-            following = Following(execution.steps[start:end], tuple(causes[start:end]), then.state)
+            told = 0 if then.state else _told(execution)
+            following = Following(execution.steps[start:end], tuple(causes[start:end]), then.state, told)
             if len(self._after) < _MOST:
                 known = self._after.setdefault((decision.state, decision.choice), {})
                 if known.setdefault(decision.ahead, following) != following:
@@ -132,3 +134,8 @@ class Visited:
         known = self._after.get((state, choice), {})
         farthest = max((times for times in known if times <= ahead), default=-1)
         return known.get(farthest)
+
+
+def _told(execution: Execution) -> int:
+    ends = [(event.client, event.call, event.kind, repr(event.value), event.error) for event in execution.history]
+    return hash(tuple(sorted(ends)))

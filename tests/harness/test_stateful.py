@@ -15,14 +15,14 @@ from harness.faults import Faults
 from harness.history import History
 from harness.inherited import Inherited
 from harness.result import Execution
-from harness.scenario import Workload
+from harness.scenario import Call, Client, Workload
 from harness.schedulers import stateful
 from harness.schedulers.base import Option, View
 from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.stateful import Stateful
 from harness.schedulers.visited import Visited
 from reports.summary import summary
-from tests.harness.counter import executions, explored, outcomes, raced
+from tests.harness.counter import executions, explored, one, outcomes, raced
 from tests.harness.sync_programs import autocommit
 
 
@@ -46,6 +46,39 @@ def test_what_is_not_run_was_seen() -> None:
     assert len(found) + search.foreseen == len(plain)
     assert outcomes(found) == outcomes(plain)
     assert {execution.schedule for execution in found} <= {execution.schedule for execution in plain}
+
+
+def remembers(db: Path) -> tuple[Path, int]:
+    """Make an application that reads the counter once, as it begins."""
+    return db, one(db)
+
+
+def adds(app: tuple[Path, int]) -> None:
+    """Count, in one statement."""
+    with closing(sqlite3.connect(app[0], isolation_level=None)) as connection:
+        connection.execute("UPDATE t SET n = n + 1 WHERE k = 1")
+
+
+def tells(app: tuple[Path, int]) -> int:
+    """Say what is remembered."""
+    with closing(sqlite3.connect(app[0], isolation_level=None)) as connection:
+        connection.execute("SELECT n FROM t").fetchall()
+    return app[1]
+
+
+@pytest.mark.forks
+def test_what_a_process_found_as_it_began_anew_is_part_of_the_state() -> None:
+    """Killed before or after the count, it remembers another one, though all else is the same."""
+
+    def workload(_: int) -> Workload:
+        return Workload((Client((Call("op0", (), 0),)), Client((Call("op1", (), 1), Call("op1", (), 1)))), 2)
+
+    scenario = raced([adds, tells], "wal", open=remembers, workload=workload, faults=Faults(kill=True, most=1))
+    plain, search = executions(scenario, Exhaustive()), Stateful()
+    found = executions(scenario, search)
+    assert search.wants_states, "two states were taken for one"
+    assert len(found) + search.foreseen == len(plain)
+    assert outcomes(found) == outcomes(plain)
 
 
 @pytest.mark.forks

@@ -271,6 +271,7 @@ class Cursor(_RealCursor):
         runtime = connection.databases.runtime
         about = statement(sql)
         if not (runtime.controlled or runtime.aborting):
+            connection.databases.outside += bool(connection.files)
             result = super().execute(sql, parameters)
         else:
             place = where(2)
@@ -298,6 +299,7 @@ class Cursor(_RealCursor):
         connection = self.connection
         runtime = connection.databases.runtime
         if not (runtime.controlled or runtime.aborting) or not connection.files:
+            connection.databases.outside += bool(connection.files)
             return super().executescript(script)
         place = where(2)
         if connection.in_transaction:
