@@ -24,7 +24,7 @@ class Crew:
     """
 
     def __init__(self, scenario: Scenario, fleet: Fleet, states: list[WorkerState], seed: int, db: Path) -> None:
-        self._fleet, self._states, self._seed, self._db = fleet, states, seed, str(db)
+        self._scenario, self._fleet, self._states, self._seed, self._db = scenario, fleet, states, seed, str(db)
         # Without anything to open a worker begins with its first call, which saves the messages for beginning and ending.
         self.at_first_call = scenario.open is None and scenario.app is None
         self.running: set[int] = set()
@@ -45,6 +45,8 @@ class Crew:
         """Have a process make its application; *anew*: in the place of one that was killed."""
         self.running.add(state.worker.number)
         news, _ = state.worker.ask("prepare", now, *self.beginning(state))
+        # What it asks a server meanwhile is not reported.
+        state.opens_quietly = state.opens_quietly and self._scenario.database != "postgresql"
         for item in news:
             if item[0] == "unopened":
                 if anew:

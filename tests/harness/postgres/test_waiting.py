@@ -12,7 +12,7 @@ import pytest
 
 from harness.control.run import run
 from harness.faults import Faults
-from harness.history import History
+from harness.history import Access, History
 from harness.scenario import Check
 from harness.schedulers.exhaustive import Exhaustive
 from harness.verdict import Verdict
@@ -191,3 +191,13 @@ def test_an_injected_error_is_the_servers_own() -> None:
     adds = statements("UPDATE counter SET n = n + 1 WHERE id = 1")
     found = executions(raced(adds, faults=faults), Exhaustive())
     assert {repr(told(execution.history)) for execution in found} >= {"[[1]]", "[['53100']]"}
+
+
+def test_who_begins_anew_may_have_asked_the_server() -> None:
+    """Opening an application may read anything, so to kill its worker depends on what others write."""
+    adds = statements("UPDATE counter SET n = n + 1 WHERE id = 1")
+    scenario = raced(adds, adds, faults=Faults(kill=True, most=1), open=lambda url: url)
+    found = executions(scenario, Exhaustive(), most=4_000)
+    kills = [step for execution in found for step in execution.steps if step.kind == "kill"]
+    assert kills
+    assert all(Access("*", "w") in step.accesses for step in kills)
