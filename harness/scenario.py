@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.applications import refusal_of_maker
 from harness.errors import BadInput
 from harness.faults import NONE, Faults
 from harness.plain import Plain
@@ -131,8 +132,8 @@ class Scenario:
       ``probe``, to a worker that has served nobody before, with no fault.
     - ``turns``: ``turns(number)`` gives the calls of one turn of an uncontrolled run (``harness stress``), over the same
       state as all turns before it. The rules must then hold of the history of any one turn, and of the state after many.
-    - ``raising_fails``: an exception that leaves an operation and is not one of ``expected_errors`` (names of types)
-      is a failure.
+    - ``raising_fails``: an exception that leaves an operation, or the application of ``app``, and is not one of
+      ``expected_errors`` (names of types) is a failure.
     - ``ordered``: whether the checks look at the real-time order of calls (an outcome before an invocation).
       Only a scenario whose checks do not may say False, which makes the exhaustive search smaller.
     - ``points``: schedule points around calls of a library that the harness does not know (``harness.points.Point``).
@@ -181,6 +182,8 @@ class Scenario:
             raise BadInput(
                 f"The scenario {self.name!r} has the database {self.database!r}: there are {', '.join(DATABASES)}."
             )
+        if self.app is not None and (why := refusal_of_maker(self.app)):
+            raise BadInput(f"The scenario {self.name!r} can't be raced: {why}")
         if self.app is not None and self.open is not None:
             raise BadInput(
                 f"The scenario {self.name!r} has both 'app' and 'open': what an app needs it opens in its lifespan."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.control.lanes import WorkerState
 from harness.control.processes import Fleet, WorkerDied, WorkerStuck
-from harness.errors import HarnessError, SetupFailed
+from harness.errors import BadInput, HarnessError, SetupFailed
 from harness.scenario import Scenario
 from harness.wire import Message
 
@@ -54,6 +54,8 @@ class Crew:
                         f"Worker {state.worker.number}, forked anew, could not open its application: {item[1]}."
                     )
                 raise SetupFailed(f"Worker {state.worker.number} could not open its application: {item[1]}")
+            elif item[0] == "refused":
+                raise BadInput(f"The scenario {self._scenario.name!r} can't be raced. {item[1]}")
             elif item[0] == "broken":
                 raise Broke(f"Worker {state.worker.number} could not begin: {item[1]}.")
             elif item[0] == "touches":

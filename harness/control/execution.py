@@ -258,9 +258,8 @@ class _Run:
             self._watched()
             self._check(self.observer.invariants(stage.now, steps[-1].lane), "invariant")
         if stage.failed is not None and self.scenario.raising_fails:
-            error = stage.failed
-            message = f"{error.operation} raised {error.error}: {error.value}"
-            raise _Over(Failure("error", error.error, message, len(self.steps) - 1))
+            name, message = stage.failed
+            raise _Over(Failure("error", name, message, len(self.steps) - 1))
 
     def _watched(self) -> None:
         if self.driver.watch is not None:

@@ -43,7 +43,8 @@ class Scene:
         self.count = 0
         self.unended = sum(bool(client.calls) for client in self._clients)
         self.pool = Moves()
-        self.failed: Event | None = None
+        self.failed: tuple[str, str] | None = None
+        """The first exception that left an operation or an application and is not expected: its type, and in words."""
         self.continues = False
         self.events: list[Event] = []
         self.changed = False

@@ -225,6 +225,9 @@ class Stage(Scene):
             _, name, status, headers, body = item
             self.network.responded(name, status, headers, body, self.count)
             news.accesses.append(answer(item[1]))
+        elif tag == "raised":
+            if item[1] not in self._scenario.expected_errors and self.failed is None:
+                self.failed = item[1], item[2]
         elif tag == "gave up":
             self.network.gave_up(item[1])
             news.accesses.append(answer(item[1]))
@@ -314,7 +317,7 @@ class Stage(Scene):
         self._next(state, client)
         self.changed = True
         if kind == "fail" and error not in self._scenario.expected_errors and self.failed is None:
-            self.failed = event
+            self.failed = error, f"{event.operation} raised {error}: {value}"
         if self._scenario.ordered:
             news.accesses.append(_ENDED)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -82,6 +83,8 @@ class Tally:
     survey: Survey = field(default_factory=Survey)
     seen: float | None = None
     pct: Mapping[int, int] = field(default_factory=dict)
+    answers: Counter[str] = field(default_factory=Counter)
+    """How often the application answered with which status."""
 
     def __post_init__(self) -> None:
         self.happened = {check.name: 0 for check in self.scenario.must_happen}
@@ -104,6 +107,8 @@ class Tally:
             _KINDS.get(step.kind, step.kind) for step in execution.steps if step.choice.startswith(FAULT_MARK)
         }:
             self.happened[f"fault {kind}"] += 1
+        if self.scenario.app is not None:
+            self.answers.update(step.text.partition(" ")[0] for step in execution.steps if step.kind == "answer")
         self.survey.count(execution)
         self.notes.update(dict.fromkeys(execution.notes))
         if self.executions % 50 == 0:
@@ -128,7 +133,20 @@ class Tally:
         never = (
             ["what the scenario is about never happened: " + ", ".join(missing)] if missing and found is None else []
         )
-        return (*self.doubts, *self.stuck, *never)
+        return (*self.doubts, *self.stuck, *never, *([] if found is not None else self._only_errors()))
+
+    def _only_errors(self) -> list[str]:
+        """Return that the application never did what was asked, if so: what it would have done was not raced."""
+        # "connection closed" is none.
+        heard = {status: times for status, times in self.answers.items() if status.isdigit()}
+        if not heard or any(not status.startswith("5") for status in heard):
+            return []
+        told = ", ".join(f"{status} {times} times" for status, times in sorted(heard.items()))
+        return [
+            f"every answer of the application was a server error ({told}), so what it does when it works was never raced. "
+            "Does it lack something that 'setup' should make, or a setting? Call it once outside the harness, or have a "
+            "client raise where the status is not the one it needs"
+        ]
 
     def result(self, found: Execution | None) -> Result:
         """Return what the run amounts to, given the minimal failure *found*, if any."""

@@ -7,13 +7,17 @@ gone, and what it sends then is dropped (ASGI specification, "HTTP & WebSocket A
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from harness.applications import refusal, unlike
 from harness.wire import Message
+from harness.worker.failing import raised_at, said
 from harness.worker.loop import VirtualLoop
+from harness.worker.roles import NotServed
 from harness.worker.runtime import LANE, Aborted, Runtime
 
 __all__ = ["Served"]
@@ -37,8 +41,13 @@ class Served:
         self._exchanges.clear()
 
     async def open(self, db: Path) -> _Lifespan:
-        """Make the application and start it up."""
-        lifespan = _Lifespan(self._make(db))
+        """Make the application and start it up; raises ``NotServed`` for what is no ASGI application."""
+        application = self._make(db)
+        if inspect.isawaitable(application) and not callable(application):
+            application = await application
+        if why := refusal(application):
+            raise NotServed(why)
+        lifespan = _Lifespan(application)
         await lifespan.start()
         return lifespan
 
@@ -52,16 +61,31 @@ class Served:
         lane = LANE.get()
         exchange = self._exchanges[lane] = _Exchange(self._runtime, lane, body)
         try:
-            await lifespan.app(_scope(method, target, headers, lifespan.state), exchange.receive, exchange.send)
+            answering = lifespan.app(_scope(method, target, headers, lifespan.state), exchange.receive, exchange.send)
+            if not inspect.isawaitable(answering):
+                raise TypeError(
+                    f"the application returned {type(answering).__name__}, which can't be awaited: is it ASGI?"
+                )
+            await answering
         except Aborted:
             raise
         except asyncio.CancelledError:
             exchange.end()
         except BaseException as error:
-            self._runtime.news.append(("error", f"{type(error).__name__}: {error}"))
+            self._raised(error, f"{method} {target.decode(errors='replace')}")
             exchange.fail()
         else:
             exchange.fail()
+
+    def _raised(self, error: BaseException, served: str) -> None:
+        """Tell of an exception that has left the application, which a server would log."""
+        name, text = type(error).__name__, said(error)
+        place = raised_at(error)
+        line = f" ({place[0].rpartition('/')[2]}:{place[1]} in {place[2]})" if place is not None else ""
+        self._runtime.news.append(("error", f"{name}: {text}"))
+        self._runtime.news.append(
+            ("raised", name, f"the application raised {name}: {text}{line}, while it served {served}")
+        )
 
     def take(self, order: Message) -> None:
         """Take the news that the client of a request has gone."""
@@ -146,6 +170,7 @@ class _Lifespan:
         self._answers: asyncio.Queue[_Event] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._known = False
+        self.refused = ""
 
     async def start(self) -> None:
         """Start the application up; raises ``RuntimeError`` when it says that it can't."""
@@ -156,6 +181,8 @@ class _Lifespan:
         self._orders.put_nowait({"type": "lifespan.startup"})
         answer = await self._answers.get()
         self._known = answer["type"] == "lifespan.startup.complete"
+        if self.refused:
+            raise NotServed(self.refused)
         if answer["type"] == "lifespan.startup.failed":
             raise RuntimeError(f"the application's start-up failed: {answer.get('message') or 'it gave no reason'}")
 
@@ -171,7 +198,7 @@ class _Lifespan:
     async def _run(self) -> None:
         scope = {"type": "lifespan", "asgi": _VERSIONS, "state": self.state}
         try:
-            await self.app(scope, self._orders.get, self._answers.put)
+            await self._called(scope)
         except Aborted:
             raise
         except Exception as error:
@@ -180,6 +207,19 @@ class _Lifespan:
             self._answers.put_nowait({"type": failed, "message": f"{type(error).__name__}: {error}"})
         else:
             self._answers.put_nowait({"type": "lifespan.shutdown.complete" if self._known else "unknown"})
+
+    async def _called(self, scope: dict[str, Any]) -> None:
+        try:
+            answering = self.app(scope, self._orders.get, self._answers.put)
+        except TypeError as error:
+            # Only what does not take three arguments raises this before it begins. One that raises anything else may know
+            # no lifespan.
+            self.refused = unlike(self.app, error)
+            raise
+        if not inspect.isawaitable(answering):
+            self.refused = unlike(self.app, f"it returned {type(answering).__name__}, which can't be awaited")
+            raise TypeError(self.refused)
+        await answering
 
 
 def _scope(method: str, target: bytes, headers: list[tuple[bytes, bytes]], state: dict[str, Any]) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class Instrumented:
         self._jumps = bool(scenario.faults.most and scenario.faults.jumps)
         runtime.before_report = self._settle if self._jumps or self.process_locks.watches else self.databases.settle
         runtime.asks_errors = bool(scenario.faults.most and scenario.faults.errors)
-        session = Session(runtime, program_of(scenario, role, runtime), self, self.directory)
+        session = Session(runtime, program_of(scenario, role, runtime), self)
         peer.send(([("hello", os.getpid())], None))
         try:
             while True:

@@ -12,7 +12,11 @@ from harness.scenario import Scenario
 from harness.wire import Message
 from harness.worker.runtime import Runtime
 
-__all__ = ["Program", "program_of", "warm"]
+__all__ = ["NotServed", "Program", "program_of", "warm"]
+
+
+class NotServed(Exception):
+    """The scenario's ``app`` gave something that can't be served. The text says what, and what to do."""
 
 
 class Program(Protocol):

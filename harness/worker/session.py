@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import gc
 import inspect
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,14 +13,13 @@ from typing import Any, Protocol
 from harness.plain import plain
 from harness.scenario import database
 from harness.wire import Message
+from harness.worker.failing import said
 from harness.worker.loop import VirtualLoop
-from harness.worker.roles import Program
+from harness.worker.roles import NotServed, Program
 from harness.worker.runtime import LANE, Aborted, Runtime
 
 __all__ = ["Session"]
 
-_NUMBERS = re.compile(r"\b([Pp]rocess|transaction) \d[\d/]*\b")
-"""What PostgreSQL says of a deadlock, or of who blocks whom: other numbers in each run."""
 _EXECUTIONS_BETWEEN_COLLECTIONS = 256
 
 
@@ -42,20 +40,18 @@ class Leftovers(Protocol):
 class Session:
     """The executions of one worker, one after another."""
 
-    def __init__(self, runtime: Runtime, program: Program, left: Leftovers, directory: str) -> None:
-        self._runtime, self._program, self._directory = runtime, program, directory
+    def __init__(self, runtime: Runtime, program: Program, left: Leftovers) -> None:
+        self._runtime, self._program = runtime, program
         self._left = left
         self._concurrent = program.concurrent
         self._made_loop: VirtualLoop | None = None
         self._app: Any = None
-        self._shared = ""
         self._finished = self._ends_itself = False
         self._count = 0
 
     def run(self, db: str) -> None:
         """Run one execution over the database file *db*, from opening the application to the last clean-up."""
         self._finished = False
-        self._shared = f"{self._directory}/"
         self._program.begin()
         try:
             self._race(database(db))
@@ -72,7 +68,6 @@ class Session:
         """
         runtime = self._runtime
         self._finished, self._app = False, database(db)
-        self._shared = f"{self._directory}/"
         runtime.controlled = True
         self._program.begin()
         try:
@@ -115,19 +110,14 @@ class Session:
             asyncio.set_event_loop(self._made_loop)
         return self._made_loop
 
-    def _text(self, error: BaseException) -> str:
-        """Return what *error* says, without what is another in each run: the shared directory, numbers that a server gives."""
-        try:
-            return _NUMBERS.sub(r"\1 ...", str(error).replace(self._shared, ""))
-        except Exception:
-            return ""
-
     def _race(self, db: Path) -> None:
         runtime = self._runtime
         try:
             self._app = self._open(self._program.open, db) if self._program.open else db
         except Aborted:
             raise
+        except NotServed as error:
+            runtime.news.append(("refused", str(error)))
         except BaseException as error:
             runtime.news.append(("unopened", f"{type(error).__name__}: {error}"))
         if self._left.touched():
@@ -174,7 +164,7 @@ class Session:
         except Aborted:
             raise
         except BaseException as error:
-            runtime.news.append(("returned", lane, "fail", self._text(error), type(error).__name__))
+            runtime.news.append(("returned", lane, "fail", said(error), type(error).__name__))
         finally:
             runtime.live -= 1
             LANE.reset(token)
@@ -217,7 +207,7 @@ class Session:
             raise
         except BaseException as error:
             if not runtime.aborting:
-                runtime.news.append(("returned", lane, "fail", self._text(error), type(error).__name__))
+                runtime.news.append(("returned", lane, "fail", said(error), type(error).__name__))
         finally:
             runtime.live -= 1
             if self._ends_itself and not runtime.live and not runtime.inbox and self._left.none():
@@ -235,7 +225,7 @@ class Session:
             try:
                 self._complete(self._program.close, self._app)
             except Exception as error:
-                failed = f"{type(error).__name__}: {self._text(error)}"
+                failed = f"{type(error).__name__}: {said(error)}"
         self._app = None
         if runtime.threads:
             left_open += self._unwind_threads()

@@ -111,7 +111,7 @@ def test_an_application_that_listens_hears_that_its_client_has_left() -> None:
 
 def test_an_application_that_raises_answers_500() -> None:
     """As a server does for it; and the step says what was raised."""
-    found = executions(served("/broken", clients=1), Exhaustive())
+    found = executions(served("/broken", clients=1, expected_errors=("ValueError",)), Exhaustive())
     assert {str(execution.history.outcomes()[0].value) for execution in found} == {"[500, 'Internal Server Error']"}
     assert any("ValueError: broken" in step.error for step in found[0].steps)
 
