@@ -7,10 +7,12 @@ import secrets
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from harness.control.replica import collect, lay_out, names_in
 from harness.control.room import check_room, no_room, short
 from harness.epoch import EPOCH
 from harness.history import History, Step
@@ -22,9 +24,7 @@ __all__ = ["World", "own_directory", "shared_directory"]
 _PREFIX = "race-harness-"
 _SQLITE = b"SQLite format 3\x00"
 _MEMORY = Path("/dev/shm")
-_LINK = "\0link"
-"""Ends the name of a symbolic link in a snapshot, whose content is where it points; that of a directory ends with a slash."""
-
+_BEGINNING = int(EPOCH * 1e9)
 _REMEMBERED = 20_000
 
 _IN_MEMORY = "\0memory"
@@ -69,7 +69,9 @@ class World:
         self.db, self._name = self.directory / database, database
         self._template: dict[str, bytes] = {}
         self._inherited = inherited
-        self._dated = True
+        self._times: list[tuple[str, tuple[int, int]]] = []
+        # The kernel's clock for files is coarser than the one we read.
+        self._made = time.time_ns() - 1_000_000_000
         self._likenesses: dict[int, int | None] = {}
         self._shared, self._seen = str(self.directory), str(self._copy)
 
@@ -79,15 +81,20 @@ class World:
         self._template = self.files()
         self._template.pop(_IN_MEMORY, None)
         # Who has only databases does not look at the times of files.
-        self._dated = any(not name.startswith(self._name) for name in self._template) or not self._template
+        dated = not self._template or any(not name.startswith((self._name, "\0")) for name in self._template)
+        self._times = [(path, _times(path, self._made)) for path in self._paths()] if dated else []
+
+    def _paths(self) -> Iterator[str]:
+        """Yield where everything in the template is, the directory itself last."""
+        for name in names_in(self._template):
+            yield f"{self._shared}/{name}"
 
     def reset(self) -> None:
         """Put the directory back as the template has it, with fresh files (nobody's old descriptor reaches them)."""
         self._inherited.reset()
         _restore(self._shared, self._template)
-        if self._dated:
-            for name in (*self._template, ""):
-                os.utime(f"{self._shared}/{name.removesuffix(_LINK)}", (EPOCH, EPOCH), follow_symlinks=False)
+        for path, times in self._times:
+            os.utime(path, ns=times, follow_symlinks=False)
 
     def snapshot(self) -> dict[str, bytes]:
         """Return the shared state as it is now."""
@@ -96,12 +103,12 @@ class World:
     def files(self) -> dict[str, bytes]:
         """Return the bytes of every shared file by relative name, but for shared-memory indexes of write-ahead logs.
 
-        Directories and symbolic links are among them (see ``_LINK``), and the memory that workers share.
+        All else that ``harness/control/replica.py`` tells of the directory is there too, and the memory that workers share.
         """
         found: dict[str, bytes] = {}
         if self._inherited.size:
             found[_IN_MEMORY] = self._inherited.read()
-        _collect(self._shared, "", found)
+        collect(self._shared, found)
         return found
 
     def observe(self, snapshot: dict[str, bytes], earlier: bool = False) -> Path:
@@ -170,62 +177,18 @@ class World:
         """There is nothing to end."""
 
 
-def _collect(root: str, prefix: str, found: dict[str, bytes]) -> None:
-    with os.scandir(root) as entries:
-        for entry in entries:
-            name = prefix + entry.name
-            if entry.is_symlink():
-                found[name + _LINK] = os.fsencode(os.readlink(entry.path))
-            elif entry.is_dir(follow_symlinks=False):
-                found[name + "/"] = b""
-                _collect(entry.path, name + "/", found)
-            elif entry.is_file(follow_symlinks=False) and not name.endswith("-shm"):
-                found[name] = _read(entry.path)
+def _times(path: str, made: int) -> tuple[int, int]:
+    """Return the times of access and of change (ns) with which executions find what setup left at *path*.
 
-
-def _read(path: str) -> bytes:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return b""
-    try:
-        size = os.fstat(descriptor).st_size
-        data = os.read(descriptor, size + 1)
-        while len(data) < size and (more := os.read(descriptor, size - len(data))):
-            data += more
-        return data
-    finally:
-        os.close(descriptor)
+    Those that setup gave it. What got its time by being made, after the real time *made*, is from when virtual time begins.
+    """
+    info = os.lstat(path)
+    accessed, changed = info.st_atime_ns, info.st_mtime_ns
+    return _BEGINNING if accessed >= made else accessed, _BEGINNING if changed >= made else changed
 
 
 def _restore(root: str, files: dict[str, bytes]) -> None:
     try:
-        _lay_out(root, files)
+        lay_out(root, files)
     except OSError as error:
         raise no_room(root, error) from error
-
-
-def _lay_out(root: str, files: dict[str, bytes]) -> None:
-    with os.scandir(root) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
-            else:
-                os.unlink(entry.path)
-    for name, data in files.items():
-        path = f"{root}/{name}"
-        if name.endswith("/"):
-            os.makedirs(path, exist_ok=True)
-            continue
-        if name.endswith(_LINK):
-            os.symlink(data, path.removesuffix(_LINK))
-            continue
-        if "/" in name:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        try:
-            written = os.write(descriptor, data) if data else 0
-            while written < len(data):
-                written += os.write(descriptor, data[written:])
-        finally:
-            os.close(descriptor)

@@ -53,7 +53,7 @@ def test_too_little_room_at_the_start_is_said(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_full_disk_in_mid_run_keeps_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is unknown, with the executions that were."""
-    monkeypatch.setattr(world, "_lay_out", after(4, full, world._lay_out))
+    monkeypatch.setattr(world, "lay_out", after(4, full, world.lay_out))
     result = explored(raced(autocommit_in_one), scheduler="brute")
     assert result.verdict is Verdict.UNKNOWN
     assert result.executions >= 1
