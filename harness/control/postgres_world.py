@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+from harness.control.room import no_room
 from harness.control.world import World
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Unsupported
 from harness.history import History, Step
 from harness.inherited import Inherited
 from harness.postgres import clock
+from harness.postgres.files import Files
 from harness.postgres.given import Given
 from harness.postgres.link import KEPT, Link, ServerSaid
 from harness.postgres.server import Server
-from harness.postgres.state import Contents, Layout, shape, watch_shape
+from harness.postgres.state import MARK, Contents, Layout, cells, mark, rows_of, sorted_rows, watch_shape
+from harness.postgres.surroundings import Surroundings
 from harness.tables import Tables, read_rows
 
 __all__ = ["PostgresWorld"]
@@ -36,7 +38,8 @@ _READS = urlencode(
     {"application_name": KEPT, "options": "-c default_transaction_read_only=on -c lock_timeout=2s"}, quote_via=quote
 )
 """How checks look at the database: who they are need not be ended, and what they do changes nothing."""
-_FINDS = f"ALTER DATABASE {{}} SET search_path = {clock.PATH}"
+_MISSING = ("42P01", "42703", "3F000", "55000", "XX000")
+"""What the server says of a table that is not there any more, or not as it was."""
 
 _OTHERS = (
     "FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid() AND pid <> $2::int "
@@ -47,7 +50,8 @@ _OTHERS = (
 class PostgresWorld(World):
     """See ``World``: the files that workers share are put back too, and ``db`` is the URL of the database.
 
-    It is on the server at *url*, or without one on a server of its own.
+    It is on the server at *url*, or without one on a server of its own. There the files of tables are laid out anew before each
+    execution; elsewhere the database is copied from a template, and always where more than rows may have changed.
     """
 
     def __init__(self, directory: Path, inherited: Inherited, url: str = "") -> None:
@@ -60,23 +64,21 @@ class PostgresWorld(World):
         self._link, self._earlier = Link(str(self.db)), Link(self.server.url(self._earlier_name))
         self._now = 0.0
         self._layout: Layout | None = None
-        self._contents: Contents = {}
         self._last: Contents = {}
-        self._by_template = False
+        self._files: Files | None = None
+        self._around: Surroundings | None = None
+        self._mark = b""
+        self._resets = 0
+        self._layout_earlier: Layout | None = None
         try:
             self.server.start()
             self._admin.ask(f"CREATE DATABASE {self._raced}")
-            self._equip()
+            self.server.made(self._raced)
             clock.install(self._link)
             watch_shape(self._link)
         except BaseException:
             self.close()
             raise
-
-    def _equip(self) -> None:
-        """The database has been made: give it its settings."""
-        self._admin.ask(_FINDS.format(self._raced))
-        self.server.made(self._raced)
 
     def ails(self, history: History, steps: list[Step]) -> str:
         """See ``World``: besides, the server has ended."""
@@ -89,34 +91,45 @@ class PostgresWorld(World):
         self.server.stop()
 
     def take_template(self) -> None:
-        """See ``World``; besides, the database is kept as a template for executions that change tables themselves."""
+        """See ``World``; besides, the database is kept as a template for executions that change more than rows."""
         self.server.calm(self._connected())
-        self._look_anew()
         super().take_template()
         self._end_sessions(self._raced)
-        self._contents = self._read()
+        owned = isinstance(self.server, Server)
+        self._around = Surroundings(self._admin, self._raced, owned)
+        if isinstance(self.server, Server):
+            self._files = Files(self._connected(), self.server.directory)
+        self._look_anew()
+        self._mark = mark(self._connected())
+        self._read()
         self._link.close()
         self._duplicate(self._template_name, self._raced)
 
     def _duplicate(self, name: str, template: str) -> None:
-        self._admin.ask(f"CREATE DATABASE {name} TEMPLATE {template} {self.server.copies}")
+        try:
+            self._admin.ask(f"CREATE DATABASE {name} TEMPLATE {template} {self.server.copies}")
+        except ServerSaid as said:
+            if said.sqlstate != "55006":
+                raise
+            raise Unsupported(
+                f"The database can't be copied as setup left it: {said} Does setup leave a prepared transaction, or a process "
+                "that is connected?"
+            ) from None
 
     def reset(self) -> None:
-        """See ``World``: rows are put back where the tables are what they were, else the database is made anew."""
+        """See ``World``: files are laid out anew where only rows may have changed, else the database is made anew."""
         super().reset()
+        self._resets += 1
         self._end_sessions(self._raced)
-        self.be(0.0)
-        assert self._layout is not None
-        if self._by_template or shape(self._connected()) != self._layout.shape:
+        self._now = 0.0
+        if self._files is None or mark(self._connected()) != self._mark:
             self._make_anew()
             return
         try:
-            self._layout.put_back(self._link, self._contents)
-        except ServerSaid:
-            # A column that can't be given, say, as it is computed.
-            self._by_template = True
-            self._make_anew()
-        self._last = self._contents
+            relations = self._files.put_back(self._link)
+        except OSError as error:
+            raise no_room(self.server.directory, error) from error  # type: ignore[union-attr]
+        self._link.ask(";".join(filter(None, (relations, clock.setting(0.0)))))
 
     def be(self, now: float) -> None:
         """See ``World``."""
@@ -132,12 +145,16 @@ class PostgresWorld(World):
         time.sleep(max(0.0, since + _LOOKS_SECONDS - time.perf_counter()))
 
     def _make_anew(self) -> None:
+        assert self._around is not None
         self._link.close()
         self._admin.ask(f"DROP DATABASE IF EXISTS {self._raced} WITH (FORCE)")
         self._duplicate(self._raced, self._template_name)
-        self._equip()
+        self._around.put_back()
         self._look_anew()
-        self._last = self._contents
+        clock.set_clock(self._link, 0.0)
+        if self._files is not None:
+            self._files.moved(self._link)
+        self._mark = mark(self._link)
 
     def _look_anew(self) -> None:
         self._layout = Layout(self._connected())
@@ -163,27 +180,50 @@ class PostgresWorld(World):
         return {**self.files(), **self._read()}
 
     def _read(self) -> Contents:
-        assert self._layout is not None
+        """Return what is committed; under ``MARK`` nothing while there is nothing new but rows and sequences."""
         try:
-            self._last = self._layout.read(self._connected())
-        except ServerSaid as said:
-            if said.sqlstate == "42P01":  # a table is gone
+            found = self._read_as_known()
+            if found[MARK] != self._mark:
+                # Tables may have come, gone and changed. What else is new can't be compared with other executions.
                 self._look_anew()
-                return self._read()
+                found = self._read_as_known()
+                found[MARK] += b" %d" % self._resets
+            else:
+                found[MARK] = b""
+            self._last = found
+        except ServerSaid as said:
             if said.sqlstate != "55P03":
                 raise
             # A table is locked against all others by a transaction that has not ended: what could be read before stands.
         return self._last
 
+    def _read_as_known(self) -> Contents:
+        assert self._layout is not None
+        try:
+            return self._layout.read(self._connected())
+        except ServerSaid as said:
+            if said.sqlstate not in _MISSING:
+                raise
+        self._look_anew()
+        return self._layout.read(self._connected())
+
     def observe(self, snapshot: dict[str, bytes], earlier: bool = False) -> Path:
         """See ``World``: the database itself, which nobody changes now; one that is *earlier* is laid out beside it."""
         if not earlier:
-            return f"{self.db}{'&' if '?' in str(self.db) else '?'}{_READS}"  # type: ignore[return-value]
-        assert self._layout is not None
+            return _to_read(str(self.db))
         if self._earlier.idle:
             self._duplicate(self._earlier_name, self._template_name)
-        Layout(self._earlier).put_back(self._earlier, dict(snapshot))
-        return self._earlier.url  # type: ignore[return-value]
+            self._layout_earlier = Layout(self._earlier)
+        assert self._layout_earlier is not None
+        try:
+            self._layout_earlier.put_back(self._earlier, dict(snapshot))
+        except (ServerSaid, KeyError) as error:
+            raise Unsupported(
+                "A rule about changes can't be shown the database as it was, for its tables are not those that setup made "
+                f"({error}). Let setup make them, or ask an invariant."
+            ) from error
+        clock.set_clock(self._earlier, self._now)
+        return _to_read(self._earlier.url)
 
     def likeness(self) -> int | None:
         """See ``World``: what sessions hold and see in a server can't be told from outside."""
@@ -193,14 +233,19 @@ class PostgresWorld(World):
         """See ``World``."""
         assert self._layout is not None
         return {
-            ("", name.removeprefix("public.")): read_rows(json.loads(snapshot[name]), keys)
+            ("", name.removeprefix("public.")): read_rows(
+                sorted(
+                    (dict(zip(columns, cells(row), strict=False)) for row in rows_of(snapshot[name])), key=_by(keys)
+                ),
+                keys,
+            )
             for name, keys in self._layout.keys.items()
-            if name in snapshot
+            if name in snapshot and (columns := self._layout.columns[name])
         }
 
     def content(self, snapshot: dict[str, bytes]) -> Iterator[bytes]:
-        """See ``World``."""
-        return (f"{name}\n".encode() + snapshot[name] for name in sorted(snapshot))
+        """See ``World``: rows in whatever order, for they come in none unless they are asked to."""
+        return (f"{name}\n".encode() + sorted_rows(snapshot[name]) for name in sorted(snapshot) if name != MARK)
 
     def pursue(self, sessions: list[int]) -> None:
         """See ``World``: none of the server's processes *sessions* is at work on a statement and waits for nobody."""
@@ -219,6 +264,15 @@ class PostgresWorld(World):
             if all(waits == b"t" for _, waits in rows):
                 return
             time.sleep(0.0005)
+
+
+def _to_read(url: str) -> Path:
+    return f"{url}{'&' if '?' in url else '?'}{_READS}"  # type: ignore[return-value]
+
+
+def _by(keys: list[str]) -> Callable[[Mapping[str, str | None]], list[tuple[int, str]]]:
+    """Return what sorts rows by the columns *keys*, shorter numbers first; without any by all they have."""
+    return lambda row: [(len(row[key] or ""), row[key] or "") for key in keys or row]
 
 
 def _array(numbers: list[int]) -> str:

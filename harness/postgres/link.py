@@ -12,6 +12,17 @@ __all__ = ["KEPT", "Link", "ServerSaid"]
 KEPT = "race-harness kept"
 """The ``application_name`` of a session that waits for its next execution."""
 
+_SETTINGS = {
+    # What the code under test sets for a database or a role is not for us; and values are to read as they are.
+    "lock_timeout": "0", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0", "idle_session_timeout": "0",
+    "transaction_timeout": "0", "default_transaction_read_only": "off", "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off", "session_replication_role": "origin", "standard_conforming_strings": "on",
+    "client_encoding": "UTF8", "search_path": "pg_catalog", "DateStyle": "ISO, MDY", "IntervalStyle": "postgres",
+    "TimeZone": "UTC", "bytea_output": "hex", "extra_float_digits": "1", "xmloption": "content", "row_security": "on",
+    "lc_monetary": "C", "synchronize_seqscans": "off", "synchronous_commit": "off",
+}  # fmt: skip
+_SINCE = {"transaction_timeout": 170000}
+
 
 class ServerSaid(HarnessError):
     """The server refused what the harness itself asked of it. ``sqlstate`` is its code for why."""
@@ -27,17 +38,29 @@ class Link:
     def __init__(self, url: str) -> None:
         self.url = url
         self._connection: Any = None
+        self._planned: dict[str, bytes] = {}
 
     def ask(self, sql: str, *values: str | None) -> list[tuple[bytes | None, ...]]:
         """Run *sql*, with *values* for $1, $2 ..., and return the rows as text; raises ``ServerSaid``."""
         connection = self._connected()
         given: Sequence[bytes | None] = [None if value is None else value.encode() for value in values]
-        result = connection.exec_params(sql.encode(), given) if given else connection.exec_(sql.encode())
+        return self._rows(sql, connection.exec_params(sql.encode(), given) if given else connection.exec_(sql.encode()))
+
+    def ask_often(self, sql: str) -> list[tuple[bytes | None, ...]]:
+        """Do what ``ask`` does with one statement, which the server plans once for this connection."""
+        connection = self._connected()
+        if (name := self._planned.get(sql)) is None:
+            name = b"harness%d" % len(self._planned)
+            self._rows(sql, connection.prepare(name, sql.encode()))
+            self._planned[sql] = name
+        return self._rows(sql, connection.exec_prepared(name, ()))
+
+    def _rows(self, sql: str, result: Any) -> list[tuple[bytes | None, ...]]:
         from psycopg.pq import DiagnosticField, ExecStatus
 
         if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
             state = result.error_field(DiagnosticField.SQLSTATE) or b""
-            text = (result.error_message or connection.error_message or b"").decode(errors="replace").strip()
+            text = (result.error_message or self._connection.error_message or b"").decode(errors="replace").strip()
             raise ServerSaid(f"PostgreSQL refused {sql[:200]!r}: {text}", state.decode())
         columns = range(result.nfields)
         return [tuple(result.get_value(row, column) for column in columns) for row in range(result.ntuples)]
@@ -67,7 +90,17 @@ class Link:
                 why = " ".join((connection.error_message or b"").decode(errors="replace").split())
                 raise ServerSaid(f"No connection to {where}: {why.removesuffix('.')}.")
             self._connection = connection
+            self._settle(connection)
         return self._connection
+
+    def _settle(self, connection: Any) -> None:
+        version = connection.server_version
+        settings = [
+            f"set_config('{name}', '{value}', false)"
+            for name, value in _SETTINGS.items()
+            if version >= _SINCE.get(name, 0)
+        ]
+        connection.exec_(f"SELECT {', '.join(settings)}".encode())
 
     def __enter__(self) -> Link:
         return self
@@ -80,3 +113,4 @@ class Link:
         if self._connection is not None:
             self._connection.finish()
             self._connection = None
+            self._planned.clear()

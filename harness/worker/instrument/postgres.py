@@ -6,7 +6,6 @@ snapshot.
 
 from __future__ import annotations
 
-import math
 import re
 import select
 from collections.abc import Callable, Iterable
@@ -15,9 +14,10 @@ from typing import Any
 from harness.postgres.link import Link
 from harness.worker.clock import Clock
 from harness.worker.instrument.postgres_statements import Effect, effect
+from harness.worker.instrument.postgres_timeouts import TimedOut, Timeouts, passed_in_reality
 from harness.worker.runtime import Aborted, Runtime
 
-__all__ = ["LOCKS", "NOTIFIED", "Session", "Sessions", "TimedOut"]
+__all__ = ["LOCKS", "NOTIFIED", "Session", "Sessions"]
 
 LOCKS, NOTIFIED = "postgresql", "postgresql notifications"
 """What everybody waits for whom the server has wait, and what who listens does."""
@@ -25,7 +25,12 @@ DATA, ROWS, TABLES = "data:postgresql", "lock:postgresql", "lock:postgresql tabl
 _ASKED_EVERY = 0.0005
 """Seconds to wait for an answer before the server is asked whether the session waits."""
 
-_NOTIFYING = "SELECT EXISTS (SELECT FROM pg_proc WHERE oid >= 16384 AND prosrc ILIKE '%notify%')"
+_FUNCTIONS = """
+SELECT coalesce(bool_or(prosrc ILIKE '%notify%'), false),
+  coalesce(bool_or(concat(prosrc, proconfig) ILIKE ANY ('{%\\_timeout%,%set\\_config%}')), false)
+FROM pg_proc WHERE oid >= 16384 AND pronamespace <> 'pg_catalog'::regnamespace
+"""
+_AWAITED = "SELECT l::text FROM pg_locks l WHERE pid = $1::int AND NOT granted"
 _WAITS = """
 WITH RECURSIVE ahead(pid) AS (
   SELECT unnest(pg_blocking_pids($1::int) || pg_safe_snapshot_blocking_pids($1::int))
@@ -33,18 +38,6 @@ WITH RECURSIVE ahead(pid) AS (
 ) SELECT count(*) > 0 AND NOT coalesce(bool_or(pid = $1::int), false) FROM ahead
 """
 """Who waits for itself does not wait for anybody to go on: the server will soon say that it is a deadlock."""
-GREETING = """
-SELECT {}, current_setting('lock_timeout'), current_setting('statement_timeout'), current_setting('transaction_isolation')
-"""
-"""What a session is asked when it is first seen; from then on its randomness is the execution's."""
-
-
-class TimedOut(Exception):
-    """A statement has waited as long as the session's ``lock_timeout`` (else ``statement_timeout``) allows, in virtual time."""
-
-    def __init__(self, for_a_lock: bool) -> None:
-        self.for_a_lock = for_a_lock
-        super().__init__(f"canceling statement due to {'lock' if for_a_lock else 'statement'} timeout")
 
 
 class Session:
@@ -52,10 +45,10 @@ class Session:
 
     ``cancel()`` has the server cancel what it runs, ``finish()`` ends it.
 
-    ``serializable``: reads may matter; ``wrote``, ``excludes``: what its transaction has done; ``lock_timeout`` and
-    ``statement_timeout`` are virtual seconds, 0 for none; ``open``: whether it is in a transaction; ``may_notify``: functions
-    of the database do; ``tells``: its transaction has notified somebody, or called what may; ``keeps``: it may have a
-    lock until it is closed.
+    ``serializable``: reads may matter; ``wrote``, ``excludes``: what its transaction has done; ``timeouts``: how long it may
+    wait; ``open``: whether it is in a transaction; ``may_notify``, ``may_set``: functions of the database do, notify or set
+    time-outs; ``tells``: its transaction has notified somebody, or called what may; ``keeps``: it may have a lock until it is
+    closed.
     """
 
     __slots__ = (
@@ -63,32 +56,27 @@ class Session:
         "excludes",
         "finish",
         "keeps",
-        "lock_timeout",
         "may_notify",
+        "may_set",
         "open",
         "pid",
         "serializable",
-        "statement_timeout",
         "tells",
+        "timeouts",
         "wrote",
     )
 
     def __init__(self, pid: int, cancel: Callable[[], Any], finish: Callable[[], Any]) -> None:
         self.pid, self.cancel, self.finish = pid, cancel, finish
         self.serializable = self.wrote = self.excludes = self.open = False
-        self.may_notify = self.tells = self.keeps = False
-        self.lock_timeout = self.statement_timeout = 0.0
+        self.may_notify = self.may_set = self.tells = self.keeps = False
+        self.timeouts = Timeouts()
 
-    def greeted(
-        self, seeded: bytes | None, lock: bytes | None, statement: bytes | None, isolation: bytes | None
-    ) -> None:
-        """Take in the answer to ``GREETING``."""
-        self.lock_timeout, self.statement_timeout = _seconds(lock), _seconds(statement)
+    def greeted(self, *told: bytes | None) -> str:
+        """Take in the answer to ``GREETING``; return the SQL that has the server's own clock end nothing, empty for none."""
+        *timeouts, isolation = told
         self.serializable |= isolation == b"serializable"
-
-    def patience(self) -> float:
-        """Return for how many virtual seconds it waits for a lock."""
-        return min((each for each in (self.lock_timeout, self.statement_timeout) if each), default=math.inf)
+        return self.timeouts.learn(timeouts, self.open)
 
 
 class Sessions:
@@ -100,7 +88,7 @@ class Sessions:
         self._server: Link | None = None
         self._url = self._url_raced = ""
         self._count = 0
-        self._notifying: bool | None = None
+        self._functions: tuple[bool, bool] | None = None
 
     def begin(self, url: str) -> None:
         """An execution over the database *url* begins."""
@@ -119,10 +107,11 @@ class Sessions:
     def opened(self, session: Session) -> float:
         """Know *session* from now on; return what is to be the seed of its randomness."""
         self._open[session.pid] = session
-        if self._notifying is None:
+        if self._functions is None:
             with Link(self._url_raced) as link:
-                self._notifying = link.ask(_NOTIFYING)[0][0] == b"t"
-        session.may_notify = self._notifying
+                ((notify, set_timeouts),) = link.ask(_FUNCTIONS)
+            self._functions = notify == b"t", set_timeouts == b"t"
+        session.may_notify, session.may_set = self._functions
         self._runtime.news.append(("session", session.pid))
         self._count += 1
         return (self._count * 0.137) % 1.0
@@ -160,13 +149,17 @@ class Sessions:
         assert self._server is not None
         return self._server.ask(_WAITS, str(pid))[0][0] == b"t"
 
+    def begins(self, session: Session) -> None:
+        """*session* is about to run a statement, or to end."""
+        if (why := session.timeouts.begin(self._clock.now, session.open)) and self._runtime.controlled:
+            self._runtime.fail(why)
+
     def wait(self, session: Session, ready: Callable[[float], bool]) -> None:
         """Return when ``ready(seconds)``, which waits so long for the server's answer, says that it has come.
 
         Meanwhile let others go on, where the server has *session* wait for them. Raises ``TimedOut`` where that took too long
         in virtual time, ``Aborted`` where the execution is over; then the server has been told to cancel.
         """
-        deadline = math.inf
         told = False
         while not ready(_ASKED_EVERY):
             if not self._runtime.controlled or not self.waits(session.pid) or ready(0):
@@ -174,12 +167,30 @@ class Sessions:
             if not told:
                 # Its snapshot is taken, and its place in the queue.
                 self._tell(((DATA, "r"), (ROWS, "w")))
-                deadline, told = self._clock.now + session.patience(), True
-            if not self._runtime.block((LOCKS,), deadline):
+                told = True
+            if session.timeouts.lock:
+                session.timeouts.waits_for(self._awaited(session.pid), self._clock.now)
+            if not self._runtime.block((LOCKS,), session.timeouts.deadline()):
                 session.cancel()
                 if self._runtime.aborting:
                     raise Aborted
-                raise TimedOut(session.lock_timeout == session.patience())
+                if why := session.timeouts.ended():
+                    self._runtime.fail(why)
+                raise TimedOut(session.timeouts.for_a_lock())
+
+    def _awaited(self, pid: int) -> object:
+        """Return which lock the session with *pid* waits for."""
+        assert self._server is not None
+        return self._server.ask(_AWAITED, str(pid))
+
+    def passed_in_reality(self, sqlstate: str | None, text: str) -> None:
+        """The server has ended a statement by itself: that was its own clock, if it says that it was a time-out."""
+        if self._runtime.controlled and passed_in_reality(sqlstate, text):
+            self._runtime.fail(
+                f"a time-out has passed in real time ({text}), which has nothing to do with the schedule: it was set where the "
+                "harness does not see it, in a function or in one text with the statement that waited. Set it in a statement "
+                "of its own"
+            )
 
     def did(self, session: Session, sql: str, after: bool, failed: bool) -> None:
         """Tell what the statement *sql* touched; *after*: whether a transaction is open now."""
@@ -187,6 +198,9 @@ class Sessions:
         session.serializable |= what.serializable
         session.keeps |= what.keeps
         session.open = after
+        session.timeouts.did(
+            self._clock.now, after, what.sets_timeout or (session.may_set and not (what.reads or what.nothing))
+        )
         self._clock.read = True
         if what.real_time:
             self._runtime.news.append(
@@ -209,15 +223,6 @@ class Sessions:
     def _tell(self, touched: Iterable[tuple[str, str]]) -> None:
         for resource, mode in touched:
             self._runtime.touched(resource, mode)
-
-
-_UNITS = {"": 0.001, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def _seconds(setting: bytes | None) -> float:
-    """Return a time-out as ``current_setting`` gives it, in seconds."""
-    found = re.fullmatch(r"(\d+)\s*([a-z]*)", (setting or b"0").decode())
-    return int(found[1]) * _UNITS[found[2]] if found else 0.0
 
 
 def _touched(session: Session, what: Effect, after: bool, failed: bool) -> tuple[tuple[tuple[str, str], ...], bool]:

@@ -20,6 +20,8 @@ _LOCKS_ROWS = re.compile(r"\bFOR\s+(NO\s+KEY\s+)?(UPDATE|SHARE|KEY\s+SHARE)\b", 
 
 _REAL_TIME = re.compile(r"\b(CURRENT_TIMESTAMP|CURRENT_TIME|CURRENT_DATE|LOCALTIMESTAMP|LOCALTIME|timeofday)\b", re.I)
 
+_SETS_TIMEOUT = re.compile(r"_timeout|\bset_config\s*\(|\b(RESET|DISCARD)\s+ALL\b|\bSESSION\s+AUTHORIZATION\b", re.I)
+
 _NOTHING = ("BEGIN", "START", "SET", "SHOW", "RESET", "DEALLOCATE", "PREPARE", "SAVEPOINT", "DISCARD", "CLOSE")
 _ENDS = ("COMMIT", "END", "ROLLBACK", "ABORT", "RELEASE")
 _QUERIES = ("SELECT", "VALUES", "TABLE", "WITH", "FETCH")
@@ -69,7 +71,7 @@ def effect(sql: str) -> Effect:
     rest = (
         "SERIALIZABLE" in sql.upper(),
         _REAL_TIME.search(bare) is not None,
-        "_timeout" in sql.lower(),
+        _SETS_TIMEOUT.search(sql) is not None,
         "NOTIFY" in capitals,
         "ADVISORY" in capitals,
     )

@@ -17,8 +17,9 @@ from functools import partial
 from typing import Any
 
 from harness.postgres.link import KEPT
-from harness.worker.instrument.postgres import GREETING, LOCKS, NOTIFIED, Session, Sessions, TimedOut
+from harness.worker.instrument.postgres import LOCKS, NOTIFIED, Session, Sessions
 from harness.worker.instrument.postgres_statements import effect
+from harness.worker.instrument.postgres_timeouts import GREETING, TimedOut
 from harness.worker.instrument.postgres_wire import Exchange, Frontend, Reply, messages, simple, welcome
 from harness.worker.runtime import Runtime
 from harness.worker.source import Place, where
@@ -181,6 +182,8 @@ class Transport(asyncio.Transport):
         reply = Reply(exchange)
         try:
             session = self._met(exchange)
+            if session is not None:
+                self._sessions.begins(session)
             self._socket.sendall(exchange.data)
             self._read(reply, session)
         except OSError:
@@ -193,7 +196,7 @@ class Transport(asyncio.Transport):
             if reply.error[0]:
                 self._runtime.news.append(("error", f"{reply.error[0]}: {reply.error[1]}"))
             self._sessions.did(self._session, exchange.sql, self._in_transaction, bool(reply.error[0]))
-            if effect(exchange.sql).sets_timeout and reply.status in ("I", "T"):
+            if session is not None and session.timeouts.unsure and reply.status in ("I", "T"):
                 self._greet("NULL")
         return reply.data
 
@@ -207,9 +210,10 @@ class Transport(asyncio.Transport):
                     late = timed_out
             reply.feed(self._socket.recv(_PIECE))
         if late is not None and reply.error[0] == "57014":
-            code = b"55P03" if late.for_a_lock else b"57014"
-            reply.data = _said_otherwise(reply.data, code, str(late).encode())
-            reply.error = code.decode(), str(late)
+            reply.data = _said_otherwise(reply.data, late.sqlstate.encode(), str(late).encode())
+            reply.error = late.sqlstate, str(late)
+        elif session is not None:
+            self._sessions.passed_in_reality(*reply.error)
 
     def _readable(self, seconds: float) -> bool:
         return bool(select.select((self._socket,), (), (), seconds)[0])
@@ -228,7 +232,9 @@ class Transport(asyncio.Transport):
         assert self._session is not None
         for tag, body in messages(self._ask(GREETING.format(seed))):
             if tag == "D":
-                self._session.greeted(*_cells(body))
+                away = self._session.greeted(*_cells(body)[1:])
+                if away:
+                    self._ask(away)
 
     def _ask(self, sql: str) -> bytes:
         """Run *sql* for ourselves; return the answer."""

@@ -15,9 +15,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from harness.worker.instrument.postgres import GREETING, NOTIFIED, Session, Sessions, TimedOut
-from harness.worker.instrument.postgres_statements import effect
-from harness.worker.instrument.psycopg_errors import INJECTED, errors_of, injected
+from harness.worker.instrument.postgres import NOTIFIED, Session, Sessions
+from harness.worker.instrument.postgres_timeouts import GREETING, TOLD, TimedOut
+from harness.worker.instrument.psycopg_errors import INJECTED, errors_of, injected, timed_out
 from harness.worker.instrument.psycopg_generators import ACTIVE, IDLE, IN_ERROR, IN_TRANSACTION, Asked, asked_by, waiter
 from harness.worker.instrument.psycopg_kept import Kept
 from harness.worker.rebind import Replacement
@@ -64,6 +64,8 @@ class Psycopg:
 
     def _closed(self, connection: Any, close: Callable[[Any], Any], pid: int) -> Any:
         value = None
+        if (session := self._sessions.known(pid)) is not None:
+            self._sessions.begins(session)
         if not self._kept.keep(connection):
             value = close(connection)
             self._sessions.await_end(pid)
@@ -142,6 +144,7 @@ class Psycopg:
         connection = asked.connection
         session = self._session(connection)
         session.serializable |= asked.serializable
+        self._sessions.begins(session)
         failed = True
         try:
             if how in INJECTED:
@@ -156,7 +159,7 @@ class Psycopg:
         finally:
             after = connection.transaction_status in (ACTIVE, IN_TRANSACTION, IN_ERROR)
             self._sessions.did(session, asked.sql, after, failed)
-            if effect(asked.sql).sets_timeout and connection.transaction_status in (IDLE, IN_TRANSACTION):
+            if session.timeouts.unsure and connection.transaction_status in (IDLE, IN_TRANSACTION):
                 self._greet(connection, session, "NULL")
 
     def _drive(self, gen: Any, fileno: int, session: Session) -> Any:
@@ -171,8 +174,8 @@ class Psycopg:
                         self._sessions.wait(session, ready)
                     else:
                         ready(1.0)
-                except TimedOut as timed_out:
-                    late = timed_out
+                except TimedOut as passed:
+                    late = passed
                     continue
                 ready.wanted = gen.send(ready.found)
         except StopIteration as stop:
@@ -181,9 +184,9 @@ class Psycopg:
             from psycopg import errors
 
             if late is None or not isinstance(error, errors.QueryCanceled):
+                self._sessions.passed_in_reality(getattr(error, "sqlstate", None), str(error))
                 raise
-            kind = errors.LockNotAvailable if late.for_a_lock else errors.QueryCanceled
-            raise kind(str(late)) from error
+            raise timed_out(late, error) from None
 
     def _hear(self, gen: Any, asked: Asked, place: Place | None, until: float, dropped: Callable[[], bool]) -> Any:
         """Wait for notifications, and return them; that takes a statement, at which the server sends what there is."""
@@ -220,7 +223,8 @@ class Psycopg:
     def _greet(self, connection: Any, session: Session, seed: str) -> None:
         if not connection.pipeline_status:
             answer = connection.exec_(GREETING.format(seed).encode())
-            session.greeted(*(answer.get_value(0, column) for column in range(4)))
+            if away := session.greeted(*(answer.get_value(0, column) for column in range(1, TOLD))):
+                connection.exec_(away.encode())
 
 
 class _Stages:

@@ -10,9 +10,10 @@ from typing import Any
 
 from harness.wire import ERRORS
 from harness.worker.instrument.postgres_statements import effect
+from harness.worker.instrument.postgres_timeouts import TimedOut
 from harness.worker.instrument.psycopg_generators import Asked
 
-__all__ = ["INJECTED", "errors_of", "injected"]
+__all__ = ["INJECTED", "errors_of", "injected", "timed_out"]
 
 INJECTED = frozenset(ERRORS.values())
 """The ways to let an operation go in which it does not run."""
@@ -49,3 +50,17 @@ def injected(how: int, asked: Asked) -> Exception:
         connection.exec_(b"BEGIN")
     raising = f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}', MESSAGE = '{text}'; END $$"
     return error_from_result(connection.exec_(raising.encode()))
+
+
+def timed_out(late: TimedOut, canceled: Any) -> Exception:
+    """Return the error of a time-out that has passed in virtual time, for which the server *canceled* the statement."""
+    from psycopg import errors
+    from psycopg.pq import DiagnosticField
+
+    told = {field: getattr(canceled.diag, field.name.lower(), None) for field in DiagnosticField}
+    told |= {DiagnosticField.SQLSTATE: late.sqlstate, DiagnosticField.MESSAGE_PRIMARY: str(late)}
+    info = {field: None if value is None else value.encode() for field, value in told.items()}
+    text = str(canceled).replace("canceling statement due to user request", str(late))
+    kind: Any = errors.lookup(late.sqlstate)
+    error: Exception = kind(text, info=info)
+    return error

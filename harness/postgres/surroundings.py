@@ -1,0 +1,64 @@
+"""What belongs to a database, or to the whole server, and is in no copy of the database: settings, privileges, roles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.postgres.link import Link
+from harness.postgres.state import literal, text
+
+__all__ = ["Surroundings"]
+
+_SHARED = ("pg_authid", "pg_auth_members", "pg_parameter_acl", "pg_db_role_setting")
+_MINE = "(SELECT oid FROM pg_database WHERE datname = $1)"
+_SETTINGS = f"SELECT setrole, setconfig FROM pg_db_role_setting WHERE setdatabase = {_MINE}"
+_DATABASE = (
+    "SELECT datdba, coalesce(datacl::text, ''), datconnlimit, coalesce(shobj_description(oid, 'pg_database'), '') "
+    "FROM pg_database WHERE datname = $1"
+)
+
+
+class Surroundings:
+    """What *database* has around it now. *admin* is connected to another one; *whole*: the server is ours, with its roles."""
+
+    def __init__(self, admin: Link, database: str, whole: bool) -> None:
+        self._admin, self._database = admin, database
+        self._settings = admin.ask(_SETTINGS, database)
+        ((self._owner, self._privileges, self._limit, self._comment),) = admin.ask(_DATABASE, database)
+        self._shared = {
+            name: admin.ask(f"SELECT {name}::text {_which(name)}") for name in _SHARED if whole and self._has(name)
+        }
+
+    def _has(self, name: str) -> bool:
+        return self._admin.ask("SELECT to_regclass($1) IS NOT NULL", name)[0][0] == b"t"
+
+    def put_back(self) -> None:
+        """Give the database, which may have been made anew, what was around it; and the server the roles it had."""
+        ask, name = self._admin.ask, self._database
+        for table, rows in self._shared.items():
+            _put_rows(self._admin, table, [text(row) for (row,) in rows])
+        ask(f"DELETE FROM pg_db_role_setting WHERE setdatabase = {_MINE}", name)
+        for role, settings in self._settings:
+            ask(f"INSERT INTO pg_db_role_setting SELECT {_MINE}, $2::oid, $3::text[]", name, text(role), text(settings))
+        ask(
+            "UPDATE pg_database SET datdba = $2::oid, datacl = nullif($3, '')::aclitem[], datconnlimit = $4::int "
+            "WHERE datname = $1 AND (datdba, coalesce(datacl::text, ''), datconnlimit) <> ($2::oid, $3, $4::int)",
+            name, text(self._owner), text(self._privileges), text(self._limit),
+        )  # fmt: skip
+        if self._comment:
+            ask(f"COMMENT ON DATABASE {name} IS {literal(text(self._comment))}")
+
+
+def _which(name: str) -> str:
+    return f"FROM {name}{' WHERE setdatabase = 0' if name == 'pg_db_role_setting' else ''}"
+
+
+def _put_rows(admin: Link, name: str, rows: Sequence[str]) -> None:
+    """Have exactly *rows* in the server's table *name*, those that are there already left alone."""
+    listed = "ARRAY[" + ", ".join(map(literal, rows)) + "]::text[]"
+    and_which = " AND setdatabase = 0" if name == "pg_db_role_setting" else ""
+    admin.ask(f"DELETE FROM {name} WHERE {name}::text <> ALL ({listed}){and_which}")
+    admin.ask(
+        f"INSERT INTO {name} SELECT (r.it).* FROM (SELECT told::{name} AS it FROM unnest({listed}) AS told "
+        f"WHERE told NOT IN (SELECT {name}::text {_which(name)}) OFFSET 0) AS r"
+    )
