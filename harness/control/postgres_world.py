@@ -104,6 +104,7 @@ class PostgresWorld(World):
         self._read()
         self._link.close()
         self._duplicate(self._template_name, self._raced)
+        self._around.stand_alone(self._template_name)
 
     def _duplicate(self, name: str, template: str) -> None:
         try:

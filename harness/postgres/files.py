@@ -36,6 +36,8 @@ WHERE oid >= 16384 AND relkind IN ('r', 't', 'i', 'S', 'm', 'p', 'I') AND relper
   AND relnamespace <> 'harness'::regnamespace ORDER BY ctid
 """
 _PATHS = "SELECT oid, pg_relation_filepath(oid) FROM pg_class WHERE oid = ANY($1)"
+_UNLOGGED = "SELECT count(*) > 0 FROM pg_class WHERE relpersistence = 'u'"
+_FLUSHED = "race_harness_flushed"
 _USED = "SELECT pg_relation_filenode(oid) FROM pg_class WHERE relkind IN ('r', 't', 'i', 'S', 'm')"
 
 
@@ -55,7 +57,8 @@ class Files:
 
     def __init__(self, link: Link, root: Path) -> None:
         self._root, self._number, self._unused = root, _FIRST, 0
-        link.ask("CHECKPOINT")
+        self._unlogged = link.ask(_UNLOGGED)[0][0] == b"t"
+        self._flush(link)
         has = {text(name) for (name,) in link.ask(_HAS, "{" + ",".join(_COLUMNS) + "}")}
         self._columns = {name: kind for name, kind in _COLUMNS.items() if name in has}
         self._relations = [
@@ -99,7 +102,7 @@ class Files:
 
     def _remove_unused(self, link: Link) -> None:
         """Remove the files that nothing refers to; after a checkpoint no buffer has to be written to one of them."""
-        link.ask("CHECKPOINT")
+        self._flush(link)
         used = {text(number) for (number,) in link.ask(_USED)}
         for folder in {relation.folder for relation in self._relations if relation.folder}:
             for path in Path(folder).iterdir():
@@ -108,6 +111,15 @@ class Files:
                     with suppress(FileNotFoundError):
                         path.unlink()
         self._unused = 0
+
+    def _flush(self, link: Link) -> None:
+        """Have the server write all its buffers."""
+        if self._unlogged:
+            # A checkpoint leaves out what is not logged, but for the one that is made to copy a database's files.
+            link.ask(f"CREATE DATABASE {_FLUSHED} TEMPLATE template0 STRATEGY file_copy")
+            link.ask(f"DROP DATABASE {_FLUSHED}")
+        else:
+            link.ask("CHECKPOINT")
 
 
 def _read(path: Path) -> dict[str, bytes]:

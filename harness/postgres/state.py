@@ -146,15 +146,15 @@ _ESCAPED = re.compile(r'""|\\(.)', re.DOTALL)
 def cells(record: str) -> list[str | None]:
     """Return the fields of a record literal as text, None for NULL."""
     found: list[str | None] = []
-    at = 1
-    if record == "()":
-        return found
-    while at < len(record):
-        field = _FIELD.match(record, at)
+    body, at = record[1:-1], 0
+    while record != "()":
+        field = _FIELD.match(body, at)
         assert field is not None
         quoted = field[1]
         found.append((field[2] or None) if quoted is None else _ESCAPED.sub(lambda each: each[1] or '"', quoted))
         at = field.end() + 1
+        if at > len(body):
+            break
     return found
 
 

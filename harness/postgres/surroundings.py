@@ -16,6 +16,13 @@ _DATABASE = (
     "SELECT datdba, coalesce(datacl::text, ''), datconnlimit, coalesce(shobj_description(oid, 'pg_database'), '') "
     "FROM pg_database WHERE datname = $1"
 )
+_ABOUT = f"(dbid = {_MINE} OR classid = 'pg_database'::regclass AND objid = {_MINE})"
+_DEPENDS = f"SELECT classid, objid, objsubid, dbid = 0, refclassid, refobjid, deptype FROM pg_shdepend WHERE {_ABOUT}"
+_DEPEND = f"""
+INSERT INTO pg_shdepend (dbid, classid, objid, objsubid, refclassid, refobjid, deptype)
+VALUES (CASE WHEN $5::bool THEN 0 ELSE {_MINE} END, $2::oid, CASE WHEN $5::bool THEN {_MINE} ELSE $3::oid END, $4::int,
+  $6::oid, $7::oid, $8::"char")
+"""
 
 
 class Surroundings:
@@ -24,6 +31,7 @@ class Surroundings:
     def __init__(self, admin: Link, database: str, whole: bool) -> None:
         self._admin, self._database = admin, database
         self._settings = admin.ask(_SETTINGS, database)
+        self._depends = admin.ask(_DEPENDS, database)
         ((self._owner, self._privileges, self._limit, self._comment),) = admin.ask(_DATABASE, database)
         self._shared = {
             name: admin.ask(f"SELECT {name}::text {_which(name)}") for name in _SHARED if whole and self._has(name)
@@ -45,8 +53,15 @@ class Surroundings:
             "WHERE datname = $1 AND (datdba, coalesce(datacl::text, ''), datconnlimit) <> ($2::oid, $3, $4::int)",
             name, text(self._owner), text(self._privileges), text(self._limit),
         )  # fmt: skip
+        ask(f"DELETE FROM pg_shdepend WHERE {_ABOUT}", name)
+        for row in self._depends:
+            ask(_DEPEND, name, *map(text, row))
         if self._comment:
             ask(f"COMMENT ON DATABASE {name} IS {literal(text(self._comment))}")
+
+    def stand_alone(self, copy: str) -> None:
+        """Have roles not be held by what the database *copy* has of them: nobody but us knows of it."""
+        self._admin.ask(f"DELETE FROM pg_shdepend WHERE dbid = {_MINE}", copy)
 
 
 def _which(name: str) -> str:
