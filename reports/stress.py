@@ -32,6 +32,9 @@ def stress_report(stressed: Stressed, searched: Result | None = None, *, width: 
     for violation in stressed.violations:
         lines += ["", *wrapped(escaped(_how_often(violation, stressed.turns)), width)]
         lines += paragraph(violation.message, width, "  ")
+    if stressed.said and not any(stressed.said in violation.message for violation in stressed.violations):
+        lines += ["", *wrapped("The server wrote to standard error, which breaks no rule. The last lines:", width)]
+        lines += paragraph(stressed.said, width, "  ")
     if searched is not None:
         lines += ["", *wrapped(escaped(_controlled(searched)), width)]
     return "\n".join(lines) + "\n"

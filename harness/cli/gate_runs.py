@@ -20,6 +20,7 @@ from harness.executor import Executor, Lost
 from harness.settings import Settings
 from harness.verdict import Verdict
 from reports.table import GateRow
+from reports.terminal import one_line
 
 __all__ = ["Todo", "carry_out"]
 
@@ -129,7 +130,7 @@ class _Runs:
         mark = "as expected" if row.as_expected else "NOT AS EXPECTED"
         line = f"[{self._done:{len(str(len(self.rows)))}}/{len(self.rows)}] {row.scenario} {row.name}: {row.verdict}, {mark}"
         if not ticker.live or not row.as_expected:
-            print(f"{line}, {row.seconds:.1f} s", file=sys.stderr, flush=True)
+            print(one_line(f"{line}, {row.seconds:.1f} s"), file=sys.stderr, flush=True)
 
     def _state(self) -> str:
         rows = [self.rows[number] for number, promise in self._promises.items() if promise.running()]

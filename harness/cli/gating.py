@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from harness import config, registry
 from harness.cli.gate_reports import publish
 from harness.cli.gate_runs import Todo, carry_out
+from harness.cli.streams import workflow_commands_stopped
 from harness.cli.terminal import EXIT_CODES, colour, print_json, width
 from harness.counterexample import load as load_counterexample
 from harness.errors import BadInput
@@ -49,8 +51,18 @@ def command(options: Namespace) -> int:
         chosen = [each for each in chosen if each[1].name not in left_out]
     todo = [*_known(settings, chosen, left_out), *_explorations(chosen)]
     began = time.monotonic()
+    with workflow_commands_stopped(sys.stderr if options.json else sys.stdout):
+        gated = _gated(todo, settings, options, left_out, began)
+        _show(options, gated)
+    publish(gated, options, settings, {scenario.name: reference for reference, scenario in chosen})
+    return EXIT_CODES[gated.verdict]
+
+
+def _gated(
+    todo: Sequence[Todo], settings: Settings, options: Namespace, left_out: dict[str, str], began: float
+) -> Gated:
     rows, files = carry_out(todo, settings, options.cluster)
-    gated = Gated(
+    return Gated(
         rows,
         merge(map(_judged, rows)),
         time.monotonic() - began,
@@ -59,9 +71,6 @@ def command(options: Namespace) -> int:
         left_out,
         str(settings.root),
     )
-    _show(options, gated)
-    publish(gated, options, settings, {scenario.name: reference for reference, scenario in chosen})
-    return EXIT_CODES[gated.verdict]
 
 
 def _show(options: Namespace, gated: Gated) -> None:

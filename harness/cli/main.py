@@ -6,7 +6,6 @@ Exit codes: 0 valid (replay: no longer fails), 1 invalid (replay: fails again), 
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from argparse import (
@@ -19,11 +18,11 @@ from argparse import (
 )
 from collections.abc import Sequence
 from importlib import import_module
-from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from harness import config
-from harness.cli import arguments
+from harness.cli import arguments, streams
+from harness.control.shortage import SHORTAGES, refused
 from harness.errors import HarnessError
 from harness.scenario import DATABASES
 
@@ -46,11 +45,9 @@ _ISOLATION = "warm: workers live on between executions (default); fork: each exe
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv* (by default this process's) and return the exit code."""
+    streams.make_usable()
     if argv is None:
         config.fix_hash_seed()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     try:
         options = parser().parse_args(argv)
     except SystemExit as exit_:
@@ -60,18 +57,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # Whoever read our output has gone, and Python would complain again on its way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output has gone.
+        streams.discard_output()
         return NOBODY_READS
+    except OSError as error:
+        streams.discard_output()
+        _complain(f"harness: the output could not be written: {error.strerror}. Is the disk full or read-only?")
+        return BAD_INPUT
 
 
 def _run(options: Namespace) -> int:
     try:
         if getattr(options, "postgres", None) is not None:
             config.use_postgres(options.postgres)
-        return int(import_module(f"harness.cli.{options.module}").command(options))
+        command = import_module(f"harness.cli.{options.module}").command
+        if options.module == "gating":
+            # It prints workflow commands of its own.
+            return int(command(options))
+        with streams.workflow_commands_stopped(sys.stderr if getattr(options, "json", False) else sys.stdout):
+            return int(command(options))
     except HarnessError as error:
-        print(f"harness: {error}", file=sys.stderr)
+        _complain(f"harness: {error}")
         return BAD_INPUT
     except KeyboardInterrupt:
         print("harness: interrupted, so nothing is concluded.", file=sys.stderr)
@@ -79,14 +85,22 @@ def _run(options: Namespace) -> int:
     except BrokenPipeError:
         raise
     except (Exception, SystemExit) as error:
+        if isinstance(error, OSError) and error.errno in SHORTAGES:
+            _complain(f"harness: {refused('what the command needs', error)}")
+            return BAD_INPUT
         if options.debug:
             traceback.print_exc()
-        print(
+        _complain(
             f"harness: this is a bug in the harness, please report it: {type(error).__name__}: {error}\n"
-            f"{'' if options.debug else 'The same command with --debug shows where it happened.'}".rstrip(),
-            file=sys.stderr,
+            f"{'' if options.debug else 'The same command with --debug shows where it happened.'}".rstrip()
         )
         return BUG
+
+
+def _complain(text: str) -> None:
+    """Print *text*, which may hold anything, on standard error."""
+    with streams.workflow_commands_stopped(sys.stderr):
+        print(text, file=sys.stderr)
 
 
 class _Version(Action):

@@ -10,6 +10,7 @@ from harness.control.lanes import Move
 from harness.control.likeness import Likeness
 from harness.control.observer import Broken, Observer
 from harness.control.processes import Fleet, FleetGone, WorkerDied, WorkerStuck, ending
+from harness.control.shortage import Shortage
 from harness.control.stage import Stage
 from harness.control.world import World
 from harness.coverage import operation
@@ -73,6 +74,10 @@ class Driver:
                 )
         self._checked = workload
 
+    def short(self) -> str:
+        """Return why executions here can't be relied on, if the machine is short of room or descriptors; else nothing."""
+        return self.world.ails(History(()), []) or self.fleet.short()
+
     def run(self, scheduler: Scheduler, workload: Workload) -> Execution:
         """Run *workload* once under *scheduler*.
 
@@ -127,9 +132,9 @@ class _Run:
             self.happened = self.observer.happened(self._history(), self.steps, whole=not abandoned)
         except _Over as over:
             failure = over.failure
-            if stuck := self.driver.world.ails(self._history(), self.steps):
+            if stuck := self.driver.world.ails(self._history(), self.steps) or self.fleet.short():
                 failure = None
-        except (WorkerStuck, WorkerDied, FleetGone, Broke) as error:
+        except (WorkerStuck, WorkerDied, FleetGone, Broke, Shortage) as error:
             stuck = str(error)
         finally:
             self.stage.crew.clear(self.stage.now)
@@ -287,6 +292,11 @@ class _Run:
         if self.likeness is not None:
             self.likeness.lost = True
         step = self.stage.lost(move, ending(code))
+        if code == _SIGKILL and self.fleet.lacked_memory():
+            raise Broke(
+                f"Worker {number} was killed by the system for want of memory, so what it did can't be judged. "
+                "Give the machine or the container more."
+            )
         if code != _SIGKILL:
             self._record(move, [step])
             message = f"worker {number} {ending(code)} during {move.text or move.kind}"

@@ -23,6 +23,7 @@ from typing import Any
 from multiprocess import get_context
 
 from harness import config
+from harness.control.shortage import Shortage, ascribed
 from harness.inherited import Common
 from harness.scenario import Scenario
 from harness.trail import End
@@ -75,6 +76,12 @@ def serve(
         while True:
             server.obey(orders.receive())
     except (PeerGone, BrokenPipeError):
+        pass
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
         server.kill_all()
         _remove(directory)
         # With it go the processes that the code under test has left, whoever was their parent.
@@ -102,6 +109,13 @@ class _Server:
         gc.freeze()
 
     def obey(self, order: tuple[Any, ...]) -> None:
+        """Carry *order* out and answer; where the system refuses what that takes, say so."""
+        try:
+            self._carry_out(order)
+        except Shortage as error:
+            self._orders.send(("refused", str(error)))
+
+    def _carry_out(self, order: tuple[Any, ...]) -> None:
         if order[0] == "fork":
             self._orders.send(("forked", self._fork(order[1])))
         elif order[0] == "reap":
@@ -118,7 +132,8 @@ class _Server:
             self._instrumented.serve(self._ends[number], self._scenario, self._roles[number], number)
 
         process = self._context.Process(target=_quietly, args=(work,), name=f"harness worker {number}", daemon=False)
-        process.start()
+        with ascribed(f"a process for worker {number}"):
+            process.start()
         self._workers[number] = process
         return int(process.pid)
 
@@ -137,7 +152,8 @@ class _Server:
         return process.exitcode if process.exitcode is None else int(process.exitcode)
 
     def _set_up(self, db: str, seed: str) -> str:
-        read_end, write_end = os.pipe()
+        with ascribed("a pipe for setup"):
+            read_end, write_end = os.pipe()
 
         def work() -> None:
             die_with_parent()
@@ -146,7 +162,8 @@ class _Server:
             os.write(write_end, report.encode()[:60_000])
 
         process = self._context.Process(target=_quietly, args=(work,), name="harness setup")
-        process.start()
+        with ascribed("a process for setup"):
+            process.start()
         os.close(write_end)
         report = self._hear(read_end)
         os.close(read_end)

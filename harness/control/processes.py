@@ -16,6 +16,7 @@ from pathlib import Path
 from multiprocess import get_context
 
 from harness.control import forkserver
+from harness.control.shortage import Shortage, ascribed, oom_kills, without_descriptors
 from harness.errors import HarnessError, SetupFailed, Unsupported
 from harness.inherited import Common, Inherited
 from harness.process_ids import ProcessIds
@@ -88,7 +89,8 @@ class Worker:
         """Take *pid* for this worker's process."""
         self.pid = pid
         self.generation += 1
-        self._process = os.pidfd_open(pid)
+        with ascribed("a descriptor for a worker process (pidfd_open)"):
+            self._process = os.pidfd_open(pid)
         self._poll.register(self._process, select.POLLIN)
 
     def ask(self, *order: object) -> Message:
@@ -157,11 +159,13 @@ class Fleet:
         _require_linux()
         self._directory = directory
         self.gone = False
-        to_server, from_server = os.pipe(), os.pipe()
+        self._oom_kills = oom_kills()
         self.roles = scenario.roles(workers)
-        self.inherited, self.ids = Inherited(), ProcessIds(len(self.roles))
-        pipes = [(os.pipe(), os.pipe()) for _ in self.roles]
-        ends = [End(Peer(down[0], up[1]), _stack_file(number), Trail()) for number, (down, up) in enumerate(pipes)]
+        with ascribed("the pipes and the memory that the processes of an exploration share"):
+            to_server, from_server = os.pipe(), os.pipe()
+            self.inherited, self.ids = Inherited(), ProcessIds(len(self.roles))
+            pipes = [(os.pipe(), os.pipe()) for _ in self.roles]
+            ends = [End(Peer(down[0], up[1]), _stack_file(number), Trail()) for number, (down, up) in enumerate(pipes)]
         self._server = Peer(from_server[0], to_server[1])
         self.workers = [
             Worker(number, Peer(up[0], down[1]), ends[number].stacks, ends[number].trail, patience)
@@ -186,12 +190,9 @@ class Fleet:
             ),
             name="harness fork server",
         )
-        with _out_of_collections():
-            self._process.start()
         self._stacks = [end.stacks for end in ends]
         self._kept = [end for down, up in pipes for end in (down[0], up[1])]
-        for end in (to_server[0], from_server[1]):
-            os.close(end)
+        self._start_server((to_server[0], from_server[1]))
         kind, said = self._server.receive()
         if kind == "ready":
             learn(said)
@@ -201,6 +202,20 @@ class Fleet:
                 f"The instrumentation could not be installed ({said}). It needs a CPython whose sqlite3 module is linked to "
                 "the SQLite library dynamically, and aiosqlite 0.22 or later if that is used."
             )
+
+    def _start_server(self, its_ends: tuple[int, int]) -> None:
+        """Start the fork server, and close *its_ends* of the pipes here; where it can't be had, close all others too."""
+        try:
+            with _out_of_collections(), ascribed("a process that forks the workers"):
+                self._process.start()
+        except Shortage:
+            for end in (*self._ends, *self._stacks, *self._kept):
+                os.close(end)
+            self.inherited.close()
+            raise
+        finally:
+            for end in its_ends:
+                os.close(end)
 
     @property
     def size(self) -> int:
@@ -239,10 +254,22 @@ class Fleet:
     def _order(self, *order: object) -> object:
         try:
             self._server.send(order)
-            return self._server.receive()[1]
+            kind, said = self._server.receive()
         except (PeerGone, BrokenPipeError):
             self.gone = True
             raise FleetGone from None
+        if kind == "refused":
+            raise Shortage(str(said))
+        return said
+
+    def short(self) -> str:
+        """Return which worker has no descriptor left to open, in words; nothing where none has."""
+        return without_descriptors(worker.pid for worker in self.workers if worker.pid)
+
+    def lacked_memory(self) -> bool:
+        """Return whether the system has killed a process for want of memory since this was last asked."""
+        before, self._oom_kills = self._oom_kills, oom_kills()
+        return self._oom_kills > before
 
     def close(self) -> None:
         """End every process; the fork server removes the shared directory before it goes."""
@@ -283,3 +310,7 @@ def _require_linux() -> None:
             f"The harness needs Linux (5.3 or later): this system ({sys.platform}) has no {', '.join(missing)}. "
             "On macOS, run it in a Linux container."
         )
+    with ascribed("a descriptor for a process (pidfd_open)"):
+        os.close(os.pidfd_open(os.getpid()))
+    with ascribed("memory with a descriptor (memfd_create)"):
+        os.close(os.memfd_create("harness-probe"))

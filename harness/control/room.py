@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.errors import Unsupported
+from harness.control.shortage import Shortage, told_of_shortage
 from harness.history import Event, Step
 
 __all__ = ["LEAST", "NoRoom", "check_room", "no_room", "short"]
@@ -19,7 +19,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SAID = ("database or disk is full", "No space left on device", "Disk quota exceeded")
 
 
-class NoRoom(Unsupported):
+class NoRoom(Shortage):
     """The file system with the shared directory is full."""
 
 
@@ -35,11 +35,12 @@ def check_room(directory: Path) -> None:
 
 
 def short(directory: str | Path, events: Iterable[Event], steps: Iterable[Step]) -> str:
-    """Return why what was seen can't be relied on, if too little is free, or a client was told so; else nothing.
+    """Return why what was seen can't be relied on, if too little is free, or a client was told of some shortage; else nothing.
 
-    What was told counts only where no step is a disk that the schedule made full.
+    What was told of a full disk counts only where no step is a disk that the schedule made full.
     """
-    if why := _too_little(directory):
+    events = tuple(events)
+    if why := _too_little(directory) or told_of_shortage(events):
         return why
     told = next((str(event.value) for event in events if any(said in str(event.value) for said in _SAID)), "")
     if told and not any(step.kind == "full" for step in steps):

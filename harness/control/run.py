@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from harness.control.confirm import Unconfirmed, confirm, replay_once
 from harness.control.execution import Driver
 from harness.control.explaining import explain as explained
-from harness.control.room import NoRoom
 from harness.control.sharding.explorer import Setting
 from harness.control.sharding.explorers import explorers
 from harness.control.sharding.together import MOST_SLOTS, Place, Troupe, explore_together
+from harness.control.shortage import Shortage
 from harness.control.shrink import shrink
 from harness.control.tally import Budget, Progress, Tally
 from harness.control.theatre import MOST_WORKERS, Theatre, theatre
@@ -124,9 +124,11 @@ def run(
             tally.explored()
             if tally.failed is None and not tally.stuck and not tally.doubts:
                 _recheck(stage, tally)
+                if short := stage.driver.short():
+                    _doubt(tally, short)
             if tally.failed is not None:
                 found = redacted(_minimal(stage, tally.failed, tally), scenario.secrets)[0]
-        except (Diverged, Unconfirmed, NoRoom, ServerSaid) as error:
+        except (Diverged, Unconfirmed, Shortage, ServerSaid) as error:
             _doubt(tally, str(error))
         except KeyboardInterrupt:
             raise Interrupted(run_of(_partial(tally))) from None

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness import config
+from harness.control.directories import held, shared_directory
 from harness.control.execution import Driver
 from harness.control.observer import Observer
 from harness.control.pinning import pinned
 from harness.control.postgres_world import PostgresWorld
 from harness.control.processes import Fleet
-from harness.control.world import World, shared_directory
+from harness.control.world import World
 from harness.errors import BadInput
 from harness.inherited import Inherited
 from harness.points import resolve
@@ -65,13 +66,14 @@ def theatre(
         try:
             fleet = Fleet(scenario, workers, directory, patience)
             world = _world(scenario, directory, fleet.inherited)
-            fleet.set_up(world.db, str(seed))
-            world.take_template()
-            driver = Driver(scenario, fleet, world, Observer(world, scenario), seed)
-            driver.isolated = isolation == "fork"
-            for worker in fleet.workers:
-                fleet.fork(worker)
-            yield Theatre(driver, time.perf_counter() - started)
+            with held(directory):
+                fleet.set_up(world.db, str(seed))
+                world.take_template()
+                driver = Driver(scenario, fleet, world, Observer(world, scenario), seed)
+                driver.isolated = isolation == "fork"
+                for worker in fleet.workers:
+                    fleet.fork(worker)
+                yield Theatre(driver, time.perf_counter() - started)
         finally:
             if world is not None:
                 world.close()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,37 +16,14 @@ from harness.history import History, Step
 from harness.inherited import Inherited
 from harness.tables import Tables, read_tables, rows_in
 
-__all__ = ["World", "own_directory", "shared_directory"]
+__all__ = ["World"]
 
-_PREFIX = "race-harness-"
 _SQLITE = b"SQLite format 3\x00"
-_MEMORY = Path("/dev/shm")
 _BEGINNING = int(EPOCH * 1e9)
 _REMEMBERED = 20_000
 
 _IN_MEMORY = "\0memory"
 """What the memory that workers share is called in a snapshot."""
-
-
-def shared_directory() -> Path:
-    """Return where a fresh directory is to be made, on tmpfs where there is one; remove what dead controllers left.
-
-    Not made yet: first there must be a fork server that removes it, whatever becomes of this process.
-    """
-    return own_directory(_MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else Path(tempfile.gettempdir()))
-
-
-def own_directory(root: Path) -> Path:
-    """Return where in *root* this process may make a directory; remove those of processes that are gone."""
-    _sweep(root)
-    return root / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def _sweep(root: Path) -> None:
-    for entry in root.glob(_PREFIX + "*"):
-        owner = entry.name.removeprefix(_PREFIX).partition("-")[0]
-        if owner.isdecimal() and not Path("/proc", owner).exists():
-            shutil.rmtree(entry, ignore_errors=True)
 
 
 class World:

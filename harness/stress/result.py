@@ -26,7 +26,8 @@ class Stressed:
     ``turns`` is how often the calls of a turn were made, ``calls`` how many that came to, ``given_up`` how many of them
     their client abandoned, ``outcomes`` how many ended in which way. ``kills`` counts the workers that were killed.
     ``seconds`` is how long clients called, ``happened`` in how many turns what must happen did. ``reasons`` say why
-    nothing can be concluded, where that is so.
+    nothing can be concluded, where that is so. ``said`` is the end of what the server wrote to standard error: warnings, which
+    break no rule.
     """
 
     scenario: str
@@ -43,6 +44,7 @@ class Stressed:
     happened: Mapping[str, int] = field(default_factory=dict)
     violations: tuple[Violation, ...] = ()
     reasons: tuple[str, ...] = ()
+    said: str = ""
 
     @property
     def verdict(self) -> Verdict:

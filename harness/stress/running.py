@@ -13,18 +13,22 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
-from harness.control.world import own_directory
+from harness.control.directories import held, own_directory
 from harness.errors import BadInput
 from harness.redaction import Redactor
 from harness.scenario import Scenario
 from harness.stress.judging import happened, outcomes, violations
 from harness.stress.load import Load
 from harness.stress.result import Stressed, Violation
+from harness.stress.saying import errors_of, last_lines
 from harness.stress.server import Server
 
 __all__ = ["stress"]
 
 _TELLS_EVERY = 0.5
+
+CLEAN = "CLEAN the server stops, and reports no error"
+"""The rule that every server must keep."""
 
 Tell = Callable[[str], None]
 """Takes a line that says how far things are."""
@@ -72,11 +76,15 @@ def stress(
             tell("asking once more about every turn")
             asyncio.run(load.probe_all(clients))
             wrong = server.stop()
-            said = server.said()
+            noise = server.said()
         tell("checking")
         broken = violations(scenario, load.turns, db)
-        broken += tuple(Violation("CLEAN the server stops and is quiet", 0, text) for text in (wrong, said) if text)
-        clean = Redactor((event for turn in load.turns for event in turn), scenario.secrets).text if broken else str
+        errors, said = errors_of(noise), last_lines(noise)
+        broken += tuple(Violation(CLEAN, 0, text) for text in (wrong, errors) if text)
+        redactor = (
+            Redactor((event for turn in load.turns for event in turn), scenario.secrets) if broken or said else None
+        )
+        clean = redactor.text if redactor is not None else str
         broken = tuple(replace(each, message=clean(each.message)) for each in broken)
         seen = happened(scenario, load.turns, db)
     return Stressed(
@@ -94,6 +102,7 @@ def stress(
         happened=seen,
         violations=broken,
         reasons=_reasons(seen, kills, kill_every),
+        said=clean(said),
     )
 
 
@@ -103,7 +112,8 @@ def _directory() -> Iterator[Path]:
     directory = own_directory(Path(tempfile.gettempdir()))
     directory.mkdir(mode=0o700)
     try:
-        yield directory
+        with held(directory):
+            yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -83,9 +83,17 @@ class Baton:
         """Start a strand that runs *run* when its turn comes."""
         strand = Strand()
         strand.lane = lane
-        Carrier.lend(self, strand, run)
+        try:
+            Carrier.lend(self, strand, run)
+        except RuntimeError as error:
+            self.lacks_thread(error)
+            raise
         self._ready.append(strand)
         return strand
+
+    def lacks_thread(self, error: RuntimeError) -> None:
+        """Report that the system gave no thread (*error*): what follows from that is not the code under test's doing."""
+        self.news.append(("broken", f"the system gives it no further thread ({error}); see `ulimit -u` and pids.max"))
 
     def wake(self, strand: Strand) -> None:
         """Put *strand*, which waits for work, at the end of those that will run."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.control import pinning, room, world
+from harness.control import directories, pinning, room, world
 from harness.control.room import NoRoom
 from harness.control.tally import Progress
 from harness.errors import Unsupported
@@ -80,10 +80,10 @@ def test_without_shared_memory_and_pinning(monkeypatch: pytest.MonkeyPatch, tmp_
     def forbidden(*_: object) -> None:
         raise PermissionError(errno.EPERM, "not permitted")
 
-    monkeypatch.setattr(world, "_MEMORY", tmp_path / "missing")
-    monkeypatch.setattr(world.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(directories, "_MEMORY", tmp_path / "missing")
+    monkeypatch.setattr(directories.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(pinning.os, "sched_setaffinity", forbidden)
-    assert world.shared_directory().parent == tmp_path
+    assert directories.shared_directory().parent == tmp_path
     result = explored(raced(two_transactions, at_end=(counts_to(2),)), explain=False)
     assert result.verdict is Verdict.INVALID
     assert list(tmp_path.iterdir()) == []

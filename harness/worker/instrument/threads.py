@@ -57,8 +57,10 @@ class _Started:
         self.thread.run = self._run  # type: ignore[method-assign]
         try:
             _start(self.thread)
-        except BaseException:
+        except BaseException as error:
             self._put_back()
+            if isinstance(error, RuntimeError):
+                self.runtime.lacks_thread(error)
             raise
         self._arrived.acquire()
         runtime = self.runtime

@@ -1,0 +1,64 @@
+"""The standard streams of the command: there, harmless to those that read them, and not to be blamed on the verdict."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from typing import TextIO
+
+from harness import config
+
+__all__ = ["discard_output", "make_usable", "workflow_commands_stopped"]
+
+_NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
+
+
+def make_usable() -> None:
+    """Have all three streams be open, and able to write any text.
+
+    A stream that was closed (``>&-``) becomes one to ``/dev/null``, before another file gets its descriptor.
+    """
+    for name, number in _NUMBERS.items():
+        if getattr(sys, name) is None:
+            _reopen(number)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115 -- for good
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def discard_output() -> None:
+    """Have standard output go nowhere from now on, so that Python does not fail on it once more on its way out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def workflow_commands_stopped(stream: TextIO) -> Iterator[None]:
+    """Under GitHub Actions, have lines that begin with ``::`` be plain text meanwhile; *stream* is where that is said.
+
+    What is printed holds names and messages of the code under test, which must not be obeyed as workflow commands. The token
+    that ends this is random, so that no text can hold it. (GitHub Docs, "Stopping and starting workflow commands".)
+    """
+    if not config.under_actions():
+        yield
+        return
+    token = secrets.token_hex(16)
+    print(f"::stop-commands::{token}", file=stream, flush=True)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        print(f"::{token}::", file=stream, flush=True)
+
+
+def _reopen(number: int) -> None:
+    """Open ``/dev/null`` as the descriptor *number*."""
+    opened = os.open(os.devnull, os.O_RDWR)
+    if opened != number:
+        os.dup2(opened, number)
+        os.close(opened)
