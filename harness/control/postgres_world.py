@@ -152,7 +152,7 @@ class PostgresWorld(World):
         self._duplicate(self._raced, self._template_name)
         self._around.put_back()
         self._look_anew()
-        clock.set_clock(self._link, 0.0)
+        self._link.ask(clock.setting(0.0))
         if self._files is not None:
             self._files.moved(self._link)
         self._mark = mark(self._link)
@@ -223,7 +223,7 @@ class PostgresWorld(World):
                 "A rule about changes can't be shown the database as it was, for its tables are not those that setup made "
                 f"({error}). Let setup make them, or ask an invariant."
             ) from error
-        clock.set_clock(self._earlier, self._now)
+        self._earlier.ask(clock.setting(self._now))
         return _to_read(self._earlier.url)
 
     def likeness(self) -> int | None:

@@ -1,5 +1,8 @@
 """The server's clock and randomness under control: functions in the place of the server's own, in each database raced over.
 
+Each reading is a microsecond after the one before it, of whichever session, as time stamps order events; where a transaction
+only reads, the sequence can't be moved, and its readings are counted in the session.
+
 What asks by function (``now()``, ``clock_timestamp()``, also as a column's default) is told virtual time. The words of the
 SQL standard (``CURRENT_TIMESTAMP``) are no functions, so they tell real time; whoever uses them is named.
 """
@@ -11,13 +14,14 @@ from harness.postgres.link import Link
 
 __all__ = ["install", "set_clock", "setting"]
 
-# A sequence has one value for all transactions, whatever snapshot they have. A function that has another name is the same
-# to all that was compiled before, so the server's own are renamed: whatever ``search_path`` code sets, it finds ours.
+# A sequence has one value for all transactions, whatever snapshot they have, and a rollback does not take it back. Unlogged,
+# so that who reads the clock has no transaction number. A function that has another name is the same to all that was
+# compiled before, so the server's own are renamed: whatever ``search_path`` code sets, it finds ours.
 _SCRIPT = """
 CREATE SCHEMA harness;
-CREATE SEQUENCE harness.clock MINVALUE 0;
+CREATE UNLOGGED SEQUENCE harness.clock MINVALUE 0;
 GRANT USAGE ON SCHEMA harness TO PUBLIC;
-GRANT SELECT ON harness.clock TO PUBLIC;
+GRANT SELECT, USAGE ON harness.clock TO PUBLIC;
 DO $rename$ DECLARE each regprocedure; BEGIN
   FOR each IN SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'pg_catalog'::regnamespace AND (
     proname IN ('clock_timestamp', 'statement_timestamp', 'now', 'transaction_timestamp', 'timeofday', 'gen_random_uuid',
@@ -26,14 +30,28 @@ DO $rename$ DECLARE each regprocedure; BEGIN
   LOOP EXECUTE format('ALTER FUNCTION %s RENAME TO %I', each,
     'harness_real_' || (SELECT proname FROM pg_proc WHERE oid = each)); END LOOP;
 END $rename$;
+CREATE FUNCTION harness.tick() RETURNS bigint VOLATILE LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+  DECLARE count int; BEGIN
+    IF current_setting('transaction_read_only') = 'off' THEN RETURN nextval('harness.clock'); END IF;
+    count := coalesce(nullif(current_setting('harness.ticks', true), ''), '0')::int + 1;
+    PERFORM set_config('harness.ticks', count::text, false);
+    RETURN count + last_value FROM harness.clock;
+  END $$;
+CREATE FUNCTION harness.kept(setting text, during text) RETURNS timestamptz VOLATILE LANGUAGE plpgsql
+  SET search_path = pg_catalog AS $$
+  DECLARE known text := current_setting(setting, true); BEGIN
+    IF known IS NULL OR split_part(known, '|', 1) <> during THEN
+      known := during || '|' || harness.tick();
+      PERFORM set_config(setting, known, false);
+    END IF;
+    RETURN to_timestamp(split_part(known, '|', 2)::numeric / 1000000.0);
+  END $$;
 CREATE FUNCTION pg_catalog.clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql AS
-  'SELECT pg_catalog.to_timestamp(last_value / 1000000.0) FROM harness.clock';
+  'SELECT pg_catalog.to_timestamp(harness.tick() / 1000000.0)';
 CREATE FUNCTION pg_catalog.statement_timestamp() RETURNS timestamptz STABLE LANGUAGE sql AS
-  'SELECT pg_catalog.to_timestamp(last_value / 1000000.0) FROM harness.clock';
-CREATE FUNCTION pg_catalog.now() RETURNS timestamptz STABLE LANGUAGE sql AS $$
-  SELECT pg_catalog.to_timestamp(pg_catalog.set_config('harness.began',
-    coalesce(nullif(pg_catalog.current_setting('harness.began', true), ''),
-    (SELECT last_value::text FROM harness.clock)), true)::float8 / 1000000.0) $$;
+  $$ SELECT harness.kept('harness.statement', extract(epoch FROM pg_catalog.harness_real_statement_timestamp())::text) $$;
+CREATE FUNCTION pg_catalog.now() RETURNS timestamptz STABLE LANGUAGE sql AS
+  $$ SELECT harness.kept('harness.transaction', extract(epoch FROM pg_catalog.harness_real_now())::text) $$;
 CREATE FUNCTION pg_catalog.transaction_timestamp() RETURNS timestamptz STABLE LANGUAGE sql AS 'SELECT pg_catalog.now()';
 CREATE FUNCTION pg_catalog.timeofday() RETURNS text VOLATILE LANGUAGE sql AS
   $$ SELECT pg_catalog.to_char(pg_catalog.clock_timestamp(), 'Dy Mon DD HH24:MI:SS.US YYYY TZ') $$;
@@ -50,14 +68,18 @@ CREATE FUNCTION pg_catalog.uuidv4() RETURNS uuid VOLATILE LANGUAGE sql AS 'SELEC
 def install(link: Link) -> None:
     """Put the functions into the database of *link*."""
     link.ask(_SCRIPT)
-    set_clock(link, 0.0)
+    link.ask(setting(0.0))
 
 
 def setting(now: float) -> str:
-    """Return the SQL that has the clock show *now*, in virtual seconds."""
-    return f"SELECT setval('harness.clock', {round((EPOCH + now) * 1e6)})"
+    """Return the SQL that has the clock show *now*, in virtual seconds, whatever it has shown."""
+    return f"SELECT setval('harness.clock', {_microseconds(now)})"
+
+
+def _microseconds(now: float) -> int:
+    return round((EPOCH + now) * 1e6)
 
 
 def set_clock(link: Link, now: float) -> None:
-    """Have the clock show *now*, in virtual seconds."""
-    link.ask(setting(now))
+    """Have the clock show *now*, in virtual seconds, or what it shows already where readings have brought it further."""
+    link.ask(f"SELECT setval('harness.clock', greatest({_microseconds(now)}, (SELECT last_value FROM harness.clock)))")

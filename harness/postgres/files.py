@@ -36,7 +36,7 @@ WHERE oid >= 16384 AND relkind IN ('r', 't', 'i', 'S', 'm', 'p', 'I') AND relper
   AND relnamespace <> 'harness'::regnamespace ORDER BY ctid
 """
 _PATHS = "SELECT oid, pg_relation_filepath(oid) FROM pg_class WHERE oid = ANY($1)"
-_UNLOGGED = "SELECT count(*) > 0 FROM pg_class WHERE relpersistence = 'u'"
+_UNLOGGED = "SELECT count(*) > 0 FROM pg_class WHERE relpersistence = 'u' AND relnamespace <> 'harness'::regnamespace"
 _FLUSHED = "race_harness_flushed"
 _USED = "SELECT pg_relation_filenode(oid) FROM pg_class WHERE relkind IN ('r', 't', 'i', 'S', 'm')"
 

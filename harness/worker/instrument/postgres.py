@@ -22,6 +22,7 @@ __all__ = ["LOCKS", "NOTIFIED", "Session", "Sessions"]
 LOCKS, NOTIFIED = "postgresql", "postgresql notifications"
 """What everybody waits for whom the server has wait, and what who listens does."""
 DATA, ROWS, TABLES = "data:postgresql", "lock:postgresql", "lock:postgresql tables"
+CLOCK = "clock:postgresql"
 _ASKED_EVERY = 0.0005
 """Seconds to wait for an answer before the server is asked whether the session waits."""
 
@@ -47,8 +48,8 @@ class Session:
 
     ``serializable``: reads may matter; ``wrote``, ``excludes``: what its transaction has done; ``timeouts``: how long it may
     wait; ``open``: whether it is in a transaction; ``may_notify``, ``may_set``: functions of the database do, notify or set
-    time-outs; ``tells``: its transaction has notified somebody, or called what may; ``keeps``: it may have a lock until it is
-    closed.
+    time-outs; ``tells_time``: its statement reads the clock; ``tells``: its transaction has notified somebody, or called what
+    may; ``keeps``: it may have a lock until it is closed.
     """
 
     __slots__ = (
@@ -62,6 +63,7 @@ class Session:
         "pid",
         "serializable",
         "tells",
+        "tells_time",
         "timeouts",
         "wrote",
     )
@@ -69,7 +71,7 @@ class Session:
     def __init__(self, pid: int, cancel: Callable[[], Any], finish: Callable[[], Any]) -> None:
         self.pid, self.cancel, self.finish = pid, cancel, finish
         self.serializable = self.wrote = self.excludes = self.open = False
-        self.may_notify = self.may_set = self.tells = self.keeps = False
+        self.may_notify = self.may_set = self.tells = self.tells_time = self.keeps = False
         self.timeouts = Timeouts()
 
     def greeted(self, *told: bytes | None) -> str:
@@ -149,8 +151,9 @@ class Sessions:
         assert self._server is not None
         return self._server.ask(_WAITS, str(pid))[0][0] == b"t"
 
-    def begins(self, session: Session) -> None:
-        """*session* is about to run a statement, or to end."""
+    def begins(self, session: Session, sql: str = "") -> None:
+        """*session* is about to run the statement *sql*, or to end."""
+        session.tells_time = effect(sql).tells_time
         if (why := session.timeouts.begin(self._clock.now, session.open)) and self._runtime.controlled:
             self._runtime.fail(why)
 
@@ -166,7 +169,7 @@ class Sessions:
                 continue
             if not told:
                 # Its snapshot is taken, and its place in the queue.
-                self._tell(((DATA, "r"), (ROWS, "w")))
+                self._tell(((DATA, "r"), (ROWS, "w"), (CLOCK, "w" if session.tells_time else "r")))
                 told = True
             if session.timeouts.lock:
                 session.timeouts.waits_for(self._awaited(session.pid), self._clock.now)
@@ -209,6 +212,8 @@ class Sessions:
         session.tells |= what.notifies or (session.may_notify and not (what.reads or what.nothing))
         touched, releases = _touched(session, what, after, failed)
         self._tell(touched)
+        if what.tells_time:
+            self._tell(((CLOCK, "w"),))
         if not after:
             if session.tells:
                 self._runtime.released(NOTIFIED)
@@ -240,4 +245,5 @@ def _touched(session: Session, what: Effect, after: bool, failed: bool) -> tuple
         return (seen, (ROWS, "w"), (TABLES, "r")), True
     session.wrote = True
     tables = (TABLES, "w" if what.excludes_readers else "r")
-    return ((DATA, "r" if after else "w"), (ROWS, "w"), tables), True
+    # A default may have read the clock, which has moved it. So have other writes, but they are in each other's way already.
+    return ((DATA, "r" if after else "w"), (ROWS, "w"), (CLOCK, "r"), tables), True

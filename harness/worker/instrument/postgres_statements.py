@@ -20,6 +20,9 @@ _LOCKS_ROWS = re.compile(r"\bFOR\s+(NO\s+KEY\s+)?(UPDATE|SHARE|KEY\s+SHARE)\b", 
 
 _REAL_TIME = re.compile(r"\b(CURRENT_TIMESTAMP|CURRENT_TIME|CURRENT_DATE|LOCALTIMESTAMP|LOCALTIME|timeofday)\b", re.I)
 
+_TELLS_TIME = re.compile(
+    r"\b(now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|age)\s*\(", re.IGNORECASE
+)
 _SETS_TIMEOUT = re.compile(r"_timeout|\bset_config\s*\(|\b(RESET|DISCARD)\s+ALL\b|\bSESSION\s+AUTHORIZATION\b", re.I)
 
 _NOTHING = ("BEGIN", "START", "SET", "SHOW", "RESET", "DEALLOCATE", "PREPARE", "SAVEPOINT", "DISCARD", "CLOSE")
@@ -46,7 +49,8 @@ class Effect(NamedTuple):
     it is a plain query; ``excludes_readers``: it may lock tables against those who only read. ``serializable``: from now on the
     session may be in a transaction of that level, in which reads matter too; ``real_time``: it asks for the time in a way that
     can't be virtual; ``sets_timeout``: it may set how long the session waits; ``notifies``: it may notify who listens;
-    ``keeps``: it may take a lock that the session keeps when the transaction ends.
+    ``keeps``: it may take a lock that the session keeps when the transaction ends; ``tells_time``: it reads the server's clock,
+    which moves it.
     """
 
     word: str
@@ -59,6 +63,7 @@ class Effect(NamedTuple):
     sets_timeout: bool
     notifies: bool
     keeps: bool
+    tells_time: bool
 
 
 @lru_cache(maxsize=4096)
@@ -74,6 +79,7 @@ def effect(sql: str) -> Effect:
         _SETS_TIMEOUT.search(sql) is not None,
         "NOTIFY" in capitals,
         "ADVISORY" in capitals,
+        _TELLS_TIME.search(bare) is not None,
     )
     if ";" in bare:
         return Effect(word, False, False, False, True, *rest)

@@ -183,7 +183,7 @@ class Transport(asyncio.Transport):
         try:
             session = self._met(exchange)
             if session is not None:
-                self._sessions.begins(session)
+                self._sessions.begins(session, exchange.sql)
             self._socket.sendall(exchange.data)
             self._read(reply, session)
         except OSError:

@@ -144,7 +144,7 @@ class Psycopg:
         connection = asked.connection
         session = self._session(connection)
         session.serializable |= asked.serializable
-        self._sessions.begins(session)
+        self._sessions.begins(session, asked.sql)
         failed = True
         try:
             if how in INJECTED:

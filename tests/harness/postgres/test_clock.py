@@ -1,0 +1,113 @@
+"""The server's clock is virtual, and its readings differ as they do in reality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import psycopg
+import pytest
+
+from harness.control.postgres_world import PostgresWorld
+from harness.epoch import EPOCH
+from harness.inherited import Inherited
+from harness.worker.instrument.postgres_statements import effect
+from tests.harness.postgres.programs import needs_server
+
+pytestmark = [needs_server, pytest.mark.forks]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresWorld]:
+    """A world with a table that is dated, and a role that may do little."""
+    with closing(PostgresWorld(tmp_path_factory.mktemp("pg") / "world", Inherited())) as made:
+        with connected(made) as connection:
+            connection.execute("CREATE TABLE log (id int PRIMARY KEY, at timestamptz DEFAULT now())")
+            connection.execute(
+                "CREATE FUNCTION strict() RETURNS timestamptz LANGUAGE sql SET search_path = '' AS 'SELECT now()'"
+            )
+            connection.execute("CREATE ROLE modest LOGIN")
+        made.take_template()
+        yield made
+
+
+def connected(world: PostgresWorld) -> psycopg.Connection[Any]:
+    """A connection in autocommit."""
+    return psycopg.connect(str(world.db), autocommit=True)
+
+
+def moments(connection: psycopg.Connection[Any], *what: str) -> list[float]:
+    """What the server tells, in seconds of virtual time."""
+    row = connection.execute(f"SELECT {', '.join(f'extract(epoch FROM {each})' for each in what)}".encode()).fetchone()
+    return [round(float(each) - EPOCH, 6) for each in row or ()]
+
+
+def test_readings_differ_by_a_microsecond(world: PostgresWorld) -> None:
+    """Of whichever session, forwards, beginning with the time of the schedule; and in each execution alike."""
+    for _ in range(2):
+        world.reset()
+        world.be(2.0)
+        with connected(world) as one, connected(world) as other:
+            told = [*moments(one, "clock_timestamp()", "clock_timestamp()"), *moments(other, "clock_timestamp()")]
+            assert told == [2.000001, 2.000002, 2.000003]
+            world.be(2.000001)
+            assert moments(one, "clock_timestamp()") == [2.000004], "never backwards"
+            world.be(5.0)
+            assert moments(other, "clock_timestamp()") == [5.000001]
+
+
+def test_a_transaction_has_one_time(world: PostgresWorld) -> None:
+    """Whatever is read in between, as time passes; the next one has a later one, and a statement has its own."""
+    world.reset()
+    with connected(world) as connection:
+        with connection.transaction():
+            first = moments(
+                connection, "now()", "clock_timestamp()", "statement_timestamp()", "now()", "statement_timestamp()"
+            )
+            world.be(3.0)
+            connection.execute("SET LOCAL TimeZone = 'Asia/Tokyo'")
+            second = moments(connection, "now()", "transaction_timestamp()", "strict()", "statement_timestamp()")
+        (third,) = moments(connection, "now()")
+    assert first[0] == first[3] == second[0] == second[1] == second[2] < first[1] < 1
+    assert first[2] == first[4]
+    assert 3 < second[3] < third
+
+
+def test_rows_are_dated_in_their_order(world: PostgresWorld) -> None:
+    """Each transaction's default is later than that of the one before."""
+    world.reset()
+    with connected(world) as connection:
+        for number in (3, 1, 2):
+            connection.execute("INSERT INTO log VALUES (%s)", (number,))
+        assert connection.execute("SELECT id FROM log ORDER BY at").fetchall() == [(3,), (1,), (2,)]
+
+
+def test_where_nothing_may_be_written_the_clock_is_read_too(world: PostgresWorld) -> None:
+    """In a transaction that only reads, and by a role that may do nothing; without a transaction number."""
+    world.reset()
+    world.be(1.0)
+    with connected(world) as connection:
+        connection.execute("SET ROLE modest")
+        with connection.transaction():
+            told = moments(connection, "now()", "clock_timestamp()", "clock_timestamp()")
+            assert connection.execute("SELECT pg_current_xact_id_if_assigned()").fetchone() == (None,)
+        connection.execute("SET default_transaction_read_only = on")
+        with connection.transaction():
+            told += moments(connection, "clock_timestamp()", "clock_timestamp()")
+    assert told == sorted(set(told))
+    assert 1 < told[0] < told[-1] < 1.00001
+
+
+@pytest.mark.parametrize(
+    ("sql", "tells"),
+    [
+        ("SELECT now()", True),
+        ("UPDATE t SET a = pg_catalog.clock_timestamp ()", True),
+        ("SELECT 'now()'", False),
+        ("SELECT know()", False),
+    ],
+)
+def test_a_statement_that_reads_the_clock_is_told_by_its_text(sql: str, tells: bool) -> None:
+    """The order of two that do is seen in what they are told."""
+    assert effect(sql).tells_time is tells
