@@ -7,10 +7,14 @@ from pathlib import Path
 from harness.control.lanes import WorkerState
 from harness.control.processes import Fleet, WorkerDied, WorkerStuck
 from harness.errors import BadInput, HarnessError, SetupFailed
+from harness.history import Access
 from harness.scenario import Scenario
 from harness.wire import Message
 
 __all__ = ["Broke", "Crew"]
+
+
+_EVERYTHING = Access("*", "w")
 
 
 class Broke(HarnessError):
@@ -41,12 +45,16 @@ class Crew:
             if not self.at_first_call and state.role != "probe":
                 self.open(state, now)
 
-    def open(self, state: WorkerState, now: float, anew: bool = False) -> None:
-        """Have a process make its application; *anew*: in the place of one that was killed."""
+    def open(self, state: WorkerState, now: float, anew: bool = False) -> list[Access]:
+        """Have a process make its application; *anew*: in the place of one that was killed. Return what that touched.
+
+        What it asks a database is not reported one by one, so that is everything.
+        """
         self.running.add(state.worker.number)
         news, _ = state.worker.ask("prepare", now, *self.beginning(state))
-        # What it asks a server meanwhile is not reported.
-        state.opens_quietly = state.opens_quietly and self._scenario.database != "postgresql"
+        touched: list[Access] = []
+        if self._scenario.database == "postgresql":
+            touched.append(_EVERYTHING)
         for item in news:
             if item[0] == "unopened":
                 if anew:
@@ -59,9 +67,13 @@ class Crew:
             elif item[0] == "broken":
                 raise Broke(f"Worker {state.worker.number} could not begin: {item[1]}.")
             elif item[0] == "touches":
-                state.opens_quietly = False
+                touched.append(_EVERYTHING)
+            elif item[0] == "access":
+                touched.append(Access(item[1], item[2]))
             elif item[0] in ("parked", "waits"):
                 self.opened_with.append((state, item))
+        state.opens_quietly = state.opens_quietly and not touched
+        return touched
 
     def beginning(self, state: WorkerState) -> tuple[str, str, bool]:
         """Return what a worker needs to begin: its seed (new for each beginning), the database, whether one client calls."""

@@ -173,7 +173,10 @@ class _Run:
                 self._wake()
                 continue
             moves = stage.moves()
-            if not moves or (moves[0].fault and stage.all_ended):
+            if stage.all_ended and (not moves or moves[0].fault):
+                # What may still go wrong is that an answer was not heard.
+                moves = stage.endings()
+            if not moves:
                 if stage.all_ended:
                     if self._asks_again() or stage.probe():
                         continue
@@ -197,6 +200,10 @@ class _Run:
             if choice is None:
                 return False
             if choice == PASS.choice:
+                if stage.all_ended:
+                    if self._asks_again() or stage.probe():
+                        continue
+                    return True
                 self._unblock()
                 continue
             move = stage.pool.enabled.get(choice) or next((move for move in moves if move.choice == choice), None)

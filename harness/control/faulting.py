@@ -9,6 +9,7 @@ from harness.control.lanes import Move, WorkerState
 from harness.control.network import Network
 from harness.control.processes import Worker
 from harness.faults import Faults
+from harness.history import Event
 
 __all__ = ["Faulting"]
 
@@ -25,6 +26,7 @@ class Faulting:
         self._workers = [state for state in states if state.role == "worker"]
         self._world = WorkerState(cast(Worker, _Nobody()), "", False)
         self.left = faults.most if faults.kinds else 0
+        self._unheard: dict[str, tuple[WorkerState, Event | None]] = {}
 
     def __repr__(self) -> str:
         return f"<Faulting left={self.left}>"
@@ -39,7 +41,8 @@ class Faulting:
         found: list[Move] = []
         used = [state for state in self._workers if state.used]
         if faults.kill:
-            found += [Move(state, f"!kill:{state.name}", "", "kill", "SIGKILL") for state in used]
+            found += [Move(state, f"!kill:{state.name}", "", "kill", "SIGKILL") for state in used if not state.down]
+            found += self.unheard_kills()
         if faults.cancel or faults.errors:
             for state in used:
                 found += self._at(state)
@@ -48,6 +51,43 @@ class Faulting:
         for jump in faults.jumps if under_way else ():
             found.append(Move(self._world, f"!clock:{jump:g}", "", "clock", f"the clock jumps by {jump:g} s"))
         return found
+
+    # Answers that nobody has heard yet
+
+    def answered(self, state: WorkerState, name: str, event: Event | None) -> None:
+        """The worker of *state* has answered the call of the lane *name*, or the request (then there is no *event*)."""
+        if self._faults.kill and self.left:
+            self._unheard.pop(name, None)
+            self._unheard[name] = state, event
+
+    def goes_on(self, name: str) -> None:
+        """Who was answered under *name* has gone on."""
+        self._unheard.pop(name, None)
+
+    def heard(self, state: WorkerState) -> None:
+        """All that the worker of *state* has answered so far is heard: its process is gone."""
+        for name in [name for name, (whose, _) in self._unheard.items() if whose is state]:
+            del self._unheard[name]
+
+    def unheard_from(self, state: WorkerState, lane: str) -> list[tuple[str, Event | None]]:
+        """Return the answers of the worker of *state* that nobody has heard, from the one to *lane* on."""
+        found = [(name, event) for name, (whose, event) in self._unheard.items() if whose is state]
+        return found[[name for name, _ in found].index(lane) :]
+
+    def unheard_kills(self) -> list[Move]:
+        """Return for each answer that nobody has heard the kill of its worker before it left."""
+        return [
+            Move(state, f"!kill:{state.name}:{name}", name, "kill", f"SIGKILL before {name} has its answer")
+            for name, (state, _) in self._unheard.items()
+        ]
+
+    def key(self) -> object:
+        """Return what tells these answers from others."""
+        if not self.left:
+            return ()
+        return tuple(
+            tuple(name for name, (whose, _) in self._unheard.items() if whose is state) for state in self._workers
+        )
 
     def _at(self, state: WorkerState) -> Iterator[Move]:
         """Yield the faults of the operations under way in one worker."""

@@ -100,12 +100,12 @@ class WorkerState:
 
     ``alone``: at most one client calls it. ``requests`` are the lanes of those that it is serving, ``holds`` the files on which
     it holds a lock, ``sessions`` the server's processes for its connections, ``opens_quietly`` whether making its application
-    touches no database.
+    touches nothing shared, ``down`` that it was killed and what takes its place has not begun.
     """
 
     __slots__ = (
-        "alone", "beginnings", "calls", "holds", "name", "opens_quietly", "parked", "process", "requests", "role", "sessions",
-        "timer", "used", "worker",
+        "alone", "beginnings", "calls", "down", "holds", "name", "opens_quietly", "parked", "process", "requests", "role",
+        "sessions", "timer", "used", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: Worker, role: str, alone: bool) -> None:
@@ -114,6 +114,7 @@ class WorkerState:
         self.holds: tuple[str, ...] = ()
         self.sessions: list[int] = []
         self.opens_quietly = True
+        self.down = False
         self.name = f"w{worker.number}"
         self.process = Access(f"process:{worker.number}", "w")
         self.used = False

@@ -30,7 +30,7 @@ class Likeness:
         self._stage, self._world, self._observer, self._ordered = stage, world, observer, ordered
         self._chains: dict[int, int] = {}
         self._told: dict[str, int] = {}
-        self._read = 0
+        self._read = self._retracted = 0
         self._names = Names()
         self._shared: int | None = 0
         self._stale = True
@@ -51,9 +51,9 @@ class Likeness:
         for step in steps:
             self._names.add(step)
             worker = step.worker
-            if step.kind == "kill":
+            if step.kind in ("kill", "restart"):
                 # What takes its place may have looked at the shared state as it began, and then touched everything.
-                began = self._shared if _EVERYTHING in step.accesses else None
+                began = self._shared if step.kind == "restart" or _EVERYTHING in step.accesses else None
                 self._chains[worker] = hash((self._stage.lives(worker), worker, step.now, began))
                 self._stale = True
                 continue
@@ -74,6 +74,9 @@ class Likeness:
         self.before()
         if self.lost:
             return 0
+        if self._stage.retracted != self._retracted:
+            self._retracted, self._read = self._stage.retracted, 0
+            self._told.clear()
         for event in self._stage.events[self._read :]:
             self._hear(event)
         key = hash(

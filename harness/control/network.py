@@ -54,7 +54,9 @@ class Network:
             fresh = next((state for state in self._workers if not state.used), None)
             for moves in self.requests.values():
                 found += [
-                    move for move in moves if move.state.used or move.state is fresh or move.state is self._probed
+                    move
+                    for move in moves
+                    if (move.state.used or move.state is fresh or move.state is self._probed) and not move.state.down
                 ]
         if self._left:
             found += self._departures()
@@ -111,17 +113,18 @@ class Network:
 
     # Answers
 
-    def responded(self, name: str, status: int, headers: Message, body: bytes, cause: int) -> None:
-        """A worker has answered; status 0 stands for closing the connection."""
+    def responded(self, name: str, status: int, headers: Message, body: bytes, cause: int) -> bool:
+        """A worker has answered; status 0 stands for closing the connection. Return whether somebody waits for it."""
         self._left.pop(name, None)
         if name not in self._awaited or self.clients is None:
-            return
+            return False
         text = f"{status} {_shown(body)}".rstrip() if status else "connection closed"
         move = Move(self.clients, name, name.partition("#")[0], "answer", text)
         # The default is to go on with the request: its answer arrives.
         move.family = name
         move.message, move.cause = (status, headers, body), cause
         self.answers[name] = move
+        return True
 
     def answered(self, name: str) -> None:
         """The answer has arrived."""

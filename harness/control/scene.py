@@ -48,6 +48,8 @@ class Scene:
         self.continues = False
         self.events: list[Event] = []
         self.changed = False
+        self.retracted = 0
+        """How many answers counted as heard and were not."""
         self.abandoned: list[int] = []
         """The server's processes for sessions whose worker is dead."""
         self.notes: dict[str, None] = {}
@@ -72,7 +74,8 @@ class Scene:
         self._clients.append(client)
         self.unended += 1
         self.faulting.left = 0
-        self.offer(client, self.count - 1)
+        # It comes after everything, so no step in particular brought it about.
+        self.offer(client)
         return True
 
     # What can be done
@@ -83,6 +86,10 @@ class Scene:
         if self.unended:
             return False
         return not self.network.busy and not any(state.requests for state in self._states)
+
+    def endings(self) -> list[Move]:
+        """All calls have ended: return the kills by which somebody would not have heard of that."""
+        return self.faulting.unheard_kills() if self.faulting.left else []
 
     def unfinished(self) -> list[str]:
         """The calls under way, in words."""
@@ -95,6 +102,8 @@ class Scene:
         Empty when only time can help. ``continues`` is set to whether the first one goes on with that call.
         """
         found = self.pool.enabled.sorted.copy()
+        if any(state.down for state in self._states):
+            found = [move for move in found if move.client is None or not move.state.down]
         if self.network.clients is not None:
             found += self.network.moves()
             found.sort(key=_BY_ORDER)
@@ -163,7 +172,14 @@ class Scene:
     def key(self, name: Callable[[int], object], ran: Mapping[str, int]) -> object:
         """Return what tells this moment from others, but for what is in processes and files; causes by their *name*."""
         states = [
-            (state.used, state.opens_quietly, self.lives(state.worker.number), state.holds, tuple(state.requests))
+            (
+                state.used,
+                state.opens_quietly,
+                state.down,
+                self.lives(state.worker.number),
+                state.holds,
+                tuple(state.requests),
+            )
             for state in self._states
         ]
         timers = [state.timer and (state.timer[0], name(state.timer[1].cause)) for state in self._states]
@@ -172,7 +188,7 @@ class Scene:
         return (
             (self.now, self.last, self.faulting.left, self.unended, begun),
             (tuple(states), tuple(timers), tuple(clients)),
-            (self.pool.key(name, ran), self.network.key(name)),
+            (self.pool.key(name, ran), self.network.key(name), self.faulting.key()),
         )
 
     def where_they_wait(self) -> list[str]:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from harness.control.crew import Broke
+from harness.control.deaths import ENDED, Deaths, name_of
 from harness.control.lanes import ClientState, Move, WorkerState, passed, source_of
 from harness.control.network import answer, request
-from harness.control.scene import Scene
-from harness.history import Access, Event, Step
+from harness.history import Access, Step
 from harness.wire import ERRORS, GIVE_UP, GO, Message
 
 __all__ = ["Stage"]
 
-_EVERYTHING = (Access("*", "w"),)
-"""What conflicts with every other step."""
-
-_INVOKED, _ENDED = Access("history", "i"), Access("history", "o")
+_INVOKED = Access("history", "i")
 _TIMED = Access("clock", "r")
 _CANCELLED = "CancelledError"
 _accesses: dict[tuple[str, str], Access] = {}
@@ -33,7 +30,7 @@ class _News:
         self.busy: tuple[str, ...] = ()
 
 
-class Stage(Scene):
+class Stage(Deaths):
     """See the module's text."""
 
     def prepare(self, isolated: bool) -> None:
@@ -64,6 +61,8 @@ class Stage(Scene):
             self.faulting.left -= 1
             if move.kind in ("kill", "clock", "lose", "duplicate"):
                 return [self._befall(move)]
+        if move.kind == "restart":
+            return [self.begin_anew(move)]
         now = self.now
         subject = move.of or move
         resumed = move.blocked
@@ -114,6 +113,7 @@ class Stage(Scene):
             return worker.ask("call", now, move.lane, "request", move.message, ahead, None)
         if move.kind == "answer":
             self.network.answered(name_of(move))
+            self.faulting.goes_on(name_of(move))
             assert move.message is not None
             return worker.ask("answer", now, name_of(move), *move.message)
         if move.kind == "disconnect":
@@ -154,6 +154,7 @@ class Stage(Scene):
         state = move.state
         call = client.calls[client.next_call]
         client.busy = state.used = True
+        self.faulting.goes_on(client.lane)
         state.calls[client.lane] = client
         self.free_or_busy(state)
         self._note("invoke", client)
@@ -162,15 +163,6 @@ class Stage(Scene):
             self.crew.running.add(state.worker.number)
             beginning = self.crew.beginning(state)
         return state.worker.ask("call", self.now, client.lane, call.operation, call.arguments, ahead, beginning)
-
-    def _note(self, kind: str, client: ClientState, value: Any = None, error: str = "") -> Event:
-        call = client.calls[client.next_call]
-        event = Event(
-            kind, client.name, client.next_call, call.worker, call.operation, call.arguments, self.count, self.now, value,
-            error,
-        )  # fmt: skip
-        self.events.append(event)
-        return event
 
     # What workers report
 
@@ -223,13 +215,15 @@ class Stage(Scene):
             news.accesses.append(request(item[1]))
         elif tag == "respond":
             _, name, status, headers, body = item
-            self.network.responded(name, status, headers, body, self.count)
+            if self.network.responded(name, status, headers, body, self.count) and status:
+                self.faulting.answered(state, name, None)
             news.accesses.append(answer(item[1]))
         elif tag == "raised":
             if item[1] not in self._scenario.expected_errors and self.failed is None:
                 self.failed = item[1], item[2]
         elif tag == "gave up":
             self.network.gave_up(item[1])
+            self.faulting.goes_on(item[1])
             news.accesses.append(answer(item[1]))
         elif tag == "listens":
             self.network.listens(item[1])
@@ -314,21 +308,14 @@ class Stage(Scene):
             # Who cancelled it does not know how far it had come.
             kind, value = "info", None
         event = self._note(kind, client, value, error)
+        if kind != "info" and state.role == "worker":
+            self.faulting.answered(state, client.lane, event)
         self._next(state, client)
         self.changed = True
         if kind == "fail" and error not in self._scenario.expected_errors and self.failed is None:
             self.failed = error, f"{event.operation} raised {error}: {value}"
         if self._scenario.ordered:
-            news.accesses.append(_ENDED)
-
-    def _next(self, state: WorkerState, client: ClientState) -> None:
-        client.busy = client.cancelled = False
-        client.next_call += 1
-        self.free_or_busy(state)
-        if client.next_call < len(client.calls):
-            self.offer(client, self.count)
-        else:
-            self.unended -= 1
+            news.accesses.append(ENDED)
 
     def _will_spin(self, move: Move, files: tuple[str, ...]) -> None:
         """The statement was refused at once. If the code asks again, that is waiting: not before a lock was released."""
@@ -351,43 +338,9 @@ class Stage(Scene):
         elif move.kind == "lose":
             accesses = (answer(name) if name in self.network.answers else request(name),)
             self.network.lose(name)
+            self.faulting.goes_on(name)
         else:
             self.network.duplicate(name, self.count)
             accesses = (request(name),)
         self.count += 1
         return move.step(now, accesses)
-
-    def lost(self, move: Move, how: str) -> Step:
-        """*move*'s worker is dead: nobody knows what became of its calls; a fresh process takes its place."""
-        state = move.state
-        accesses = state.left_behind()
-        if state.calls and self._scenario.ordered:
-            accesses.append(_ENDED)
-        self.abandoned += state.sessions
-        if self.last in (*state.calls, *state.requests):
-            self.last = ""
-        self.crew.running.discard(state.worker.number)
-        self.pool.forget(state)
-        state.parked.clear()
-        state.timer, state.holds, state.sessions = None, (), []
-        self._fleet.ids.killed(state.worker.number)
-        self._fleet.fork(state.worker)
-        if not self.crew.at_first_call:
-            self.crew.open(state, self.now, anew=True)
-            self._opened(self.count)
-        calls = list(state.calls.values())
-        state.calls.clear()
-        for client in calls:
-            self._note("info", client)
-            self._next(state, client)
-        accesses += self.network.crashed(state, self.count)
-        self.pool.released(None, self.count)
-        self.changed = True
-        self.count += 1
-        move.text = f"{move.text} -- the worker {how}" if how else move.text
-        return move.step(self.now, accesses if state.opens_quietly and not how else _EVERYTHING)
-
-
-def name_of(move: Move) -> str:
-    """Return the name of the request that *move*, the delivery of an answer, belongs to."""
-    return move.choice.partition(":")[2]

@@ -50,8 +50,8 @@ class Replay:
         number = len(view.steps)
         self.compare(view.steps)
         if number >= len(self._choices):
-            if view.options[0].retries:
-                # It ended with somebody asking in vain.
+            if view.options[0].retries or view.options[0] == PASS:
+                # It ended with somebody asking in vain, or where only a fault was possible any more.
                 return view.options[0].choice
             if not self._lenient:
                 options = ", ".join(option.choice for option in view.options)

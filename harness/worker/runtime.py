@@ -40,6 +40,7 @@ class Runtime(Baton):
         self._children: dict[str, int] = {}
         self._unwinding: set[str] = set()
         self.asks_errors = False
+        self.opening = self.found_something = False
         self.dial: Callable[..., Any]
         self.begun = False
 
@@ -215,6 +216,10 @@ class Runtime(Baton):
             return True
         self._unwinding.add(lane)
         raise Aborted
+
+    def unseen(self) -> None:
+        """Note that something shared is touched where no step tells of it: while the application is made."""
+        self.found_something |= self.opening
 
     def touched(self, resource: str, mode: str) -> None:
         """Note that the step under way accessed *resource*."""

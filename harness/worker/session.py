@@ -112,6 +112,7 @@ class Session:
 
     def _race(self, db: Path) -> None:
         runtime = self._runtime
+        runtime.opening, runtime.found_something = True, False
         try:
             self._app = self._open(self._program.open, db) if self._program.open else db
         except Aborted:
@@ -120,7 +121,8 @@ class Session:
             runtime.news.append(("refused", str(error)))
         except BaseException as error:
             runtime.news.append(("unopened", f"{type(error).__name__}: {error}"))
-        if self._left.touched():
+        runtime.opening = False
+        if self._left.touched() or runtime.found_something:
             runtime.news.append(("touches",))
         runtime.take_control()
         if self._concurrent:

@@ -44,6 +44,7 @@ def _sync(point: Point, target: Callable[..., Any], runtime: Runtime) -> Callabl
     @wraps(target)
     def call(*args: Any, **options: Any) -> Any:
         if not (runtime.controlled or runtime.aborting):
+            runtime.unseen()
             return target(*args, **options)
         runtime.park("point", *_text(point, args), where(2))
         _touch(point, runtime)

@@ -43,7 +43,8 @@ class Shared:
         None if it lies elsewhere, or nothing is raced.
         """
         runtime = self._runtime
-        if not (runtime.controlled or runtime.aborting) or not self.root:
+        controlled = runtime.controlled or runtime.aborting
+        if not (controlled or runtime.opening) or not self.root:
             return None
         if isinstance(path, int):
             text = _named(of_descriptor(path))
@@ -56,7 +57,12 @@ class Shared:
                 base = _getcwd() if dir_fd is None else of_descriptor(dir_fd)
                 text = _join(base, text)
             text = _normpath(text)
-        return text[len(self.root) :] or "." if (text + "/").startswith(self.root) else None
+        if not (text + "/").startswith(self.root):
+            return None
+        if not controlled:
+            runtime.unseen()
+            return None
+        return text[len(self.root) :] or "."
 
     def exists(self, path: str) -> bool:
         """Return whether there is something at *path*, a dangling link included."""

@@ -103,6 +103,7 @@ class ProcessLock:
         if runtime.aborting:
             return self._taken() or (waits and runtime.unwinds())
         if not runtime.controlled:
+            runtime.unseen()
             return self._taken() or (waits and self._wait_before_or_after(seconds))
         text = self._text(waits)
         runtime.park("lock", text, "", where(2))
@@ -186,6 +187,7 @@ class ProcessLock:
         if runtime.controlled and sys._getframe(1).f_code.co_name != "__repr__":
             runtime.park("lock", f"look at {self._name}", "", where(2))
             runtime.touched(self._resource, "r")
+        runtime.unseen()
         return self._free.value()
 
     def _is_zero(self) -> bool:
