@@ -37,7 +37,7 @@ def orders(execution: Execution) -> set[Pair]:
     reads: dict[str, list[Step]] = {}
     for step in execution.steps:
         for access in step.accesses:
-            if access.resource.startswith("process:") or access.resource == "clock":
+            if access.resource.startswith("process:") or access.resource == "clock" or access.mode == "a":
                 continue
             found.update((operation(other), operation(step)) for other in _met(access, step, last_write, reads))
             if access.mode in _WRITES:

@@ -19,15 +19,13 @@ from harness.schedulers.planned import Atom, story
 
 __all__ = [
     "ERRORS", "Conflict", "Cut", "Exchange", "Explanation", "FaultRole", "Named", "Place", "Window", "conflicts", "cuts",
-    "effective", "exchange", "intruding", "named", "overlapping", "repeated",
+    "effective", "exchange", "intruding", "named", "overlapping",
 ]  # fmt: skip
 
 ERRORS = ("busy", "full", "io", "lost")
 """Faults that an operation ends with; the others befall a task, a worker, a message or the clock between two steps."""
 
 _PROBE = "probe"
-_LAST = 200
-"""Steps at the end of an endless execution that are taken for its loop."""
 _HIDDEN = ("process:", "history", "clock", "client:", "*")
 """What makes steps dependent for the search, but is nothing that the code under test shares on purpose."""
 
@@ -117,8 +115,7 @@ class Explanation:
     Of ``neighbours`` distinct schedules that were run beside the counterexample ``failing`` fail, ``otherwise`` of them by
     another rule. ``executions`` is what it took, ``cut_short`` why not all was tried. ``overlap`` says that calls, or a
     call's tasks, overlapped.
-    ``run_executions`` and ``run_failures`` are those of the run that found it. ``alone`` says whether the same calls fail, too,
-    one after another in one worker (None: not tried). ``repeats`` are the steps that an execution without end goes on making.
+    ``run_executions`` and ``run_failures`` are those of the run that found it.
     """
 
     windows: tuple[Window, ...]
@@ -132,8 +129,6 @@ class Explanation:
     cut_short: str = ""
     run_executions: int = 0
     run_failures: int = 0
-    alone: bool | None = None
-    repeats: tuple[Named, ...] = ()
 
     @property
     def critical(self) -> Exchange | None:
@@ -250,7 +245,7 @@ def conflicts(first: Step, second: Step) -> tuple[Conflict, ...]:
         Conflict(one.resource, one.mode, other.mode)
         for one in first.accesses
         for other in second.accesses
-        if one.resource == other.resource and "w" in (one.mode, other.mode) and not one.resource.startswith(_HIDDEN)
+        if one.resource == other.resource and _conflict(one.mode, other.mode) and not one.resource.startswith(_HIDDEN)
     }
     strongest: dict[str, Conflict] = {}
     for each in sorted(found, key=lambda each: (each.first, each.second)):
@@ -262,6 +257,10 @@ def conflicts(first: Step, second: Step) -> tuple[Conflict, ...]:
             if one.resource.startswith("process:") and one in second.accesses
         )
     return tuple(sorted(strongest.values(), key=lambda each: (not each.resource.startswith("data:"), each.resource)))
+
+
+def _conflict(first: str, second: str) -> bool:
+    return "w" in (first, second) or {first, second} == {"a", "r"}
 
 
 def named(step: Step, of: Sequence[Step], counterexample: Sequence[Step]) -> Named:
@@ -331,15 +330,6 @@ def _weight(meets: Sequence[Conflict]) -> int:
 
 def _writes_data(accesses: Sequence[Access]) -> bool:
     return any(access.mode == "w" and access.resource.startswith("data:") for access in accesses)
-
-
-def repeated(steps: Sequence[Step]) -> tuple[Named, ...]:
-    """Return the distinct steps among the last ones of an execution that does not end, each where it was made last."""
-    last: dict[tuple[str, str, str, str], int] = {}
-    for number in range(max(0, len(steps) - _LAST), len(steps)):
-        step = steps[number]
-        last[step.lane, step.kind, step.text, str(step.source)] = number
-    return tuple(Named(steps[number], number) for number in sorted(last.values(), key=lambda n: (steps[n].lane, n)))
 
 
 def overlapping(execution: Execution) -> bool:

@@ -28,7 +28,8 @@ class Source(NamedTuple):
 class Access(NamedTuple):
     """That a step touched a shared *resource*: ``mode`` is ``r`` or ``w``; ``i`` and ``o`` are invocation and outcome.
 
-    Two accesses of one resource conflict when one is a write, or one is ``i`` and the other ``o``.
+    ``a`` is a change that commutes with others of its kind. Two accesses of one resource conflict when one is a write, or one
+    is ``a`` and the other is not, or one is ``i`` and the other ``o``.
     """
 
     resource: str

@@ -85,8 +85,8 @@ def _source(part: Part) -> Source | None:
 
 def _access(part: Part) -> Access:
     mode, _, resource = part.text().partition(" ")
-    if mode not in ("r", "w", "i", "o"):
-        part.wrong("a mode (r, w, i or o) and a resource")
+    if mode not in ("r", "w", "a", "i", "o"):
+        part.wrong("a mode (r, w, a, i or o) and a resource")
     return Access(resource, mode)
 
 

@@ -88,7 +88,7 @@ class Survey:
                 if place is None:
                     place = places[access.resource] = _Place()
                 past += place.before(access.mode)
-                if access.resource.startswith(_SHARED) and step.lane:
+                if access.resource.startswith(_SHARED) and step.lane and access.mode != "a":
                     self._meet(place, access, step.lane.partition("/")[0], number)
                 elif access.resource == _EVERYTHING:
                     past += total
@@ -185,18 +185,20 @@ class Survey:
 
 
 class _Place:
-    """One resource during an execution: the hashes of the last write and of the reads since, and who made them."""
+    """One resource during an execution: the hashes of the last write, of the reads since and of what commutes (``a``)."""
 
-    __slots__ = ("client", "read", "readers", "writer", "written")
+    __slots__ = ("added", "client", "read", "readers", "writer", "written")
 
     def __init__(self) -> None:
-        self.written = self.read = self.writer = 0
+        self.written = self.read = self.writer = self.added = 0
         self.client = ""
         self.readers: list[tuple[str, int]] = []
 
     def before(self, mode: str) -> int:
         """Return the hashes of what an access of that *mode* depends on."""
-        return self.written if mode in "ri" else self.read if mode == "o" else self.written + self.read
+        if mode == "a":
+            return self.written + self.read
+        return (self.written if mode in "ri" else self.read if mode == "o" else self.written + self.read) + self.added
 
     def after(self, mode: str, digest: int) -> None:
         """Note that the step with this *digest* made an access of that *mode*."""
@@ -204,8 +206,10 @@ class _Place:
             self.read += digest
         elif mode == "o":
             self.written += digest
+        elif mode == "a":
+            self.added += digest
         else:
-            self.written, self.read = digest, 0
+            self.written, self.read, self.added = digest, 0, 0
 
 
 def _shown(step: Step) -> str:

@@ -23,8 +23,14 @@ from reports.transcript import title_of
 __all__ = ["RaceWindow", "Report", "ReportStep", "Role", "Told", "as_data", "report_of"]
 
 _ROLES = ("opens", "intrudes", "closes")
-_VERBS = {"r": "reads", "w": "writes"}
-_OTHERS = {"*": "everything", "client": "what is known to client", "clock": "the clock"}
+_VERBS = {"r": "reads", "w": "writes", "a": "makes or removes"}
+_OTHERS = {
+    "*": "everything",
+    "client": "what is known to client",
+    "clock": "the clock",
+    "list": "the entries of",
+    "name": "what lies at",
+}
 
 
 @dataclass(frozen=True, slots=True)

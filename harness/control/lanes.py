@@ -183,8 +183,9 @@ def passed(
     for item in news:
         if item[0] != "passed":
             break
+        _, lane, kind, text, detail, place, commuting = item
+        accesses += [Access(resource, "a") for resource in commuting]
         steps.append(move.step(now, accesses, False, move.blocked, False, preempts and not steps))
-        _, lane, kind, text, detail, place = item
         move = Move(move.state, lane, lane, kind, text, detail, source_of(place))
         accesses = [move.state.process]
     return steps, move, accesses

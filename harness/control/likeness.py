@@ -61,7 +61,7 @@ class Likeness:
             for resource, mode in step.accesses:
                 if resource.startswith(_SHARED):
                     looked = True
-                    self._stale = self._stale or mode == "w"
+                    self._stale = self._stale or mode in "wa"
             came = step.waited, step.resumed, step.gave_up, step.error
             found = repr(move.message), self._shared if looked else None
             self._chains[worker] = hash((self._chains.get(worker), step.digest, step.now, came, found))

@@ -15,7 +15,9 @@ from harness.schedule import FAULT_MARK
 
 __all__ = ["Race", "depend", "is_event", "races"]
 
-_CONFLICTING = {("r", "w"), ("w", "r"), ("w", "w"), ("i", "o"), ("o", "i")}
+_CONFLICTING = {
+    ("r", "w"), ("w", "r"), ("w", "w"), ("i", "o"), ("o", "i"), ("a", "r"), ("r", "a"), ("a", "w"), ("w", "a")
+}  # fmt: skip
 _CONFLICTS = {mode: tuple(other for first, other in _CONFLICTING if first == mode) for mode, _ in _CONFLICTING}
 _EVERYTHING = "*"
 _CLOCKED = ("timer", "sleep")
@@ -39,7 +41,7 @@ def is_event(step: Step) -> bool:
     """Return whether *step* did anything at all: an attempt that only met somebody else's lock did not."""
     if not step.waited or step.choice.startswith(FAULT_MARK):
         return True
-    return any(access.mode == "w" and not access.resource.startswith("process:") for access in step.accesses)
+    return any(access.mode in "wa" and not access.resource.startswith("process:") for access in step.accesses)
 
 
 def depend(first: Sequence[Access], second: Sequence[Access]) -> bool:

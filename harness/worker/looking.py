@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.wire import Message
 from harness.worker.instrument.databases import Databases, Watched
-from harness.worker.instrument.sqlite import real_cursor
+from harness.worker.instrument.sqlite_cursors import real_cursor
 from harness.worker.runtime import Runtime
 from harness.worker.source import is_outermost, is_under_test
 

@@ -71,6 +71,7 @@ class Instrumented:
         self.databases = Databases(self.runtime, self.native)
         self.files = Files(self.runtime)
         self.databases.also_held = self.files.locks.held
+        self.databases.files.watch(self.files)
         self.threads = Threads(self.runtime)
         self.locks_before = MadeBefore(self.threads)
         self.process_locks = ProcessLocks(self.runtime, common.inherited, scenario.operations)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from harness.wire import ABORT, GO, Peer
+from harness.wire import ABORT, GO, Message, Peer
 from harness.worker.baton import Baton
 from harness.worker.clock import Clock
 from harness.worker.directory import without_directory
@@ -116,9 +116,11 @@ class Runtime(Baton):
         text = without_directory(text)
         lane = strand.lane if strand.lane is not None else LANE.get() or "main"
         if self.ahead and not_before is None and self._unnoticed(strand, lane):
-            passed = ("passed", lane, kind, text, detail, place)
+            commuting = self._commuting()
+            passed = ("passed", lane, kind, text, detail, place, tuple([item[1] for item in commuting]))
             if self.trail.add(passed):
                 self.ahead -= 1
+                del self.news[len(self.news) - len(commuting) :]
                 self.news.append(passed)
                 return GO
         return self._parked_as(strand, kind, text, detail, place, not_before, errors)
@@ -134,7 +136,15 @@ class Runtime(Baton):
         if lane.partition("/")[0] != self._family:
             return False
         self.before_report()
-        return not self.news or self.news[-1][0] == "passed"
+        told = len(self.news) - len(self._commuting())
+        return not told or self.news[told - 1][0] == "passed"
+
+    def _commuting(self) -> list[Message]:
+        """Return the last of the news as far as they are accesses of mode ``a``: they keep nobody waiting, change no data."""
+        news, end = self.news, len(self.news)
+        while end and news[end - 1][0] == "access" and news[end - 1][2] == "a":
+            end -= 1
+        return news[end:]
 
     def take_turn(self, kind: str, text: str, detail: str, place: Place | None = None) -> None:
         """Park like ``park`` where something else in this worker could go first; otherwise go on at once.

@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from harness.worker.instrument.attached import Attached
+from harness.worker.instrument.sqlite_files import SqliteFiles
 from harness.worker.instrument.sqlite_native import NONE, READ, WRITE, Native
 from harness.worker.runtime import Runtime
 from harness.worker.source import Place
@@ -23,6 +25,7 @@ class Watched(Protocol):
 
     handle: int
     files: tuple[str, ...]
+    attached: Attached
     timeout: float
     running: bool
     opened: Place | None
@@ -34,6 +37,9 @@ class Watched(Protocol):
     def waits(self) -> bool:
         """Decide whether to try again for a lock."""
 
+    def holds(self, file: str) -> bool:
+        """Whether it has a lock on *file*."""
+
     def drop(self) -> None:
         """Close, from whatever thread."""
 
@@ -44,26 +50,36 @@ class Databases:
     def __init__(self, runtime: Runtime, native: Native) -> None:
         self.runtime, self.native = runtime, native
         self._open: dict[int, weakref.ref[Watched]] = {}
-        self._holding: dict[int, tuple[weakref.ref[Watched], str]] = {}
+        self._in_memory: dict[int, weakref.ref[Watched]] = {}
+        self._holding: dict[tuple[int, str], tuple[weakref.ref[Watched], str]] = {}
         self._reported: tuple[str, ...] = ()
         self.outside = 0
+        self.files = SqliteFiles(runtime, native, self.still_open)
         self.also_held: Callable[[], Iterable[str]] = tuple
         """Files on which the worker holds other locks than SQLite's."""
         native.waits = self._waits
 
     # What statements report
 
-    def moved(self, connection: Watched, before: int, after: int, touched: list[tuple[str, str]]) -> None:
-        """Report what a statement did to locks and data: *touched* as ``accesses`` says, and whether it let a lock go."""
-        for file in connection.files:
-            for resource, mode in touched:
-                self.runtime.touched(f"{resource}:{file}", mode)
+    def moved(self, connection: Watched, file: str, states: tuple[int, int], touched: list[tuple[str, str]]) -> None:
+        """Report what a statement did to locks on *file* and to its data: *touched* as ``accesses`` says.
+
+        *states* are those before and after; where the later is less, a lock was let go.
+        """
+        before, after = states
+        for resource, mode in touched:
+            self.runtime.touched(f"{resource}:{file}", mode)
         if after < before:
-            self.runtime.news.extend(("released", file) for file in connection.files)
+            self.runtime.news.append(("released", file))
         if after == NONE:
-            self._holding.pop(id(connection), None)
+            self._holding.pop((id(connection), file), None)
         elif before == NONE:
-            self._holding[id(connection)] = (weakref.ref(connection), connection.files[0])
+            self._holding[id(connection), file] = weakref.ref(connection), file
+
+    def read_anew(self, file: str) -> None:
+        """A statement ended a read of *file* and began another: between the two there was no lock."""
+        self.runtime.touched(f"data:{file}", "r")
+        self.runtime.news.append(("released", file))
 
     def settle(self) -> None:
         """Before the worker reports: notice locks let go without a statement, by a cursor or connection collected."""
@@ -71,7 +87,7 @@ class Databases:
             connection = reference()
             if connection is not None and connection.running:
                 continue
-            if connection is None or not connection.handle or self._let_go_of_all(connection):
+            if connection is None or not connection.handle or not connection.holds(file):
                 del self._holding[key]
                 self._let_go(file)
         also = self.also_held()
@@ -79,9 +95,6 @@ class Databases:
         if holds != self._reported:
             self._reported = holds
             self.runtime.news.append(("holds", holds))
-
-    def _let_go_of_all(self, connection: Watched) -> bool:
-        return not connection.in_transaction and self.native.state(connection.handle) == NONE
 
     def _let_go(self, file: str) -> None:
         self.runtime.touched(f"data:{file}", "w")
@@ -95,9 +108,14 @@ class Databases:
         self._open[connection.handle] = weakref.ref(connection)
         self.watch(connection)
 
+    def opened_in_memory(self, connection: Watched) -> None:
+        """Know *connection*, through which threads of this process share a database in memory, which lasts as long as it."""
+        self._in_memory[connection.handle] = weakref.ref(connection)
+
     def closed(self, connection: Watched) -> None:
         """Forget *connection*, whose handle is closed."""
         self._open.pop(connection.handle, None)
+        self._in_memory.pop(connection.handle, None)
         connection.handle = 0
 
     def watch(self, connection: Watched) -> None:
@@ -119,8 +137,8 @@ class Databases:
 
     @property
     def none_open(self) -> bool:
-        """Whether no connection to a file is open."""
-        return not self._open
+        """Whether no connection is open to a file, or to memory that connections share."""
+        return not self._open and not self._in_memory
 
     def close_all(self) -> None:
         """Close what the code under test left open, whichever thread it belongs to."""
@@ -128,6 +146,10 @@ class Databases:
             for connection in self.still_open():
                 connection.drop()
             self._open.clear()
+        for reference in self._in_memory.values():
+            if (kept := reference()) is not None:
+                kept.drop()
+        self._in_memory.clear()
         self._holding.clear()
         self._reported = ()
 

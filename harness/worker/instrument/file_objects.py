@@ -12,7 +12,7 @@ from harness.worker.rebind import Replacement
 
 __all__ = ["Raw", "replacements"]
 
-_open = io.open
+_open, _FileIO = io.open, io.FileIO
 _FLAGS = "rwax+"
 
 
@@ -20,6 +20,18 @@ class Raw(io.FileIO):
     """A file without buffer; each call of the system parks first."""
 
     files: ClassVar[Files]
+
+    def __init__(
+        self, file: Any, mode: str = "r", closefd: bool = True, opener: Any = None, *, shown: str = ""
+    ) -> None:
+        start = super().__init__
+        path = None if isinstance(file, int) or opener is not None else self.files.shared.inside(file)
+        if path is None or not _sound(mode.replace("b", "") + "b", 0, None, None, None):
+            start(file, mode, closefd, opener)
+            return
+        creates = not mode.startswith("r")
+        text = f"open {path} ({shown or mode})"
+        self.files.open(text, path, creates, mode[:1] == "w", lambda: start(file, mode, closefd, opener))
 
     def _do(self, text: str, mode: str, run: Callable[[], Any]) -> Any:
         return run() if self.closed else self.files.on_descriptor(text, self.fileno(), mode, run)
@@ -43,6 +55,13 @@ class Raw(io.FileIO):
         """Write *data*."""
         run = super().write
         return self._do("write", "w", lambda: run(data))
+
+    def seek(self, position: int, whence: int = 0, /) -> Any:
+        """Go to *position*; to count from the end is to look at the file."""
+        run = super().seek
+        if whence in (io.SEEK_SET, io.SEEK_CUR):
+            return run(position, whence)
+        return self._do("seek", "r", lambda: run(position, whence))
 
     def truncate(self, size: int | None = None, /) -> Any:
         """Cut the file at *size*."""
@@ -78,14 +97,7 @@ def opener_of(files: Files) -> Callable[..., Any]:
             return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
         flags = "".join(flag for flag in mode if flag in _FLAGS)
 
-        def begin() -> Raw:
-            return Raw(file, flags, closefd, opener)
-
-        if isinstance(file, int) or opener is not None:
-            raw = begin()
-        else:
-            creates, truncates = flags[0] in "wax", flags[0] == "w"
-            raw = files.open(f"open {path} ({mode})", path, creates, truncates, begin)
+        raw = Raw(file, flags, closefd, opener, shown=mode)
         try:
             return _dressed(raw, mode, buffering, encoding, errors, newline)
         except BaseException:
@@ -122,4 +134,8 @@ def _dressed(raw: Raw, mode: str, buffering: int, encoding: str | None, errors: 
 def replacements(files: Files) -> list[Replacement]:
     """Return what puts it in the place of ``open``."""
     ours = opener_of(files)
-    return [Replacement(_open, ours, builtins, "open"), Replacement(_open, ours, io, "open")]
+    return [
+        Replacement(_open, ours, builtins, "open"),
+        Replacement(_open, ours, io, "open"),
+        Replacement(_FileIO, Raw, io, "FileIO"),
+    ]

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import genericpath
 import os
+import stat
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from harness.worker.instrument.files import Files
+from harness.worker.instrument.listings import scandir
 from harness.worker.rebind import Replacement
 
 __all__ = ["replacements"]
 
 _LOOKING = ("stat", "access", "getxattr", "listxattr", "statvfs")
 _LOOKING_AT_LINKS = ("lstat", "readlink")
-_LISTING = ("listdir", "scandir")
+_LISTING = ("listdir",)
 _NAMING = ("unlink", "remove", "mkdir", "rmdir", "mkfifo", "mknod")
 _CHANGING = ("chmod", "chown", "setxattr", "removexattr")
+_CHANGING_LINKS = ("lchown",)
 _READING, _WRITING = (
     ("read", "pread", "readv", "preadv", "fstat"),
-    ("write", "pwrite", "writev", "pwritev", "ftruncate"),
+    ("write", "pwrite", "writev", "pwritev", "ftruncate", "posix_fallocate", "fchmod", "fchown"),
 )
 
 Wrapper = Callable[..., Any]
+
+_stat, _lstat = os.stat, os.lstat
+_KINDS: dict[str, Callable[[int], bool]] = {
+    "exists": lambda _: True,
+    "lexists": lambda _: True,
+    "isfile": stat.S_ISREG,
+    "isdir": stat.S_ISDIR,
+    "islink": stat.S_ISLNK,
+}
+_OF_LINKS = ("lexists", "islink")
 
 
 class _System:
@@ -41,12 +55,43 @@ class _System:
             if rel is None:
                 return real(path, *args, **options)
             follows = follow and options.get("follow_symlinks", True)
-            found = files.read(name, rel, lambda: real(path, *args, **options), listing=listing, follow=follows)
+            found = files.read(
+                name, rel, lambda: real(path, *args, **options), listing=listing, follow=follows, stats=stats
+            )
             return files.looked_at(found) if stats else found
 
         return looking
 
-    def changes(self, real: Wrapper, *, entry: bool, stamps: bool = True) -> Wrapper:
+    def seeks(self, real: Wrapper) -> Wrapper:
+        """Return what stands for ``lseek``, which looks at the file where it counts from its end or looks for holes."""
+        files = self._files
+
+        @wraps(real)
+        def seeking(fd: int, pos: int, whence: int, /) -> Any:
+            if whence in (os.SEEK_SET, os.SEEK_CUR):
+                return real(fd, pos, whence)
+            return files.on_descriptor("lseek", fd, "r", lambda: real(fd, pos, whence))
+
+        return seeking
+
+    def kinds(self, real: Wrapper, *, follow: bool = True) -> Wrapper:
+        """Return what stands for a function of ``os.path`` that tells whether there is something, and of what kind."""
+        files, shared, look = self._files, self._shared, _stat if follow else _lstat
+        judge = _KINDS[real.__name__]
+
+        @wraps(real)
+        def telling(path: Any) -> Any:
+            rel = shared.inside(path)
+            if rel is None:
+                return real(path)
+            try:
+                return judge(files.read(look.__name__, rel, lambda: look(path), follow=follow).st_mode)
+            except (OSError, ValueError):
+                return False
+
+        return telling
+
+    def changes(self, real: Wrapper, *, entry: bool, follow: bool = True, stamps: bool = True) -> Wrapper:
         """Return what stands for a function that changes its path, or (*entry*) makes or removes it."""
         files, shared, name = self._files, self._shared, real.__name__
 
@@ -55,9 +100,9 @@ class _System:
             rel = shared.inside(path, options.get("dir_fd"))
             if rel is None:
                 return real(path, *args, **options)
-            follow = not entry and options.get("follow_symlinks", True)
+            follows = follow and not entry and options.get("follow_symlinks", True)
             return files.change(
-                name, (rel,), lambda: real(path, *args, **options), entry=entry, follow=follow, stamps=stamps
+                name, (rel,), lambda: real(path, *args, **options), entry=entry, follow=follows, stamps=stamps
             )
 
         return changing
@@ -127,7 +172,7 @@ class _System:
 
         @wraps(real)
         def passing(fd: int, *args: Any, **options: Any) -> Any:
-            found = files.on_descriptor(name, fd, mode, lambda: real(fd, *args, **options))
+            found = files.on_descriptor(name, fd, mode, lambda: real(fd, *args, **options), stats=stats)
             return files.looked_at(found) if stats and files.shared.inside(fd) is not None else found
 
         return passing
@@ -164,6 +209,9 @@ def replacements(files: Files) -> list[Replacement]:
         **dict.fromkeys(_LISTING, lambda real: system.looks(real, listing=True)),
         **dict.fromkeys(_NAMING, lambda real: system.changes(real, entry=True)),
         **dict.fromkeys(_CHANGING, lambda real: system.changes(real, entry=False)),
+        **dict.fromkeys(_CHANGING_LINKS, lambda real: system.changes(real, entry=False, follow=False)),
+        "scandir": lambda _: scandir(files),
+        "lseek": system.seeks,
         "utime": lambda real: system.changes(real, entry=False, stamps=False),
         "truncate": lambda real: system.changes(real, entry=False),
         "rename": system.moves,
@@ -176,8 +224,15 @@ def replacements(files: Files) -> list[Replacement]:
         **dict.fromkeys(_WRITING, lambda real: system.through(real, "w")),
         "sendfile": lambda real: system.copies(real, ("out_fd", "in_fd"), "in_fd"),
         "copy_file_range": lambda real: system.copies(real, ("src", "dst"), "src"),
+        "splice": lambda real: system.copies(real, ("src", "dst"), "src"),
     }
-    return [
+    kinds = [
+        Replacement(real, system.kinds(real, follow=name not in _OF_LINKS), home, name)
+        for name in _KINDS
+        for home in (genericpath, os.path)
+        if (real := getattr(home, name, None)) is not None
+    ]
+    return kinds + [
         Replacement(real, make(real), os, name)
         for name, make in found.items()
         if (real := getattr(os, name, None)) is not None

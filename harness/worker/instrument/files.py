@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -24,7 +25,11 @@ __all__ = ["Files"]
 
 _READING, _WRITING = ("io",), ("full", "io")
 _INJECTED = {ERRORS["full"]: errno.ENOSPC, ERRORS["io"]: errno.EIO}
-_utime, _close = os.utime, os.close
+_utime, _close, _fstat = os.utime, os.close, os.fstat
+
+
+def _isdir(descriptor: int) -> bool:
+    return stat.S_ISDIR(_fstat(descriptor).st_mode)
 
 
 class Files:
@@ -84,11 +89,25 @@ class Files:
 
     # What happens to paths
 
-    def read(self, text: str, path: str, run: Callable[[], Any], *, listing: bool = False, follow: bool = True) -> Any:
-        """Run what only looks at *path*."""
-        return self.point(
-            f"{text} {path}", run, lambda _: self.shared.touches(path, "r", listing=listing, follow=follow), _READING
-        )
+    def read(
+        self,
+        text: str,
+        path: str,
+        run: Callable[[], Any],
+        *,
+        listing: bool = False,
+        follow: bool = True,
+        stats: bool = False,
+    ) -> Any:
+        """Run what only looks at *path*; with *stats* at all that ``stat`` tells, of a directory when its entries changed."""
+
+        def touched(_: bool) -> list[Touched]:
+            found = self.shared.touches(path, "r", listing=listing, follow=follow)
+            if stats and (folder := self.shared.folder_at(found)) is not None:
+                found.append((f"list:{folder}", "r"))
+            return found
+
+        return self.point(f"{text} {path}", run, touched, _READING)
 
     def change(
         self,
@@ -135,14 +154,20 @@ class Files:
 
     # What happens to descriptors
 
-    def on_descriptor(self, text: str, descriptor: int, mode: str, run: Callable[[], Any]) -> Any:
+    def on_descriptor(
+        self, text: str, descriptor: int, mode: str, run: Callable[[], Any], *, stats: bool = False
+    ) -> Any:
         """Run what reads (``r``) or writes (``w``) through *descriptor*, as a schedule point if its file is shared."""
         path = self.shared.inside(descriptor)
         if path is None:
             return run()
-        touched = self.shared.of_descriptor(descriptor, mode)
-        errors = _WRITING if mode == "w" else _READING
-        value = self.point(f"{text} {path}", run, lambda _: touched, errors)
+
+        def touched(_: bool) -> list[Touched]:
+            # Where the file is may change while this waits for its turn.
+            found = self.shared.of_descriptor(descriptor, mode)
+            return [*found, (f"list:{found[0][0][5:]}", "r")] if stats and _isdir(descriptor) else found
+
+        value = self.point(f"{text} {path}", run, touched, _WRITING if mode == "w" else _READING)
         if mode == "w":
             self._stamp(descriptor)
         return value
@@ -151,10 +176,9 @@ class Files:
         """Run what closes *descriptor*: a schedule point where that lets a lock go."""
         if (path := self.locks.let_go_by_closing(descriptor)) is None:
             return run()
-        try:
-            return self.point(f"close {path}", run, lambda _: self.locks.footprint(path), kind="close")
-        finally:
-            self.locks.closed(descriptor, path)
+        self.runtime.park("close", f"close {path}", "", where(3))
+        self.locks.close(descriptor, path, run)
+        return None
 
     # File times
 

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 from harness.worker.runtime import Runtime
 
-__all__ = ["Shared", "Touched", "of_descriptor"]
+__all__ = ["LINKED", "Shared", "Touched", "base_of", "of_descriptor"]
 
 Touched = tuple[str, str]
 """A resource, and ``r`` or ``w``."""
 
 _MOST_LINKS = 40
 _DELETED = " (deleted)"
-_LINKED = "data:hard links"
-"""Content that has several names: whoever touches one of them may touch the others."""
+LINKED = "hard links"
+"""Content that has several names: an operation on one of them may touch the others."""
 
+_SQLITE, _LEAST_DATABASE = b"SQLite format 3\x00", 512
+_open, _read, _close = os.open, os.read, os.close
 _readlink, _lstat, _getcwd, _fspath = os.readlink, os.lstat, os.getcwd, os.fspath
+_BY_DESCRIPTOR = ("/proc/self/", "/proc/thread-self/", "/dev/fd/")
+_realpath = os.path.realpath
 _normpath, _join, _fstat = os.path.normpath, os.path.join, os.fstat
 
 
@@ -57,12 +62,17 @@ class Shared:
                 base = _getcwd() if dir_fd is None else of_descriptor(dir_fd)
                 text = _join(base, text)
             text = _normpath(text)
-        if not (text + "/").startswith(self.root):
-            return None
-        if not controlled:
+            if text.startswith(_BY_DESCRIPTOR):
+                text = _named(_realpath(text))
+        relative = self.relative(text)
+        if relative is not None and not controlled:
             runtime.unseen()
             return None
-        return text[len(self.root) :] or "."
+        return relative
+
+    def relative(self, path: str) -> str | None:
+        """Return the absolute *path* as it reads from the shared directory, None if it lies elsewhere."""
+        return path[len(self.root) :] or "." if self.root and (path + "/").startswith(self.root) else None
 
     def exists(self, path: str) -> bool:
         """Return whether there is something at *path*, a dangling link included."""
@@ -87,10 +97,40 @@ class Shared:
         found: list[Touched] = []
         for link, is_last in self._steps(path, follow):
             found.append((f"data:{link}", mode if is_last else "r"))
-            if is_last and entry:
-                found.append((f"list:{link.rpartition('/')[0] or '.'}", "w"))
-            if is_last and listing:
-                found.append((f"list:{link}", mode))
+            if is_last:
+                found += self._shares(link, mode)
+                if entry:
+                    found += [(f"list:{link.rpartition('/')[0] or '.'}", "w"), (f"name:{link}", "w")]
+                if listing:
+                    found.append((f"list:{link}", mode))
+        return found
+
+    def way_to(self, path: str) -> list[Touched]:
+        """Return what it touches to find *path*: the directories and links on the way, and not what is there."""
+        return [(f"data:{name}", "r") for name, is_last in self._steps(path, True) if not is_last]
+
+    def folder_at(self, touched: list[Touched]) -> str | None:
+        """Return the directory that *touched*, which ``touches`` said of a path, leads to; None if it leads to none."""
+        path = next((resource[5:] for resource, _ in reversed(touched) if resource.startswith("data:")), "")
+        try:
+            return path if S_ISDIR(_lstat(self.root + path).st_mode) else None
+        except OSError:
+            return None
+
+    def _shares(self, path: str, mode: str) -> list[Touched]:
+        """Return what else than ``data:`` of it is touched with the file at *path*: other names, SQLite's files beside it."""
+        if base := base_of(path):
+            return [(f"data:{base}", mode), (f"data:{base}-wal", mode)]
+        found: list[Touched] = []
+        try:
+            info = _lstat(self.root + path)
+        except OSError:
+            return found
+        if S_ISREG(info.st_mode):
+            if info.st_nlink > 1:
+                found.append((f"data:{LINKED}", mode))
+            if info.st_size >= _LEAST_DATABASE and _begins(self.root + path) == _SQLITE:
+                found.append((f"data:{path}-wal", mode))
         return found
 
     def _steps(self, path: str, follow: bool, links: int = 0) -> Iterator[tuple[str, bool]]:
@@ -113,10 +153,19 @@ class Shared:
         path = self.inside(descriptor)
         if path is None:
             return []
-        found = [(f"data:{path}", mode)]
-        if _fstat(descriptor).st_nlink > 1:
-            found.append((_LINKED, mode))
+        found = [(f"data:{path}", mode), *self._shares(path, mode)]
+        parts = path.split("/")
+        # It is where it is for as long as no directory on the way is renamed.
+        found += [(f"data:{'/'.join(parts[:number])}", "r") for number in range(1, len(parts))]
+        if _fstat(descriptor).st_nlink > 1 and (f"data:{LINKED}", mode) not in found:
+            found.append((f"data:{LINKED}", mode))
         return found
+
+
+def base_of(path: str) -> str:
+    """Return the path of the database that the file at *path* belongs to by its name, an empty text if to none."""
+    base, dash, kind = path.rpartition("-")
+    return base if dash and kind in ("wal", "journal", "shm") else ""
 
 
 def of_descriptor(descriptor: int) -> str:
@@ -133,6 +182,20 @@ def _named(path: str) -> str:
         return path
     folder, _, name = path.removesuffix(_DELETED).rpartition("/")
     return f"{folder}/(unnamed)" if name.startswith("#") else f"{folder}/{name}"
+
+
+def _begins(path: str) -> bytes:
+    """Return the first bytes of the file at *path*, leaving its time of access as it is where that is allowed."""
+    for flags in (os.O_NOATIME, 0):
+        try:
+            descriptor = _open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+        except OSError:
+            continue
+        try:
+            return _read(descriptor, len(_SQLITE))
+        finally:
+            _close(descriptor)
+    return b""
 
 
 def _target(path: str) -> str | None:

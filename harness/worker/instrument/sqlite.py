@@ -14,18 +14,22 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
+from harness.worker.instrument import sqlite_copies
+from harness.worker.instrument.attached import Attached
 from harness.worker.instrument.blobs import Blob
 from harness.worker.instrument.databases import Databases, accesses
 from harness.worker.instrument.injection import BUSY, INJECTED, errors_of, errors_of_commit, injected
-from harness.worker.instrument.sqlite_native import NONE, WRITE
-from harness.worker.instrument.statements import Statement, parts, shown, statement
+from harness.worker.instrument.paths import LINKED
+from harness.worker.instrument.sqlite_cursors import Cursor, RealCursor, mixed
+from harness.worker.instrument.sqlite_files import is_shared_memory, path_of
+from harness.worker.instrument.sqlite_native import NONE, READ, WRITE
+from harness.worker.instrument.statements import Statement, statement
 from harness.worker.rebind import Replacement
 from harness.worker.source import Place, where
 
-__all__ = ["Connection", "Cursor", "real_cursor", "replacements"]
+__all__ = ["Connection", "replacements"]
 
-_RealConnection: TypeAlias = sqlite3.Connection
-_RealCursor: TypeAlias = sqlite3.Cursor
+RealConnection: TypeAlias = sqlite3.Connection
 _BUSY_CODES = (5, 6)
 _PARAMETERS = (
     "timeout", "detect_types", "isolation_level", "check_same_thread", "factory", "cached_statements", "uri",
@@ -33,20 +37,23 @@ _PARAMETERS = (
 """What ``sqlite3.connect`` takes by position after the database."""
 
 
-class Connection(_RealConnection):
+class Connection(RealConnection):
     """A connection whose statements are schedule points."""
 
     databases: ClassVar[Databases]
 
     handle = 0
     files: tuple[str, ...] = ()
+    attached: Attached
+    among_threads = False
+    """Whether it is open in memory, where other threads of the process may look at it."""
     running = False
     _owner = 0
     _fetched_at = -1
     _spills = 0
-    _before = NONE
+    _before: tuple[int, ...] = ()
     _waits_until: float | None = None
-    _waits_with: int | None = None
+    _waits_with: tuple[int, ...] | None = None
     _wal: bool | None = None  # until it is needed
 
     def __init__(self, database: Any, *args: Any, **options: Any) -> None:
@@ -54,32 +61,40 @@ class Connection(_RealConnection):
         options.pop("factory", None)
         # Which thread uses the connection is ours to check: what an execution left open is closed by the main thread.
         checked = options.pop("check_same_thread", True)
+        databases = self.databases
+        self.opened: Place | None = where(2) or databases.runtime.place()
+        path = path_of(database, bool(options.get("uri")))
+        if databases.files.needs_point(path):
+            databases.runtime.park("file", f"open {path} (SQLite)", "", self.opened)
         super().__init__(database, check_same_thread=False, **options)
         if checked:
             self._owner = get_ident()
-        databases = self.databases
         self.timeout = float(options.get("timeout", 5.0))
-        self.opened: Place | None = where(2) or databases.runtime.place()
         self.handle, path = databases.native.handle(self, _plain_path(database, options))
+        self.attached = Attached(databases.native, self.handle, databases.files.named)
         if path:
-            self.files = (path.rpartition("/")[2],)
+            self.files = self.attached.know(iter([("main", path)]))
             databases.opened(self)
+        elif not checked or is_shared_memory(database, options):
+            self.among_threads = True
+            databases.opened_in_memory(self)
 
     def waits(self) -> bool:
         """SQLite met a lock and would sleep: park until somebody may have released it; return False when time is up."""
         runtime = self.databases.runtime
-        state = self.databases.native.state(self.handle)
+        states = self.attached.states()
         if self._waits_until is None:
             self._waits_until = runtime.clock.tell() + self.timeout
-        if state != self._waits_with:
+        if states != self._waits_with:
             # A commit that waits for readers keeps new readers out from now on (SQLite's PENDING lock), and a
             # statement that committed by itself may have waited for the right to write before.
-            self._waits_with = state
-            pending = state == WRITE
-            for file in self.files:
-                runtime.touched(f"data:{file}", "w" if pending else "r")
-                runtime.touched(f"lock:{file}", "w" if pending and self._before != WRITE else "r")
-            if pending:
+            self._waits_with = states
+            before = self._before if len(self._before) == len(states) else self.attached.none()
+            for file, state, earlier in zip(self.attached.files, states, before, strict=True):
+                pending = state == WRITE
+                runtime.touched(f"data:{file.name}", "w" if pending else "r")
+                runtime.touched(f"lock:{file.name}", "w" if pending and earlier != WRITE else "r")
+            if WRITE in states:
                 runtime.news.append(("visible",))
         return runtime.block(self.files, self._waits_until)
 
@@ -89,16 +104,15 @@ class Connection(_RealConnection):
             self._wrong_thread()
         databases = self.databases
         runtime = databases.runtime
-        if not self.files or not (runtime.controlled or runtime.aborting):
+        if not (self.files or self.among_threads) or not (runtime.controlled or runtime.aborting):
             databases.outside += bool(self.files)
             return run()
         how = runtime.park(kind, text, detail, place, errors=self.could_end_with(kind, text))
-        native = databases.native
         if how in INJECTED:
             run = partial(self._end_with, how)
-        before = native.state(self.handle)
-        self._before, self._waits_until, self._waits_with = before, None, None
-        changes = self.total_changes
+        known = [self.attached.names(file) for file in self.attached.files]
+        self.begins()
+        before, changes, idle = self._before, self.total_changes, not self.in_transaction
         failed = False
         self.running = True
         try:
@@ -112,11 +126,41 @@ class Connection(_RealConnection):
             raise
         finally:
             self.running = False
-            after = native.state(self.handle) if self.handle else NONE
+            after = self.attached.states() if self.handle else self.attached.none()
             about = statement(text)
-            if failed or before != after or not about.silent:
-                wrote = self._wrote(kind, about, before, changes)
-                databases.moved(self, before, after, accesses(before, after, wrote, failed, about.excludes_readers))
+            idle = idle and kind == "sql" and not about.silent
+            wrote = self._wrote(kind, about, changes)
+            for names, *states in zip(known, before, after, strict=True):
+                self._moved(kind, about, names, (states[0], states[1]), (wrote, failed, idle))
+
+    def begins(self) -> None:
+        """An operation begins: note how the transaction stands, and that it has not waited yet."""
+        self._before, self._waits_until, self._waits_with = self.attached.states(), None, None
+
+    def _moved(
+        self, kind: str, about: Statement, names: tuple[str, ...], states: tuple[int, int], how: tuple[bool, bool, bool]
+    ) -> None:
+        """Report what an operation did to the file with these *names*; *how* it went: it wrote, failed, began when idle."""
+        databases, (before, after), (wrote, failed, idle) = self.databases, states, how
+        if idle and before == after == READ and not failed:
+            # The statement that held the lock may have been this cursor's, and ended as this one began.
+            for name in names:
+                databases.read_anew(name)
+        if not failed and before == after and (about.silent or (after == NONE and (kind == "close" or self._open()))):
+            return
+        wrote = wrote or (before == WRITE and not self._open())
+        touched = accesses(before, after, wrote, failed, about.excludes_readers)
+        for name in names:
+            databases.moved(self, name, states, touched)
+
+    def _open(self) -> bool:
+        """Whether a transaction is open."""
+        return bool(self.handle) and self.in_transaction
+
+    def holds(self, file: str) -> bool:
+        """Whether a lock on *file* is held."""
+        states = zip(self.attached.files, self.attached.states(), strict=True)
+        return any(state != NONE for known, state in states if file in (known.name, LINKED))
 
     def could_end_with(self, kind: str, text: str) -> tuple[str, ...]:
         """Return the errors (``harness.faults.ERRORS``) that SQLite could report for this operation, as things stand.
@@ -133,7 +177,7 @@ class Connection(_RealConnection):
 
     def _in_wal(self) -> bool:
         if self._wal is None:
-            self._wal = _RealCursor(self).execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+            self._wal = RealCursor(self).execute("PRAGMA journal_mode").fetchone()[0] == "wal"
         return self._wal
 
     def _end_with(self, how: int) -> None:
@@ -142,15 +186,13 @@ class Connection(_RealConnection):
             self.databases.native.execute(self.handle, "ROLLBACK")
         raise injected(how)
 
-    def _wrote(self, kind: str, about: Statement, before: int, changes: int) -> bool:
-        """Whether the statement just run made a change that others can see now, or would have needed to."""
+    def _wrote(self, kind: str, about: Statement, changes: int) -> bool:
+        """Whether the operation just run made a change that others can see now, or would have needed to."""
         if not self.handle:
             return True
         if self.in_transaction:
             return not about.reading and self._spilled()
-        if kind == "sql" and not about.reading:
-            return True
-        return before == WRITE or self.total_changes != changes
+        return (kind == "sql" and not about.reading) or self.total_changes != changes
 
     def _spilled(self) -> bool:
         """Whether a transaction grew out of its cache since last asked: SQLite then takes the exclusive lock early."""
@@ -162,10 +204,10 @@ class Connection(_RealConnection):
 
     def cursor(self, factory: Any = None) -> Any:
         """Return a cursor whose statements are schedule points."""
-        if factory is None or factory is _RealCursor:
+        if factory is None or factory is RealCursor:
             return super().cursor(Cursor)
-        if isinstance(factory, type) and issubclass(factory, _RealCursor):
-            return super().cursor(_mixed(Cursor, factory))
+        if isinstance(factory, type) and issubclass(factory, RealCursor):
+            return super().cursor(mixed(Cursor, factory))
         return super().cursor(factory)
 
     def execute(self, sql: str, parameters: Any = (), /) -> Any:
@@ -186,6 +228,10 @@ class Connection(_RealConnection):
         run = super().blobopen
         blob = self.point("blob", f"open {text}", "", lambda: run(table, column, row, **options), where(2))
         return Blob(self, blob, text)
+
+    backup = sqlite_copies.backup
+    serialize = sqlite_copies.serialize
+    deserialize = sqlite_copies.deserialize
 
     def commit(self) -> None:
         """Commit, as a schedule point if there is a transaction."""
@@ -209,7 +255,7 @@ class Connection(_RealConnection):
             self._close()
 
     def _matters_to_others(self) -> bool:
-        return self.databases.native.state(self.handle) != NONE
+        return bool(self.attached.in_wal) or any(self.attached.states())
 
     def _close(self) -> None:
         super().close()
@@ -245,11 +291,17 @@ class Connection(_RealConnection):
     def after(self, about: Statement) -> None:
         """Keep up with a statement that changed the connection itself: its files, or its busy handler."""
         if about.attach:
-            rows = _RealCursor(self).execute("PRAGMA database_list").fetchall()
-            self.files = tuple(os.path.basename(path) for _, _, path in rows if path)
+            self.look_at_files()
+        elif about.locking_mode:
+            self.attached.keeps = True
         elif about.busy_timeout and self.files:
-            self.timeout = _RealCursor(self).execute("PRAGMA busy_timeout").fetchone()[0] / 1000
+            self.timeout = RealCursor(self).execute("PRAGMA busy_timeout").fetchone()[0] / 1000
             self.databases.watch(self)
+
+    def look_at_files(self) -> None:
+        """Know which files are open now."""
+        rows = RealCursor(self).execute("PRAGMA database_list").fetchall()
+        self.files = self.attached.know((os.fsdecode(name), os.fsdecode(path)) for _, name, path in rows if path)
 
     def begin_if_needed(self, place: Place | None) -> None:
         """Issue the BEGIN that ``sqlite3`` would issue by itself before a data change, as a schedule point."""
@@ -257,92 +309,7 @@ class Connection(_RealConnection):
         if level is None or self.in_transaction or getattr(self, "autocommit", -1) != -1:
             return
         begin = f"BEGIN {level}".rstrip()
-        self.point("sql", begin, "implicit", lambda: _RealCursor(self).execute(begin), place)
-
-
-class Cursor(_RealCursor):
-    """A cursor whose statements, and fetches that still hold a lock, are schedule points."""
-
-    connection: Connection
-
-    def execute(self, sql: str, parameters: Any = (), /) -> Any:
-        """Execute one statement."""
-        connection = self.connection
-        runtime = connection.databases.runtime
-        about = statement(sql)
-        if not (runtime.controlled or runtime.aborting):
-            connection.databases.outside += bool(connection.files)
-            result = super().execute(sql, parameters)
-        else:
-            place = where(2)
-            if about.dml:
-                connection.begin_if_needed(place)
-            run = super().execute
-            kind = "rollback" if about.rollback else "sql"
-            result = connection.point(kind, sql, shown(parameters), lambda: run(sql, parameters), place)
-        if about.special:
-            connection.after(about)
-        return result
-
-    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
-        """Execute one statement for each of *parameters*."""
-        place = where(2)
-        connection = self.connection
-        if statement(sql).dml:
-            connection.begin_if_needed(place)
-        run = super().executemany
-        rows = parameters if isinstance(parameters, (list, tuple)) else list(parameters)
-        return connection.point("sql", sql, f"{len(rows)} rows {shown(rows)}", lambda: run(sql, rows), place)
-
-    def executescript(self, script: str, /) -> Any:
-        """Execute the statements of *script* one by one, after the COMMIT that ``sqlite3`` issues first."""
-        connection = self.connection
-        runtime = connection.databases.runtime
-        if not (runtime.controlled or runtime.aborting) or not connection.files:
-            connection.databases.outside += bool(connection.files)
-            return super().executescript(script)
-        place = where(2)
-        if connection.in_transaction:
-            connection.point("commit", "COMMIT", "implicit", lambda: _RealConnection.commit(connection), place)
-        for text in parts(script):
-            connection.point(
-                "sql", text, "", partial(connection.databases.native.execute, connection.handle, text), place
-            )
-            connection.after(statement(text))
-        return self
-
-    def fetchone(self) -> Any:
-        """Fetch one row."""
-        return self._fetch("fetchone", super().fetchone)
-
-    def fetchmany(self, *args: Any, **options: Any) -> Any:
-        """Fetch some rows."""
-        run = super().fetchmany
-        return self._fetch("fetchmany", lambda: run(*args, **options))
-
-    def fetchall(self) -> Any:
-        """Fetch all rows."""
-        return self._fetch("fetchall", super().fetchall)
-
-    def __next__(self) -> Any:
-        """Fetch the next row."""
-        return self._fetch("next", super().__next__)
-
-    def close(self) -> None:
-        """Close the cursor, which may end its read."""
-        self._fetch("close cursor", super().close)
-
-    def _fetch(self, name: str, run: Callable[[], Any]) -> Any:
-        connection = self.connection
-        runtime = connection.databases.runtime
-        if not runtime.controlled or not connection.handle or connection.in_transaction:
-            return run()
-        if connection.databases.native.state(connection.handle) == NONE or connection._fetched_at == runtime.points:
-            return run()
-        result = connection.point("fetch", name, "", run, where(3))
-        # The lock stays as it is until the last row: fetching on, with nothing in between, is no new choice.
-        connection._fetched_at = runtime.points
-        return result
+        self.point("sql", begin, "implicit", lambda: RealCursor(self).execute(begin), place)
 
 
 def _plain_path(database: Any, options: Any) -> str:
@@ -353,26 +320,6 @@ def _plain_path(database: Any, options: Any) -> str:
     return "" if not isinstance(path, str) or path.startswith((":", "file:")) else path
 
 
-def real_cursor(connection: Any) -> sqlite3.Cursor:
-    """Return a cursor of *connection* whose statements are no schedule points, and whose rows are plain tuples."""
-    cursor = _RealCursor(connection)
-    cursor.row_factory = None
-    return cursor
-
-
-_mixtures: dict[tuple[type, type], type] = {}
-
-
-def _mixed(ours: type, theirs: type) -> type:
-    """Return a class that is *theirs*, with *ours* in the place of the real class that it extends."""
-    if issubclass(theirs, ours):
-        return theirs
-    mixture = _mixtures.get((ours, theirs))
-    if mixture is None:
-        mixture = _mixtures[ours, theirs] = type(theirs.__name__, (theirs, ours), {"__module__": theirs.__module__})
-    return mixture
-
-
 def replacements(databases: Databases) -> list[Replacement]:
     """Return what puts the schedule points over ``sqlite3.connect`` and the names of its classes."""
     real_connect = sqlite3.connect
@@ -380,12 +327,12 @@ def replacements(databases: Databases) -> list[Replacement]:
 
     def connect(database: Any, *args: Any, **options: Any) -> Any:
         options.update(zip(_PARAMETERS, args, strict=False))
-        factory = options.pop("factory", _RealConnection)
-        options["factory"] = Connection if factory is _RealConnection else _mixed(Connection, factory)
+        factory = options.pop("factory", RealConnection)
+        options["factory"] = Connection if factory is RealConnection else mixed(Connection, factory)
         return real_connect(database, **options)
 
     return [
         Replacement(real_connect, connect, sqlite3, "connect"),
-        Replacement(_RealConnection, Connection, sqlite3, "Connection"),
-        Replacement(_RealCursor, Cursor, sqlite3, "Cursor"),
+        Replacement(RealConnection, Connection, sqlite3, "Connection"),
+        Replacement(RealCursor, Cursor, sqlite3, "Cursor"),
     ]

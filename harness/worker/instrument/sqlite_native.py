@@ -10,7 +10,7 @@ import _sqlite3
 import ctypes
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -24,12 +24,24 @@ NONE, READ, WRITE = 0, 1, 2
 _BusyHandler = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
 _Randomness = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_ubyte))
 _CurrentTime = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64))
+_OPENING = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+_DELETING = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
+_Open, _Delete = ctypes.CFUNCTYPE(*_OPENING), ctypes.CFUNCTYPE(*_DELETING)
+_Open_, _Delete_ = ctypes.PYFUNCTYPE(*_OPENING), ctypes.PYFUNCTYPE(*_DELETING)
+_CREATE = 4
+"""``SQLITE_OPEN_CREATE``."""
+_lstat = os.lstat
 _Sleep = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
 
 _IntPointer = ctypes.POINTER(ctypes.c_int)
 
 _CACHE_SPILL = 12
 """``SQLITE_DBSTATUS_CACHE_SPILL``."""
+
+_LOCK_STATE = 1
+"""``SQLITE_FCNTL_LOCKSTATE``."""
+_SHARED, _RESERVED = 1, 2
+"""How far a file is locked: to read, to write."""
 
 _OPERATIONAL = (1, 3, 4, 5, 6, 8, 9, 10, 13, 14, 15, 16, 17)
 _ERRORS: dict[int, type[sqlite3.Error]] = {
@@ -84,6 +96,9 @@ class Native:
         self._message, self._extended = library.sqlite3_errmsg, library.sqlite3_extended_errcode
         self._message.argtypes = self._extended.argtypes = (ctypes.c_void_p,)
         self._message.restype = ctypes.c_char_p
+        self._control = library.sqlite3_file_control
+        self._control.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, _IntPointer)
+        self._level = ctypes.c_int()
         self._status = library.sqlite3_db_status
         self._status.argtypes = (ctypes.c_void_p, ctypes.c_int, _IntPointer, _IntPointer, ctypes.c_int)
         self._spilled, self._ignored = ctypes.c_int(), ctypes.c_int()
@@ -104,17 +119,26 @@ class Native:
         handle = ctypes.c_void_p.from_address(id(connection) + object.__basicsize__).value
         if handle is None:
             raise OSError("the connection has no handle")
-        if path and self._trusted:
-            return handle, path
         name = os.fsdecode(self._filename(handle, b"main") or b"")
-        if path and name.rpartition("/")[2] != path.rpartition("/")[2]:
+        if path and not self._trusted and name.rpartition("/")[2] != path.rpartition("/")[2]:
             raise OSError(f"the handle is open on {name!r}, not on {path!r}")
-        self._trusted = bool(path)
+        self._trusted = self._trusted or bool(path)
         return handle, name
 
-    def state(self, handle: int) -> int:
-        """Return the strongest transaction state over all attached databases."""
-        return int(self._txn_state(handle, None))
+    def state(self, handle: int, schema: bytes | None = None) -> int:
+        """Return the transaction state in *schema*, without one the strongest over all attached databases."""
+        return int(self._txn_state(handle, schema))
+
+    def lock_state(self, handle: int, schema: bytes, in_wal: bool) -> int:
+        """Return the transaction state that the locks on the file of *schema* are as good as.
+
+        Only where they are kept between transactions is that more than ``state`` says. Over a write-ahead log a file stays
+        locked for reading as long as it is open.
+        """
+        if self._control(handle, schema, _LOCK_STATE, self._level):
+            return NONE
+        level = self._level.value
+        return WRITE if level >= _RESERVED else READ if level == _SHARED and not in_wal else NONE
 
     def execute(self, handle: int, sql: str) -> None:
         """Execute *sql* as it stands, with no implicit transaction; raises what ``sqlite3`` would."""
@@ -158,7 +182,6 @@ class Native:
                 sleep(microseconds / 1e6)
             return microseconds
 
-        vfs = _Vfs.from_address(self._vfs_find(None))
         for field, prototype, function in (
             ("xCurrentTimeInt64", _CurrentTime, current),
             ("xRandomness", _Randomness, random),
@@ -166,4 +189,48 @@ class Native:
         ):
             callback = prototype(function)
             self._kept.append(callback)
-            setattr(vfs, field, ctypes.cast(callback, ctypes.c_void_p).value)
+            for vfs in self._file_systems():
+                setattr(vfs, field, ctypes.cast(callback, ctypes.c_void_p).value)
+
+    def _file_systems(self) -> Iterator[_Vfs]:
+        """Yield SQLite's own layers over the operating system's files, which differ in how they lock."""
+        address = self._vfs_find(None)
+        while address:
+            vfs = _Vfs.from_address(address)
+            if (vfs.zName or b"").startswith(b"unix"):
+                yield vfs
+            address = vfs.pNext
+
+    def tell_of_files(self, opened: Callable[[str, int, bool], None], deleted: Callable[[str], None]) -> None:
+        """Tell *opened* of each file SQLite tries to open (its flags, whether it made it), *deleted* of what it deletes."""
+        for vfs in self._file_systems():
+            really_open, really_delete = _Open_(vfs.xOpen), _Delete_(vfs.xDelete)
+
+            def open_(
+                vfs: int, name: int | None, file: int, flags: int, out: int | None, really: Any = really_open
+            ) -> int:
+                if not name:
+                    return int(really(vfs, name, file, flags, out))
+                path = os.fsdecode(ctypes.string_at(name))
+                new = bool(flags & _CREATE) and not _exists(path)
+                code = int(really(vfs, name, file, flags, out))
+                opened(path, flags, new and not code)
+                return code
+
+            def delete(vfs: int, name: int, sync: int, really: Any = really_delete) -> int:
+                code = int(really(vfs, name, sync))
+                if not code:
+                    deleted(os.fsdecode(ctypes.string_at(name)))
+                return code
+
+            callbacks = _Open(open_), _Delete(delete)
+            self._kept += [*callbacks, really_open, really_delete]
+            vfs.xOpen, vfs.xDelete = (ctypes.cast(each, ctypes.c_void_p).value for each in callbacks)
+
+
+def _exists(path: str) -> bool:
+    try:
+        _lstat(path)
+    except OSError:
+        return False
+    return True

@@ -15,7 +15,39 @@ __all__ = ["Statement", "parts", "shown", "statement"]
 _COMMENTS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?(?:\*/|$))*", re.DOTALL)
 _BUSY = re.compile(r"pragma\s+(?:\w+\s*\.\s*)?busy_timeout\s*[=(]", re.IGNORECASE)
 _DML = ("INSERT", "UPDATE", "DELETE", "REPLACE")
-_READS = ("SELECT", "VALUES", "EXPLAIN", "PRAGMA", "BEGIN", "SAVEPOINT", "RELEASE", "COMMIT", "END", "ROLLBACK")
+_READS = ("SELECT", "VALUES", "EXPLAIN", "BEGIN", "SAVEPOINT", "RELEASE", "COMMIT", "END", "ROLLBACK")
+_PRAGMA = re.compile(r"pragma\s+(?:[\w\"'`\[\]]+\s*\.\s*)?(\w+)\s*([=(]?)", re.IGNORECASE)
+_ASKING = frozenset(
+    (
+        "collation_list", "compile_options", "data_version", "database_list", "foreign_key_check", "foreign_key_list",
+        "freelist_count", "function_list", "index_info", "index_list", "index_xinfo", "integrity_check", "lock_status",
+        "module_list", "page_count", "pragma_list", "quick_check", "stats", "table_info", "table_list", "table_xinfo",
+    )
+)  # fmt: skip
+"""What only asks, whatever is given it."""
+_OF_CONNECTION = frozenset(
+    (
+        "analysis_limit", "automatic_index", "busy_timeout", "case_sensitive_like", "cell_size_check",
+        "checkpoint_fullfsync", "count_changes", "defer_foreign_keys", "empty_result_callbacks", "foreign_keys",
+        "full_column_names", "fullfsync", "hard_heap_limit", "ignore_check_constraints", "legacy_alter_table",
+        "query_only", "read_uncommitted", "recursive_triggers", "reverse_unordered_selects", "short_column_names",
+        "soft_heap_limit", "threads", "trusted_schema", "writable_schema",
+    )
+)  # fmt: skip
+"""What asks or sets something of the connection, and looks at no file."""
+_SETTING = frozenset(
+    (
+        "cache_size", "cache_spill", "default_cache_size", "journal_size_limit", "locking_mode", "max_page_count",
+        "mmap_size", "secure_delete", "shrink_memory", "synchronous", "temp_store", "temp_store_directory",
+        "wal_autocheckpoint",
+    )
+)  # fmt: skip
+"""What sets something of the connection, and may look at the file for it."""
+_CHANGING = frozenset(("incremental_vacuum", "optimize", "wal_checkpoint"))
+"""What changes files even where nothing is given it."""
+_TOKENS = re.compile(
+    r"""--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|[A-Za-z_]\w*|[()]""", re.DOTALL
+)
 _SHOWN = 300
 
 
@@ -26,6 +58,34 @@ def keyword(sql: str) -> str:
     return word.group().upper() if word else ""
 
 
+def pragma(sql: str) -> tuple[str, bool]:
+    """Return the name of the PRAGMA in *sql*, in small letters, and whether it is given a value."""
+    start = _COMMENTS.match(sql)
+    found = _PRAGMA.match(sql, start.end() if start else 0)
+    return (found[1].lower(), bool(found[2])) if found else ("", True)
+
+
+def _reads(sql: str, word: str) -> bool:
+    """Return whether *sql*, which begins with *word*, surely changes no data itself."""
+    if word == "PRAGMA":
+        name, given = pragma(sql)
+        if name in _ASKING or name in _OF_CONNECTION or name in _SETTING:
+            return True
+        return not given and name not in _CHANGING
+    return (_after_with(sql) if word == "WITH" else word) in _READS
+
+
+def _after_with(sql: str) -> str:
+    """Return the keyword of the statement that follows common table expressions."""
+    depth = 0
+    for found in _TOKENS.finditer(sql):
+        token = found[0].upper()
+        depth += (token == "(") - (token == ")")
+        if not depth and token in (*_DML, "SELECT", "VALUES"):
+            return token
+    return ""
+
+
 class Statement(NamedTuple):
     """What a statement is to ``sqlite3`` and to the locks.
 
@@ -33,7 +93,8 @@ class Statement(NamedTuple):
     PRAGMA that only asks, a transaction's begin or end). ``silent``: it touches no lock as long as it leaves the
     transaction state as it was. ``excludes_readers``: it begins a transaction that keeps readers out at once.
     ``rollback``: it undoes the transaction (and not only back to a savepoint). ``attach``: it adds a database file.
-    ``busy_timeout``: it replaces the busy handler. ``locks``: it begins a transaction by taking a lock.
+    ``busy_timeout``: it replaces the busy handler. ``locking_mode``: it may have locks kept between transactions.
+    ``locks``: it begins a transaction by taking a lock.
     ``commits``: it ends one.
     """
 
@@ -44,13 +105,14 @@ class Statement(NamedTuple):
     rollback: bool
     attach: bool
     busy_timeout: bool
+    locking_mode: bool
     locks: bool
     commits: bool
 
     @property
     def special(self) -> bool:
         """Whether it changes the connection itself."""
-        return self.attach or self.busy_timeout
+        return self.attach or self.busy_timeout or self.locking_mode
 
 
 @lru_cache(maxsize=4096)
@@ -60,12 +122,13 @@ def statement(sql: str) -> Statement:
     capitals = " ".join(sql.upper().split()) if word in ("BEGIN", "ROLLBACK") else ""
     return Statement(
         dml=word in _DML,
-        reading=word in _READS and not (word == "PRAGMA" and ("=" in sql or "(" in sql)),
-        silent=word in ("BEGIN", "SAVEPOINT", "RELEASE"),
+        reading=_reads(sql, word),
+        silent=word in ("BEGIN", "SAVEPOINT", "RELEASE") or (word == "PRAGMA" and pragma(sql)[0] in _OF_CONNECTION),
         excludes_readers=word == "BEGIN" and "EXCLUSIVE" in capitals,
         rollback=word == "ROLLBACK" and " TO " not in f"{capitals} ",
         attach=word in ("ATTACH", "DETACH"),
         busy_timeout=_BUSY.search(sql) is not None,
+        locking_mode=word == "PRAGMA" and pragma(sql)[0] == "locking_mode",
         locks=word == "BEGIN" and ("EXCLUSIVE" in capitals or "IMMEDIATE" in capitals),
         commits=word in ("COMMIT", "END"),
     )
