@@ -56,6 +56,12 @@ class ProcessIds:
         """Return the virtual id of process *number*."""
         return PARENT + 1 + number + self._get(number)[1] * _EACH
 
+    def living(self) -> dict[int, int]:
+        """Return the virtual ids of the processes by their real ones."""
+        found = {self._get(number)[0]: self.of(number) for number in range(self._processes)}
+        found.pop(0, None)
+        return found
+
     def number_of(self, virtual: int) -> int | None:
         """Return the number of the process that has, or had, the id *virtual*; None if none could."""
         number = (virtual - PARENT) % _EACH - 1

@@ -31,6 +31,7 @@ from harness.worker.instrument import (
     file_objects,
     file_system,
     offspring,
+    proc,
     psycopg,
     sqlite,
     unexplored,
@@ -83,7 +84,7 @@ class Instrumented:
         unexplored.refuse(VirtualLoop, self.runtime)
         sleep = sleeper(self.runtime)
         self.native.install_time_and_randomness(self.clock.of_day, self.randomness.bytes, sleep)
-        self.not_looked_for = rebind(
+        stand_ins = (
             clocks.replacements(self.clock, sleep)
             + random_streams.replacements(self.randomness)
             + sqlite.replacements(self.databases)
@@ -95,10 +96,9 @@ class Instrumented:
             + thread_starts.replacements(self.threads)
             + psycopg.replacements(self.runtime, self.sessions)
             + self.process_locks.replacements()
-            + self.identity.replacements(),
-            seen.originals,
-            seen.without_originals,
+            + self.identity.replacements()
         )
+        self.not_looked_for = rebind(proc.over(self.identity, stand_ins), seen.originals, seen.without_originals)
         self.locks_before.replace(seen.without_locks)
 
     def _begin(self, seed: str, now: float, db: str, alone: bool = True) -> None:

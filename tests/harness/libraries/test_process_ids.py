@@ -6,10 +6,12 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from os import getpid
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness.faults import Faults
@@ -126,4 +128,91 @@ def test_a_signal_reaches_the_right_process() -> None:
         lambda history, _: sorted(each.kind for each in history if each.kind != "invoke") == ["info", "ok"],
     )
     result = explored(raced([kills_itself, lives], postconditions=(told,)), max_executions=20)
+    assert result.verdict is Verdict.VALID, result.reasons or result.counterexample
+
+
+def looks_itself_up(db: Path) -> dict[str, object]:
+    """Say what ``/proc`` says of this process, by its id and by name, and what libraries make of it."""
+    pid = os.getpid()
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
+    descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+    first = os.read(descriptor, 7).decode()
+    os.close(descriptor)
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        command = file.read()
+    return {
+        "there": [os.path.exists(f"/proc/{each}") for each in (pid, PARENT, SETUP, pid + 900, 4_999_999)],
+        "ids": [stat[0].split()[0], *stat[2].split()[1:4], status["Pid"], status["Tgid"], status["PPid"], first],
+        "started": stat[2].split()[19],
+        "link": [os.readlink("/proc/self"), os.path.realpath("/proc/self")],
+        "listed": [
+            str(pid) in os.listdir("/proc"),
+            "stat" in os.listdir(f"/proc/{pid}"),
+            b"fd" in os.listdir(b"/proc/self"),
+        ],
+        "command": len(command) > 1,
+        "groups": [os.getpgid(0), os.getpgrp(), os.getsid(pid), os.getpgid(pid)],
+        "thread": threading.get_native_id() == pid == threading.main_thread().native_id or threading.get_native_id(),
+        "psutil": [psutil.Process().pid, psutil.Process(pid).ppid(), psutil.pid_exists(pid), pid in psutil.pids()],
+        "created": psutil.Process(pid).create_time() == psutil.Process().create_time(),
+        "cores": len(os.sched_getaffinity(pid)) > 0,
+    }
+
+
+def test_proc_knows_it() -> None:
+    """By its virtual id, and says nothing of its real one, so that it is the same in each run."""
+    told: set[str] = set()
+    note = Check("told", lambda history, _: told.update(repr(each.value) for each in history.outcomes() if each.ok))
+    for _ in range(2):
+        result = explored(raced(looks_itself_up, postconditions=(note,)), max_executions=4)
+        assert result.verdict is Verdict.VALID, result.reasons or result.counterexample
+    pid = PARENT + 1
+    assert len(told) == 2, told
+    (one,) = [value for value in map(eval, told) if value["groups"] and str(pid) == value["ids"][0]]
+    assert one["there"] == [True, True, False, False, False]
+    assert one["ids"] == [str(pid), *[str(PARENT)] * 3, str(pid), str(pid), str(PARENT), str(pid)]
+    assert one["link"] == [str(pid), f"/proc/{pid}"]
+    assert one["listed"] == [True] * 3
+    assert one["groups"] == [PARENT] * 4
+    assert one["thread"] is True
+    assert one["psutil"] == [pid, PARENT, True, True]
+    assert (one["command"], one["created"], one["cores"]) == (True, True, True)
+
+
+def takes_over_by_proc(db: Path) -> str:
+    """As ``takes_over``, by the look of ``/proc``."""
+    own, lock = db.with_name(f"lock.{os.getpid()}"), db.with_name("lock")
+    own.write_text(str(os.getpid()))
+    while True:
+        try:
+            os.link(own, lock)
+            break
+        except FileExistsError:
+            time.sleep(0.1)
+        try:
+            owner = lock.read_text()
+            if not os.path.exists(f"/proc/{owner}"):
+                lock.unlink()
+        except FileNotFoundError:
+            continue
+    with plainly(db) as connection:
+        connection.execute("UPDATE t SET n = n + 1 WHERE k = 1")
+    lock.unlink()
+    return "counted"
+
+
+def test_who_has_died_is_not_in_proc() -> None:
+    """A lock file that a dead worker has left is taken over, and one of a living worker is not."""
+    counted = Check(
+        "all who lived have counted",
+        lambda history, _: all(each.value == "counted" for each in history.outcomes() if each.ok),
+    )
+    scenario = raced(
+        takes_over_by_proc,
+        faults=Faults(kill=True, most=1),
+        postconditions=(counted,),
+        must_happen=(Check("looked", lambda _, steps: any(f"/proc/{PARENT + 1}" in step.text for step in steps)),),
+    )
+    result = explored(scenario, max_executions=60)
     assert result.verdict is Verdict.VALID, result.reasons or result.counterexample
