@@ -22,7 +22,7 @@ from harness.explain import Explanation
 from harness.explained import explanation_as_data, explanation_of
 from harness.history import History, Step
 from harness.result import Execution, Failure, Result, fault_count, preemptions
-from harness.scenario import Call, Client, Scenario, Workload
+from harness.scenario import ISOLATIONS, Call, Client, Scenario, Workload
 from harness.schedule import Schedule
 from harness.stored import event_as_data, event_of, step_as_data, step_of
 from harness.untrusted import Part, Unsound, parse
@@ -31,6 +31,7 @@ __all__ = ["FORMAT", "VERSION", "Counterexample", "MadeWith", "load", "save"]
 
 FORMAT, VERSION = "race-harness counterexample", 1
 
+_PATIENCE, _MOST_PATIENCE = 5.0, 3600
 _LARGEST = 64 * 2**20
 _WORKERS = 64
 
@@ -70,6 +71,9 @@ class Counterexample:
     """Why it fails, if the run that found it could say."""
     skew: tuple[float, ...] = ()
     """By how many seconds each worker's clock is ahead (``Scenario.skew``)."""
+    isolation: str = "warm"
+    patience: float = 5.0
+    """Those of the run that found it."""
 
     def __repr__(self) -> str:
         variant = f" variant={self.variant}" if self.variant else ""
@@ -97,7 +101,8 @@ class Counterexample:
         return fault_count(self.steps)
 
     def staged(self, scenario: Scenario) -> Scenario:
-        """Return *scenario* with the clocks that it was found with."""
+        """Return *scenario* with the clocks, the isolation and the patience that it was found with."""
+        scenario = scenario.carried_out(self.isolation, self.patience)
         return scenario if scenario.skew == self.skew else replace(scenario, skew=self.skew)
 
     @classmethod
@@ -120,6 +125,8 @@ class Counterexample:
             # The same failure found again is the same file, so how long it took is left out.
             explanation=result.explanation and replace(result.explanation, seconds=0.0),
             skew=execution.skew,
+            isolation=result.isolation,
+            patience=result.patience,
         )
 
 
@@ -178,6 +185,8 @@ def _as_json(self: Counterexample) -> dict[str, Any]:
         "left_open": list(self.history.left_open),
         "made_with": {name: getattr(self.made_with, name) for name in MadeWith.__slots__},
         **({"skew": list(self.skew)} if self.skew else {}),
+        **({"isolation": self.isolation} if self.isolation != "warm" else {}),
+        **({"patience": self.patience} if self.patience != _PATIENCE else {}),
         **({"explanation": explanation_as_data(self.explanation)} if self.explanation is not None else {}),
     }
 
@@ -234,6 +243,9 @@ def _counterexample(part: Part) -> Counterexample:
     workers = part["workers"].integer(1, _WORKERS)
     steps = part["steps"].each(lambda step: step_of(step, workers))
     why, skew = part.get("explanation", None), part.get("skew", None)
+    isolation, patience = part.get("isolation", "warm"), part.get("patience", _PATIENCE)
+    if not 0 < patience.number() <= _MOST_PATIENCE:
+        patience.wrong(f"a number of seconds above 0, at most {_MOST_PATIENCE}")
     counterexample = Counterexample(
         scenario=part["scenario"].text(),
         variant=part["variant"].text(),
@@ -253,6 +265,8 @@ def _counterexample(part: Part) -> Counterexample:
         made_with=MadeWith(*(part["made_with"][name].text() for name in MadeWith.__slots__)),
         explanation=None if why.value is None else explanation_of(why, workers, len(steps)),
         skew=() if skew.value is None else skew.each(Part.number),
+        isolation=isolation.text(*ISOLATIONS),
+        patience=patience.number(),
     )
     for name in ("schedule", "preemptions", "faults"):
         found = getattr(counterexample, name)

@@ -37,5 +37,5 @@ class Diverged(HarnessError):
             "Usual causes: the code under test or its data changed; it uses a source of randomness, time or "
             "ordering that the harness does not control (a set or dict of strings whose order depends on "
             "PYTHONHASHSEED, id(), a file outside the shared directory, a thread of its own, the network); "
-            "or state that outlives an execution in a module (try isolation='fork')."
+            "or state that outlives an execution in a module, where the processes were not fresh ones (isolation='fork')."
         )

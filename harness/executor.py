@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["Executor", "Lost", "fail"]
+__all__ = ["Departed", "Executor", "Lost", "fail"]
 
 Task = TypeVar("Task", contravariant=True)
 Answer = TypeVar("Answer")
@@ -13,6 +13,10 @@ Answer = TypeVar("Answer")
 
 class Lost(Exception):
     """A task that was never carried out to its end, nor ever will be: the text says why, for whoever reads the verdict."""
+
+
+class Departed(Lost):
+    """A task whose execution did not repeat itself."""
 
 
 class Executor(Protocol[Task, Answer]):

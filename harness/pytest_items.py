@@ -110,7 +110,22 @@ def others_than_recorded(config: pytest.Config, items: Sequence[pytest.Item]) ->
 def _run(config: pytest.Config, scenario: Scenario, given: dict[str, Any]) -> Result:
     said = {name: config.getoption(f"--harness-{name.replace('_', '-')}") for name in _BUDGET}
     budget = {name: default if said[name] is None else said[name] for name, default in _BUDGET.items()}
+    budget["isolation"], budget["patience"] = _isolation(config)
     return run(scenario, **{**budget, **{name: value for name, value in given.items() if value is not None}})
+
+
+def _isolation(config: pytest.Config) -> tuple[str | None, float | None]:
+    """Return isolation and patience as the command line says, else the ini file; None is the scenario's."""
+    patience = config.getoption("--harness-patience")
+    try:
+        in_ini = float(config.getini("harness_patience") or "nan")
+    except ValueError:
+        raise pytest.UsageError(
+            f"harness_patience should be a number of seconds: {config.getini('harness_patience')!r}"
+        ) from None
+    if patience is None and in_ini == in_ini:
+        patience = in_ini
+    return config.getoption("--harness-isolation") or config.getini("harness_isolation") or None, patience
 
 
 def _judge(config: pytest.Config, nodeid: str, result: Result, scenario: Scenario) -> None:
@@ -163,7 +178,8 @@ def _replay(config: pytest.Config, nodeid: str, scenario: Scenario) -> Result:
     found = _recorded(config)
     if (found.scenario, found.variant) != (scenario.name, scenario.variant):
         pytest.skip(f"The recording is of {found.scenario!r}, this races {scenario.name!r}.")
-    again = replay(scenario, found)
+    isolation, patience = _isolation(config)
+    again = replay(scenario, found, isolation=isolation, patience=patience)
     assert again.execution is not None or again.divergence
     if again.verdict is Verdict.UNKNOWN or again.execution is None:
         raise Undecided(

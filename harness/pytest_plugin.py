@@ -21,6 +21,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--harness-seconds", type=float, metavar="S", help="at most S seconds for each race (default: 20)")
     group.addoption("--harness-seed", type=int, metavar="N", help="seed of schedulers and of the code (default: 0)")
     group.addoption(
+        "--harness-isolation",
+        choices=("warm", "fork"),
+        help="fork: fresh processes for each execution (default: the ini option's, else the scenario's)",
+    )
+    group.addoption(
+        "--harness-patience",
+        type=float,
+        metavar="S",
+        help="how long a worker may get nothing done before it counts as stuck (default: as for the isolation)",
+    )
+    parser.addini("harness_isolation", "warm or fork, as --harness-isolation", default="")
+    parser.addini("harness_patience", "seconds, as --harness-patience", default="")
+    group.addoption(
         "--harness-replay",
         metavar="FILE",
         help="only make the recorded choices in FILE again, in the test that they are of",

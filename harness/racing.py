@@ -45,7 +45,8 @@ def race(
     max_executions: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
-    isolation: str = "warm",
+    isolation: str | None = None,
+    patience: float | None = None,
     check: bool = True,
 ) -> Result:
     """Race *worker* in *workers* real processes over what *setup* made, in every interleaving.
@@ -67,7 +68,7 @@ def race(
 
     result = run(
         scenario, workers=workers, scheduler=scheduler, max_executions=max_executions, seconds=seconds, seed=seed,
-        isolation=isolation,
+        isolation=isolation, patience=patience,
     )  # fmt: skip
     if check:
         judge(result)

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from harness.checks.linearizability import Linearizability
     from harness.history import History
 
-__all__ = ["DATABASES", "Call", "Change", "Check", "Client", "Scenario", "Workload", "database", "is_url"]
+__all__ = ["DATABASES", "ISOLATIONS", "Call", "Change", "Check", "Client", "Scenario", "Workload", "database", "is_url"]
 
 DATABASES = ("sqlite", "postgresql")
+ISOLATIONS = ("warm", "fork")
 
+_MOST_PATIENCE = 3600
 _MOST_SKEW = 1e9
 """Some thirty years."""
 
@@ -145,6 +147,9 @@ class Scenario:
     - ``skew``: by how many seconds the clock of each worker's machine is ahead of true time (below 0: behind), in the order of
       workers; those not named are right. It is what tells the time of day, and goes with a worker that is killed and
       replaced. Monotonic clocks, time-outs, a server's clock, the times of files and those that rules see are true.
+    - ``isolation``: ``warm`` (processes live on from one execution to the next, and where executions then do not repeat
+      themselves the run begins anew with ``fork``), or ``fork`` (each execution gets fresh processes).
+    - ``patience``: a worker that reaches no schedule point and gets nothing done for so many seconds is stuck.
     - ``steps``: more steps than this in one execution count as no progress.
     """
 
@@ -174,6 +179,8 @@ class Scenario:
     database: str = "sqlite"
     skew: tuple[float, ...] = ()
     steps: int = 2000
+    isolation: str = "warm"
+    patience: float = 5.0
     variants: Mapping[str, Scenario] = field(default_factory=dict)
     variant: str = ""
 
@@ -190,12 +197,26 @@ class Scenario:
             )
         for pattern in self.secrets:
             _check_pattern(self.name, pattern)
+        if self.isolation not in ISOLATIONS:
+            raise BadInput(f"There is no isolation {self.isolation!r}: it is 'warm' or 'fork'.")
+        if type(self.patience) not in (int, float) or not 0 < self.patience <= _MOST_PATIENCE:
+            raise BadInput(
+                f"A patience of {self.patience!r} makes no sense: give a number of seconds above 0, at most {_MOST_PATIENCE}."
+            )
         object.__setattr__(self, "skew", _checked_skew(self.name, self.skew, self.workers))
 
     def roles(self, workers: int) -> tuple[str, ...]:
         """Return what each process of a run with *workers* workers is: ``worker``, ``clients`` or ``probe``."""
         extra = (*(("clients",) if self.app else ()), *(("probe",) if self.probe else ()))
         return ("worker",) * workers + extra
+
+    def carried_out(self, isolation: str | None, patience: float | None) -> Scenario:
+        """Return this scenario with that *isolation* and *patience* instead of its own; None leaves what there is."""
+        isolation = self.isolation if isolation is None else isolation
+        patience = self.patience if patience is None else patience
+        if (isolation, patience) == (self.isolation, self.patience):
+            return self
+        return replace(self, isolation=isolation, patience=patience)
 
     def allowing(self, faults: int) -> Scenario:
         """Return this scenario with a budget that has room for so many *faults* in one execution."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.errors import BadInput
 from harness.registry import nearest
+from harness.scenario import ISOLATIONS
 
 __all__ = ["KEYS", "Settings", "load"]
 
@@ -28,6 +29,8 @@ class Settings:
     variant_seconds: float = 60.0
     jobs: int | None = None
     seed: int = 0
+    isolation: str | None = None
+    patience: float | None = None
     postgres: str = ""
     counterexamples: Path | None = None
     output: Path | None = None
@@ -61,6 +64,12 @@ def _seconds(value: Any, _: Path) -> float:
     return float(value)
 
 
+def _isolation(value: Any, _: Path) -> str:
+    if value not in ISOLATIONS:
+        raise ValueError("'warm' or 'fork'")
+    return str(value)
+
+
 def _url(value: Any, _: Path) -> str:
     # What is wrong with a text is said where it is used, without showing it: a password may be in it.
     if not isinstance(value, str):
@@ -86,6 +95,14 @@ KEYS: dict[str, tuple[Reader, str]] = {
     "variant-seconds": (_seconds, "at most so long until a faulty variant must be caught; default 60"),
     "jobs": (_count, "explorations at the same time; default: one per core"),
     "seed": (_seed, "of the schedulers and the code under test; default 0"),
+    "isolation": (
+        _isolation,
+        "`warm` or `fork`, as `harness run --isolation`; default: each scenario's",
+    ),
+    "patience": (
+        _seconds,
+        "how long a worker may get nothing done before it counts as stuck; default: each scenario's, else 5",
+    ),
     "postgres": (
         _url,
         "the URL of the PostgreSQL server to race over (`HARNESS_POSTGRES` goes before it); default: one of each run's own",

@@ -190,6 +190,8 @@ class _Comparison:
         options = self._options
         limits = ["--time", str(self._seconds), "--seed", str(options.seed)]
         limits += ["--max-executions", str(options.max_executions)] if options.max_executions else []
+        limits += ["--isolation", options.isolation] if options.isolation else []
+        limits += ["--patience", str(options.patience)] if options.patience else []
         return side.ask("run", self._name, *limits, "--output", str(folder), seconds=self._seconds + _GRACE)
 
     def _around(self, side: Side, file: Path) -> dict[str, Any]:

@@ -91,9 +91,10 @@ class _Runs:
         todo, settings = self._todo[number], self._settings
         row = todo.row
         seconds = settings.variant_seconds if row.variant else settings.seconds
+        patience = ("--patience", str(settings.patience)) if settings.patience is not None else ()
         if todo.file is not None:
             return Command(
-                ("replay", *(["--scenario", todo.own] if todo.own else [])),
+                ("replay", *(["--scenario", todo.own] if todo.own else []), *patience),
                 seconds,
                 todo.file,
                 postgres=config.postgres(),
@@ -104,6 +105,7 @@ class _Runs:
             *(["--variant", row.variant, "--no-save", "--no-explain"] if row.variant else []),
             *(["--scheduler", "random"] if number in self._second else []),
             "--seed", str(settings.seed), "--max-executions", str(most), "--time", str(seconds),
+            *(["--isolation", settings.isolation] if settings.isolation is not None else []), *patience,
         )  # fmt: skip
         output = "" if row.variant else str(settings.output or "counterexamples")
         return Command(arguments, seconds, output=output, postgres=config.postgres())

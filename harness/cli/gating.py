@@ -101,6 +101,8 @@ def _settings(options: Namespace) -> Settings:
         "jobs": options.jobs,
         "seconds": options.time,
         "seed": options.seed,
+        "isolation": options.isolation,
+        "patience": options.patience,
         "output": Path(options.output) if options.output is not None else None,
         "report": Path(options.report) if options.report is not None else None,
         "counterexamples": Path(options.counterexamples) if options.counterexamples is not None else None,

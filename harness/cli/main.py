@@ -40,7 +40,6 @@ exit codes:
   2  bad input or usage
   3  unknown, which is never a pass
 """
-_ISOLATION = "warm: workers live on between executions (default); fork: each execution gets fresh processes"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -180,7 +179,7 @@ def _add_run(commands: Commands) -> None:
     )
     _add_cluster(run, "explore on a cluster's nodes, with --jobs of them at once (default: one per thread)")
     add("--database", metavar="WHERE", help="where hypothesis keeps what failed: a folder, or redis://HOST:PORT/N")
-    add("--isolation", choices=("warm", "fork"), default="warm", help=_ISOLATION)
+    _add_isolation(run)
     _add_postgres(run)
     _add_output(run)
     add("--no-save", action="store_true", help="do not save the counterexample")
@@ -207,6 +206,21 @@ def _add_limits(run: ArgumentParser) -> None:
         type=arguments.count,
         metavar="N",
         help="stop when N executions in a row showed nothing new (no pair of conflicting operations, answer or state)",
+    )
+
+
+def _add_isolation(command: ArgumentParser, whose: str = "the scenario's") -> None:
+    command.add_argument(
+        "--isolation",
+        choices=("warm", "fork"),
+        help="warm: processes live on from one execution to the next, and where executions then do not repeat themselves, "
+        f"the run begins anew with fork: each execution gets fresh processes (default: {whose})",
+    )
+    command.add_argument(
+        "--patience",
+        type=arguments.seconds,
+        metavar="SECONDS",
+        help=f"how long a worker may get nothing done before it counts as stuck (default: {whose}, else 5)",
     )
 
 
@@ -238,7 +252,7 @@ def _add_replay(commands: Commands) -> None:
     add = replay.add_argument
     add("file", metavar="FILE", help="a counterexample that `harness run` saved")
     add("--times", type=arguments.count, default=1, metavar="N", help="so many times (default: 1)")
-    add("--isolation", choices=("warm", "fork"), default="warm", help=_ISOLATION)
+    _add_isolation(replay, "the counterexample's")
     _add_postgres(replay)
     add(
         "--scenario",
@@ -280,6 +294,7 @@ def _add_gate(commands: Commands) -> None:
         default="sqlite",
         help="of the scenarios that no name or setting chooses, those over this database (default: %(default)s)",
     )
+    _add_isolation(gate, "the settings', else the scenario's")
     _add_postgres(gate)
     _add_cluster(gate, "carry the runs out on a cluster's nodes, one per thread at the same time")
     add("--time", type=arguments.seconds, metavar="SECONDS", help="for each exploration of a reference (default: 8)")
@@ -344,6 +359,7 @@ def _add_compare(commands: Commands) -> None:
     add("--time", type=arguments.seconds, default=20.0, metavar="SECONDS", help="for each exploration (default: 20)")
     add("--seed", type=arguments.seed, default=0, metavar="N", help="of the scheduler and the code (default: 0)")
     add("--markdown", metavar="FILE", help="write the comparison as Markdown, for a comment on a pull request")
+    _add_isolation(compare)
     _add_postgres(compare)
     add("--html", metavar="FILE", help="write both timelines side by side, one page for each race")
     _add_output(compare)

@@ -43,7 +43,9 @@ def command(options: Namespace) -> int:
         return debug(scenario, counterexample, options.pdb)
     if options.edit is not None:
         return _edited(options, scenario, counterexample)
-    replayed = replay(scenario, counterexample, times=options.times, isolation=options.isolation)
+    replayed = replay(
+        scenario, counterexample, times=options.times, isolation=options.isolation, patience=options.patience
+    )
     differences = _differences(counterexample.made_with) if replayed.divergence else []
     if options.json:
         print_json(_as_json(path, counterexample, replayed, differences))

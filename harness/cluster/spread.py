@@ -22,7 +22,7 @@ from harness.control.sharding.explorers import mourned
 from harness.control.sharding.parcels import Ran
 from harness.control.sharding.together import Place
 from harness.errors import BadInput, HarnessError
-from harness.executor import Lost, fail
+from harness.executor import Departed, Lost, fail
 from harness.made_of import digest
 from harness.scenario import Workload
 
@@ -133,7 +133,7 @@ class Spread:
             if left[0].tries == _TRIES:
                 fail(left.popleft().promise, Lost(mourned(f"{value}, the last of {_TRIES}")))
         elif kind == DIVERGED:
-            fail(left.popleft().promise, Lost(value))
+            fail(left.popleft().promise, Departed(value))
         else:
             raise _there(kind, value, batch.node)
         self._waiting.extendleft(reversed(left))
@@ -176,8 +176,8 @@ def spread(place: Place, jobs: int, setting: Setting) -> Iterator[Spread]:
         workers=setting.workers,
         faults=scenario.faults.most,
         seed=setting.seed,
-        isolation=setting.isolation,
-        patience=setting.patience,
+        isolation=setting.isolation or scenario.isolation,
+        patience=setting.patience or scenario.patience,
         outcomes=setting.outcomes,
         postgres=config.postgres(),
     )

@@ -52,6 +52,6 @@ def confirm(stage: Theatre, failed: Execution) -> Execution:
         raise Unconfirmed(
             f"An execution failed ({failed.failure}), but the same schedule in fresh processes "
             f"{'passes' if again.failure is None else f'fails otherwise ({again.failure})'}. Usual cause: state that "
-            "outlives an execution in a module of the code under test; try isolation='fork'."
+            "outlives an execution in a module of the code under test, where processes are not fresh ones (isolation='fork')."
         )
     return again

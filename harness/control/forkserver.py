@@ -14,7 +14,7 @@ import select
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic  # by name: the module's own functions show virtual time here
@@ -29,6 +29,7 @@ from harness.scenario import Scenario
 from harness.trail import End
 from harness.wire import Peer, PeerGone
 from harness.worker.beforehand import Seen
+from harness.worker.imported import import_all
 from harness.worker.main import Instrumented, instrument
 
 __all__ = ["serve"]
@@ -51,11 +52,13 @@ def serve(
     roles: tuple[str, ...],
     directory: Path,
     unneeded: list[int],
+    imports: Sequence[str] = (),
 ) -> None:
     """Carry out *orders* until the controller is gone: ``fork`` and ``reap`` workers, run ``setup``.
 
     *ends* is what each worker is heard by, *common* what they share in memory, *seen* what the controller found in modules,
-    *roles* what each is; *unneeded* are the controller's ends of the pipes, closed here so that its death is noticed.
+    *roles* what each is; *imports* are imported before anything is replaced; *unneeded* are the controller's ends of the
+    pipes, closed here so that its death is noticed.
     """
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -66,6 +69,7 @@ def serve(
         # It may have a password, which the code under test has no need of.
         config.use_postgres("")
     try:
+        import_all(imports)
         server = _Server(orders, ends, scenario, common, seen, roles, directory)
     except Exception as error:
         with suppress(BrokenPipeError):

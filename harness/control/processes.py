@@ -155,7 +155,9 @@ def _readable(stack: str) -> str:
 class Fleet:
     """The workers of one run, their fork server, and the shared directory that dies with it."""
 
-    def __init__(self, scenario: Scenario, workers: int, directory: Path, patience: float) -> None:
+    def __init__(
+        self, scenario: Scenario, workers: int, directory: Path, patience: float, imports: tuple[str, ...] = ()
+    ) -> None:
         _require_linux()
         self._directory = directory
         self.gone = False
@@ -187,6 +189,7 @@ class Fleet:
                 self.roles,
                 directory,
                 list(self._ends),
+                imports,
             ),
             name="harness fork server",
         )

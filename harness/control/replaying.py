@@ -35,8 +35,8 @@ def replay(
     counterexample: Counterexample,
     *,
     times: int = 1,
-    isolation: str = "warm",
-    patience: float = 5.0,
+    isolation: str | None = None,
+    patience: float | None = None,
 ) -> Replayed:
     """Make the choices of *counterexample* again, *times* times.
 

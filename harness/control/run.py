@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from harness.control.afresh import EarlyCheck, begun_anew, first_sentence
 from harness.control.confirm import Unconfirmed, confirm, replay_once
-from harness.control.execution import Driver
 from harness.control.explaining import explain as explained
 from harness.control.sharding.explorer import Setting
 from harness.control.sharding.explorers import explorers
@@ -19,7 +19,7 @@ from harness.control.shortage import Shortage
 from harness.control.shrink import shrink
 from harness.control.tally import Budget, Progress, Tally
 from harness.control.theatre import MOST_WORKERS, Theatre, theatre
-from harness.errors import BadInput, Diverged, HarnessError
+from harness.errors import BadInput, Diverged, HarnessError, SetupFailed, Unsupported
 from harness.postgres.link import ServerSaid
 from harness.redaction import Redactor, redacted
 from harness.result import Execution, Interrupted, Result
@@ -67,10 +67,10 @@ def run(
     seed: int = 0,
     jobs: int | None = None,
     cluster: Place | None = None,
-    isolation: str = "warm",
+    isolation: str | None = None,
     progress: Callable[[Progress], None] | None = None,
     outcomes: bool = False,
-    patience: float = 5.0,
+    patience: float | None = None,
     explain: bool = True,
     examples: str | None = None,
 ) -> Result:
@@ -81,6 +81,7 @@ def run(
     3. Run one passing execution again: if it does not repeat itself, the verdict is unknown and says where it parted.
     4. Confirm a failure in freshly forked workers, shrink it, and confirm what was shrunk.
     5. With *explain*, run neighbours of what was shrunk to say why it fails.
+    6. Where executions did not repeat themselves in processes that had run others: do all of it once more in fresh ones.
 
     *scheduler* is a name from ``SCHEDULERS`` or a scheduler, *depth* that of ``pct``; the budget is *max_executions*,
     *seconds* of real time (shrinking not counted), and *stop_after* executions in a row that show nothing new. *preemptions*
@@ -93,7 +94,7 @@ def run(
     """
     workers = scenario.workers if workers is None else workers
     _check_budget(max_executions, seconds, stop_after)
-    scenario = bounded(scenario, preemptions, faults)
+    scenario = bounded(scenario.carried_out(isolation, patience), preemptions, faults)
     name = scheduler if isinstance(scheduler, str) else scheduler.name
     if depth < 1:
         raise BadInput(f"A depth of {depth} makes no sense: a bug takes at least one ordering. Give 1 or more.")
@@ -103,39 +104,79 @@ def run(
     remembered = _remembered(examples, scheduler)
     budget = Budget(max_executions or DEFAULT_EXECUTIONS.get(name, 1_000), seconds, stop_after)
     tally = Tally(scenario, budget, progress or (lambda _: None))
-    if isinstance(scheduler, str) and scheduler != "hypothesis":
-        scheduler = _scheduler(scheduler, seed, preemptions, depth)
-    startup = 0.0
-    jobs = 1 if jobs is None and cluster is None else jobs or 0
-    together = jobs != 1 or cluster is not None
-    if together:
-        assert not isinstance(scheduler, str)
-        setting = Setting(scenario, workers, seed, isolation, patience, outcomes)
-        startup, jobs = _dealt(_opened(jobs, cluster, setting), dealer_of(scheduler, preemptions), preemptions, tally)
-    with theatre(scenario, workers, seed=seed, isolation=isolation, patience=patience) as stage:
-        stage.driver.wants_outcomes = outcomes
-        started = startup + stage.startup_seconds
-        run_of = partial(replace, workers=workers, scheduler=name, seed=seed, startup_seconds=started, jobs=jobs)
-        found = None
-        try:
-            if not together:
-                tally.budget.begin()
-                _explore(stage.driver, scheduler, workers, preemptions, tally, remembered)
-            tally.explored()
-            if tally.failed is None and not tally.stuck and not tally.doubts:
-                _recheck(stage, tally)
-                if short := stage.driver.short():
-                    _doubt(tally, short)
-            if tally.failed is not None:
-                found = redacted(_minimal(stage, tally.failed, tally), scenario.secrets)[0]
-        except (Diverged, Unconfirmed, Shortage, ServerSaid) as error:
-            _doubt(tally, str(error))
-        except KeyboardInterrupt:
-            raise Interrupted(run_of(_partial(tally))) from None
-        result = tally.result(found)
-        if found is not None and explain:
-            result = _explained(stage, result, found, tally)
-        return run_of(result)
+    plan = _Plan(
+        scenario, workers, scheduler, name, depth, preemptions, seed, jobs, cluster, outcomes, explain, remembered
+    )  # fmt: skip
+    result = plan.carry_out(tally)
+    if not tally.departed or scenario.isolation != "warm" or not isinstance(scheduler, str):
+        return result
+    again = begun_anew(tally, tally.departed)
+    try:
+        return replace(plan, scenario=replace(scenario, isolation="fork")).carry_out(again)
+    except (SetupFailed, Unsupported) as error:
+        reason = f"Nor could the run go on with fresh processes for each execution: {error}"
+        return replace(result, reasons=(*result.reasons, reason))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a run does; the fields are ``run``'s parameters, once looked at; ``name`` is the scheduler's."""
+
+    scenario: Scenario
+    workers: int
+    scheduler: str | Scheduler
+    name: str
+    depth: int
+    preemptions: int | None
+    seed: int
+    jobs: int | None
+    cluster: Place | None
+    outcomes: bool
+    explain: bool
+    remembered: ExampleDatabase | None
+
+    def carry_out(self, tally: Tally) -> Result:
+        """Explore, confirm, shrink and explain, and return what it comes to. All is counted in *tally*."""
+        scenario, workers, seed = self.scenario, self.workers, self.seed
+        scheduler = self.scheduler
+        if isinstance(scheduler, str) and scheduler != "hypothesis":
+            scheduler = _scheduler(scheduler, seed, self.preemptions, self.depth)
+        startup = 0.0
+        jobs = 1 if self.jobs is None and self.cluster is None else self.jobs or 0
+        together = jobs != 1 or self.cluster is not None
+        if together:
+            assert not isinstance(scheduler, str)
+            setting = Setting(scenario, workers, seed, scenario.isolation, scenario.patience, self.outcomes)
+            dealer = dealer_of(scheduler, self.preemptions)
+            startup, jobs = _dealt(_opened(jobs, self.cluster, setting), dealer, self.preemptions, tally)
+        with theatre(scenario, workers, seed=seed) as stage:
+            stage.driver.wants_outcomes = self.outcomes
+            run_of = partial(
+                replace, workers=workers, scheduler=self.name, seed=seed, startup_seconds=startup + stage.startup_seconds,
+                jobs=jobs, isolation=scenario.isolation, patience=scenario.patience,
+            )  # fmt: skip
+            found = None
+            try:
+                if not together:
+                    tally.budget.begin()
+                    _explore(stage, scheduler, workers, self.preemptions, tally, self.remembered)
+                tally.explored()
+                if tally.failed is None and not tally.stuck and not tally.doubts:
+                    _recheck(stage, tally)
+                    if short := stage.driver.short():
+                        _doubt(tally, short)
+                if tally.failed is not None:
+                    found = redacted(_minimal(stage, tally.failed, tally), scenario.secrets)[0]
+            except (Diverged, Unconfirmed) as error:
+                tally.departed = _doubt(tally, str(error), first_sentence(error))
+            except (Shortage, ServerSaid) as error:
+                _doubt(tally, str(error))
+            except KeyboardInterrupt:
+                raise Interrupted(run_of(_partial(tally))) from None
+            result = tally.result(found)
+            if found is not None and self.explain:
+                result = _explained(stage, result, found, tally)
+            return run_of(result)
 
 
 def _partial(tally: Tally) -> Result:
@@ -148,11 +189,13 @@ def _partial(tally: Tally) -> Result:
     return tally.result(None)
 
 
-def _doubt(tally: Tally, text: str) -> None:
-    """Note *text* as why nothing can be claimed, without the secrets of what failed."""
+def _doubt(tally: Tally, text: str, short: str = "") -> str:
+    """Note *text* as why nothing can be claimed, without the secrets of what failed; return *short* without them."""
     tally.explored()
     history = tally.failed.history if tally.failed is not None else ()
-    tally.doubts.append(Redactor(history, tally.scenario.secrets).text(text))
+    redactor = Redactor(history, tally.scenario.secrets)
+    tally.doubts.append(redactor.text(text))
+    return redactor.text(short)
 
 
 def _check_budget(max_executions: int | None, seconds: float | None, stop_after: int | None) -> None:
@@ -242,7 +285,7 @@ def _scheduler(name: str, seed: int, preemptions: int | None, depth: int) -> Sch
 
 
 def _explore(
-    driver: Driver,
+    stage: Theatre,
     scheduler: str | Scheduler,
     workers: int,
     preemptions: int | None,
@@ -253,18 +296,19 @@ def _explore(
     if isinstance(scheduler, str):
         from harness.control.drawing import explore_drawn
 
-        explore_drawn(driver, workers, driver.seed, tally, remembered=remembered)
+        explore_drawn(stage.driver, workers, stage.driver.seed, tally, remembered=remembered)
         return
     stops = tally.budget.stop_after
     _search(
-        driver, scheduler if stops is None else StopEarly(scheduler, stops, tally.survey), workers, preemptions, tally
+        stage, scheduler if stops is None else StopEarly(scheduler, stops, tally.survey), workers, preemptions, tally
     )
     tally.seen, tally.pct = getattr(scheduler, "seen", None), getattr(scheduler, "pct", {})
     tally.foreseen = getattr(scheduler, "foreseen", 0)
 
 
-def _search(driver: Driver, chosen: Scheduler, workers: int, preemptions: int | None, tally: Tally) -> None:
-    workload = driver.scenario.workload(workers)
+def _search(stage: Theatre, chosen: Scheduler, workers: int, preemptions: int | None, tally: Tally) -> None:
+    driver, workload = stage.driver, stage.driver.scenario.workload(workers)
+    check = EarlyCheck(stage)
     previous: Execution | None = None
     while chosen.start(previous):
         if bound := tally.budget.spent(tally.executions):
@@ -274,6 +318,7 @@ def _search(driver: Driver, chosen: Scheduler, workers: int, preemptions: int | 
         tally.count(previous)
         if previous.failure is not None or previous.stuck:
             return
+        check(previous, tally.executions)
     _conclude(chosen, preemptions, tally)
 
 
@@ -293,11 +338,15 @@ def _conclude(chosen: Scheduler | Dealer, preemptions: int | None, tally: Tally)
 def _minimal(stage: Theatre, failed: Execution, tally: Tally) -> Execution:
     """Return the smallest execution found that fails like *failed*; both are confirmed in fresh processes."""
     tally.report("confirming")
-    confirm(stage, failed)
+    confirmed = confirm(stage, failed)
     tally.report("shrinking")
     smallest, tried = shrink(stage.driver, failed)
     tally.shrinking += tried
-    return confirm(stage, smallest)
+    try:
+        return confirm(stage, smallest)
+    except Unconfirmed:
+        # What was found first has repeated itself, and that is what counts.
+        return confirmed
 
 
 def _explained(stage: Theatre, result: Result, found: Execution, tally: Tally) -> Result:

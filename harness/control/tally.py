@@ -78,6 +78,10 @@ class Tally:
     happened: dict[str, int] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    earlier: float = 0.0
+    """Seconds of executions before the run began anew."""
+    departed: str = ""
+    """How an execution did not repeat itself, where that may be because of what executions before it left in the processes."""
     shrinking: int = 0
     notes: dict[str, None] = field(default_factory=dict)
     survey: Survey = field(default_factory=Survey)
@@ -160,7 +164,7 @@ class Tally:
             executions=self.executions,
             complete=complete,
             failures=self.failures,
-            seconds=self.seconds,
+            seconds=self.seconds + self.earlier,
             bound=self.bound,
             reasons=reasons,
             notes=tuple(self.notes),

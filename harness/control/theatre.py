@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from harness import config
@@ -15,6 +15,7 @@ from harness.control.observer import Observer
 from harness.control.pinning import pinned
 from harness.control.postgres_world import PostgresWorld
 from harness.control.processes import Fleet
+from harness.control.rehearsal import rehearse
 from harness.control.world import World
 from harness.errors import BadInput
 from harness.inherited import Inherited
@@ -45,32 +46,49 @@ class Theatre:
 
 @contextmanager
 def theatre(
-    scenario: Scenario, workers: int, *, seed: int = 0, isolation: str = "warm", patience: float = 5.0
+    scenario: Scenario, workers: int, *, seed: int = 0, isolation: str | None = None, patience: float | None = None
 ) -> Iterator[Theatre]:
     """Set the stage for executions of *scenario* over *workers* worker processes.
 
     *seed* seeds the randomness of the code under test; *isolation* is ``warm`` (workers live on between executions)
-    or ``fork`` (each execution gets fresh ones). A worker that reaches no schedule point for *patience* seconds of real
-    time is stuck. Raises ``BadInput``, ``SetupFailed`` and ``Unsupported``.
+    or ``fork`` (each execution gets fresh ones, which are rehearsed: libraries that the first execution imported are
+    imported before they are forked). A worker that reaches no schedule point for *patience* seconds of real
+    time is stuck. Both are the scenario's by default. Raises ``BadInput``, ``SetupFailed`` and ``Unsupported``.
     """
     if not 1 <= workers <= MOST_WORKERS:
         raise BadInput(f"{workers} workers can't be raced: the number must be from 1 to {MOST_WORKERS}.")
-    if isolation not in ("warm", "fork"):
-        raise BadInput(f"There is no isolation {isolation!r}: it is 'warm' or 'fork'.")
+    scenario = scenario.carried_out(isolation, patience)
     for point in scenario.points:
         resolve(point)
     started = time.perf_counter()
+    with ExitStack() as first:
+        stage = first.enter_context(_theatre(scenario, workers, seed, started))
+        imports = rehearse(stage.driver, workers) if scenario.isolation == "fork" else ()
+        if not imports:
+            stage.driver.isolated = scenario.isolation == "fork"
+            stage.startup_seconds = time.perf_counter() - started
+            yield stage
+            return
+    with _theatre(scenario, workers, seed, started, imports) as stage:
+        stage.driver.isolated = True
+        yield stage
+
+
+@contextmanager
+def _theatre(
+    scenario: Scenario, workers: int, seed: int, started: float, imports: tuple[str, ...] = ()
+) -> Iterator[Theatre]:
+    """Set the stage, with *imports* imported before workers are forked."""
     with pinned():
         directory = shared_directory()
         fleet = world = None
         try:
-            fleet = Fleet(scenario, workers, directory, patience)
+            fleet = Fleet(scenario, workers, directory, scenario.patience, imports)
             world = _world(scenario, directory, fleet.inherited)
             with held(directory):
                 fleet.set_up(world.db, str(seed))
                 world.take_template()
                 driver = Driver(scenario, fleet, world, Observer(world, scenario), seed)
-                driver.isolated = isolation == "fork"
                 for worker in fleet.workers:
                     fleet.fork(worker)
                 yield Theatre(driver, time.perf_counter() - started)

@@ -24,6 +24,7 @@ from harness.worker import loop as loops
 from harness.worker import randomness as random_streams
 from harness.worker.beforehand import Seen
 from harness.worker.clock import Clock
+from harness.worker.imported import libraries_since
 from harness.worker.instrument import (
     aiosqlite,
     declared,
@@ -136,6 +137,7 @@ class Instrumented:
         runtime.before_report = self._settle if self._jumps or self.process_locks.watches else self.databases.settle
         runtime.asks_errors = bool(scenario.faults.most and scenario.faults.errors)
         session = Session(runtime, program_of(scenario, role, runtime), self)
+        imported = tuple(sys.modules)
         peer.send(([("hello", os.getpid())], None))
         try:
             while True:
@@ -143,6 +145,8 @@ class Instrumented:
                 if order[0] in ("abort", "finish"):
                     # The execution is over here already: it ended with its last call, or never began.
                     peer.send(([("closed", [], "")], None))
+                elif order[0] == "modules":
+                    peer.send(([libraries_since(imported)], None))
                 elif order[0] == "look":
                     peer.send(([], None))
                 elif order[0] == "call":

@@ -174,12 +174,12 @@ def counts_calls(db: Path) -> None:
 
 
 def test_state_that_outlives_an_execution_is_noticed() -> None:
-    """The verdict is unknown, and the reason names the step at which two executions part."""
+    """The run goes on with fresh processes, and says so and at which step two executions parted."""
     result = explored(raced(counts_calls, at_end=(counts_to(2),)))
-    assert result.verdict is Verdict.UNKNOWN
-    (reason,) = result.reasons
-    assert "departs from the recording at step " in reason
-    assert "AND 1 > 0" in reason
+    assert (result.verdict, result.complete, result.isolation) == (Verdict.VALID, True, "fork"), result.reasons
+    (note,) = result.notes
+    assert "departs from the recording at step " in note
+    assert "AND 1 > 0" in note
 
 
 def test_fresh_processes_have_no_such_state() -> None:

@@ -14,7 +14,7 @@ from harness import errors
 from harness.control.sharding.parcels import Ran, packed
 from harness.control.theatre import Theatre, theatre
 from harness.errors import Diverged, HarnessError
-from harness.executor import Lost
+from harness.executor import Departed
 from harness.parent import die_with
 from harness.scenario import Scenario, Workload
 from harness.schedulers.base import Scheduler
@@ -36,8 +36,8 @@ class Setting(NamedTuple):
     scenario: Scenario
     workers: int
     seed: int = 0
-    isolation: str = "warm"
-    patience: float = 5.0
+    isolation: str | None = None
+    patience: float | None = None
     outcomes: bool = False
 
 
@@ -61,7 +61,7 @@ def told(error: Exception) -> tuple[str, str]:
 def trouble(kind: str, value: str, who: str) -> Exception:
     """Return what to raise for what *who*, an explorer, ended with: ``told`` made *kind* and *value* of it."""
     if kind == DIVERGED:
-        return Lost(value)
+        return Departed(value)
     if kind == BUG:
         return RuntimeError(f"{who} failed:\n{value}")
     # What is no error of a user's has no class there: the server refused what the harness asked of it.

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from harness.control.sharding.parcels import Ran
 from harness.control.tally import Tally
-from harness.executor import Executor, Lost
+from harness.executor import Departed, Executor, Lost
 from harness.schedulers.dealing import Deal, Dealer
 from harness.schedulers.wrappers.stop_early import stale
 
@@ -88,7 +88,7 @@ class _Table:
         self._troupe, self._dealer, self._tally = troupe, dealer, tally
         self._ahead, self._far = troupe.ahead * troupe.slots, troupe.far * troupe.slots
         self._away: deque[tuple[Deal, Future[Ran]]] = deque()
-        self._dealt = 0
+        self._dealt = tally.executions
         self._stopping = False
 
     def play(self) -> None:
@@ -129,6 +129,8 @@ class _Table:
         try:
             execution, findings = promise.result()
         except Lost as lost:
+            if isinstance(lost, Departed):
+                self._tally.departed = self._tally.departed or str(lost)
             if str(lost) not in self._tally.doubts:
                 self._tally.doubts.append(str(lost))
             self._stopping = True
