@@ -17,6 +17,7 @@ from multiprocess import get_context
 
 from harness.control import forkserver
 from harness.control.shortage import Shortage, ascribed, oom_kills, without_descriptors
+from harness.control.slowness import FIRST, Watch
 from harness.errors import HarnessError, SetupFailed, Unsupported
 from harness.inherited import Common, Inherited
 from harness.process_ids import ProcessIds
@@ -52,11 +53,11 @@ class FleetGone(HarnessError):
 class WorkerStuck(HarnessError):
     """A worker reached no schedule point in time. ``stack`` is where its threads were."""
 
-    def __init__(self, number: int, seconds: float, stack: str) -> None:
+    def __init__(self, number: int, how: str, stack: str) -> None:
         self.number, self.stack = number, stack
         super().__init__(
-            f"Worker {number} reached no schedule point for {seconds:g} s: it loops, or waits in a call that the "
-            f"harness does not control. It was killed. Its Python stack, innermost call first:\n{stack.rstrip()}"
+            f"Worker {number} reached no schedule point {how}. It was killed. If it only needs longer, give it more "
+            f"(patience). Its Python stack, innermost call first:\n{stack.rstrip()}"
         )
 
 
@@ -80,7 +81,8 @@ class Worker:
         self._poll = select.poll()
         self._poll.register(peer.read_end, select.POLLIN)
         self._process = -1
-        self._milliseconds = int(patience * 1000)
+        self._first = min(FIRST, patience / 4)
+        self._milliseconds = int(self._first * 1000) + 1
 
     def __repr__(self) -> str:
         return f"<Worker {self.number} pid={self.pid} generation={self.generation}>"
@@ -104,11 +106,17 @@ class Worker:
 
     def report(self) -> Message:
         """Return the next report; raises as ``ask`` does."""
-        peer = self.peer
+        peer, watch = self.peer, None
         while True:
-            ready = self._poll.poll(self._milliseconds)
+            ready = self._poll.poll(self._milliseconds if watch is None else watch.pause)
             if not ready:
-                raise WorkerStuck(self.number, self._patience, self._stack())
+                if watch is None:
+                    watch = Watch(self.pid, self._patience, self._first)
+                    continue
+                how, stack = watch.stuck(self._stack)
+                if how:
+                    raise WorkerStuck(self.number, how, stack)
+                continue
             if ready[0][0] != peer.read_end and len(ready) == 1:
                 raise self._died()
             peer.fill()
