@@ -98,6 +98,7 @@ class Result:
     why the verdict is unknown. ``foreseen`` counts executions that were not run, as all of them had been seen in others.
     ``seconds`` is the time of the executions, ``startup_seconds`` that of setup and of starting
     processes. ``failures`` counts failing executions; ``first_failure`` is the number of the first one, counted from 1.
+    ``anew`` says when and why the run went on with fresh processes.
     ``isolation`` is what the executions that this rests on ran in, ``patience`` the scenario's or the run's.
     ``counterexample`` is the minimal, confirmed failing execution; ``explanation`` says why it fails, or ``unexplained`` why
     that can't be said. ``coverage`` is what was covered, and what not; ``notes`` what of the code under test was left alone.
@@ -129,6 +130,7 @@ class Result:
     unexplained: str = ""
     coverage: Coverage = field(default_factory=Coverage)
     jobs: int = 1
+    anew: str = ""
     isolation: str = "warm"
     patience: float = 5.0
     notes: tuple[str, ...] = ()

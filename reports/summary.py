@@ -24,6 +24,8 @@ def summary(result: Result, *, width: int = 80) -> str:
         lines += coverage_lines(result, width)
     for reason in result.reasons:
         lines += ["", *paragraph(reason, width, "  ")]
+    if result.anew:
+        lines += wrapped(escaped(result.anew), width, most=8)
     if result.notes:
         lines += wrapped(escaped(f"Left alone, and so not explored: {'; '.join(result.notes)}."), width, most=4)
     if result.happened and result.verdict is not Verdict.INVALID:
@@ -54,7 +56,8 @@ def _scope(result: Result) -> str:
     if result.within and result.verdict is Verdict.VALID:
         return f"Not complete: everything within its bound was covered ({escaped(result.within)}), nothing beyond it."
     if result.complete:
-        return "Complete: every interleaving was covered."
+        where = ", each execution in fresh processes" if result.anew else ""
+        return f"Complete: every interleaving was covered{where}."
     if result.verdict is Verdict.INVALID:
         return f"Shrinking took {counted(result.shrink_executions, 'more execution')}."
     return f"Not complete: it stopped at the limit of {escaped(result.bound)}." if result.bound else "Not complete."

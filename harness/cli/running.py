@@ -128,6 +128,7 @@ def _as_json(result: Result, path: Path | None) -> dict[str, object]:
         "startup_seconds": round(result.startup_seconds, 6),
         "reasons": list(result.reasons),
         "notes": list(result.notes),
+        "anew": result.anew or None,
         "counterexample": str(path) if path else None,
         "failure": {
             "kind": failure.kind,

@@ -40,13 +40,13 @@ def begun_anew(tally: Tally, why: str) -> Tally:
     Only the numbers of executions and steps are kept: whatever else is claimed rests on what was run in fresh processes.
     """
     budget = tally.budget
-    executions = max(budget.executions, tally.executions + max(1, budget.executions // _LEAST))
+    most = max(budget.executions, tally.executions + max(1, budget.executions // _LEAST))
     seconds = budget.seconds
     if seconds is not None:
         seconds = max(seconds - tally.seconds, seconds / _LEAST)
     again = Tally(
         tally.scenario,
-        replace(budget, executions=executions, seconds=seconds),
+        replace(budget, executions=most, seconds=seconds),
         tally.progress,
         executions=tally.executions,
         steps=tally.steps,
@@ -55,10 +55,11 @@ def begun_anew(tally: Tally, why: str) -> Tally:
     )
     failed = tally.failed.failure if tally.failed is not None else None
     seen = f" One had failed there ({failed})." if failed is not None else ""
-    again.notes[
-        f"After {tally.executions} executions the run began anew, with fresh processes for each execution (isolation 'fork'), "
+    executions = "one execution" if tally.executions == 1 else f"{tally.executions} executions"
+    again.anew = (
+        f"After {executions} the run began anew, with fresh processes for each execution (isolation 'fork'), "
         f"because in processes that had run others before they did not repeat themselves.{seen} {why}"
-    ] = None
+    )
     return again
 
 

@@ -82,6 +82,8 @@ class Tally:
     """Seconds of executions before the run began anew."""
     departed: str = ""
     """How an execution did not repeat itself, where that may be because of what executions before it left in the processes."""
+    anew: str = ""
+    """When and why the run began anew with fresh processes."""
     shrinking: int = 0
     notes: dict[str, None] = field(default_factory=dict)
     survey: Survey = field(default_factory=Survey)
@@ -168,6 +170,7 @@ class Tally:
             bound=self.bound,
             reasons=reasons,
             notes=tuple(self.notes),
+            anew=self.anew,
             counterexample=found,
             first_failure=self.first_failure,
             shrink_executions=self.shrinking,

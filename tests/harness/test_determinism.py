@@ -177,9 +177,8 @@ def test_state_that_outlives_an_execution_is_noticed() -> None:
     """The run goes on with fresh processes, and says so and at which step two executions parted."""
     result = explored(raced(counts_calls, at_end=(counts_to(2),)))
     assert (result.verdict, result.complete, result.isolation) == (Verdict.VALID, True, "fork"), result.reasons
-    (note,) = result.notes
-    assert "departs from the recording at step " in note
-    assert "AND 1 > 0" in note
+    assert "departs from the recording at step " in result.anew
+    assert "AND 1 > 0" in result.anew
 
 
 def test_fresh_processes_have_no_such_state() -> None:

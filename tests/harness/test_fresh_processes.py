@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from harness.errors import BadInput
 from harness.result import Result
 from harness.scenario import Scenario
 from harness.verdict import Verdict
+from reports.summary import summary
 from tests.harness.counter import counts_to, explored, prepared, raced
 from tests.harness.sync_programs import READ, WRITE, plainly
 
@@ -104,12 +106,14 @@ def test_a_run_that_begins_anew_says_so_and_counts_all(jobs: int) -> None:
     result = run(scenario, jobs=jobs)
     alone = run(scenario, isolation="fork")
     assert (result.verdict, result.complete, result.isolation) == (Verdict.VALID, True, "fork"), result.reasons
-    assert alone.notes == ()
+    assert (alone.anew, alone.notes, result.notes) == ("", (), ())
     assert result.executions > alone.executions
-    (note,) = result.notes
-    assert note.startswith(
-        f"After {result.executions - alone.executions} executions the run began anew, with fresh processes"
-    )
+    note = result.anew
+    assert re.match("After (one execution|[0-9]+ executions) the run began anew, with fresh processes", note)
+    text = " ".join(summary(result).split())
+    assert "Complete: every interleaving was covered, each execution in fresh processes." in text
+    assert "the run began anew, with fresh processes" in text
+    assert "Left alone" not in text
     assert "ProgrammingError" in note or "departs" in note
 
 
