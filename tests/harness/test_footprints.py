@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+from pathlib import Path
+
 import pytest
 
 from harness import Verdict
 from harness.control.run import run
 from tests.harness.counter import reduced_and_brute
-from tests.harness.footprint_programs import Racy, raced
+from tests.harness.footprint_programs import Racy, connected, plain, raced, sql
 from tests.harness.footprints_of_files import RACY as FILES
 from tests.harness.footprints_of_sql import RACY as SQL
+from tests.harness.footprints_of_sql import keeps
 
 pytestmark = pytest.mark.forks
 
@@ -39,3 +44,71 @@ def test_pruning_loses_no_outcome(name: str) -> None:
     """The reduced search finds the outcomes that trying everything finds."""
     reduced, brute = reduced_and_brute(raced(name, PROGRAMS[name], ruled=False), most=2_000)
     assert reduced == brute
+
+
+def gives_up(db: Path) -> str:
+    """Raise an error in the middle of a backup; then the database that it was for must be whole, and nobody's journal left."""
+
+    def refuses(*_: int) -> None:
+        raise KeyError("enough")
+
+    with connected(db) as source, connected(db.with_name("b.db")) as target:
+        try:
+            source.backup(target, pages=1, progress=refuses)
+        except KeyError:
+            return f"{target.execute('PRAGMA integrity_check').fetchone()[0]} {sorted(os.listdir(db.parent))}"
+    return "it went on"
+
+
+def waits_for_both(db: Path) -> None:
+    """Copy by pages over a database that others write, waiting for them."""
+    with connected(db) as source, connected(db.with_name("b.db")) as target:
+        source.backup(target, pages=1, sleep=0.01)
+
+
+RIGHT = {
+    "a backup given up": (gives_up, sql("b.db", "SELECT n FROM t")),
+    "a backup waits": (waits_for_both, sql("b.db", "UPDATE t SET n = n + 1")),
+    "kept locks are waited for": (keeps("b.db", "UPDATE t SET n = n + 1"), keeps("b.db", "UPDATE t SET n = n + 1")),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_waits_or_gives_up_in_order_is_not_accused(name: str) -> None:
+    """Nobody is refused, nothing is left half done, and the search ends."""
+    first, second = RIGHT[name]
+    program = Racy(
+        plain, first, second, lambda one, two: "journal" in str(one) or "went" in str(one) or "locked" in str(two)
+    )
+    result = run(raced(name, program), scheduler="exhaustive", max_executions=500, explain=False, patience=20.0)
+    assert (result.verdict, result.complete) == (Verdict.VALID, True), result.reasons or result.counterexample
+
+
+def leaves_it_open(db: Path) -> None:
+    """Raise an error over a write-ahead log, with the connection in a variable."""
+    connection = sqlite3.connect(db.with_name("wal.db"), isolation_level=None)
+    connection.execute("UPDATE t SET n = n + 1")
+    raise KeyError("enough")
+
+
+def raises(db: Path) -> str:
+    """Say which error came, and which of SQLite's files are there."""
+    try:
+        leaves_it_open(db)
+    except KeyError as error:
+        return str(error)
+    return "none"
+
+
+def test_an_error_that_leaves_a_connection_open_is_the_codes_own() -> None:
+    """The last connection is closed as the frame is left; the error stays, and the log is gone."""
+    program = Racy(plain, raises, raises, lambda one, two: one != "'enough'" or two != "'enough'")
+    result = run(raced("left open", program), scheduler="exhaustive", max_executions=500, explain=False, patience=20.0)
+    assert (result.verdict, result.complete) == (Verdict.VALID, True), result.reasons or result.counterexample
+    only = Racy(
+        plain,
+        raises,
+        lambda db: sorted(name for name in os.listdir(db.parent) if name.endswith("-wal")),
+        lambda *_: False,
+    )
+    assert run(raced("left open", only), scheduler="exhaustive", explain=False, patience=20.0).complete

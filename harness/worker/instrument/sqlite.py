@@ -11,6 +11,7 @@ import os
 import sqlite3
 from _thread import get_ident
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
@@ -260,6 +261,13 @@ class Connection(RealConnection):
     def _close(self) -> None:
         super().close()
         self.databases.closed(self)
+
+    def __del__(self) -> None:
+        # The last to close deletes files, of which SQLite tells us. Were it left to the deallocation, that could be with an
+        # error pending (of the frame that is left), and nothing of ours could run then. Here Python has put the error aside.
+        if self.handle:
+            with suppress(Exception):
+                self._close()
 
     def drop(self) -> None:
         """Close from outside, in whatever thread."""

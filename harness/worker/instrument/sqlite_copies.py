@@ -51,6 +51,8 @@ def backup(
         databases.outside += bool(files)
         _backup(source, target, pages=pages, progress=progress, name=name, sleep=sleep)
         return
+    if target is source:
+        raise ValueError("target cannot be the same connection instance")
     place = where(2)
     written = _Written(target, databases) if getattr(target, "files", ()) else None
     text = f"backup of {', '.join(source.files) or 'memory'} to {', '.join(getattr(target, 'files', ())) or 'memory'}"
@@ -76,7 +78,8 @@ def backup(
         written.begins()
     source.running = True
     try:
-        _backup(source, target, pages=pages, progress=stepped, name=name, sleep=sleep)
+        handle = databases.native.handle(target, "")[0]
+        databases.native.backup(source.handle, handle, name=name, pages=pages or -1, stepped=stepped, seconds=sleep)
     except sqlite3.Error as error:
         runtime.news.append(("error", f"{type(error).__name__}: {error}"))
         raise

@@ -99,6 +99,14 @@ class Native:
         self._control = library.sqlite3_file_control
         self._control.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, _IntPointer)
         self._level = ctypes.c_int()
+        self._backup_init, self._backup_step = library.sqlite3_backup_init, library.sqlite3_backup_step
+        self._backup_init.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_char_p)
+        self._backup_init.restype = ctypes.c_void_p
+        self._backup_step.argtypes = (ctypes.c_void_p, ctypes.c_int)
+        self._backup_finish, self._sleep = library.sqlite3_backup_finish, library.sqlite3_sleep
+        self._backup_left, self._backup_all = library.sqlite3_backup_remaining, library.sqlite3_backup_pagecount
+        for function in (self._backup_finish, self._backup_left, self._backup_all):
+            function.argtypes = (ctypes.c_void_p,)
         self._status = library.sqlite3_db_status
         self._status.argtypes = (ctypes.c_void_p, ctypes.c_int, _IntPointer, _IntPointer, ctypes.c_int)
         self._spilled, self._ignored = ctypes.c_int(), ctypes.c_int()
@@ -142,11 +150,43 @@ class Native:
 
     def execute(self, handle: int, sql: str) -> None:
         """Execute *sql* as it stands, with no implicit transaction; raises what ``sqlite3`` would."""
-        code = self._exec(handle, sql.encode(), None, None, None)
+        if code := self._exec(handle, sql.encode(), None, None, None):
+            raise self._error(handle, code)
+
+    def _error(self, handle: int, code: int) -> sqlite3.Error:
+        error = _ERRORS.get(code & 0xFF, sqlite3.DatabaseError)(self._message(handle).decode())
+        error.sqlite_errorcode = self._extended(handle)
+        return error
+
+    def backup(
+        self,
+        source: int,
+        target: int,
+        *,
+        name: str,
+        pages: int,
+        stepped: Callable[[int, int, int], object],
+        seconds: float,
+    ) -> None:
+        """Copy *name* of *source* into *target*, as CPython's ``Connection.backup`` does; raises what that would.
+
+        Not through that method: where *stepped* raises an error, it would go on in SQLite with that error pending, and nothing
+        of ours that SQLite calls could run.
+        """
+        copying = self._backup_init(target, b"main", source, name.encode())
+        if not copying:
+            raise self._error(target, self._extended(target))
+        code = sqlite3.SQLITE_OK
+        try:
+            while code in (sqlite3.SQLITE_OK, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                code = self._backup_step(copying, pages)
+                stepped(code, self._backup_left(copying), self._backup_all(copying))
+                if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                    self._sleep(int(seconds * 1000))
+        finally:
+            code = self._backup_finish(copying)
         if code:
-            error = _ERRORS.get(code & 0xFF, sqlite3.DatabaseError)(self._message(handle).decode())
-            error.sqlite_errorcode = self._extended(handle)
-            raise error
+            raise self._error(target, code)
 
     def spills(self, handle: int) -> int:
         """Return how many pages *handle* had to write out before its transaction ended."""
