@@ -5,6 +5,7 @@
 #   make cases   of these only the case studies: published packages, installed and raced
 #   make bench   the benchmarks: throughput, the nearest rival on the same programs, scaling
 #   make bench-power   hours: which scheduler finds what; goes on where it was cut, then makes docs/benchmarks.md
+#   make soundness   hours: random programs, searched in two ways and then run for real; goes on where it was cut
 #   make docs    the documentation as a site, in build/site
 #   make clean   remove everything that these make
 #
@@ -12,7 +13,7 @@
 
 .DEFAULT_GOAL := gate
 .DELETE_ON_ERROR:
-.PHONY: gate test cases bench bench-power docs clean
+.PHONY: gate test cases bench bench-power soundness docs clean
 
 PYTHON ?=
 JOBS ?= 2
@@ -44,6 +45,9 @@ bench-power: .venv/.stamp-bench
 	-$(POWER) --variants --seconds 120 --baselines 20
 	-$(POWER) --races --seconds 60 --baselines 20
 	$(VENV_PYTHON) -m benchmarks.plots --power build/benchmarks/power.json
+
+soundness: .venv/.stamp
+	$(VENV_PYTHON) -m benchmarks.soundness --programs 2000 --jobs $(JOBS) --record build/benchmarks/soundness.jsonl --json build/benchmarks/soundness.json
 
 docs: .venv/.stamp-docs
 	.venv/bin/mkdocs build --quiet

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import os
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -95,6 +96,9 @@ def opener_of(files: Files) -> Callable[..., Any]:
         path = files.shared.inside(file)
         if path is None or not _sound(mode, buffering, encoding, errors, newline):
             return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
+        if not isinstance(file, int):
+            # As the built-in does: what a file calls itself, and an error names, is the text, not the path object.
+            file = os.fspath(file)
         flags = "".join(flag for flag in mode if flag in _FLAGS)
 
         raw = Raw(file, flags, closefd, opener, shown=mode)
