@@ -147,6 +147,8 @@ def source_of(program: Program, wait: float = 5.0, unit: float = 1.0) -> str:
     """
     faults = f"{program.kills} kills, {program.cancels} cancels"
     lines = [_HEAD.format(seed=program.seed, family=program.family, faults=faults, wait=wait, unit=unit)]
+    if program.tasks:
+        lines.append("import aiosqlite")
     lines += program.shared
     lines += ["", "", "def setup(db):", "    d = db.parent"]
     if any("c." in line for line in program.setup):
@@ -184,10 +186,10 @@ def _lines(body: tuple[Statement, ...], depth: int, tasks: bool) -> Iterator[str
 
 
 def _is_expression(line: str) -> bool:
-    """Return whether *line*, in which something is awaited, is one."""
+    """Return whether *line*, in which something may be awaited, is one expression."""
     (function,) = ast.parse(f"async def f():\n    {line}").body
     assert isinstance(function, ast.AsyncFunctionDef)
-    return isinstance(function.body[0], ast.Expr)
+    return len(function.body) == 1 and isinstance(function.body[0], ast.Expr)
 
 
 def module_of(program: Program, wait: float = 5.0, unit: float = 1.0) -> ModuleType:

@@ -125,6 +125,8 @@ def _serve(function: Callable[[Path], Any], db: Path, end: Connection, parent: i
     die_with(parent)
     # A connection that nobody closed lives until cycles are collected: as in the harness, when all calls have ended.
     gc.disable()
+    # Threads that a cancel or a lost event loop ends say so there.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     with suppress(EOFError, OSError):
         while True:
             seed, cancels = json.loads(end.recv_bytes())

@@ -7,23 +7,33 @@ from random import Random
 
 from benchmarks.soundness.program import Block, Program, Statement
 
-__all__ = ["draw"]
+__all__ = ["draw", "draw_impatient"]
 
-_OPTIONS = ("isolation_level=None", "isolation_level=None, timeout=0", "timeout=0", "", 'isolation_level="IMMEDIATE"')
+_OPTIONS = ("isolation_level=None", "isolation_level=None", "", 'isolation_level="IMMEDIATE"')
 _BEGINS = ("BEGIN", "BEGIN", "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE")
 _ENDS = ("COMMIT", "COMMIT", "COMMIT", "ROLLBACK")
 
 
-def draw(random: Random, seed: int) -> Program:
-    """Return a program of two workers or three over one database or two."""
+def draw_impatient(random: Random, seed: int) -> Program:
+    """Return a program some of whose connections wait for no lock."""
+    return draw(random, seed, impatient=0.5)
+
+
+def draw(random: Random, seed: int, *, impatient: float = 0.0) -> Program:
+    """Return a program of two workers or three over one database or two.
+
+    The share *impatient* of their connections waits for no lock. Such a one meets the lock that another statement takes and
+    lets go by itself, while it runs: inside a statement the harness has no schedule point, so the search can't find that.
+    """
     number = random.choices((2, 3), (5, 1))[0]
     second = random.random() < 0.2
     workers = tuple(
-        _Worker(random, which, second).draw(random.randint(2, 4 if number == 2 else 2)) for which in range(number)
+        _Worker(random, which, second, impatient).draw(random.randint(2, 4 if number == 2 else 2))
+        for which in range(number)
     )
     return Program(
         seed=seed,
-        family="sql",
+        family="impatient" if impatient else "sql",
         setup=tuple(_setup(random, second)),
         workers=workers,
         kills=int(random.random() < 0.15 and number == 2),
@@ -48,8 +58,8 @@ def _setup(random: Random, second: bool) -> list[str]:
 class _Worker:
     """Draws the statements of one worker: which connections it has, whether it is in a transaction, what it has read."""
 
-    def __init__(self, random: Random, number: int, second: bool) -> None:
-        self._random, self._number, self._second = random, number, second
+    def __init__(self, random: Random, number: int, second: bool, impatient: float) -> None:
+        self._random, self._number, self._second, self._impatient = random, number, second, impatient
         self._value = 10 * (number + 1)
         self._read = self._cursor = self._saved = self._inside = self._attached = False
         self._body: list[Statement] = []
@@ -58,8 +68,8 @@ class _Worker:
         """Return a worker's statements, some *most* of them."""
         options = self._random.choice(_OPTIONS)
         self._own = "isolation_level=None" in options
-        timeout = "" if "timeout" in options else ", timeout=WAIT"
-        self._body.append(f"c = sqlite3.connect(db, {options}{timeout})".replace("(db, ,", "(db,"))
+        timeout = "0" if self._random.random() < self._impatient else "WAIT"
+        self._body.append(f"c = sqlite3.connect(db, timeout={timeout}{', ' if options else ''}{options})")
         if self._second and self._random.random() < 0.7:
             self._body.append("c.execute(\"ATTACH ? AS o\", (str(d / 'other.sqlite'),))")
             self._attached = True
