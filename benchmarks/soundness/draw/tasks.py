@@ -73,8 +73,8 @@ def _body(random: Random, made: str, mark: int, sql: bool) -> tuple[Statement, .
 
 
 def _work(random: Random, mark: int, sql: bool) -> list[Statement]:
-    if sql and random.random() < 0.5:
-        return random.choice(
-            ([_READ, _WRITE.format(mark=mark)], [_READ, "x"], ['await a.execute("UPDATE t SET n = n + 10")'])
-        )
-    return [random.choice(_MEMORY).format(mark=mark)]
+    if not sql or random.random() < 0.5:
+        return [random.choice(_MEMORY).format(mark=mark)]
+    if random.random() < 0.3:
+        return ['await a.execute("UPDATE t SET n = n + 10")']
+    return [_READ, random.choice(("x", _WRITE.format(mark=mark)))]
