@@ -21,7 +21,7 @@ from harness.errors import BadInput
 from harness.explain import Explanation
 from harness.explained import explanation_as_data, explanation_of
 from harness.history import History, Step
-from harness.result import Execution, Failure, Result, fault_count, preemptions
+from harness.result import Execution, Failure, Result, delay_count, fault_count, preemptions
 from harness.scenario import ISOLATIONS, Call, Client, Scenario, Workload
 from harness.schedule import Schedule
 from harness.stored import event_as_data, event_of, step_as_data, step_of
@@ -99,6 +99,11 @@ class Counterexample:
     def faults(self) -> int:
         """How many faults were injected."""
         return fault_count(self.steps)
+
+    @property
+    def delays(self) -> int:
+        """How often something was held up until others' time had come."""
+        return delay_count(self.steps)
 
     def staged(self, scenario: Scenario) -> Scenario:
         """Return *scenario* with the clocks, the isolation and the patience that it was found with."""
@@ -178,6 +183,7 @@ def _as_json(self: Counterexample) -> dict[str, Any]:
         "failure": {name: getattr(self.failure, name) for name in Failure.__slots__},
         "preemptions": self.preemptions,
         "faults": self.faults,
+        **({"delays": self.delays} if self.delays else {}),
         "schedule": str(self.schedule),
         "workload": [[_call_as_json(call) for call in client.calls] for client in self.workload.clients],
         "steps": [step_as_data(step) for step in self.steps],
@@ -268,7 +274,12 @@ def _counterexample(part: Part) -> Counterexample:
         isolation=isolation.text(*ISOLATIONS),
         patience=patience.number(),
     )
-    for name in ("schedule", "preemptions", "faults"):
+    for name in (
+        "schedule",
+        "preemptions",
+        "faults",
+        *(("delays",) if part.get("delays", None).value is not None else ()),
+    ):
         found = getattr(counterexample, name)
         if part[name].value != (str(found) if name == "schedule" else found):
             part[name].wrong("what its steps say")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from harness.faults import Faults
 from harness.result import Execution
 from harness.scenario import Workload
-from harness.schedule import FAULT_MARK
+from harness.schedule import DELAY, FAULT_MARK
 from harness.schedulers.base import Option, View
 
 __all__ = ["Planned", "steps_of_a_call"]
@@ -170,6 +170,8 @@ class Planned:
                 found = self._faults(options, kind, _client(chosen.lane))
             else:
                 found = [option for option in tasks if option.lane != chosen.lane]
+                # Where everybody else sleeps, to leave the task is to hold it up until they no longer do.
+                found = found or [option for option in options if option.choice.startswith(DELAY)]
             if found:
                 chosen = found[self._which(which, len(found))]
                 if chosen.fault:

@@ -67,7 +67,11 @@ class NotCaught(AssertionError):
     """A faulty variant broke no rule."""
 
     def __init__(self, scenario: Scenario, result: Result) -> None:
-        scope = "in any interleaving" if result.complete else f"within {result.bound or 'its budget'}"
+        scope = (
+            f"in any interleaving{result.delays and f' with {result.delays}'}"
+            if result.complete
+            else f"within {result.bound or 'its budget'}"
+        )
         super().__init__(
             f"{scenario.name}: the faulty variant {scenario.variant!r} was not caught: no rule broke {scope}. "
             f"{' '.join(result.reasons)}".strip()

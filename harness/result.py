@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from harness.covered import Coverage
 from harness.history import History, Step
 from harness.scenario import Workload
-from harness.schedule import FAULT_MARK, Schedule
+from harness.schedule import Schedule, delays_in, faults_in
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
     from harness.explain import Explanation
 
-__all__ = ["Execution", "Failure", "Interrupted", "Result", "fault_count", "preemptions"]
+__all__ = ["Execution", "Failure", "Interrupted", "Result", "delay_count", "fault_count", "preemptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,8 @@ class Execution:
     """Where a fault could have been injected: each kind with the operation before it, once."""
     notes: tuple[str, ...] = ()
     """What the code under test did that was left alone, in words."""
+    more_delays: bool = False
+    """Whether more could have been held up in it than the bound on delays allows."""
     skew: tuple[float, ...] = ()
     """By how many seconds each worker's clock was ahead (``Scenario.skew``)."""
 
@@ -86,7 +88,12 @@ def preemptions(steps: tuple[Step, ...]) -> int:
 
 def fault_count(steps: tuple[Step, ...]) -> int:
     """Count the faults injected."""
-    return sum(step.choice.startswith(FAULT_MARK) for step in steps)
+    return faults_in(step.choice for step in steps)
+
+
+def delay_count(steps: tuple[Step, ...]) -> int:
+    """Count the delays: how often a process, or a message on its way, was held up until others' time had come."""
+    return delays_in(step.choice for step in steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,8 @@ class Result:
     """What a run found.
 
     ``complete`` says that every interleaving was covered, with no limit hit. ``bound`` names the limit that was hit where not;
+    ``delays`` names the bound on delays where one more would have been possible: what is said of every interleaving is said of
+    those with so many.
     ``within`` names the bound on preemptions up to which, and no further, every interleaving was covered. ``reasons`` says
     why the verdict is unknown. ``foreseen`` counts executions that were not run, as all of them had been seen in others.
     ``seconds`` is the time of the executions, ``startup_seconds`` that of setup and of starting
@@ -126,6 +135,7 @@ class Result:
     foreseen: int = 0
     happened: Mapping[str, int] = field(default_factory=dict)
     within: str = ""
+    delays: str = ""
     explanation: Explanation | None = None
     unexplained: str = ""
     coverage: Coverage = field(default_factory=Coverage)
@@ -136,7 +146,11 @@ class Result:
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        scope = "complete" if self.complete else self.bound or self.within or "not complete"
+        scope = (
+            f"complete{self.delays and f' with {self.delays}'}"
+            if self.complete
+            else self.bound or self.within or "not complete"
+        )
         return f"<Result {self.scenario} {self.verdict} executions={self.executions} ({scope})>"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from harness.errors import BadInput
 from harness.faults import NONE, Faults
 from harness.plain import Plain
 from harness.points import Point
+from harness.schedule import delays_in, faults_in
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -22,12 +23,27 @@ if TYPE_CHECKING:
     from harness.checks.linearizability import Linearizability
     from harness.history import History
 
-__all__ = ["DATABASES", "ISOLATIONS", "Call", "Change", "Check", "Client", "Scenario", "Workload", "database", "is_url"]
+__all__ = [
+    "DATABASES",
+    "ISOLATIONS",
+    "MOST_DELAYS",
+    "Call",
+    "Change",
+    "Check",
+    "Client",
+    "Scenario",
+    "Workload",
+    "database",
+    "is_url",
+]
 
 DATABASES = ("sqlite", "postgresql")
 ISOLATIONS = ("warm", "fork")
 
 _MOST_PATIENCE = 3600
+MOST_DELAYS = 10
+"""More processes than that are not held up in one execution."""
+
 _MOST_SKEW = 1e9
 """Some thirty years."""
 
@@ -150,6 +166,8 @@ class Scenario:
     - ``isolation``: ``warm`` (processes live on from one execution to the next, and where executions then do not repeat
       themselves the run begins anew with ``fork``), or ``fork`` (each execution gets fresh processes).
     - ``patience``: a worker that reaches no schedule point and gets nothing done for so many seconds is stuck.
+    - ``delays``: how many processes (or messages on their way) may be held up in one execution until a time has come that
+      others wait for: a sleep's end, a time-out of their own. Not the time-out of a lock in a database.
     - ``steps``: more steps than this in one execution count as no progress.
     """
 
@@ -178,6 +196,7 @@ class Scenario:
     workers: int = 2
     database: str = "sqlite"
     skew: tuple[float, ...] = ()
+    delays: int = 1
     steps: int = 2000
     isolation: str = "warm"
     patience: float = 5.0
@@ -194,6 +213,11 @@ class Scenario:
         if self.app is not None and self.open is not None:
             raise BadInput(
                 f"The scenario {self.name!r} has both 'app' and 'open': what an app needs it opens in its lifespan."
+            )
+        if type(self.delays) is not int or not 0 <= self.delays <= MOST_DELAYS:
+            raise BadInput(
+                f"The scenario {self.name!r} has {self.delays!r} delays: give the number of processes that may be held up in "
+                f"one execution, from 0 to {MOST_DELAYS}."
             )
         for pattern in self.secrets:
             _check_pattern(self.name, pattern)
@@ -218,11 +242,14 @@ class Scenario:
             return self
         return replace(self, isolation=isolation, patience=patience)
 
-    def allowing(self, faults: int) -> Scenario:
-        """Return this scenario with a budget that has room for so many *faults* in one execution."""
-        if faults <= self.faults.most:
+    def allowing(self, choices: Iterable[str]) -> Scenario:
+        """Return this scenario with budgets that have room for the faults and delays among *choices*, in one execution."""
+        every = tuple(choices)
+        faults, delays = faults_in(every), min(delays_in(every), MOST_DELAYS)
+        if faults <= self.faults.most and delays <= self.delays:
             return self
-        return replace(self, faults=replace(self.faults, most=faults))
+        most = replace(self.faults, most=max(faults, self.faults.most))
+        return replace(self, faults=most, delays=max(delays, self.delays))
 
     @property
     def concurrent(self) -> bool:

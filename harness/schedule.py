@@ -9,12 +9,25 @@ from itertools import groupby
 
 from harness.errors import BadInput
 
-__all__ = ["FAULT_MARK", "Schedule", "worker_of"]
+__all__ = ["DELAY", "FAULT_MARK", "Schedule", "delays_in", "faults_in", "worker_of"]
 
 _WORKER = re.compile("w[0-9]{1,3}")
 
 FAULT_MARK = "!"
 """First character of a choice that injects a fault instead of letting an operation go."""
+
+DELAY = f"{FAULT_MARK}delay:"
+"""Begins the choice to let time pass while what could run is held up; what that is follows, joined by ``+``."""
+
+
+def delays_in(choices: Iterable[str]) -> int:
+    """Return how many delays *choices* have: one for each process or message that one of them holds up."""
+    return sum(choice.count("+") + 1 for choice in choices if choice.startswith(DELAY))
+
+
+def faults_in(choices: Iterable[str]) -> int:
+    """Return how many faults *choices* inject; a delay is none."""
+    return sum(choice.startswith(FAULT_MARK) and not choice.startswith(DELAY) for choice in choices)
 
 
 def worker_of(choice: str) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.errors import BadInput
 from harness.registry import nearest
-from harness.scenario import ISOLATIONS
+from harness.scenario import ISOLATIONS, MOST_DELAYS
 
 __all__ = ["KEYS", "Settings", "load"]
 
@@ -31,6 +31,7 @@ class Settings:
     seed: int = 0
     isolation: str | None = None
     patience: float | None = None
+    delays: int | None = None
     postgres: str = ""
     counterexamples: Path | None = None
     output: Path | None = None
@@ -55,6 +56,12 @@ def _count(value: Any, _: Path) -> int:
 def _seed(value: Any, _: Path) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
         raise ValueError("a whole number from 0")
+    return value
+
+
+def _bound(value: Any, _: Path) -> int:
+    if type(value) is not int or not 0 <= value <= MOST_DELAYS:
+        raise ValueError(f"a whole number from 0 to {MOST_DELAYS}")
     return value
 
 
@@ -102,6 +109,11 @@ KEYS: dict[str, tuple[Reader, str]] = {
     "patience": (
         _seconds,
         "how long a worker may get nothing done before it counts as stuck; default: each scenario's, else 5",
+    ),
+    "delays": (
+        _bound,
+        "at most so many processes are held up in one execution until others' sleeps and time-outs have passed; default: as "
+        "each scenario says, which is 1",
     ),
     "postgres": (
         _url,

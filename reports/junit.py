@@ -57,7 +57,7 @@ def _case(suite: ElementTree.Element, gated: Gated, number: int) -> None:
     case = ElementTree.SubElement(
         suite, "testcase", name=_text(row.name), classname=_text(row.scenario), time=f"{row.seconds:.3f}"
     )
-    covered = "complete" if row.complete else "not complete"
+    covered = f"complete{row.delays and f' with {row.delays}'}" if row.complete else "not complete"
     said = f"{row.verdict}, {row.executions} executions, {covered}"
     if not row.as_expected:
         found = gated.found.get(number)

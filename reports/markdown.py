@@ -72,7 +72,7 @@ def _references(gated: Gated) -> Iterator[str]:
     yield "| scenario | verdict | executions | covered | part of the tree seen | a bug of depth 2 escaped (at most) |"
     yield "|---|---|---|---|---|---|"
     for row in rows:
-        covered = "all" if row.complete else "not all"
+        covered = f"all{row.delays and f' with {row.delays}'}" if row.complete else "not all"
         held = row.verdict is Verdict.VALID
         seen = "all" if row.complete else part(row.seen) if held and row.seen is not None else "-"
         chance = "0" if row.complete else at_most(row.residual) if held and row.residual is not None else "-"

@@ -57,7 +57,8 @@ def _scope(result: Result) -> str:
         return f"Not complete: everything within its bound was covered ({escaped(result.within)}), nothing beyond it."
     if result.complete:
         where = ", each execution in fresh processes" if result.anew else ""
-        return f"Complete: every interleaving was covered{where}."
+        with_delays = f" with {escaped(result.delays)}" if result.delays else ""
+        return f"Complete: every interleaving{with_delays} was covered{where}."
     if result.verdict is Verdict.INVALID:
         return f"Shrinking took {counted(result.shrink_executions, 'more execution')}."
     return f"Not complete: it stopped at the limit of {escaped(result.bound)}." if result.bound else "Not complete."

@@ -26,7 +26,7 @@ class GateRow:
     those of the minimal counterexample, ``oracle`` is the rule that it breaks. ``note`` says what went wrong
     where the row is not as expected, ``command`` shows it again. A known counterexample, named by its file, is ``stale`` where
     the code has changed so that it can't be replayed. ``seen``, ``residual`` (at depth 2) and ``since_new`` are of its
-    ``Coverage``.
+    ``Coverage``, and ``delays`` is the bound on delays up to which it is ``complete``.
     """
 
     scenario: str
@@ -47,6 +47,7 @@ class GateRow:
     command: str = ""
     known: str = ""
     stale: bool = False
+    delays: str = ""
 
     @property
     def as_expected(self) -> bool:
@@ -72,7 +73,9 @@ def gate_table(rows: Sequence[GateRow], *, width: int = 80, colour: bool = False
         for row in group:
             lines += _row(row, width, spare, colour)
     wrong = sum(not row.as_expected for row in rows)
-    lines += [styled("dim", line, colour) for line in wrapped(_LEGEND, width)]
+    bounds = " or ".join(sorted({row.delays for row in rows if row.complete and row.delays}))
+    legend = _LEGEND.replace("complete", f"complete with {bounds}", 1) if bounds else _LEGEND
+    lines += [styled("dim", line, colour) for line in wrapped(legend, width)]
     lines.append(f"{len(rows) - wrong} of {len(rows)} as expected" + (f", {wrong} not" if wrong else ""))
     return "\n".join(line.rstrip() for line in lines) + "\n"
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from harness.counterexample import Counterexample
 from harness.explain import Explanation
 from harness.history import Event, Outcome, Step
-from harness.result import Execution, Failure, Result, fault_count
-from harness.schedule import FAULT_MARK
+from harness.result import Execution, Failure, Result, delay_count, fault_count
+from harness.schedule import DELAY, FAULT_MARK
 from reports.explanation import explanation_lines
 from reports.summary import counted, summary
 from reports.terminal import columns, escaped, one_line, padded, paragraph, shortened, styled, wrapped
@@ -82,7 +82,8 @@ def _found(race: Execution | Counterexample, width: int) -> Iterator[Line]:
         yield from (("", line) for line in paragraph(failure.message, width, "  "))
     steps = race.steps
     switches = counted(sum(step.preempts for step in steps), "preemption")
-    size = f"{counted(len(steps), 'step')}, {switches}, {counted(fault_count(steps), 'fault')}."
+    delays = counted(held_up, "delay") + ", " if (held_up := delay_count(steps)) else ""
+    size = f"{counted(len(steps), 'step')}, {switches}, {delays}{counted(fault_count(steps), 'fault')}."
     schedule = wrapped(f"{size} Schedule: {escaped(str(race.schedule))}", width, most=4)
     yield from (("dim", line) for line in schedule)
 
@@ -143,6 +144,8 @@ def _layout(steps: tuple[Step, ...], width: int) -> _Layout:
 
 
 def _label(step: Step) -> str:
+    if step.worker < 0 and step.choice.startswith(DELAY):
+        return shortened(escaped(step.choice.removeprefix(DELAY)), 16)
     return shortened(f"w{step.worker} {escaped(step.lane)}".rstrip(), 16)
 
 
@@ -178,7 +181,8 @@ def _steps(race: Execution | Counterexample, width: int) -> Iterator[Line]:
             if number == left_out.start:
                 yield "dim", f"... {len(left_out):,} steps left out ..."
         else:
-            if step.now > now:
+            # A delay has said it already.
+            if step.now > now and not (number and steps[number - 1].choice.startswith(DELAY)):
                 yield "dim", layout.under(f"-- time passes: {step.now:g} s --")
             yield from _step(layout, number, step)
             yield from (line for event in ends[number] for line in _ended(layout, event))
@@ -220,6 +224,8 @@ def _with_source(lines: list[str], source: str, width: int) -> list[str]:
 
 def _what(step: Step) -> str:
     text, detail = one_line(step.text), one_line(step.detail)
+    if step.choice.startswith(DELAY):
+        return f"*** {text} ***"
     if step.choice.startswith(FAULT_MARK):
         return f"*** {step.kind} worker {step.worker}: {text} ***"
     kind = f"{step.kind} " if step.kind in _SHOWS_ITS_KIND and not text.startswith(step.kind) else ""

@@ -205,8 +205,13 @@ class _Comparison:
 def _done(around: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     fails = f"{around['tried']} tried, {around['fails']} break the same rule"
     yield f"Neighbouring schedules, one or two switches or faults moved: {fails}."
-    covered = "complete" if after["complete"] else f"within {after['bound'] or after['within'] or 'its budget'}"
+    within = after["bound"] or after["within"] or "its budget"
+    covered = f"complete{_with_delays(after)}" if after["complete"] else f"within {within}"
     yield f"Explored afresh: {after['verdict']} after {after['executions']:,} executions, {covered}."
+
+
+def _with_delays(said: dict[str, Any]) -> str:
+    return f" with {bound}" if (bound := said.get("bound_on_delays")) else ""
 
 
 def judged(rule: str, before: dict[str, Any], around: dict[str, Any], after: dict[str, Any]) -> tuple[str, list[str]]:
@@ -237,7 +242,9 @@ def judged(rule: str, before: dict[str, Any], around: dict[str, Any], after: dic
     if around["stuck"] or after["verdict"] == "unknown":
         return "can't tell", [" ".join([around["stuck"], *after["reasons"]]).strip()]
     scope = (
-        "in every interleaving" if after["complete"] else f"within {after['bound'] or after['within'] or 'its budget'}"
+        f"in every interleaving{_with_delays(after)}"
+        if after["complete"]
+        else f"within {after['bound'] or after['within'] or 'its budget'}"
     )
     return "fixed", [f"The rule holds {scope}, in the recorded schedule and in {around['tried']} next to it."]
 

@@ -104,6 +104,7 @@ class _Runs:
             "run", todo.reference,
             *(["--variant", row.variant, "--no-save", "--no-explain"] if row.variant else []),
             *(["--scheduler", "random"] if number in self._second else []),
+            *(["--delays", str(settings.delays)] if settings.delays is not None else []),
             "--seed", str(settings.seed), "--max-executions", str(most), "--time", str(seconds),
             *(["--isolation", settings.isolation] if settings.isolation is not None else []), *patience,
         )  # fmt: skip
@@ -164,6 +165,7 @@ def _explored(row: GateRow, said: Mapping[str, Any]) -> GateRow:
         _both(row, said),
         executions=said["executions"],
         complete=said["complete"],
+        delays=said.get("bound_on_delays") or "",
         first_failure=said["first_failure"],
         preemptions=said["preemptions"],
         faults=said["faults"],
@@ -215,5 +217,9 @@ def _note(row: GateRow, said: Mapping[str, Any]) -> str:
         return f"{' '.join(said['reasons'])} To see it: {row.command}"
     if said["counterexample"]:
         return f"To replay it: {row.command}"
-    limit = "in any interleaving" if row.complete else f"within {said.get('bound') or 'its budget'}"
+    limit = (
+        f"in any interleaving{row.delays and f' with {row.delays}'}"
+        if row.complete
+        else f"within {said.get('bound') or 'its budget'}"
+    )
     return f"This faulty variant was not caught: no rule broke {limit}. To search it: {row.command}"

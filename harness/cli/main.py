@@ -200,6 +200,13 @@ def _add_limits(run: ArgumentParser) -> None:
     add(
         "--faults", type=arguments.bound, metavar="N", help="at most N faults in an execution (default: the scenario's)"
     )
+    add(
+        "--delays",
+        type=arguments.bound,
+        metavar="N",
+        help="hold up at most N processes in an execution until others' sleeps and time-outs have passed (default: the "
+        "scenario's, 1)",
+    )
     add("--time", type=arguments.seconds, metavar="SECONDS", help="stop after so much time")
     add(
         "--stop-after",

@@ -13,7 +13,7 @@ from harness.cli.arguments import check_slots
 from harness.cli.terminal import EXIT_CODES, Ticker, colour, print_json, width
 from harness.counterexample import Counterexample, save
 from harness.errors import BadInput
-from harness.result import Interrupted, Result, fault_count
+from harness.result import Interrupted, Result, delay_count, fault_count
 from harness.scenario import Scenario
 
 __all__ = ["command", "replay_command"]
@@ -91,6 +91,7 @@ def _explore(options: Namespace, scenario: Scenario, seen: list[int]) -> Result:
             max_executions=options.max_executions,
             preemptions=options.preemptions,
             faults=options.faults,
+            delays=options.delays,
             seconds=options.time,
             stop_after=options.stop_after,
             seed=options.seed,
@@ -122,6 +123,7 @@ def _as_json(result: Result, path: Path | None) -> dict[str, object]:
         "complete": result.complete,
         "bound": result.bound or None,
         "within": result.within or None,
+        "bound_on_delays": result.delays or None,
         "failures": result.failures,
         "first_failure": result.first_failure,
         "seconds": round(result.seconds, 6),
@@ -140,6 +142,7 @@ def _as_json(result: Result, path: Path | None) -> dict[str, object]:
         else None,
         "preemptions": found.preemptions if found else None,
         "faults": fault_count(found.steps) if found else None,
+        "delays": delay_count(found.steps) if found else None,
         "explanation": as_data(result.explanation, found) if result.explanation is not None and found else None,
         "unexplained": result.unexplained or None,
         "shrink_executions": result.shrink_executions,

@@ -35,6 +35,7 @@ class Order(NamedTuple):
     digest: str
     workers: int
     faults: int | None
+    delays: int
     seed: int
     isolation: str
     patience: float

@@ -149,7 +149,7 @@ def _explore(peer: Peer, order: Order, ran: list[Ran]) -> None:
             f"(digest {there[:12]} there, {order.digest[:12]} here), so an execution would not be the same. "
             "Bring both to the same state."
         )
-    scenario = bounded(found, None, order.faults)
+    scenario = bounded(found, None, order.faults, order.delays)
     with theatre(scenario, order.workers, seed=order.seed, isolation=order.isolation, patience=order.patience) as stage:
         stage.driver.wants_outcomes = order.outcomes
         workload = scenario.workload(order.workers)

@@ -175,6 +175,7 @@ def spread(place: Place, jobs: int, setting: Setting) -> Iterator[Spread]:
         digest=digest(scenario),
         workers=setting.workers,
         faults=scenario.faults.most,
+        delays=scenario.delays,
         seed=setting.seed,
         isolation=setting.isolation or scenario.isolation,
         patience=setting.patience or scenario.patience,

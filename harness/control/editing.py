@@ -8,7 +8,7 @@ from harness.errors import BadInput
 from harness.redaction import redacted
 from harness.result import Execution
 from harness.scenario import Scenario
-from harness.schedule import FAULT_MARK, Schedule
+from harness.schedule import Schedule
 from harness.schedulers.base import PASS, View, by_default
 
 __all__ = ["make"]
@@ -49,7 +49,7 @@ def make(scenario: Scenario, counterexample: Counterexample, schedule: Schedule,
 
     Raises ``BadInput`` for a choice that can't be made, naming it and what could; and as ``theatre`` does.
     """
-    scenario = counterexample.staged(scenario).allowing(sum(choice.startswith(FAULT_MARK) for choice in schedule))
+    scenario = counterexample.staged(scenario).allowing(schedule)
     with theatre(
         scenario, counterexample.workers, seed=counterexample.seed, isolation="fork", patience=patience
     ) as stage:

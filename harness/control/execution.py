@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from harness.control.crew import Broke
 from harness.control.lanes import Move
+from harness.control.leading import Leading
 from harness.control.likeness import Likeness
 from harness.control.observer import Broken, Observer
 from harness.control.processes import Fleet, FleetGone, WorkerDied, WorkerStuck, ending
@@ -109,6 +110,7 @@ class _Run:
         self.happened: tuple[str, ...] = ()
         self.ran: dict[str, int] = {}
         self.chances: dict[tuple[str, str], None] = {}
+        self.leading = Leading(self.stage, driver.world, self.steps)
         self.looks_ahead: Callable[[View], int] | None = getattr(scheduler, "ahead", None)
         self.likeness: Likeness | None = None
         if getattr(scheduler, "wants_states", False):
@@ -153,6 +155,7 @@ class _Run:
             states=tuple(self.observer.states),
             chances=tuple(self.chances),
             notes=tuple(self.stage.notes),
+            more_delays=self.stage.more_delays,
             skew=self.scenario.skew,
         )
 
@@ -185,7 +188,7 @@ class _Run:
                 continue
             if moves[-1].fault:
                 after = operation(self.steps[-1]) if self.steps else ""
-                self.chances.update({(move.kind, after): None for move in moves if move.fault})
+                self.chances.update({(move.kind, after): None for move in moves if move.fault and move.kind != "delay"})
             if stage.continues:
                 last = stage.last
                 options = [move.continuing if move.family == last else move.fresh for move in moves]
@@ -193,9 +196,14 @@ class _Run:
                 options = [move.fresh for move in moves]
                 if moves[0].fault:
                     options.insert(0, PASS)
-            state = self.likeness.state(self.ran) if self.likeness is not None else 0
-            view = View(options, self.steps, stage.now, stage.faulting.left > 0, stage.pool.asleep(), state)
+            state = self.likeness.state(self.ran, self.leading.key()) if self.likeness is not None else 0
+            view = View(
+                options, self.steps, stage.now, stage.faulting.left > 0, stage.pool.asleep(), state, stage.delaying.left
+            )  # fmt: skip
             over = len(self.steps) >= self.scenario.steps
+            if over and (then := self.leading.spins(self.scenario.steps)):
+                stage.be(then)
+                continue
             choice = self._fairly(moves) if over else self.scheduler.choose(view)
             if choice is None:
                 return False
@@ -210,7 +218,7 @@ class _Run:
             if move is None:
                 move = stage.pool.sleeper(choice)
             # Where a worker that takes one call at a time is called and others want to call it, the options change.
-            ahead = 0 if over or stage.shuts_out(move) else self._ahead(view)
+            ahead = 0 if over or stage.may_delay or stage.shuts_out(move) else self._ahead(view)
             self._take(move, stage.continues and move.family != stage.last and not move.fault, ahead)
 
     def _ahead(self, view: View) -> int:
@@ -246,12 +254,17 @@ class _Run:
             self.waits_since = 0.0
         if self.likeness is not None:
             self.likeness.before()
+        if move.kind == "delay":
+            stage.delaying.until = self.leading.next(stage.passable(), held_up=True)
+            stage.delaying.tired = self.leading.tired
         try:
             steps = stage.take(move, preempts, ahead)
         except WorkerDied as died:
             passed, last = stage.passed_before_death(move, died.passed if ahead else [], preempts)
             self._record(move, passed)
             steps = [self._died(last, died.number)]
+        if stage.delaying.held and move.kind != "delay":
+            stage.delaying.stepped(steps)
         if stage.abandoned:
             self.driver.world.settle(stage.abandoned)
         if stage.pool.woken:
@@ -324,7 +337,9 @@ class _Run:
         stage = self.stage
         if self._asks_again():
             return
-        if stage.advance():
+        if later := stage.deadlines():
+            stage.be(self.leading.next(later, len(self.steps) >= self.scenario.steps))
+            stage.delaying.tired = self.leading.tired
             return
         if refused := stage.waiting(inside=False):
             # Nobody will release anything: asking again is all that is left, in turns, and for so long only.

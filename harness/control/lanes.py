@@ -12,11 +12,17 @@ from harness.schedule import FAULT_MARK
 from harness.schedulers.base import Option
 from harness.wire import Message
 
-__all__ = ["SERVER", "ClientState", "Move", "WorkerState", "callers", "passed", "source_of"]
+__all__ = ["SERVER", "TIMED", "ClientState", "Move", "WorkerState", "callers", "passed", "source_of"]
 
 
 SERVER = "postgresql"
 """What is waited for where a server decides who goes on."""
+
+
+TIMED = Access("clock", "r")
+"""What steps touch for which the time matters."""
+
+_OWN_WAITS = ("lock", "thread", "notify", "sleep")
 
 
 class Move:
@@ -89,6 +95,11 @@ class Move:
         """The virtual time until which it waits, if there is one."""
         until = self.deadline if self.blocked else self.not_before
         return None if until == math.inf else until
+
+    @property
+    def in_library(self) -> bool:
+        """Whether it waits inside a library, whose time-out for a lock is an error, and not what the code itself waits for."""
+        return self.blocked and self.kind not in _OWN_WAITS
 
     def gives_up(self, now: float) -> bool:
         """Whether it has waited for its lock as long as it may, and nobody released one."""
@@ -184,7 +195,7 @@ def passed(
         if item[0] != "passed":
             break
         _, lane, kind, text, detail, place, commuting = item
-        accesses += [Access(resource, "a") for resource in commuting]
+        accesses += [Access(resource, mode) for resource, mode in commuting]
         steps.append(move.step(now, accesses, False, move.blocked, False, preempts and not steps))
         move = Move(move.state, lane, lane, kind, text, detail, source_of(place))
         accesses = [move.state.process]

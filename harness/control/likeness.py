@@ -51,6 +51,9 @@ class Likeness:
         for step in steps:
             self._names.add(step)
             worker = step.worker
+            if step.kind == "delay":
+                # Who is held up does not notice; what time it is now is plain to see.
+                continue
             if step.kind in ("kill", "restart"):
                 # What takes its place may have looked at the shared state as it began, and then touched everything.
                 began = self._shared if step.kind == "restart" or _EVERYTHING in step.accesses else None
@@ -66,10 +69,11 @@ class Likeness:
             found = repr(move.message), self._shared if looked else None
             self._chains[worker] = hash((self._chains.get(worker), step.digest, step.now, came, found))
 
-    def state(self, ran: Mapping[str, int]) -> int:
+    def state(self, ran: Mapping[str, int], leading: object) -> int:
         """Return a digest of all that decides what can still come, 0 where it can't be told.
 
-        *ran* says when each choice was made last, which decides who asks again first where nobody can do anything else.
+        *ran* says when each choice was made last, which decides who asks again first where nobody can do anything else;
+        *leading* how time will pass.
         """
         self.before()
         if self.lost:
@@ -86,6 +90,7 @@ class Likeness:
                 tuple(sorted(self._chains.items())),
                 tuple(sorted(self._told.items())),
                 self._observer.memory,
+                leading,
             )
         )
         return key or 1

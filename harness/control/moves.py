@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 
 from harness.control.lanes import SERVER, Move, WorkerState
+from harness.history import Source
 
 __all__ = ["Moves"]
 
@@ -119,9 +120,23 @@ class Moves:
         ]
         return repr(every), tuple([move.choice for move in refused])
 
+    def waiting_for(self) -> frozenset[tuple[str, str, Source | None]]:
+        """Return what waits, by choice, and at which line."""
+        return frozenset((move.choice, move.kind, move.source) for move in self._waiting.values())
+
     def deadlines(self) -> list[float]:
         """Return the virtual times at which something that waits would go on."""
         return [due for move in self._waiting.values() if (due := move.due) is not None]
+
+    def passable(self) -> list[float] | None:
+        """Return them, or None while something waits inside a library until it gives up."""
+        found: list[float] = []
+        for move in self._waiting.values():
+            if (due := move.due) is not None:
+                if move.in_library:
+                    return None
+                found.append(due)
+        return found
 
     def due(self, now: float) -> None:
         """It is *now*: offer what has waited long enough."""

@@ -59,7 +59,7 @@ def look_around(scenario: Scenario, found: Counterexample, *, patience: float = 
     Raises as ``theatre`` does.
     """
     plan = atoms(found.steps)
-    staged = found.staged(scenario).allowing(found.faults)
+    staged = found.staged(scenario).allowing(found.schedule)
     with theatre(staged, found.workers, seed=found.seed, patience=patience) as stage:
         looking = _Looking(stage, found)
         looking.replay(plan)

@@ -35,7 +35,7 @@ def record_tables(scenario: Scenario, counterexample: Counterexample, *, patienc
     departs from the recording, or can't be made, gives no tables but the reason: it is no error, for the counterexample
     is evidence without them.
     """
-    scenario = counterexample.staged(scenario).allowing(counterexample.faults)
+    scenario = counterexample.staged(scenario).allowing(counterexample.schedule)
     try:
         with theatre(scenario, counterexample.workers, seed=counterexample.seed, patience=patience) as stage:
             execution = _again(stage, counterexample)

@@ -46,7 +46,7 @@ def replay(
     if times < 1:
         raise BadInput(f"A counterexample can't be replayed {times} times: give 1 or more.")
     failed, execution, divergence = 0, None, ""
-    scenario = counterexample.staged(scenario).allowing(counterexample.faults)
+    scenario = counterexample.staged(scenario).allowing(counterexample.schedule)
     digests = [step.digest for step in counterexample.steps]
     with theatre(
         scenario, counterexample.workers, seed=counterexample.seed, isolation=isolation, patience=patience

@@ -62,6 +62,7 @@ def run(
     max_executions: int | None = None,
     preemptions: int | None = None,
     faults: int | None = None,
+    delays: int | None = None,
     seconds: float | None = None,
     stop_after: int | None = None,
     seed: int = 0,
@@ -85,7 +86,7 @@ def run(
 
     *scheduler* is a name from ``SCHEDULERS`` or a scheduler, *depth* that of ``pct``; the budget is *max_executions*,
     *seconds* of real time (shrinking not counted), and *stop_after* executions in a row that show nothing new. *preemptions*
-    leaves out executions with more (exhaustive only), *faults* overrules the scenario's budget of faults. *outcomes* counts
+    leaves out executions with more (exhaustive only), *faults* and *delays* overrule the scenario's bounds. *outcomes* counts
     distinct outcomes (slower); the other parameters are ``theatre``'s. With *jobs* above 1 so many processes explore at
     once, each on a core of its own if there are so many; as many find the same again, whatever the timing. On a *cluster* so
     many do on its nodes, however many these are; by default one for each of their threads. *examples* is a folder or a
@@ -94,7 +95,7 @@ def run(
     """
     workers = scenario.workers if workers is None else workers
     _check_budget(max_executions, seconds, stop_after)
-    scenario = bounded(scenario.carried_out(isolation, patience), preemptions, faults)
+    scenario = bounded(scenario.carried_out(isolation, patience), preemptions, faults, delays)
     name = scheduler if isinstance(scheduler, str) else scheduler.name
     if depth < 1:
         raise BadInput(f"A depth of {depth} makes no sense: a bug takes at least one ordering. Give 1 or more.")
@@ -258,10 +259,12 @@ def _opened(jobs: int, cluster: Place | None, setting: Setting) -> AbstractConte
     return explorers(jobs, setting)
 
 
-def bounded(scenario: Scenario, preemptions: int | None, faults: int | None) -> Scenario:
-    """Return *scenario* with a budget of *faults*; raises ``BadInput`` for bounds that make no sense."""
+def bounded(scenario: Scenario, preemptions: int | None, faults: int | None, delays: int | None = None) -> Scenario:
+    """Return *scenario* with budgets of *faults* and *delays*; raises ``BadInput`` for bounds that make no sense."""
     if preemptions is not None and preemptions < 0:
         raise BadInput(f"A bound of {preemptions} preemptions makes no sense: give 0 or more.")
+    if delays is not None:
+        scenario = replace(scenario, delays=delays)
     if faults is None:
         return scenario
     if faults and not replace(scenario.faults, most=1).kinds:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
 
 from harness.control.crew import Crew
+from harness.control.delaying import Delaying
 from harness.control.faulting import Faulting
 from harness.control.lanes import ClientState, Move, WorkerState, callers, source_of
 from harness.control.moves import Moves
@@ -38,6 +40,9 @@ class Scene:
         self.crew = Crew(scenario, fleet, self._states, seed, db)
         self.network = Network(self._states)
         self.faulting = Faulting(scenario.faults, self._states, self.network)
+        self.delaying = Delaying(scenario.delays)
+        self.may_delay = self.more_delays = False
+        """Whether more could have been held up than the bound on delays allows."""
         self.now = 0.0
         self.last = ""
         self.count = 0
@@ -73,7 +78,7 @@ class Scene:
             self.crew.open(state, self.now)
         self._clients.append(client)
         self.unended += 1
-        self.faulting.left = 0
+        self.faulting.left = self.delaying.left = 0
         # It comes after everything, so no step in particular brought it about.
         self.offer(client)
         return True
@@ -109,11 +114,19 @@ class Scene:
             found.sort(key=_BY_ORDER)
         last = self.last
         if len(found) > 1:
+            if self.delaying.held:
+                found = self.delaying.last(found)
             first = [move for move in found if move.family == last and move.kind != "timer"]
             for move in first:
                 found.remove(move)
             found[:0] = first
         self.continues = bool(found) and found[0].family == last and found[0].kind != "timer"
+        self.may_delay = False
+        if found and (self.delaying.left or not self.more_delays) and (later := self.passable()):
+            delay = self.delaying.move(found, later[0])
+            found += [delay] if delay is not None else []
+            self.may_delay = delay is not None
+            self.more_delays |= delay is None
         if self.faulting.left:
             found += self.faulting.moves(any(client.busy for client in self._clients))
         return found
@@ -146,14 +159,31 @@ class Scene:
         """Return what waits for a lock *inside* SQLite, or else what was refused one and would ask again."""
         return self.pool.waiting_for_locks(inside)
 
-    def advance(self) -> bool:
-        """Let virtual time jump to the next deadline; return False if there is none."""
-        timers = [state.timer for state in self._states if state.timer is not None]
-        later = [time for time in (*self.pool.deadlines(), *(when for when, _ in timers)) if time > self.now]
-        if not later:
-            return False
-        self.be(min(later))
-        return True
+    def deadlines(self) -> list[float]:
+        """Return the virtual times to come at which something that waits would go on, the first one first."""
+        timers = [state.timer[0] for state in self._states if state.timer is not None]
+        return sorted(time for time in (*self.pool.deadlines(), *timers) if time > self.now)
+
+    def passable(self) -> list[float]:
+        """Return the deadlines to which time may pass while somebody is held up, in order.
+
+        None while something waits inside a library for a lock, until it gives up: every program that waits so would fail
+        somewhere. Nor is the time-out of an HTTP client passed, unless messages may be lost: then the client is ready for it.
+        """
+        found, limit = self.pool.passable(), math.inf
+        for state in self._states if found is not None else ():
+            if state.timer is None:
+                continue
+            if state.role == "clients" and not self._scenario.faults.lose:
+                limit = min(limit, state.timer[0])
+            elif found is not None:
+                found.append(state.timer[0])
+        return sorted(time for time in found or () if self.now < time < limit)
+
+    def waiting_for(self) -> object:
+        """Return what is equal where the same wait at the same places, whatever the time."""
+        timers = tuple([state.timer is not None for state in self._states])
+        return self.pool.waiting_for(), timers, self.network.busy, tuple(self.crew.running)
 
     def be(self, now: float) -> None:
         """It is *now*: offer what has waited until then."""
@@ -186,7 +216,7 @@ class Scene:
         clients = [(client.name, client.next_call, client.busy, client.cancelled) for client in self._clients]
         begun = tuple(sorted(self.crew.running))
         return (
-            (self.now, self.last, self.faulting.left, self.unended, begun),
+            (self.now, self.last, self.faulting.left, self.delaying.key(), self.unended, begun),
             (tuple(states), tuple(timers), tuple(clients)),
             (self.pool.key(name, ran), self.network.key(name), self.faulting.key()),
         )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain, groupby
 
 from harness.control.execution import Driver
-from harness.result import Execution, fault_count
+from harness.result import Execution, delay_count, fault_count
 from harness.scenario import Client, Workload
 from harness.schedule import FAULT_MARK
 from harness.schedulers.base import Scheduler, View, by_default
@@ -74,11 +74,12 @@ class Following:
         return by_default(view)
 
 
-def cost(execution: Execution) -> tuple[int, int, int, int]:
-    """Return what is to be made small: calls, faults and preemptions, waits, steps."""
+def cost(execution: Execution) -> tuple[int, int, int, int, int]:
+    """Return what is to be made small: calls, delays, faults and preemptions, waits, steps."""
     calls = sum(len(client.calls) for client in execution.workload.clients)
     waits = sum(step.waited for step in execution.steps)
-    return calls, fault_count(execution.steps) + execution.preemptions, waits, len(execution.steps)
+    disturbed = fault_count(execution.steps) + execution.preemptions
+    return calls, delay_count(execution.steps), disturbed, waits, len(execution.steps)
 
 
 def shrink(driver: Driver, failed: Execution) -> tuple[Execution, int]:
@@ -147,7 +148,7 @@ class _Shrinker:
             return False
         if cost(execution) >= cost(self._best):
             return False
-        if cost(execution)[:2] < cost(self._best)[:2]:
+        if cost(execution)[:3] < cost(self._best)[:3]:
             self._improved = self._tried
         self._best = execution
         return True
@@ -158,8 +159,8 @@ class _Shrinker:
         return self._accept(self._run(same, workload)) or self._search(workload, _SEARCH)
 
     def _cheaper(self) -> bool:
-        """Look for a failure with fewer preemptions and faults, cheapest first."""
-        if fault_count(self._best.steps) + self._best.preemptions == 0:
+        """Look for a failure with fewer delays, preemptions and faults, cheapest first."""
+        if not any(cost(self._best)[1:3]):
             return False
         return self._search(self._best.workload, _SEARCH)
 

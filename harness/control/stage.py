@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.control.crew import Broke
 from harness.control.deaths import ENDED, Deaths, name_of
-from harness.control.lanes import ClientState, Move, WorkerState, passed, source_of
+from harness.control.lanes import TIMED, ClientState, Move, WorkerState, passed, source_of
 from harness.control.network import answer, request
 from harness.history import Access, Step
 from harness.wire import ERRORS, GIVE_UP, GO, Message
@@ -14,8 +14,8 @@ from harness.wire import ERRORS, GIVE_UP, GO, Message
 __all__ = ["Stage"]
 
 _INVOKED = Access("history", "i")
-_TIMED = Access("clock", "r")
 _CANCELLED = "CancelledError"
+_PASSES = (Access("clock", "w"),)
 _accesses: dict[tuple[str, str], Access] = {}
 
 
@@ -58,6 +58,8 @@ class Stage(Deaths):
         it does matters to anybody else; each is a step. Raises ``WorkerDied`` and ``WorkerStuck``.
         """
         if move.fault:
+            if move.kind == "delay":
+                return [self._hold_up(move)]
             self.faulting.left -= 1
             if move.kind in ("kill", "clock", "lose", "duplicate"):
                 return [self._befall(move)]
@@ -69,7 +71,7 @@ class Stage(Deaths):
         gives_up = resumed and move.gives_up(now)
         self.pool.drop(subject)
         report = self._order(move, GIVE_UP if gives_up else GO, ahead)
-        first_accesses = [*self._first_accesses(move), _TIMED] if gives_up else self._first_accesses(move)
+        first_accesses = [*self._first_accesses(move), TIMED] if gives_up else self._first_accesses(move)
         steps, last, accesses = passed(subject, report[0], first_accesses, now, preempts)
         self.count += len(steps)
         if steps:
@@ -143,7 +145,7 @@ class Stage(Deaths):
         if move.client is not None and self._scenario.ordered:
             found.append(_INVOKED)
         if move.kind in ("timer", "sleep"):
-            found.append(_TIMED)
+            found.append(TIMED)
         if move.kind == "request":
             found.append(request(move.lane))
         elif move.kind == "answer":
@@ -326,6 +328,13 @@ class Stage(Deaths):
 
     # What befalls them
 
+    def _hold_up(self, move: Move) -> Step:
+        """Have time pass although something could run."""
+        now, move.text, self.last = self.now, self.delaying.begin(move), ""
+        self.be(self.delaying.until)
+        self.count += 1
+        return move.step(now, _PASSES)
+
     def _befall(self, move: Move) -> Step:
         """Have a fault happen that no worker takes part in."""
         name, now = move.lane, self.now
@@ -334,7 +343,7 @@ class Stage(Deaths):
             return self.lost(move, "")
         if move.kind == "clock":
             self.be(now + self.faulting.jump_of(move))
-            accesses: tuple[Access, ...] = (Access("clock", "w"),)
+            accesses: tuple[Access, ...] = _PASSES
         elif move.kind == "lose":
             accesses = (answer(name) if name in self.network.answers else request(name),)
             self.network.lose(name)

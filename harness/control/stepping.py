@@ -106,7 +106,7 @@ def walk(
     To go back is to replay from the beginning. Raises ``Diverged`` where the replay departs from the recording, and as
     ``theatre`` does.
     """
-    scenario = counterexample.staged(scenario).allowing(counterexample.faults)
+    scenario = counterexample.staged(scenario).allowing(counterexample.schedule)
     with theatre(scenario, counterexample.workers, seed=counterexample.seed, patience=patience) as stage:
         scheduler = replaying(counterexample.schedule, counterexample.steps)
         whole = stage.driver.run(scheduler, counterexample.workload)

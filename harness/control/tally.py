@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from harness.result import Execution, Result
 from harness.scenario import Scenario
-from harness.schedule import FAULT_MARK
+from harness.schedule import DELAY, FAULT_MARK
 from harness.schedulers.wrappers.stop_early import stale
 from harness.survey import Survey
 from harness.verdict import Verdict
@@ -57,6 +57,11 @@ class Budget:
         return ""
 
 
+def bound_on_delays(most: int) -> str:
+    """Return in words that at most so many delays were tried."""
+    return f"at most {most} delay{'s' if most != 1 else ''} in an execution" if most else "no delay"
+
+
 @dataclass(slots=True)
 class Tally:
     """What the executions of a run came to so far."""
@@ -73,6 +78,7 @@ class Tally:
     failed: Execution | None = None
     bound: str = ""
     within: str = ""
+    more_delays: bool = False
     complete: bool = False
     stuck: list[str] = field(default_factory=list)
     happened: dict[str, int] = field(default_factory=dict)
@@ -110,11 +116,14 @@ class Tally:
         for name in execution.happened:
             self.happened[name] += 1
         for kind in {
-            _KINDS.get(step.kind, step.kind) for step in execution.steps if step.choice.startswith(FAULT_MARK)
+            _KINDS.get(step.kind, step.kind)
+            for step in execution.steps
+            if step.choice.startswith(FAULT_MARK) and not step.choice.startswith(DELAY)
         }:
             self.happened[f"fault {kind}"] += 1
         if self.scenario.app is not None:
             self.answers.update(step.text.partition(" ")[0] for step in execution.steps if step.kind == "answer")
+        self.more_delays |= execution.more_delays
         self.survey.count(execution)
         self.notes.update(dict.fromkeys(execution.notes))
         if self.executions % 50 == 0:
@@ -180,5 +189,6 @@ class Tally:
             foreseen=self.foreseen,
             happened=self.happened,
             within=self.within,
+            delays=bound_on_delays(self.scenario.delays) if self.more_delays else "",
             coverage=coverage,
         )

@@ -50,6 +50,9 @@ class View(NamedTuple):
     """Equal where executions stand at the same state, so that the same choice has the same consequence; 0 where nobody can
     tell, or the scheduler does not want to know."""
 
+    delays: int = 0
+    """How many more there may be in this execution."""
+
     @property
     def could_continue(self) -> bool:
         """Whether the task that ran last could go on."""

@@ -78,6 +78,7 @@ class Raced(NamedTuple):
     number: int
     initials: tuple[str, ...]
     shows: Shows
+    delayed: bool = False
 
 
 class Findings(NamedTuple):
@@ -99,10 +100,12 @@ class Excursion(Exhaustive):
 
     def __init__(self, branch: Branch) -> None:
         super().__init__(branch.reduction, branch.preemptions)
+        # What is offered further up on the path is not known here.
+        self._races_ask_for_delays = False
         self._known: dict[int, int] = {}
         self._touched = branch.touched
         self._notes: list[tuple[Node, str, int, Shows] | Raced] = []
-        self._races: set[tuple[int, tuple[str, ...]]] = set()
+        self._races: set[tuple[int, tuple[str, ...], bool]] = set()
         self._prefix, self._target = [via for via, *_ in branch.path], branch.target
         self._fork: Node | None = None
         if branch.target:
@@ -130,9 +133,9 @@ class Excursion(Exhaustive):
         number = self._known.get(id(self._nodes[position]))
         if number is None:
             super()._reverse(position, race)
-        elif (number, race.initials) not in self._races:
-            self._races.add((number, race.initials))
-            self._notes.append(Raced(number, race.initials, self._reversed(race)))
+        elif (number, race.initials, race.delayed) not in self._races:
+            self._races.add((number, race.initials, race.delayed))
+            self._notes.append(Raced(number, race.initials, self._reversed(race), race.delayed))
 
     def findings(self, execution: Execution) -> Findings:
         """Return what *execution*, the one it chose in, says about the tree."""
@@ -256,7 +259,7 @@ class SharedTree(Exhaustive):
         for note in findings.notes:
             if isinstance(note, Raced):
                 at = path[note.number]
-                for choice in self._untried(at, note.initials):
+                for choice in self._untried(at, note.initials, note.delayed):
                     self._try(at, choice, note.shows)
             elif new:
                 self._push(note.cost, note.shows, new[note.number], note.choice)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from harness.history import Access, Step
 from harness.schedule import FAULT_MARK
 
-__all__ = ["Race", "depend", "is_event", "races"]
+__all__ = ["PROBE", "Race", "Seen", "bits", "depend", "initials_of", "is_event", "races", "unit_of"]
 
 _CONFLICTING = {
     ("r", "w"), ("w", "r"), ("w", "w"), ("i", "o"), ("o", "i"), ("a", "r"), ("r", "a"), ("a", "w"), ("w", "a")
@@ -21,7 +21,7 @@ _CONFLICTING = {
 _CONFLICTS = {mode: tuple(other for first, other in _CONFLICTING if first == mode) for mode, _ in _CONFLICTING}
 _EVERYTHING = "*"
 _CLOCKED = ("timer", "sleep")
-_PROBE = "probe"
+PROBE = "probe"
 """The kind of the step with which the probe begins: after everything else, by definition."""
 
 
@@ -29,12 +29,19 @@ class Race(NamedTuple):
     """Two dependent steps of which the later could have come first.
 
     ``position`` is the number of the earlier one, ``later`` that of the other; ``initials`` are the choices any of which,
-    made there instead, leads to executions in which the later comes first.
+    made there instead, leads to executions in which the later comes first. It is ``delayed`` where time passes between them:
+    then it takes a delay of the earlier one.
     """
 
     position: int
     initials: tuple[str, ...]
     later: int
+    delayed: bool = False
+
+
+def unit_of(step: Step) -> str:
+    """Return what is held up if *step* is: its process, or the message on its way."""
+    return step.lane if step.kind in ("request", "answer", "disconnect") else f"w{step.worker}"
 
 
 def is_event(step: Step) -> bool:
@@ -67,7 +74,7 @@ def races(steps: Sequence[Step], causes: Sequence[int] = ()) -> Iterator[Race]:
     """
     before: list[int] = []
     last_of_lane: dict[str, int] = {}
-    seen = _Seen()
+    seen = Seen()
     for number, step in enumerate(steps):
         previous = causes[number] if causes else last_of_lane.get(step.lane, -1)
         known = before[previous] if previous >= 0 else 0
@@ -80,12 +87,12 @@ def races(steps: Sequence[Step], causes: Sequence[int] = ()) -> Iterator[Race]:
         before.append(past)
         last_of_lane[step.lane] = number
         seen.add(step, number)
-        for earlier in _bits(dependent & ~known):
+        for earlier in bits(dependent & ~known):
             if _reversible(steps[earlier], step):
-                yield Race(earlier, _initials(steps, before, earlier, number), number)
+                yield Race(earlier, initials_of(steps, before, earlier, number), number)
 
 
-class _Seen:
+class Seen:
     """The steps so far, as sets of numbers (bits of an integer): by lane, by access, by time."""
 
     def __init__(self) -> None:
@@ -106,12 +113,15 @@ class _Seen:
             self._everything |= bit if access.resource == _EVERYTHING else 0
             self._accesses[access] = self._accesses.get(access, 0) | bit
 
-    def ordered_before(self, step: Step) -> int:
-        """Return those of the steps so far that *step*, which comes now, may not be exchanged with."""
-        if step.kind == _PROBE:
+    def ordered_before(self, step: Step, timed: bool = True) -> int:
+        """Return those of the steps so far that *step*, which comes now, may not be exchanged with.
+
+        *timed*: time is taken to pass only when nothing else can run.
+        """
+        if step.kind == PROBE:
             return self._all
         found = self._lanes.get(step.lane, 0)
-        if _by_clock(step):
+        if timed and _by_clock(step):
             # Time passes only when nothing else can run, so all that came before had to.
             found |= self._all if step.now > self._now else self._older
         for resource, mode in step.accesses:
@@ -124,7 +134,7 @@ class _Seen:
         return found
 
 
-def _bits(numbers: int) -> Iterator[int]:
+def bits(numbers: int) -> Iterator[int]:
     """Yield the numbers in a set, in order."""
     while numbers:
         lowest = numbers & -numbers
@@ -137,7 +147,7 @@ def _by_clock(step: Step) -> bool:
 
 
 def _reversible(earlier: Step, later: Step) -> bool:
-    if earlier.lane == later.lane or later.kind == _PROBE:
+    if earlier.lane == later.lane or later.kind == PROBE:
         return False
     if later.choice.startswith(FAULT_MARK):
         # Every fault is tried at every decision anyway. But what could have come before it is not.
@@ -148,7 +158,7 @@ def _reversible(earlier: Step, later: Step) -> bool:
     return True
 
 
-def _initials(steps: Sequence[Step], before: Sequence[int], earlier: int, later: int) -> tuple[str, ...]:
+def initials_of(steps: Sequence[Step], before: Sequence[int], earlier: int, later: int) -> tuple[str, ...]:
     """Return the choices that can come first among what need not wait for *earlier*, up to *later* (which counts)."""
     free = [number for number in range(earlier + 1, later) if not before[number] >> earlier & 1]
     free.append(later)

@@ -14,8 +14,9 @@ from harness.coverage import operation
 from harness.errors import Diverged
 from harness.history import Access, Step
 from harness.result import Execution
-from harness.schedule import FAULT_MARK
+from harness.schedule import DELAY, FAULT_MARK
 from harness.schedulers.base import PASS, Option, View
+from harness.schedulers.delayed import before_a_delay, comes_by_itself, delayed_races
 from harness.schedulers.dependence import Race, depend, is_event, races
 from harness.schedulers.frontier import Entry, Frontier
 from harness.schedulers.node import Node
@@ -51,6 +52,7 @@ class Exhaustive:
         self._events: list[Step] = []
         self._nodes: list[Node] = []
         self._seen = self._depth = 0
+        self._races_ask_for_delays = reduction
         self._options: Sequence[Option] = ()
         self._asked = -1
 
@@ -127,6 +129,7 @@ class Exhaustive:
         self._follow(view.steps)
         self._pass_time(view.now)
         self._options = view.options
+        self._node.delays = view.delays
         node, depth = self._node, self._depth
         if depth < len(self._prefix):
             return self._in_prefix(self._prefix[depth], view)
@@ -157,7 +160,8 @@ class Exhaustive:
     def _try_always(self, node: Node, options: Sequence[Option], last: Step | None) -> None:
         """Note faults, and without reduction everything else, for a try; *last* is the step before."""
         for option in options:
-            if option.fault or not (self._reduction or option.choice == PASS.choice):
+            always = not self._races_ask_for_delays if option.choice.startswith(DELAY) else option.fault
+            if always or not (self._reduction or option.choice == PASS.choice):
                 self._try(node, option.choice, (operation(last) if last else "", option.choice.partition(":")[0]))
 
     def _default(self, node: Node, view: View) -> str | None:
@@ -210,7 +214,7 @@ class Exhaustive:
         It does where nothing it depends on lies between. Faults are taken to come first, so in what follows the earlier one
         nothing is left out on account of the later.
         """
-        if not self._reduction or not choice.startswith(FAULT_MARK):
+        if not self._reduction or not choice.startswith(FAULT_MARK) or choice.startswith(DELAY):
             return False
         if self._most is not None and not choice.startswith(_STANDING):
             # Others change which task goes on without a preemption, so that to come early may cost one more.
@@ -265,6 +269,8 @@ class Exhaustive:
 
     def _asleep(self, node: Node, step: Step) -> dict[str, Sequence[Access]]:
         """Return what need not be tried after *step* at *node*, since it was tried before in its place."""
+        if step.choice.startswith(DELAY):
+            return before_a_delay(node, step)
         before = {name: seen[0] for name, seen in node.touched.items() if gives_way(step.choice, name)}
         before.update(node.sleep)
         return {
@@ -276,14 +282,15 @@ class Exhaustive:
     def _pass_time(self, now: float) -> None:
         """Time has passed since the last step: that is a place of its own in the tree, where nothing is tried yet.
 
-        It passes only when nothing can run, so nothing is left to try before, and nothing is asleep.
+        Unless a delay was chosen it passes only when nothing can run, so nothing is left to try before, and nothing is asleep.
         """
         node = self._node
         if now <= node.now:
             return
         name = f"@{now!r}"
         if name not in node.children:
-            node.children[name] = child = Node(node, name, node.cost, node.preempts, {})
+            asleep = node.sleep if node.via.startswith(DELAY) else {}
+            node.children[name] = child = Node(node, name, node.cost, node.preempts, asleep)
             child.now = now
         self._node = node.children[name]
         self._depth += 1
@@ -298,7 +305,13 @@ class Exhaustive:
         self._follow(steps)
         if not self._reduction:
             return
-        for race in races(self._events, _causes_among_events(steps, causes)):
+        if self._races_ask_for_delays:
+            self._try_delays()
+        among_events = _causes_among_events(steps, causes)
+        for race in delayed_races(self._events, among_events):
+            if self._nodes[race.position].delays:
+                self._reverse(race.position, race)
+        for race in races(self._events, among_events):
             positions = {race.position}
             if self._most is not None:
                 # Under a bound on preemptions, also turn to the other task where the earlier one had been turned to: there it
@@ -307,21 +320,39 @@ class Exhaustive:
             for position in positions:
                 self._reverse(position, race)
 
+    def _try_delays(self) -> None:
+        """Note for a try each delay that could be made and that no race would ask for.
+
+        That is so where the time did not come by itself as it would have by the delay, or where nobody went on.
+        """
+        for number, node in enumerate([*self._nodes, self._node]):
+            for option in node.options or ():
+                if option.choice.startswith(DELAY) and not comes_by_itself(option, self._events[number:]):
+                    self._try(node, option.choice, ("", DELAY))
+
     def _reverse(self, position: int, race: Race) -> None:
         """Note for a try what lets one of the race's initials come first at the event of that number."""
         node = self._nodes[position]
-        for choice in self._untried(node, race.initials):
+        for choice in self._untried(node, race.initials, race.delayed):
             self._try(node, choice, self._reversed(race))
 
-    def _untried(self, node: Node, initials: Sequence[str]) -> list[str]:
-        """Return what has to be tried at *node* so that one of *initials* comes first there."""
+    def _untried(self, node: Node, initials: Sequence[str], delayed: bool) -> list[str]:
+        """Return what has to be tried at *node* so that one of *initials* comes first there.
+
+        Where it takes a delay, which is tried wherever one is possible, only what could come before that.
+        """
         if self._most is not None:
             possible = [option.choice for option in node.options or () if not option.fault]
-            return [choice for choice in initials if choice in possible] or possible
+            found = [choice for choice in initials if choice in possible]
+            if delayed and not found:
+                return [option.choice for option in node.options or () if option.choice.startswith(DELAY)]
+            return found or possible
         if node.options is None or any(choice in node.tried or choice in node.sleep for choice in initials):
             return []
         possible = [option.choice for option in node.options]
         chosen = next((choice for choice in reversed(initials) if choice in possible), None)
+        if delayed and not chosen:
+            return [choice for choice in possible if choice.startswith(DELAY) and choice not in node.tried]
         return [chosen] if chosen else possible
 
     def _reversed(self, race: Race) -> tuple[str, str]:
@@ -337,7 +368,12 @@ class Exhaustive:
 
 
 def gives_way(choice: str, other: str) -> bool:
-    """Return whether *other* may be taken to come before *choice*: not a plain step before a fault, and faults in one order."""
+    """Return whether *other* may be taken to come before *choice*: not a plain step before a fault, and faults in one order.
+
+    Delays are not ordered so: they come as late as they can (``delayed.py``).
+    """
+    if choice.startswith(DELAY) or other.startswith(DELAY):
+        return False
     return not choice.startswith(FAULT_MARK) or (other.startswith(FAULT_MARK) and other < choice)
 
 

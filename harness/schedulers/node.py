@@ -16,6 +16,7 @@ class Node:
     __slots__ = (
         "children",
         "cost",
+        "delays",
         "now",
         "options",
         "parent",
@@ -31,6 +32,7 @@ class Node:
         self, parent: Node | None, via: str, cost: int, preempts: int, sleep: dict[str, Sequence[Access]]
     ) -> None:
         self.parent, self.via, self.cost, self.preempts, self.sleep = parent, via, cost, preempts, sleep
+        self.delays: int = parent.delays if parent is not None else 0
         self.now: float = parent.now if parent is not None else 0.0
         self.options: tuple[Option, ...] | None = None
         self.children: dict[str, Node] = {}

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from harness.result import Execution, fault_count
+from harness.schedule import DELAY
 from harness.schedulers.base import View
 from harness.schedulers.storm import Storm
 
@@ -99,6 +100,9 @@ class PCT:
     def choose(self, view: View) -> str | None:
         """Return the option of the task with the highest priority, after lowering it if it is time to."""
         if (fault := self._storm.strikes(view)) is not None:
+            if fault.startswith(DELAY):
+                # Who was held up and then went on at once would have been held up for nothing.
+                self._priorities.update({option.lane: 0.0 for option in view.options if not option.fault})
             return fault
         now = len(view.steps)
         options = view.options

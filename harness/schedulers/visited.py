@@ -30,7 +30,7 @@ class Names:
 
     def add(self, step: Step) -> Name:
         """Name *step*, the next one."""
-        worker = step.worker
+        worker = -1 if step.kind == "delay" else step.worker
         if step.kind == "kill":
             self._lives[worker] = self._lives.get(worker, 0) + 1
             self._counts[worker] = 0

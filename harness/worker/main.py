@@ -113,29 +113,35 @@ class Instrumented:
         self.threads.begin()
         self.process_locks.begin()
 
+    def _allow(self, scenario: Scenario) -> None:
+        """Prepare for the delays and faults that *scenario* allows."""
+        faults = scenario.faults
+        self.runtime.delays = bool(scenario.delays)
+        self._jumps = self.runtime.delays or bool(faults.most and faults.jumps)
+        self.runtime.asks_errors = bool(faults.most and faults.errors)
+
     def serve(self, end: End, scenario: Scenario, role: str, number: int) -> None:
         """Be process *number* with *role*: run the executions that are ordered at *end* until the other end is gone."""
-        peer, stacks, trail = end
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         # Standard output is the controller's: a line of the code under test in it would spoil its JSON.
         os.dup2(2, 1)
         sys.stdout = sys.stderr
-        faulthandler.register(STACK_SIGNAL, file=stacks, all_threads=True)
+        faulthandler.register(STACK_SIGNAL, file=end.stacks, all_threads=True)
         gc.disable()
         # What the code logs where it has set up no logging would be repeated thousands of times.
         logging.lastResort = logging.NullHandler()
         sys.unraisablehook = _unless_aborted(sys.unraisablehook)
         self.clock.skew = dict(enumerate(scenario.skew)).get(number, 0.0) if role == "worker" else 0.0
         runtime = self.runtime
-        runtime.peer, runtime.trail = peer, trail
+        peer = runtime.peer = end.peer
+        runtime.trail = end.trail
         runtime.be_home(threading.get_ident())
         offspring.watch(runtime)
         unexplored.name_it(runtime)
         runtime.look = Looking(runtime, self.databases).look
-        self._jumps = bool(scenario.faults.most and scenario.faults.jumps)
+        self._allow(scenario)
         runtime.before_report = self._settle if self._jumps or self.process_locks.watches else self.databases.settle
-        runtime.asks_errors = bool(scenario.faults.most and scenario.faults.errors)
         session = Session(runtime, program_of(scenario, role, runtime), self)
         imported = tuple(sys.modules)
         peer.send(([("hello", os.getpid())], None))

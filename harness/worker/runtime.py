@@ -27,6 +27,9 @@ LANE: contextvars.ContextVar[str] = contextvars.ContextVar("harness_lane", defau
 _CLEANING = ("close", "rollback")
 """What may still run while an execution that is over unwinds."""
 
+_READ_THE_CLOCK = ("access", "clock", "r")
+"""What matters to nobody as long as no time can pass, and then the controller is asked."""
+
 _OF_FILES = ("file", "flock")
 """What may, too, in a lane that has heard of it: code that lets go of a lock file forgets it only then."""
 
@@ -39,7 +42,7 @@ class Runtime(Baton):
         self.live = self.points = self.threads = 0
         self._children: dict[str, int] = {}
         self._unwinding: set[str] = set()
-        self.asks_errors = False
+        self.asks_errors = self.delays = False
         self.opening = self.found_something = False
         self.dial: Callable[..., Any]
         self.begun = False
@@ -117,7 +120,7 @@ class Runtime(Baton):
         lane = strand.lane if strand.lane is not None else LANE.get() or "main"
         if self.ahead and not_before is None and self._unnoticed(strand, lane):
             commuting = self._commuting()
-            passed = ("passed", lane, kind, text, detail, place, tuple([item[1] for item in commuting]))
+            passed = ("passed", lane, kind, text, detail, place, tuple([item[1:] for item in commuting]))
             if self.trail.add(passed):
                 self.ahead -= 1
                 del self.news[len(self.news) - len(commuting) :]
@@ -136,13 +139,19 @@ class Runtime(Baton):
         if lane.partition("/")[0] != self._family:
             return False
         self.before_report()
+        if self.delays and self.sleeper is not None and self.sleeper.next_timer() is not None:
+            # Whether to hold this task up until then is for the controller to say.
+            return False
         told = len(self.news) - len(self._commuting())
         return not told or self.news[told - 1][0] == "passed"
 
     def _commuting(self) -> list[Message]:
-        """Return the last of the news as far as they are accesses of mode ``a``: they keep nobody waiting, change no data."""
+        """Return the last of the news as far as they are accesses of mode ``a``, which keep nobody waiting and change no data.
+
+        So does a look at the clock as long as no time can pass, and where it can the controller is asked.
+        """
         news, end = self.news, len(self.news)
-        while end and news[end - 1][0] == "access" and news[end - 1][2] == "a":
+        while end and news[end - 1][0] == "access" and (news[end - 1][2] == "a" or news[end - 1] == _READ_THE_CLOCK):
             end -= 1
         return news[end:]
 

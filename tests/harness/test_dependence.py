@@ -105,7 +105,7 @@ def test_what_is_already_known_to_come_before_is_no_race() -> None:
 def test_what_a_fault_conflicts_with_is_tried_before_it() -> None:
     """What follows it could have come first, and seen what was there before."""
     kill = step("!kill:w0", "", "w *", kind="kill")
-    assert list(races([kill, step("w1:c1", "", "r a")])) == [(0, ("w1:c1",), 1)]
+    assert list(races([kill, step("w1:c1", "", "r a")])) == [Race(0, ("w1:c1",), 1)]
 
 
 def test_no_race_leads_to_a_fault() -> None:

@@ -1,0 +1,100 @@
+"""What a process that is held up makes possible, for the exhaustive search: which delays to try, and what need not follow one.
+
+A delay lets time pass although something could run, which conflicts with having read the clock. It is tried where a race asks
+for it: two dependent steps between which time passed by itself. So it comes as late as it can, right before the step that
+others are to overtake. Where time did not pass by itself (a time-out that was called off) there is no such race, and it is
+always tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness.history import Access, Step
+from harness.schedule import DELAY, FAULT_MARK
+from harness.schedulers.base import Option
+from harness.schedulers.dependence import PROBE, Race, Seen, bits, depend, initials_of, unit_of
+from harness.schedulers.node import Node
+
+__all__ = ["before_a_delay", "comes_by_itself", "delayed_races"]
+
+_OWN_WAITS = ("lock", "thread", "notify")
+"""Waits whose time-out the code itself has set, and hears of as such."""
+
+
+def delayed_races(steps: Sequence[Step], causes: Sequence[int] = ()) -> Iterator[Race]:
+    """Yield the pairs of *steps* between which time passes, and which come the other way round if the earlier one is held up.
+
+    The arguments are those of ``races``. To pass time conflicts with having read the clock. Where a lock's time-out inside a
+    library has ended the wait, nobody was held up for it.
+    """
+    if not steps or steps[-1].now <= steps[0].now:
+        return
+    before: list[int] = []
+    last_of_lane: dict[str, int] = {}
+    seen = Seen()
+    readers = barred = older = 0
+    for number, step in enumerate(steps):
+        passes = number > 0 and step.now > steps[number - 1].now
+        if passes:
+            older = (1 << number) - 1
+            if step.gave_up and step.kind not in _OWN_WAITS:
+                barred = older
+        previous = causes[number] if causes else last_of_lane.get(step.lane, -1)
+        known = before[previous] if previous >= 0 else 0
+        dependent = seen.ordered_before(step, timed=False)
+        past = 1 << number | known
+        left = dependent & ~past
+        while left:
+            past |= before[left.bit_length() - 1]
+            left &= ~past
+        before.append(past)
+        last_of_lane[step.lane] = number
+        seen.add(step, number)
+        pairs = (dependent | readers if passes else dependent) & ~known & older & ~barred
+        if step.kind != PROBE and (passes or not step.choice.startswith(FAULT_MARK)):
+            for earlier in bits(pairs):
+                if steps[earlier].lane != step.lane and not steps[earlier].choice.startswith(FAULT_MARK):
+                    yield Race(earlier, initials_of(steps, before, earlier, number), number, delayed=True)
+        if step.kind != "sleep" and any(access.resource == "clock" for access in step.accesses):
+            readers |= 1 << number
+
+
+def comes_by_itself(delay: Option, events: Sequence[Step]) -> bool:
+    """Return whether the time to which *delay* lasts came in *events*, which follow, just as it would have by the delay.
+
+    It did if until then nothing else went on than what the delay would hold up.
+    """
+    held = delay.choice.removeprefix(DELAY).split("+")
+    for step in events:
+        if step.now > events[0].now:
+            return f"delay until {step.now!r}" == delay.operation and unit_of(step) not in held
+        if unit_of(step) not in held:
+            return False
+    return False
+
+
+def before_a_delay(node: Node, delay: Step) -> dict[str, Sequence[Access]]:
+    """Return what was tried at *node* and need not be tried right after *delay*: with the delay after it, it is the same.
+
+    For that it must not be later by the clock, and the same delay must be possible after it, or time pass by itself.
+    """
+    until = next(option.operation for option in node.options or () if option.choice == delay.choice)
+    return {
+        name: accesses
+        for name, (accesses, _) in node.touched.items()
+        if not name.startswith(FAULT_MARK)
+        and not depend(accesses, delay.accesses)
+        and _then(node, name, delay.choice, until)
+    }
+
+
+def _then(node: Node, choice: str, delay: str, until: str) -> bool:
+    child = node.children.get(choice)
+    if child is None:
+        return False
+    if any(option.choice == delay and option.operation == until for option in child.options or ()):
+        return True
+    return not child.options and any(
+        name.startswith("@") and f"delay until {name[1:]}" == until for name in child.children
+    )

@@ -1,0 +1,168 @@
+"""Delays: a process may be slow until others' time has come. What that breaks is found, and nothing else is accused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.control.replaying import replay
+from harness.control.run import run
+from harness.counterexample import Counterexample, load, save
+from harness.errors import BadInput
+from harness.result import delay_count, fault_count
+from harness.scenario import Check, Scenario
+from harness.schedule import delays_in, faults_in
+from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.stateful import Stateful
+from harness.verdict import Verdict
+from tests.harness import slow_programs as programs
+from tests.harness.counter import executions_of_each, explored, one, outcomes, raced, reduced_and_brute
+
+forking = [pytest.mark.forks, pytest.mark.slow]
+
+LOCKS = {"setup": programs.leave_a_dead_lock}
+
+
+def named(pair: tuple[Callable[..., Any], Callable[..., Any]]) -> str:
+    """Return what a pair of programs is called."""
+    return "-".join(program.__name__ for program in pair)
+
+
+def leased(program: Callable[[Path], Any], **fields: Any) -> Scenario:
+    """Return a scenario in which two count with *program*, and both must count."""
+
+    def holds(db: Path) -> None:
+        assert one(db, "SELECT n FROM counter") == 2
+
+    return raced(program, setup=programs.set_up_a_lease, at_end=(Check("both count", holds),), **fields)
+
+
+def test_delays_are_counted_by_what_is_held_up() -> None:
+    """One choice may hold up several processes; a delay is no fault."""
+    choices = ("w0:c0", "!delay:w0", "!kill:w1", "!delay:c0#1+w1")
+    assert delays_in(choices) == 3
+    assert faults_in(choices) == 1
+
+
+@pytest.mark.parametrize("wrong", [-1, 11, 1.5, True, "1"])
+def test_a_bound_on_delays_is_a_small_number(wrong: Any) -> None:
+    """Everything else is refused, with what it was."""
+    with pytest.raises(BadInput, match="delays"):
+        raced(programs.sleeps_between, delays=wrong)
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", [*programs.PAIRS, *programs.OF_LOOPS], ids=named)
+def test_the_reduction_loses_no_outcome_of_a_delay(pair: tuple[Any, Any]) -> None:
+    """The search that asks races for delays finds what trying each delay at each step finds."""
+    reduced, brute = reduced_and_brute(raced(list(pair), raising_fails=False))
+    assert reduced == brute
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+def test_two_delays_reach_further_and_lose_nothing() -> None:
+    """With two, the reduced search and brute force find the same, which is more than with one."""
+    pair = [programs.adds_twice, programs.sleeps_then_adds]
+    with_one, _ = reduced_and_brute(raced(pair, raising_fails=False))
+    with_two, brute = reduced_and_brute(raced(pair, raising_fails=False, delays=2))
+    assert with_one < with_two == brute
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+def test_without_delays_a_sleeper_never_overtakes() -> None:
+    """Delays can be turned off; then no execution has one, and the verdict says that more could have happened."""
+    scenario = raced([programs.sleeps_then_adds, programs.reads_then_writes], delays=0)
+    (found,) = executions_of_each(scenario, Stateful())
+    assert not any(delay_count(execution.steps) for execution in found)
+    result = explored(scenario)
+    assert (result.complete, result.delays) == (True, "no delay")
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", ["portfolio", "exhaustive", "random", "pct", "pos", "greybox", "hypothesis"])
+def test_a_lock_broken_by_a_slow_process_is_found(scheduler: str) -> None:
+    """Every way to search finds it; shrunk, it takes one delay and no fault."""
+    scenario = raced(programs.breaks_and_takes, **LOCKS)
+    result = run(scenario, scheduler=scheduler, max_executions=2_000, explain=False)
+    assert result.verdict is Verdict.INVALID, result
+    assert result.counterexample is not None
+    assert delay_count(result.counterexample.steps) == 1
+    assert fault_count(result.counterexample.steps) == 0
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+def test_it_replays_and_says_who_was_held_up(tmp_path: Path) -> None:
+    """A counterexample with a delay repeats itself 20 times of 20, also where delays are turned off since."""
+    scenario = raced(programs.breaks_and_takes, **LOCKS)
+    result = run(scenario, scheduler="exhaustive")
+    assert result.explanation is not None, result.unexplained
+    found = Counterexample.of(result)
+    loaded = load(save(found, tmp_path))
+    assert loaded.delays == 1
+    (delay,) = [step for step in loaded.steps if step.kind == "delay"]
+    assert delay.text == f"time passes to 0.05 s while {delay.choice.partition(':')[2]} is held up"
+    without = raced(programs.breaks_and_takes, delays=0, **LOCKS)
+    for where in (scenario, without):
+        again = replay(where, loaded, times=20)
+        assert (again.verdict, again.failed_again) == (Verdict.INVALID, 20), again
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+def test_a_lock_broken_under_another_lock_is_right() -> None:
+    """Nobody is slow between the look and the removal for anybody who could notice."""
+    setup = programs.prepared_and(programs.leave_a_dead_lock)
+    result = explored(raced(programs.breaks_under_a_lock, setup=setup))
+    assert result.verdict is Verdict.VALID, result.counterexample
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+def test_a_lease_that_ends_while_its_owner_is_held_up() -> None:
+    """Without a fence that loses an update, with one it does not; without delays neither shows."""
+    assert explored(leased(programs.counts_under_a_lease)).verdict is Verdict.INVALID
+    assert explored(leased(programs.counts_under_a_lease, delays=0)).verdict is Verdict.VALID
+    result = explored(leased(programs.counts_with_a_fence))
+    assert (result.verdict, result.delays) == (Verdict.VALID, "at most 1 delay in an execution")
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+def test_what_never_waits_for_a_time_costs_nothing() -> None:
+    """Who waits for nothing but locks of a database is explored as without delays, and complete without a bound."""
+    pair = [programs.reads_then_writes, programs.reads_then_writes]
+    with_delays, without = explored(raced(pair)), explored(raced(pair, delays=0))
+    assert with_delays.executions == without.executions
+    assert (with_delays.complete, with_delays.delays) == (True, "")
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+def test_several_jobs_find_the_same_outcomes() -> None:
+    """Shared among processes the search tries more delays, and finds neither more nor less."""
+    scenario = raced([programs.locks_a_file, programs.locks_a_file], raising_fails=False)
+    alone, together = (
+        explored(scenario, outcomes=True),
+        explored(scenario, outcomes=True, jobs=2, scheduler="exhaustive"),
+    )
+    assert alone.complete
+    assert together.complete
+    assert alone.outcomes == together.outcomes
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+def test_states_do_not_depart() -> None:
+    """What the search foresees from states seen before is what it would have run."""
+    pair = [programs.looks_at_the_clock, programs.sleeps_then_adds]
+    with_states, without = executions_of_each(raced(pair, raising_fails=False), Stateful(), Exhaustive())
+    assert outcomes(with_states) == outcomes(without)
+    assert len(with_states) <= len(without)
