@@ -85,9 +85,9 @@ class Instrumented:
         unexplored.refuse(VirtualLoop, self.runtime)
         sleep = sleeper(self.runtime)
         self.native.install_time_and_randomness(self.clock.of_day, self.randomness.bytes, sleep)
+        clocks.install(self.clock, sleep)
         stand_ins = (
-            clocks.replacements(self.clock, sleep)
-            + random_streams.replacements(self.randomness)
+            random_streams.replacements(self.randomness)
             + sqlite.replacements(self.databases)
             + file_objects.replacements(self.files)
             + file_system.replacements(self.files)
@@ -107,7 +107,7 @@ class Instrumented:
         if is_url(db):
             self.sessions.begin(db)
             self.runtime.dial = self.dialler.dial
-        self.clock.now = now
+        self.clock.begin(now)
         self.randomness.begin(seed)
         self.native.reseed()
         self.threads.begin()

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from harness.epoch import EPOCH
 from harness.wire import ERRORS
 from harness.worker.instrument.file_locks import FileLocks
 from harness.worker.instrument.paths import Shared, Touched, of_descriptor
@@ -190,8 +189,7 @@ class Files:
             self._stamp(os.path.dirname(self.shared.real(path)))
 
     def _stamp(self, path: str | int) -> None:
-        # Clock.tell() would note that the code under test has looked at the time.
-        now = int((EPOCH + self.runtime.clock.now) * 1e9)
+        now = self.runtime.clock.of_files()
         with suppress(OSError):  # it was removed, or never made
             _utime(path, ns=(now, now))
 
