@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BadInput", "Diverged", "HarnessError", "SetupFailed", "Unsupported"]
+__all__ = ["BadInput", "Diverged", "HarnessError", "SetupFailed", "Unsupported", "require_asserts"]
 
 
 class HarnessError(Exception):
@@ -38,4 +38,13 @@ class Diverged(HarnessError):
             "ordering that the harness does not control (a set or dict of strings whose order depends on "
             "PYTHONHASHSEED, id(), a file outside the shared directory, a thread of its own, the network); "
             "or state that outlives an execution in a module, where the processes were not fresh ones (isolation='fork')."
+        )
+
+
+def require_asserts() -> None:
+    """Raise ``BadInput`` where Python leaves out every ``assert``: rules would hold whatever happened."""
+    if not __debug__:
+        raise BadInput(
+            "Python runs with -O (or PYTHONOPTIMIZE is set), which leaves out every assert: rules would never be broken. "
+            "Run it without."
         )

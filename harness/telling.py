@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import sys
 import time
 import warnings
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 
 from harness.in_place import InPlace, method_of_class
 
-__all__ = ["Teller", "clocks", "tell_datetimes"]
+__all__ = ["Teller", "clocks", "tell_datetimes", "with_change_of_status"]
 
 _PROCESSOR_TIME = (time.CLOCK_PROCESS_CPUTIME_ID, time.CLOCK_THREAD_CPUTIME_ID)
 _SECOND = 1_000_000_000
@@ -143,3 +144,12 @@ def _as(cls: type[datetime.datetime], found: datetime.datetime) -> datetime.date
         found.year, found.month, found.day, found.hour, found.minute, found.second, found.microsecond, found.tzinfo
     )
     return made.replace(fold=1) if found.fold else made
+
+
+def with_change_of_status(found: os.stat_result) -> os.stat_result:
+    """Return *found* with the one time that can't be set, that of the last change of status, as that of its content is."""
+    fields = list(found)
+    fields[9] = fields[8]
+    names = ("st_atime", "st_mtime", "st_atime_ns", "st_mtime_ns", "st_blksize", "st_blocks", "st_rdev")
+    more = {name: getattr(found, name) for name in names}
+    return os.stat_result(fields, {**more, "st_ctime": found.st_mtime, "st_ctime_ns": found.st_mtime_ns})

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from harness import config
 from harness.cli import arguments, streams
 from harness.control.shortage import SHORTAGES, refused
-from harness.errors import HarnessError
+from harness.errors import HarnessError, require_asserts
 from harness.scenario import DATABASES
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: Namespace) -> int:
     try:
+        if options.module not in ("listing", "reporting"):
+            require_asserts()
         if getattr(options, "postgres", None) is not None:
             config.use_postgres(options.postgres)
         command = import_module(f"harness.cli.{options.module}").command

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from harness.control.asking import RuleFailed
 from harness.control.crew import Broke
 from harness.control.lanes import Move
 from harness.control.leading import Leading
@@ -125,6 +126,7 @@ class _Run:
         try:
             self.stage.prepare(isolated=self.driver.isolated)
             abandoned = not self._race()
+            self.observer.at(self.stage.now)
             if not abandoned:
                 self._check(self.observer.at_end(), "at end")
                 self.left_open = self.stage.crew.finish(self.stage.now)
@@ -136,7 +138,7 @@ class _Run:
             failure = over.failure
             if stuck := self.driver.world.ails(self._history(), self.steps) or self.fleet.short():
                 failure = None
-        except (WorkerStuck, WorkerDied, FleetGone, Broke, Shortage) as error:
+        except (WorkerStuck, WorkerDied, FleetGone, Broke, RuleFailed, Shortage) as error:
             stuck = str(error)
         finally:
             self.stage.crew.clear(self.stage.now)
@@ -278,10 +280,11 @@ class _Run:
         if steps[-1].waited:
             self.waits_since = time.perf_counter()
         self.ran[move.choice] = len(self.steps)
-        if stage.changed:
+        if stage.changed or self.observer.looks_elsewhere:
             stage.changed = False
             self._watched()
-            self._check(self.observer.invariants(stage.now, steps[-1].lane), "invariant")
+            self.observer.at(stage.now)
+            self._check(self.observer.invariants(steps[-1].lane), "invariant")
         if stage.failed is not None and self.scenario.raising_fails:
             name, message = stage.failed
             raise _Over(Failure("error", name, message, len(self.steps) - 1))

@@ -76,7 +76,7 @@ class Likeness:
         *leading* how time will pass.
         """
         self.before()
-        if self.lost:
+        if self.lost or self._observer.looks_elsewhere:
             return 0
         if self._stage.retracted != self._retracted:
             self._retracted, self._read = self._stage.retracted, 0

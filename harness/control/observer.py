@@ -5,78 +5,82 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import Any
 
+from harness.control.answers import Answers
+from harness.control.asking import Broken, ask, breaks, first_broken
+from harness.control.window import Window
 from harness.control.world import World
 from harness.epoch import EPOCH
 from harness.history import History, Step
 from harness.scenario import Change, Check, Scenario
 
-__all__ = ["Broken", "Observer"]
-
-Broken = tuple[str, str]
-"""The name of a broken rule and what it says."""
-
-_REMEMBERED = 20_000
+__all__ = ["Broken", "Observer", "asks_state", "breaks", "first_broken"]
 
 
 class Observer:
     """Checks invariants and postconditions from outside the workers.
 
-    A check looks at a copy of the files, so it takes no lock that the code under test could meet. Equal content
-    gives the equal answer, so each content is asked about once.
+    A check looks at a copy of the files, so it takes no lock that the code under test could meet. It sees virtual time, that
+    of the last ``at``. What it answered is remembered where all that it looked at is compared (``Answers``). Every
+    method that asks raises ``RuleFailed``.
     """
 
     def __init__(self, world: World, scenario: Scenario) -> None:
         self._world, self._scenario = world, scenario
         self.states: list[int] = []
-        self._known: dict[object, Broken | None] = {}
-        self._seen: dict[object, bool] = {}
+        self._answers = Answers()
+        self._now = 0.0
         self._before: dict[str, bytes] = {}
         self._notes: dict[str, str] = {}
-        self._changes: dict[object, tuple[Broken | None, dict[str, str]]] = {}
 
     @property
     def memory(self) -> tuple[tuple[str, str], ...]:
         """What rules about changes have noted so far."""
         return tuple(sorted(self._notes.items()))
 
+    @property
+    def looks_elsewhere(self) -> bool:
+        """Whether some rule depends on more than the shared state, the time and what clients were told."""
+        return self._answers.look_elsewhere
+
     def begin(self) -> None:
         """Take the state as it is for the one from which an execution begins; ``states`` are what rules look at from now on."""
         self.states = []
+        self._now = 0.0
         if self._scenario.transitions:
             self._before = self._world.snapshot()
             self._notes = {}
 
-    def invariants(self, now: float, lane: str) -> Broken | None:
+    def at(self, now: float) -> None:
+        """Ask from now on as of the virtual time *now*."""
+        self._now = now
+        self._world.be(now)
+
+    def invariants(self, lane: str) -> Broken | None:
         """Return the first invariant that the shared state breaks, or rule that its last change did.
 
-        *now* is virtual time, *lane* whose step it was.
+        *lane* is whose step it was.
         """
         broken = self._ask("invariants", self._scenario.invariants, None)
-        return self._changed(now, lane) if broken is None and self._scenario.transitions else broken
+        return self._changed(lane) if broken is None and self._scenario.transitions else broken
 
-    def _changed(self, now: float, lane: str) -> Broken | None:
+    def _changed(self, lane: str) -> Broken | None:
         before, files = self._before, self._world.snapshot()
-        if files == before:
+        if files == before and not self.looks_elsewhere:
             return None
         self._before = files
-        known = tuple(sorted(self._notes.items()))
         self.states.append(hash(tuple(files.items())))
-        key = hash(tuple(before.items())), self.states[-1], now, lane, known
-        if key not in self._changes:
-            if len(self._changes) > _REMEMBERED:
-                self._changes.clear()
-            change = Change(EPOCH + now, lane, dict(self._notes))
-            places = self._world.observe(before, earlier=True), self._world.observe(files)
-            self._changes[key] = first_broken(self._scenario.transitions, *places, change), change.notes
-        broken, notes = self._changes[key]
-        self._notes = dict(notes)
-        return broken
 
-    def _forget_some(self) -> None:
-        if len(self._known) > _REMEMBERED:
-            self._known.clear()
+        def first() -> tuple[Broken | None, dict[str, str]]:
+            change = Change(EPOCH + self._now, lane, dict(self._notes))
+            places = self._world.observe(before, earlier=True), self._world.observe(files)
+            return first_broken(self._scenario.transitions, *places, change), change.notes
+
+        key = hash(tuple(before.items())), self.states[-1], self._now, lane, self.memory
+        broken, notes = self._answer("transitions", self._scenario.transitions, key, first)
+        self._notes = dict(notes)
+        return broken  # type: ignore[no-any-return]
 
     def at_end(self) -> Broken | None:
         """Return the first rule for the end that the shared state breaks."""
@@ -91,18 +95,17 @@ class Observer:
 
         Where that was not *whole* but given up as redundant, the state at its end is nobody's.
         """
-        return tuple(check.name for check in self._scenario.must_happen if self._holds(check, history, steps, whole))
+        every = self._scenario.must_happen
+        found = {check.name for check in every if not asks_state(check) and _happened(check, history, steps)}
+        if whole:
+            found |= {check.name for check in every if asks_state(check) and self._happened_in_state(check)}
+        return tuple(check.name for check in every if check.name in found)
 
-    def _holds(self, check: Check, history: History, steps: Sequence[Step], whole: bool) -> bool:
-        if not asks_state(check):
-            return bool(check.holds(history, steps))
-        if not whole:
-            return False
+    def _happened_in_state(self, check: Check) -> bool:
         files = self._world.snapshot()
-        key = check.name, hash(tuple(files.items()))
-        if key not in self._seen:
-            self._seen[key] = bool(check.holds(self._world.observe(files)))
-        return self._seen[key]
+        group = f"must happen: {check.name}"
+        key = hash(tuple(files.items()))
+        return bool(self._answer(group, [check], key, lambda: _happened(check, self._world.observe(files))))
 
     def outcome(self, history: History) -> str:
         """Return a digest of the content of the database and of what the clients were told."""
@@ -118,12 +121,21 @@ class Observer:
         files = self._world.snapshot()
         told = _told(history, self._scenario.ordered) if history is not None else None
         self.states.append(hash(tuple(files.items())))
-        key = group, self.states[-1], told
-        if key not in self._known:
-            self._forget_some()
+
+        def first() -> Broken | None:
             db = self._world.observe(files)
-            self._known[key] = first_broken(checks, *((db,) if history is None else (history, db)))
-        return self._known[key]
+            return first_broken(checks, *((db,) if history is None else (history, db)))
+
+        return self._answer(group, checks, (self.states[-1], told), first)  # type: ignore[no-any-return]
+
+    def _answer(self, group: str, checks: Sequence[Check], key: object, asks: Callable[[], Any]) -> Any:
+        if self._world.tells_time:
+            # Nobody sees whether a rule asked a server for the time.
+            key = key, self._now
+        return self._answers.get(group, checks, key, self._window, asks, self._now)
+
+    def _window(self) -> Window:
+        return Window.at(self._now, self._world.seen)
 
 
 def _told(history: History, ordered: bool) -> object:
@@ -150,27 +162,8 @@ def asks_state(check: Check) -> bool:
     return len(inspect.signature(check.holds).parameters) == 1
 
 
-def first_broken(checks: Sequence[Check], *arguments: History | Path | Change) -> Broken | None:
-    """Return the first of *checks* that is broken, and how."""
-    return next((broken for check in checks if (broken := breaks(check, *arguments)) is not None), None)
-
-
-def breaks(check: Check, *arguments: History | Path | Change) -> Broken | None:
-    """Ask *check*; return its name and message where it is broken, None where it holds.
-
-    A check that raises anything but ``AssertionError`` has not held: its error is the message.
-    """
-    holds: Callable[..., object] = check.holds
+def _happened(check: Check, *arguments: Any) -> bool:
     try:
-        answer = holds(*arguments)
-    except AssertionError as error:
-        message = str(error) or "the assertion failed"
-        for folder in {argument.parent for argument in arguments if isinstance(argument, Path)}:
-            # Where the copy lies says nothing, and is somewhere else in each run.
-            message = message.replace(f"{folder}/", "")
-        return check.name, message
-    except (Exception, SystemExit) as error:
-        return check.name, f"the check itself raised {type(error).__name__}: {error}"
-    if answer is False:
-        return check.name, "it returned False"
-    return None
+        return bool(ask(check, *arguments))
+    except AssertionError:
+        return False

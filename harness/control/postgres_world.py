@@ -54,8 +54,11 @@ class PostgresWorld(World):
     execution; elsewhere the database is copied from a template, and always where more than rows may have changed.
     """
 
+    tells_time = True
+
     def __init__(self, directory: Path, inherited: Inherited, url: str = "") -> None:
         super().__init__(directory, inherited)
+        self.seen = (*self.seen, str(directory))
         self.server = Given(url, directory) if url else Server(directory / "pg")
         self._raced, self._template_name = self.server.name, f"{self.server.name}_template"
         self._earlier_name = f"{self.server.name}_earlier"

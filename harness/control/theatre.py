@@ -17,7 +17,7 @@ from harness.control.postgres_world import PostgresWorld
 from harness.control.processes import Fleet
 from harness.control.rehearsal import rehearse
 from harness.control.world import World
-from harness.errors import BadInput
+from harness.errors import BadInput, require_asserts
 from harness.inherited import Inherited
 from harness.points import resolve
 from harness.scenario import Scenario
@@ -55,6 +55,7 @@ def theatre(
     imported before they are forked). A worker that reaches no schedule point for *patience* seconds of real
     time is stuck. Both are the scenario's by default. Raises ``BadInput``, ``SetupFailed`` and ``Unsupported``.
     """
+    require_asserts()
     if not 1 <= workers <= MOST_WORKERS:
         raise BadInput(f"{workers} workers can't be raced: the number must be from 1 to {MOST_WORKERS}.")
     scenario = scenario.carried_out(isolation, patience)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from harness.control.file_times import TIMES, give_times, times_of
 from harness.control.replica import collect, lay_out, names_in
 from harness.control.room import check_room, no_room, short
 from harness.epoch import EPOCH
@@ -29,6 +30,9 @@ _IN_MEMORY = "\0memory"
 class World:
     """The files that workers share, with *inherited* memory, and a second directory in which invariants look at a copy."""
 
+    tells_time = False
+    """Whether rules can ask what keeps the shared state for the time."""
+
     def __init__(self, directory: Path, inherited: Inherited, database: str = "db.sqlite") -> None:
         self.directory = directory / "world"
         self._copy = directory / "observed"
@@ -44,16 +48,21 @@ class World:
         self._template: dict[str, bytes] = {}
         self._inherited = inherited
         self._times: list[tuple[str, tuple[int, int]]] = []
+        self._now_ns = _BEGINNING
         # The kernel's clock for files is coarser than the one we read.
         self._made = time.time_ns() - 1_000_000_000
+        self._database_files = {database, *(f"{database}-{kind}" for kind in ("journal", "wal", "shm"))}
         self._likenesses: dict[int, int | None] = {}
         self._shared, self._seen = str(self.directory), str(self._copy)
+        self.seen: tuple[str, ...] = (self._seen, str(self._copy_of_earlier))
+        """The directories that rules are given."""
 
     def take_template(self) -> None:
         """Take what is in the directory now for the state in which executions begin."""
         self._inherited.take_template()
         self._template = self.files()
         self._template.pop(_IN_MEMORY, None)
+        self._template.pop(TIMES, None)
         # Who has only databases does not look at the times of files.
         dated = not self._template or any(not name.startswith((self._name, "\0")) for name in self._template)
         self._times = [(path, _times(path, self._made)) for path in self._paths()] if dated else []
@@ -83,6 +92,8 @@ class World:
         if self._inherited.size:
             found[_IN_MEMORY] = self._inherited.read()
         collect(self._shared, found)
+        if times := times_of(self._shared, self._made, self._database_files):
+            found[TIMES] = times
         return found
 
     def observe(self, snapshot: dict[str, bytes], earlier: bool = False) -> Path:
@@ -91,17 +102,19 @@ class World:
         One that is *earlier* is laid out in a place of its own, so that two can be compared.
         """
         place = self._copy_of_earlier if earlier else self._copy
+        snapshot = dict(snapshot)
         if _IN_MEMORY in snapshot:
-            snapshot = dict(snapshot)
             self._inherited.show(snapshot.pop(_IN_MEMORY))
+        times = snapshot.pop(TIMES, b"")
         _restore(str(place), snapshot)
+        give_times(str(place), times, self._now_ns)
         return place / self._name
 
     def content(self, snapshot: dict[str, bytes]) -> Iterator[bytes]:
         """Yield what is in *snapshot*, in an order and a form that tell equal content by being equal."""
         db = self.observe(snapshot)
         for name in sorted(snapshot):
-            if not name.startswith(self._name):
+            if not name.startswith(self._name) and name != TIMES:
                 yield f"{name}\n{snapshot[name]!r}\n".encode()
         if db.exists():
             with closing(sqlite3.connect(db)) as connection:
@@ -133,6 +146,7 @@ class World:
 
     def be(self, now: float) -> None:
         """It is *now*, in virtual seconds: have what tells the time beside the workers tell that."""
+        self._now_ns = _BEGINNING + int(now * 1e9)
 
     def waits(self, since: float) -> None:
         """Somebody has begun to wait, at the real time *since*, for what decides beside the workers who goes on."""

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness.control.observer import asks_state, breaks
+from harness.control.asking import ask, breaks
+from harness.control.observer import asks_state
 from harness.history import Event, History
 from harness.scenario import Scenario
 from harness.stress.result import Violation
@@ -45,9 +46,9 @@ def happened(scenario: Scenario, turns: Sequence[Sequence[Event]], db: Path) -> 
     counts: Counter[str] = Counter({check.name: 0 for check in scenario.must_happen})
     for check in scenario.must_happen:
         if asks_state(check):
-            counts[check.name] = int(bool(check.holds(db)))
+            counts[check.name] = int(bool(ask(check, db)))
         else:
-            counts[check.name] = sum(bool(check.holds(History(tuple(turn)), ())) for turn in turns)
+            counts[check.name] = sum(bool(ask(check, History(tuple(turn)), ())) for turn in turns)
     return dict(counts)
 
 

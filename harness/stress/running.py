@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+from harness.control.asking import RuleFailed
 from harness.control.directories import held, own_directory
 from harness.errors import BadInput
 from harness.redaction import Redactor
@@ -78,7 +79,12 @@ def stress(
             wrong = server.stop()
             noise = server.said()
         tell("checking")
-        broken = violations(scenario, load.turns, db)
+        failed: tuple[str, ...] = ()
+        broken: tuple[Violation, ...] = ()
+        try:
+            broken = violations(scenario, load.turns, db)
+        except RuleFailed as error:
+            failed = (str(error),)
         errors, said = errors_of(noise), last_lines(noise)
         broken += tuple(Violation(CLEAN, 0, text) for text in (wrong, errors) if text)
         redactor = (
@@ -101,7 +107,7 @@ def stress(
         outcomes=outcomes(load.turns),
         happened=seen,
         violations=broken,
-        reasons=_reasons(seen, kills, kill_every),
+        reasons=(*failed, *_reasons(seen, kills, kill_every)),
         said=clean(said),
     )
 

@@ -62,7 +62,11 @@ class Clock:
         return int(self.now * 1e9) + self.elapsed_ns
 
     def of_files(self) -> int:
-        """Return the nanoseconds since 1970 that a file is given which is changed now: nobody has looked at the clock."""
+        """Return the nanoseconds since 1970 that a file is given which is changed now.
+
+        It matters when that is, as if the code had looked at the clock; the time does not move by it.
+        """
+        self.read = True
         return _EPOCH_NS + int(self.now * 1e9) + self.elapsed_ns
 
     def __repr__(self) -> str:

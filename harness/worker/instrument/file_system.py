@@ -107,6 +107,23 @@ class _System:
 
         return changing
 
+    def utime(self, real: Wrapper) -> Wrapper:
+        """Return what stands for ``utime``, which is given times or sets the present one."""
+        files, shared = self._files, self._shared
+
+        @wraps(real)
+        def dating(path: Any, times: Any = None, **options: Any) -> Any:
+            rel = shared.inside(path, options.get("dir_fd"))
+            if rel is None:
+                return real(path, times, **options)
+            follow = options.get("follow_symlinks", True)
+            now = times is None and options.get("ns") is None
+            return files.change(
+                "utime", (rel,), lambda: real(path, times, **options), entry=False, follow=follow, stamps=now
+            )
+
+        return dating
+
     def moves(self, real: Wrapper) -> Wrapper:
         """Return what stands for ``rename``, ``replace`` or ``link``; the other path may lie elsewhere."""
         files, shared, name = self._files, self._shared, real.__name__
@@ -212,7 +229,7 @@ def replacements(files: Files) -> list[Replacement]:
         **dict.fromkeys(_CHANGING_LINKS, lambda real: system.changes(real, entry=False, follow=False)),
         "scandir": lambda _: scandir(files),
         "lseek": system.seeks,
-        "utime": lambda real: system.changes(real, entry=False, stamps=False),
+        "utime": system.utime,
         "truncate": lambda real: system.changes(real, entry=False),
         "rename": system.moves,
         "replace": system.moves,

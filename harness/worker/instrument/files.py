@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from harness.telling import with_change_of_status
 from harness.wire import ERRORS
 from harness.worker.instrument.file_locks import FileLocks
 from harness.worker.instrument.paths import Shared, Touched, of_descriptor
@@ -194,9 +195,5 @@ class Files:
             _utime(path, ns=(now, now))
 
     def looked_at(self, found: os.stat_result) -> os.stat_result:
-        """Return *found* with the one time that can't be set, that of the last change of status, as the others are."""
-        fields = list(found)
-        fields[9] = fields[8]
-        names = ("st_atime", "st_mtime", "st_atime_ns", "st_mtime_ns", "st_blksize", "st_blocks", "st_rdev")
-        more = {name: getattr(found, name) for name in names}
-        return os.stat_result(fields, {**more, "st_ctime": found.st_mtime, "st_ctime_ns": found.st_mtime_ns})
+        """Return *found* in virtual time."""
+        return with_change_of_status(found)

@@ -1,0 +1,156 @@
+"""What rules are given while they are asked: the virtual clocks of that moment, and somebody who notes where they look.
+
+Put in place for as long as a rule runs, and for the threads that it starts; threads that were there before see real time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Any
+
+from harness.control.sqlite_clock import SqliteClock
+from harness.epoch import EPOCH
+from harness.in_place import InPlace
+from harness.telling import clocks, tell_datetimes, with_change_of_status
+
+__all__ = ["Window", "real_monotonic"]
+
+_EPOCH_NS = int(EPOCH) * 1_000_000_000
+_READING_NS = 1_000
+_CODE = (".py", ".pyc", ".pyi", ".so", ".pth", ".zip")
+_SURE = frozenset(
+    (
+        "socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind", "socket.getaddrinfo", "socket.gethostbyname",
+        "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.putenv", "os.unsetenv",
+        "shutil.copyfile", "pty.spawn", "ctypes.dlopen",
+    )
+)  # fmt: skip
+"""Audit events of what reaches something else than files."""
+_PATHS = frozenset(
+    (
+        "open", "os.listdir", "os.scandir", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.utime",
+        "os.chmod", "os.link", "os.symlink", "os.getxattr", "os.listxattr", "sqlite3.connect",
+    )
+)  # fmt: skip
+"""Audit events whose first argument is a path."""
+_LOOKS = ("stat", "lstat", "access", "readlink")
+"""Functions of ``os`` that look at a path, of which no audit event tells."""
+
+
+class Window:
+    """The clocks of rules, put in place by ``with``. Each process has one that is used, ``Window.only``."""
+
+    only: Window | None = None
+
+    def __init__(self) -> None:
+        self.clock = self.elsewhere = False
+        self._now_ns = self._readings = self._began = 0
+        self._inside: tuple[str, ...] = ()
+        self._others: frozenset[int] = frozenset()
+        self._watching = False
+        self._placed = [*clocks(self), *(self._looking(name) for name in _LOOKS)]
+        self._real = {entry.name: entry.real for entry in self._placed}
+        self._sqlite = SqliteClock(self.wall_ns)
+        self._code = tuple({os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, *_libraries())})
+        sys.addaudithook(self._heard)
+
+    @classmethod
+    def at(cls, now: float, inside: tuple[str, ...]) -> Window:
+        """Return this process' window, for virtual seconds *now* and rules that look *inside* these directories."""
+        if cls.only is None:
+            cls.only = cls()
+        window = cls.only
+        window._now_ns, window._inside = int(now * 1e9), inside
+        return window
+
+    def __enter__(self) -> Window:
+        self.clock = self.elsewhere = False
+        self._readings, self._began = 0, self._real["monotonic_ns"]()
+        own = threading.get_ident()
+        self._others = frozenset(ident for ident in sys._current_frames() if ident != own)
+        for entry in self._placed:
+            entry.put()
+        tell_datetimes(self)
+        self._sqlite.put()
+        self._watching = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watching = False
+        self._sqlite.take_back()
+        tell_datetimes(None)
+        for entry in self._placed:
+            entry.take_back()
+
+    # The clocks
+
+    def wall_ns(self) -> int:
+        """See ``Teller``: each reading is a microsecond after the one before it."""
+        if threading.get_ident() in self._others:
+            return int(self._real["time_ns"]())
+        self.clock = True
+        self._readings += _READING_NS
+        return _EPOCH_NS + self._now_ns + self._readings
+
+    def since_ns(self) -> int:
+        """See ``Teller``: this one runs on, so that what waits with a time-out in a rule comes to an end."""
+        real = int(self._real["monotonic_ns"]())
+        if threading.get_ident() in self._others:
+            return real
+        self.clock = True
+        return self._now_ns + real - self._began
+
+    # Where rules look
+
+    def _looking(self, name: str) -> InPlace:
+        def look(path: Any, *args: Any, **options: Any) -> Any:
+            inside = self._is_inside(path)
+            if self._watching and not inside and not _imports(sys._getframe(1)):
+                self.elsewhere = True
+            found = made.real(path, *args, **options)
+            return with_change_of_status(found) if inside and isinstance(found, os.stat_result) else found
+
+        made = InPlace(getattr(os, name), look)
+        return made
+
+    def _heard(self, event: str, args: tuple[Any, ...]) -> None:
+        if not self._watching or threading.get_ident() in self._others:
+            return
+        known = event not in _SURE and not (event in _PATHS and args and not self._is_inside(args[0]))
+        if not known and not _imports(sys._getframe(1)):
+            self.elsewhere = True
+
+    def _is_inside(self, path: Any) -> bool:
+        """Whether *path* is of the copy, or of code: that is not changed by what is raced."""
+        if isinstance(path, int) or path is None:
+            return True
+        text = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
+        if text in ("", ":memory:") or text.endswith(_CODE):
+            return True
+        text = text.removeprefix("file:")
+        if not text.startswith("/"):
+            text = os.path.join(os.getcwd(), text)
+        return text.startswith((*self._inside, *self._code))
+
+
+def _imports(frame: FrameType) -> bool:
+    """Whether *frame* looks for a module on behalf of an import."""
+    return frame.f_code.co_filename.startswith("<frozen importlib")
+
+
+def _libraries() -> tuple[str, ...]:
+    """Return where the interpreter and the system keep what programs only read."""
+    folders = [path for path in sys.path if path and os.path.basename(path).startswith(("site-", "dist-", "python"))]
+    return (*folders, "/usr/share/zoneinfo", "/dev/null", "/dev/urandom", "/proc/self", "/etc/localtime")
+
+
+def real_monotonic() -> float:
+    """Return real seconds, whatever ``time.monotonic`` says now."""
+    window = Window.only
+    return float((window._real["monotonic"] if window is not None else time.monotonic)())
