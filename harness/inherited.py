@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 from harness.process_ids import ProcessIds
+from harness.readings import Readings
 
 __all__ = ["PACKAGES", "Common", "Inherited"]
 
@@ -164,6 +165,7 @@ class Common(NamedTuple):
 
     inherited: Inherited
     ids: ProcessIds
+    readings: Readings
 
 
 def _map(arena: _Arena, file: int, offset: int) -> None:

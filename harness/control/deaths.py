@@ -64,6 +64,7 @@ class Deaths(Scene):
         state.parked.clear()
         state.timer, state.holds, state.sessions = None, (), []
         self._fleet.ids.killed(state.worker.number)
+        self._fleet.readings.replaced(state.worker.number)
         self._fleet.fork(state.worker)
         if move.kind == "kill":
             accesses += self._not_heard(state, move.lane)

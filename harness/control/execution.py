@@ -121,12 +121,13 @@ class _Run:
         failure, abandoned, stuck, outcome = None, False, "", ""
         self.driver.world.reset()
         self.fleet.ids.begin()
+        self.fleet.readings.begin()
         self.observer.begin()
         self._watched()
         try:
             self.stage.prepare(isolated=self.driver.isolated)
             abandoned = not self._race()
-            self.observer.at(self.stage.now)
+            self.observer.at(self.stage.now, self.fleet.readings.latest)
             if not abandoned:
                 self._check(self.observer.at_end(), "at end")
                 self.left_open = self.stage.crew.finish(self.stage.now)
@@ -283,7 +284,7 @@ class _Run:
         if stage.changed or self.observer.looks_elsewhere:
             stage.changed = False
             self._watched()
-            self.observer.at(stage.now)
+            self.observer.at(stage.now, self.fleet.readings.latest)
             self._check(self.observer.invariants(steps[-1].lane), "invariant")
         if stage.failed is not None and self.scenario.raising_fails:
             name, message = stage.failed

@@ -15,6 +15,8 @@ from harness.epoch import EPOCH
 from harness.history import History, Step
 from harness.scenario import Change, Check, Scenario
 
+_MOMENT_NS = 1_000_000
+
 __all__ = ["Broken", "Observer", "asks_state", "breaks", "first_broken"]
 
 
@@ -52,9 +54,10 @@ class Observer:
             self._before = self._world.snapshot()
             self._notes = {}
 
-    def at(self, now: float) -> None:
-        """Ask from now on as of the virtual time *now*."""
-        self._now = now
+    def at(self, now: float, readings: int) -> None:
+        """Ask from now on as of the virtual time *now*, and after *readings* (ns) of clocks by the code under test."""
+        # A moment later, so that the same answers serve after one reading more.
+        self._now = now + -(-readings // _MOMENT_NS) * _MOMENT_NS / 1e9
         self._world.be(now)
 
     def invariants(self, lane: str) -> Broken | None:

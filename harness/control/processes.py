@@ -21,6 +21,7 @@ from harness.control.slowness import FIRST, Watch
 from harness.errors import HarnessError, SetupFailed, Unsupported
 from harness.inherited import Common, Inherited
 from harness.process_ids import ProcessIds
+from harness.readings import Readings
 from harness.scenario import Scenario
 from harness.trail import End, Trail
 from harness.wire import Message, Peer, PeerGone
@@ -173,7 +174,7 @@ class Fleet:
         self.roles = scenario.roles(workers)
         with ascribed("the pipes and the memory that the processes of an exploration share"):
             to_server, from_server = os.pipe(), os.pipe()
-            self.inherited, self.ids = Inherited(), ProcessIds(len(self.roles))
+            self.inherited, self.ids, self.readings = Inherited(), ProcessIds(len(self.roles)), Readings()
             pipes = [(os.pipe(), os.pipe()) for _ in self.roles]
             ends = [End(Peer(down[0], up[1]), _stack_file(number), Trail()) for number, (down, up) in enumerate(pipes)]
         self._server = Peer(from_server[0], to_server[1])
@@ -192,7 +193,7 @@ class Fleet:
                 Peer(to_server[0], from_server[1]),
                 ends,
                 scenario,
-                Common(self.inherited, self.ids),
+                Common(self.inherited, self.ids, self.readings),
                 look(),
                 self.roles,
                 directory,

@@ -147,11 +147,12 @@ class Baton:
             return strand
         self.before_report()
         timer = self.sleeper.next_timer() if self.sleeper and self._home_idle else None
+        self.clock.stepped()
         self.peer.send((self.news, timer))
         self.news = []
         order = self.peer.receive()
         kind, now = order[0], order[1]
-        self.clock.now = now
+        self.clock.ordered(now)
         if kind == "go":
             strand = self._parked.pop(order[2])
             strand.order = order[3]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from harness.epoch import EPOCH
 from harness.in_place import InPlace
+from harness.readings import Readings
 from harness.telling import clocks, tell_datetimes
 from harness.worker.rebind import KEEP
 
@@ -24,21 +25,75 @@ class Clock:
     """Virtual seconds since the execution began; ``read`` says that somebody has asked since that was last cleared.
 
     ``skew`` is by how many seconds what tells the time of day is ahead on this machine. Each reading is a microsecond after
-    the one before it, as time stamps order events; ``elapsed_ns`` is what these come to. ``now`` does not move by it: sleeps
-    that begin together end together.
+    the one before it, as time stamps order events; ``elapsed_ns`` is what these come to (see ``Readings``). ``now`` does not
+    move by it: sleeps that begin together end together.
     """
 
-    __slots__ = ("elapsed_ns", "now", "read", "skew")
+    __slots__ = (
+        "_met",
+        "_slots",
+        "elapsed_ns",
+        "follows_all",
+        "now",
+        "number",
+        "read",
+        "readings",
+        "real_time_order",
+        "skew",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, readings: Readings | None = None) -> None:
+        self.readings = readings or Readings()
+        self.number = 0
+        self.real_time_order = self.follows_all = False
+        """Whether this process comes after all that any other has done, whatever that touched."""
+        self._slots: dict[str, int] = {}
+        self._met: list[tuple[int, str]] = []
         self.now = 0.0
         self.read = False
         self.skew = 0.0
         self.elapsed_ns = 0
 
     def begin(self, now: float) -> None:
-        """An execution begins, at *now*."""
-        self.now, self.elapsed_ns, self.read = now, 0, False
+        """An execution begins for this process, at *now*, or goes on after calls that have left nothing."""
+        self.now, self.read = now, False
+        self.elapsed_ns = self.readings.latest if self.follows_all else self.readings.of(self.number)
+        self._met.clear()
+
+    def set_up(self) -> None:
+        """``setup`` has ended: executions begin after it."""
+        self.readings.base = self.elapsed_ns + int(self.now * 1e9)
+
+    def met(self, resource: str, mode: str) -> None:
+        """The step under way touched *resource*: what is read from now on is later than what those read who did before."""
+        slot = self._slots.get(resource)
+        if slot is None:
+            slot = self._slots[resource] = self.readings.slot(resource)
+        self.elapsed_ns = self.readings.catch_up(self.elapsed_ns, slot, mode)
+        self._met.append((slot, mode))
+
+    def called(self, lane: str) -> None:
+        """A call begins: it comes after what its client was told and, in real-time order, after what any client was."""
+        self.met(f"client:{lane}", "w")
+        if self.real_time_order:
+            self.met("history", "i")
+
+    def returned(self, lane: str) -> None:
+        """A call has ended."""
+        self.met(f"client:{lane}", "w")
+        if self.real_time_order:
+            self.met("history", "o")
+
+    def stepped(self) -> None:
+        """The step under way has ended: tell others how far readings have come."""
+        self.readings.leave(self.elapsed_ns, self._met, self.number)
+        self._met.clear()
+
+    def ordered(self, now: float) -> None:
+        """An order has come, at *now*."""
+        self.now = now
+        if self.follows_all and self.readings.latest > self.elapsed_ns:
+            self.elapsed_ns = self.readings.latest
 
     def tell(self) -> float:
         """Return the time to code that acts on it."""

@@ -66,7 +66,7 @@ class Instrumented:
     """The instrumentation of a process that forks workers. Made once, before any of them, and inherited."""
 
     def __init__(self, scenario: Scenario, common: Common, seen: Seen) -> None:
-        self.clock = Clock()
+        self.clock = Clock(common.readings)
         self.runtime = Runtime(Peer(-1, -1), self.clock)
         self.randomness = Randomness(self.runtime.lane)
         self.native = Native()
@@ -133,6 +133,9 @@ class Instrumented:
         logging.lastResort = logging.NullHandler()
         sys.unraisablehook = _unless_aborted(sys.unraisablehook)
         self.clock.skew = dict(enumerate(scenario.skew)).get(number, 0.0) if role == "worker" else 0.0
+        self.clock.number = number
+        self.clock.real_time_order = scenario.ordered
+        self.clock.follows_all = role != "worker" or scenario.app is not None
         runtime = self.runtime
         peer = runtime.peer = end.peer
         runtime.trail = end.trail
@@ -225,6 +228,7 @@ class Instrumented:
             loop = VirtualLoop(self.runtime)
             asyncio.set_event_loop(loop)
             loop.run_until_complete(value)
+        self.clock.set_up()
         self.clean()
 
 

@@ -113,6 +113,7 @@ class Runtime(Baton):
             granted, strand.granted = strand.granted, None
             return granted
         self.points += 1
+        self.clock.stepped()
         place = place or strand.place
         if type(text) is not str:
             text = str.__str__(text)
@@ -243,6 +244,7 @@ class Runtime(Baton):
     def touched(self, resource: str, mode: str) -> None:
         """Note that the step under way accessed *resource*."""
         self.news.append(("access", resource, mode))
+        self.clock.met(resource, mode)
 
     # One execution
 

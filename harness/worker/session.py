@@ -75,6 +75,7 @@ class Session:
             if self._nothing_left():
                 runtime.before_report()
                 runtime.news.append(("closed", [], ""))
+                runtime.clock.stepped()
                 runtime.controlled = False
                 self._app = None
                 self._collect()
@@ -160,6 +161,7 @@ class Session:
         runtime.home.lane = lane
         token = LANE.set(lane)
         runtime.live += 1
+        runtime.clock.called(lane)
         try:
             value = self._complete(self._program.operations[operation], self._app, *arguments)
             runtime.news.append(("returned", lane, "ok", plain(value), ""))
@@ -168,6 +170,7 @@ class Session:
         except BaseException as error:
             runtime.news.append(("returned", lane, "fail", said(error), type(error).__name__))
         finally:
+            runtime.clock.returned(lane)
             runtime.live -= 1
             LANE.reset(token)
             runtime.home.lane = None
@@ -200,6 +203,7 @@ class Session:
         lane, operation, arguments = order[2:5]
         runtime = self._runtime
         runtime.live += 1
+        runtime.clock.called(lane)
         try:
             value = self._program.operations[operation](self._app, *arguments)
             if inspect.isawaitable(value):
@@ -211,6 +215,7 @@ class Session:
             if not runtime.aborting:
                 runtime.news.append(("returned", lane, "fail", said(error), type(error).__name__))
         finally:
+            runtime.clock.returned(lane)
             runtime.live -= 1
             if self._ends_itself and not runtime.live and not runtime.inbox and self._left.none():
                 self._loop.stop()

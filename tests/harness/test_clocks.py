@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,9 +14,9 @@ from typing import Any
 import pytest
 
 from harness.in_place import InPlace
-from harness.scenario import Check
+from harness.scenario import Call, Check, Client, Workload
 from tests.harness.clock_programs import PROGRAMS
-from tests.harness.counter import explored, one, raced
+from tests.harness.counter import explored, one, prepared, raced, reduced_and_brute
 from tests.harness.test_async import check_valid, failure
 
 pytestmark = pytest.mark.forks
@@ -74,3 +75,64 @@ def test_a_function_changed_in_place_can_be_changed_back() -> None:
     finally:
         placed.take_back()
     assert kept() > 5
+
+
+def stamped(db: Path) -> None:
+    """Read what others have stamped, and add a stamp of one's own after several readings: nobody sees the future."""
+    for _ in range(3 if os.getpid() % 2 else 40):
+        time.time()
+    with closing_connection(db) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        latest = connection.execute("SELECT max(n) FROM t").fetchone()[0]
+        now = time.time_ns()
+        assert now > latest, f"a row is {latest - now} ns in the future"
+        connection.execute("INSERT INTO t (n) VALUES (?)", (time.time_ns(),))
+        connection.commit()
+
+
+def test_a_later_reading_is_a_later_time_in_another_process_too() -> None:
+    """Whoever has seen a stamp reads a later time, and so does a rule; and that without an execution more."""
+
+    def none_in_the_future(db: Path) -> None:
+        assert one(db, "SELECT max(n) FROM t") <= time.time_ns()
+
+    rule = Check("none in the future", none_in_the_future)
+    check_valid(explored(raced(stamped, workers=3, at_end=(rule,), invariants=(rule,))))
+
+
+def test_readings_are_the_same_in_equivalent_interleavings() -> None:
+    """With stamps in the rows, the reduced search finds the outcomes of trying everything."""
+
+    def stamps(db: Path) -> list[int]:
+        before = time.time_ns()
+        with closing_connection(db) as connection:
+            connection.execute("INSERT INTO t (n) VALUES (?)", (before,))
+            connection.execute("INSERT INTO t (n) VALUES (?)", (time.time_ns(),))
+            connection.commit()
+        return [before, time.time_ns()]
+
+    reduced, brute = reduced_and_brute(raced(stamps))
+    assert reduced == brute
+    assert len(brute) > 1
+
+
+def test_time_does_not_go_back_after_setup_or_from_call_to_call() -> None:
+    """An execution begins after setup and its sleeps; a client's second call reads a later time than its first."""
+
+    def setup(db: Path) -> None:
+        time.sleep(2)
+        prepared()(db)
+        with closing_connection(db) as connection:
+            connection.execute("UPDATE t SET n = ?", (time.time_ns(),))
+            connection.commit()
+
+    def later(db: Path) -> None:
+        with closing_connection(db) as connection:
+            before = connection.execute("SELECT max(n) FROM t").fetchone()[0]
+            now = time.time_ns()
+            assert now > before, now - before
+            connection.execute("UPDATE t SET n = ?", (now,))
+            connection.commit()
+
+    calls = Client((Call("op0"), Call("op0", (), 1), Call("op0")))
+    check_valid(explored(raced(later, setup=setup, workload=lambda _: Workload((calls,), 2))))

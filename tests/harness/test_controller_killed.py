@@ -136,11 +136,12 @@ from pathlib import Path
 from harness.control import forkserver
 from harness.inherited import Common, Inherited
 from harness.process_ids import ProcessIds
+from harness.readings import Readings
 from harness.wire import Peer
 from harness.worker.beforehand import look
 from tests.harness.counter import raced
 orders, reports = os.pipe(), os.pipe()
-common = Common(Inherited(), ProcessIds(1))
+common = Common(Inherited(), ProcessIds(1), Readings())
 unneeded = [orders[1], reports[0]]
 forkserver.serve(Peer(orders[0], reports[1]), [], raced(print), common, look(), (), Path(sys.argv[1]), unneeded)
 """

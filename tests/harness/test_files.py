@@ -196,7 +196,7 @@ def test_what_is_left_open_does_not_pile_up() -> None:
     )
     result = run(scenario, scheduler="random", max_executions=10)
     assert result.executions == 10
-    assert len(seen) == 1  # a rule is asked once about the same answers, so none differed
+    assert len(set(seen)) == 1
 
 
 def test_directories_and_links_are_put_back() -> None:
