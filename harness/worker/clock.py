@@ -12,6 +12,7 @@ from collections.abc import Callable
 from harness.epoch import EPOCH
 from harness.in_place import InPlace
 from harness.readings import Readings
+from harness.scenario import Scenario
 from harness.telling import clocks, tell_datetimes
 from harness.worker.rebind import KEEP
 
@@ -53,6 +54,13 @@ class Clock:
         self.read = False
         self.skew = 0.0
         self.elapsed_ns = 0
+
+    def be(self, scenario: Scenario, role: str, number: int) -> None:
+        """Be the clock of process *number*, which has *role* in *scenario*."""
+        self.number = number
+        self.skew = dict(enumerate(scenario.skew)).get(number, 0.0) if role == "worker" else 0.0
+        self.real_time_order = scenario.ordered
+        self.follows_all = role != "worker" or scenario.app is not None
 
     def begin(self, now: float) -> None:
         """An execution begins for this process, at *now*, or goes on after calls that have left nothing."""

@@ -132,10 +132,7 @@ class Instrumented:
         # What the code logs where it has set up no logging would be repeated thousands of times.
         logging.lastResort = logging.NullHandler()
         sys.unraisablehook = _unless_aborted(sys.unraisablehook)
-        self.clock.skew = dict(enumerate(scenario.skew)).get(number, 0.0) if role == "worker" else 0.0
-        self.clock.number = number
-        self.clock.real_time_order = scenario.ordered
-        self.clock.follows_all = role != "worker" or scenario.app is not None
+        self.clock.be(scenario, role, number)
         runtime = self.runtime
         peer = runtime.peer = end.peer
         runtime.trail = end.trail
