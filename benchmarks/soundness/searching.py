@@ -111,7 +111,7 @@ def _search(stage: Theatre, scheduler: Scheduler, most: int, seconds: float, out
     driver, found = stage.driver, Found()
     workload = driver.scenario.workload(driver.scenario.workers)
     # What rules were told is remembered: each search is to tell it anew.
-    driver.observer._known.clear()
+    driver.observer.forget()
     previous: Execution | None = None
     ends = time.monotonic() + seconds
     while scheduler.start(previous):

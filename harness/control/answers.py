@@ -34,6 +34,10 @@ class Answers:
         """Whether some rule depends on more than the shared state, the time and what clients were told."""
         return bool(self._always)
 
+    def forget(self) -> None:
+        """Remember no answer from before."""
+        self._known.clear()
+
     def get(
         self,
         group: str,

@@ -46,6 +46,10 @@ class Observer:
         """Whether some rule depends on more than the shared state, the time and what clients were told."""
         return self._answers.look_elsewhere
 
+    def forget(self) -> None:
+        """Ask everything anew from now on."""
+        self._answers.forget()
+
     def begin(self) -> None:
         """Take the state as it is for the one from which an execution begins; ``states`` are what rules look at from now on."""
         self.states = []

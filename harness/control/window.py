@@ -70,8 +70,7 @@ class Window:
     def __enter__(self) -> Window:
         self.clock = self.elsewhere = False
         self._readings, self._began = 0, self._real["monotonic_ns"]()
-        own = threading.get_ident()
-        self._others = frozenset(ident for ident in sys._current_frames() if ident != own)
+        self._others = _other_threads() if len(sys._current_frames()) > 1 else frozenset()
         for entry in self._placed:
             entry.put()
         tell_datetimes(self)
@@ -92,7 +91,7 @@ class Window:
 
     def wall_ns(self) -> int:
         """See ``Teller``: each reading is a microsecond after the one before it."""
-        if threading.get_ident() in self._others:
+        if self._others and threading.get_native_id() in self._others:
             return int(self._real["time_ns"]())
         self.clock = True
         self._readings += _READING_NS
@@ -101,7 +100,7 @@ class Window:
     def since_ns(self) -> int:
         """See ``Teller``: this one runs on, so that what waits with a time-out in a rule comes to an end."""
         real = int(self._real["monotonic_ns"]())
-        if threading.get_ident() in self._others:
+        if self._others and threading.get_native_id() in self._others:
             return real
         self.clock = True
         return self._now_ns + real - self._began
@@ -120,7 +119,7 @@ class Window:
         return made
 
     def _heard(self, event: str, args: tuple[Any, ...]) -> None:
-        if not self._watching or threading.get_ident() in self._others:
+        if not self._watching or (self._others and threading.get_native_id() in self._others):
             return
         known = event not in _SURE and not (event in _PATHS and args and not self._is_inside(args[0]))
         if not known and not _imports(sys._getframe(1)):
@@ -137,6 +136,11 @@ class Window:
         if not text.startswith("/"):
             text = os.path.join(os.getcwd(), text)
         return text.startswith((*self._inside, *self._code))
+
+
+def _other_threads() -> frozenset[int]:
+    """Return the system's ids of all threads but the running one. (Python's own are given again once a thread has ended.)"""
+    return frozenset(map(int, os.listdir("/proc/self/task"))) - {threading.get_native_id()}
 
 
 def _imports(frame: FrameType) -> bool:
