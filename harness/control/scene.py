@@ -216,7 +216,15 @@ class Scene:
         clients = [(client.name, client.next_call, client.busy, client.cancelled) for client in self._clients]
         begun = tuple(sorted(self.crew.running))
         return (
-            (self.now, self._fleet.readings.digest(), self.last, self.faulting.left, self.delaying.key(), self.unended, begun),
+            (
+                self.now,
+                self._fleet.readings.digest(),
+                self.last,
+                self.faulting.left,
+                self.delaying.key(),
+                self.unended,
+                begun,
+            ),
             (tuple(states), tuple(timers), tuple(clients)),
             (self.pool.key(name, ran), self.network.key(name), self.faulting.key()),
         )
