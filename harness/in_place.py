@@ -1,7 +1,7 @@
 """Changes built-in functions in place, so that every reference that code has kept to one is changed with it.
 
 CPython's type for them, ``PyCFunctionObject``, has had the same fields since 3.8; ``InPlace`` checks that they are where it
-expects them. See docs/decisions/0022.
+expects them. See docs/decisions/0023.
 """
 
 from __future__ import annotations
