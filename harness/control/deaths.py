@@ -75,7 +75,7 @@ class Deaths(Scene):
                 self._opened(self.count)
             else:
                 state.down = True
-                anew = Move(state, "restart", "main", "restart", f"{state.name} begins anew")
+                anew = Move(state, "restart", state.loop, "restart", f"{state.name} begins anew")
                 anew.cause = self.count
                 self.pool.offer(anew)
         calls = list(state.calls.values())

@@ -96,7 +96,7 @@ class Faulting:
             for lane in (*state.calls, *state.requests):
                 yield Move(state, f"!cancel:{state.name}:{lane}", lane, "cancel", "cancelled")
                 for move in parked:
-                    if move.family == lane and not move.blocked and not move.awaits:
+                    if move.family == lane and move.kind != "turn" and not move.blocked and not move.awaits:
                         yield _of(move, "lost", lane)
         for move in parked:
             for error in move.errors:

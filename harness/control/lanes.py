@@ -111,12 +111,13 @@ class WorkerState:
 
     ``alone``: at most one client calls it. ``requests`` are the lanes of those that it is serving, ``holds`` the files on which
     it holds a lock, ``sessions`` the server's processes for its connections, ``opens_quietly`` whether making its application
-    touches nothing shared, ``down`` that it was killed and what takes its place has not begun.
+    touches nothing shared, ``down`` that it was killed and what takes its place has not begun. ``loop`` is the lane of its
+    event loop's turns, ``queue`` what they have in common with what makes tasks ready.
     """
 
     __slots__ = (
-        "alone", "beginnings", "calls", "down", "holds", "name", "opens_quietly", "parked", "process", "requests", "role",
-        "sessions", "timer", "used", "worker",
+        "alone", "beginnings", "calls", "down", "holds", "loop", "name", "opens_quietly", "parked", "process", "queue",
+        "requests", "role", "sessions", "timer", "used", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: Worker, role: str, alone: bool) -> None:
@@ -127,7 +128,9 @@ class WorkerState:
         self.opens_quietly = True
         self.down = False
         self.name = f"w{worker.number}"
+        self.loop = f"loop{worker.number}"
         self.process = Access(f"process:{worker.number}", "w")
+        self.queue = Access(f"queue:{worker.number}", "w")
         self.used = False
         self.beginnings = 0
         self.parked: dict[str, Move] = {}

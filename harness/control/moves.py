@@ -51,6 +51,11 @@ class Moves:
         """Take *move* in, among those that can be made or, if it *waits*, among the others."""
         (self._waiting if waits else self.enabled)[move.choice] = move
 
+    def called(self, choice: str) -> Move | None:
+        """Return the call that is not made yet and is named *choice*, if there is one."""
+        move = self.enabled.get(choice) or self._waiting.get(choice)
+        return move if move is not None and move.client is not None else None
+
     def hold(self, move: Move, files: tuple[str, ...]) -> None:
         """Have *move* wait until a lock on one of *files* is let go."""
         move.awaits = files

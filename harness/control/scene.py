@@ -45,6 +45,7 @@ class Scene:
         """Whether more could have been held up than the bound on delays allows."""
         self.now = 0.0
         self.last = ""
+        self.last_state: WorkerState | None = None
         self.count = 0
         self.unended = sum(bool(client.calls) for client in self._clients)
         self.pool = Moves()
@@ -113,10 +114,15 @@ class Scene:
             found += self.network.moves()
             found.sort(key=_BY_ORDER)
         last = self.last
+        for move in found:
+            if move.kind == "turn":
+                # What a task has made ready goes on with it.
+                move.family = last if move.state is self.last_state else move.lane
         if len(found) > 1:
             if self.delaying.held:
                 found = self.delaying.last(found)
             first = [move for move in found if move.family == last and move.kind != "timer"]
+            first.sort(key=lambda move: move.kind != "turn")
             for move in first:
                 found.remove(move)
             found[:0] = first

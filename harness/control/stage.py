@@ -82,7 +82,7 @@ class Stage(Deaths):
             return []
         self.count += 1
         if move.kind != "cancel":
-            self.last = move.family
+            self.last, self.last_state = move.family, move.state
         if move.state.role == "clients":
             self.last = news.sent or move.lane
         shown = move if first else last
@@ -142,6 +142,11 @@ class Stage(Deaths):
             found = [Access(f"client:{lane}", "w") for lane in lanes]
         else:
             found = [move.state.process]
+        if move.kind == "turn" and move.detail:
+            # It only carries something on. But what else comes then, and what is made ready before, is before or after that.
+            return [Access(move.state.queue.resource, "r")]
+        if move.kind in ("cancel", "lost"):
+            found.append(move.state.queue)
         if move.client is not None and self._scenario.ordered:
             found.append(_INVOKED)
         if move.kind in ("timer", "sleep"):
@@ -194,6 +199,8 @@ class Stage(Deaths):
                 self._block(move, *item[1:])
             elif tag == "visible":
                 news.visible = True
+            elif tag == "queued":
+                accesses.append(state.queue)
             elif tag == "waits":
                 self._wait(state, *item[1:])
             elif tag == "busy":
@@ -257,8 +264,17 @@ class Stage(Deaths):
         errors: tuple[str, ...],
         movable: bool,
     ) -> None:
+        before = state.parked.get(key) if kind == "turn" else None
+        if kind == "turn":
+            lane, detail, errors = state.loop, "".join(errors), ()
         move = state.parked[key] = Move(state, key, lane, kind, text, detail, source_of(place), key=key)
-        move.cause, move.errors, move.movable = self.count, errors, movable
+        # What has come before a turn did not bring the turn about.
+        move.cause = before.cause if before is not None else self.count
+        move.errors, move.movable = errors, movable
+        if (call := self.pool.called(move.choice)) is not None and call.client is not None:
+            # The call before it has ended, and something that it asked for is still to be done in its lane.
+            self.pool.drop(call)
+            self.offer(call.client, call.cause)
         if not_before is not None and not_before > self.now:
             move.not_before = not_before
             self.pool.offer(move, waits=True)
@@ -288,13 +304,16 @@ class Stage(Deaths):
         self.pool.hold(blocked, files)
 
     def _set_timer(self, state: WorkerState, timer: Any) -> None:
+        before = state.timer
         if state.timer is not None:
             self.pool.drop(state.timer[1])
             state.timer = None
         if timer is not None:
             when, lane, place = timer
             move = Move(state, "clock", lane, "timer", "timer", f"at {when:g} s", source_of(place))
-            move.cause = self.count
+            # It is told with each report: what has come meanwhile did not set it.
+            same = before is not None and (before[0], before[1].lane) == (when, lane)
+            move.cause = before[1].cause if before is not None and same else self.count
             state.timer = when, move
             if when <= self.now:
                 self.pool.offer(move)

@@ -23,6 +23,12 @@ from harness.worker.waiting import Waiting, only_wait
 
 __all__ = ["Baton"]
 
+OWN = "own"
+"""That a turn runs no code under test."""
+
+TURN = "turn"
+"""What the controller calls the next turn of the event loop, among what is parked."""
+
 _PATIENCE = 10_000
 """Rounds an aborted or closing execution may still go on in its clean-up before its worker is given up."""
 
@@ -43,8 +49,7 @@ class Baton:
     def __init__(self, peer: Peer, clock: Clock) -> None:
         self.peer, self.clock = peer, clock
         self.home = Strand()
-        self.controlled = False
-        self.aborting = False
+        self.controlled = self.aborting = self.cancels = False
         self.alone = False
         self.ahead = 0
         self.trail = Trail()
@@ -60,7 +65,7 @@ class Baton:
         self._waiting = Waiting()
         self._dying: Callable[[], Any] | None = None
         self._ready: deque[Strand] = deque()
-        self._home_idle = self._drains = False
+        self._home_idle = self._drains = self._at_turn = self.ticked = False
         self._rounds = 0
         self._courteous: Strand | None = None
 
@@ -100,9 +105,9 @@ class Baton:
         self._ready.append(strand)
 
     def wake_home(self) -> None:
-        """Let the event loop run again if it is idle: another strand has given it something to do."""
-        if self._home_idle:
-            self._home_idle = False
+        """Let the event loop run again if it is idle or between two turns: another strand has given it something to do."""
+        if self._home_idle or self._at_turn:
+            self._home_idle = self._at_turn = False
             self._ready.append(self.home)
 
     def wait(self, strand: Strand) -> None:
@@ -114,6 +119,25 @@ class Baton:
         self._home_idle = True
         self._hand_over(self.home)
         self._home_idle = False
+
+    def at_turn(self, text: str, place: Place | None, own: bool, more: bool) -> bool:
+        """The event loop is between two turns: return True where the next is let go, False where something else came first.
+
+        *own*: no code under test runs in it. *more*: what has just run has added to it.
+        """
+        self._parked[TURN] = self.home
+        if more:
+            self.news.append(("queued",))
+        self.news.append(("parked", TURN, "loop", "turn", text, "", place, None, () if not own else (OWN,), True))
+        self._at_turn = True
+        self._hand_over(self.home)
+        self._at_turn = False
+        return self._parked.pop(TURN, None) is None
+
+    @property
+    def anything_else(self) -> bool:
+        """Whether another strand can run, or waits to be let go."""
+        return bool(self._ready or self._parked)
 
     def _hand_over(self, strand: Strand) -> None:
         following = self._ready.popleft() if self._ready else self._quiescent()
@@ -134,6 +158,9 @@ class Baton:
         strand, self._courteous = self._courteous, None
         if strand is None or not self.alone or not only_wait(self._parked, strand):
             return None
+        if self.cancels and self._home_idle:
+            # Who waits for it in the event loop may be cancelled instead.
+            return None
         key = next(key for key, parked in self._parked.items() if parked is strand)
         del self._parked[key]
         self.news = [item for item in self.news if item[0] != "parked"]
@@ -146,7 +173,8 @@ class Baton:
         if (strand := self._nobody_else()) is not None:
             return strand
         self.before_report()
-        timer = self.sleeper.next_timer() if self.sleeper and self._home_idle else None
+        between = self._home_idle or self._at_turn
+        timer = self.sleeper.next_timer() if self.sleeper and between else None
         self.clock.stepped()
         self.peer.send((self.news, timer))
         self.news = []
@@ -169,16 +197,17 @@ class Baton:
         if kind == "abort":
             self.abort()
             return self._ready.popleft()
-        if not self._home_idle:
+        if not between:
             return self._told_later(order)
         self.loses = ""
         if kind == "call":
             self.go_ahead(order[2], order[5])
         else:
             self.ahead = 0
-        if kind != "tick":
+        self.ticked = kind == "tick"
+        if not self.ticked:
             self.inbox.append(order)
-        self._home_idle = False
+        self._home_idle = self._at_turn = False
         return self.home
 
     def _told_later(self, order: Message) -> Strand:

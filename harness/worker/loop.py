@@ -1,7 +1,7 @@
 """A deterministic event loop: asyncio's own, with virtual time and with quiescence in the place of a selector.
 
-Ready callbacks keep asyncio's FIFO order. When there are none, the loop is idle: the runtime lets a library
-thread run, or tells the controller that the worker is quiescent.
+When no callback is ready the loop is idle: the runtime lets a library thread run, or tells the controller that the worker is
+quiescent. In which order callbacks run says ``turns.py``.
 """
 
 from __future__ import annotations
@@ -9,40 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import socket
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from harness.worker.rebind import Replacement
 from harness.worker.runtime import LANE, Aborted, Runtime
 from harness.worker.source import Place, place_of_coroutine
+from harness.worker.turns import Turns
 
 __all__ = ["VirtualLoop", "replacements"]
 
 
-_RUN_ONCE = asyncio.BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]
-"""What asks for the time at every turn of the loop, on nobody's behalf."""
-
-
-class _Quiescence:
-    """What ``BaseEventLoop`` takes for a selector."""
-
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
-
-    def select(self, timeout: float | None) -> list[Any]:
-        if timeout != 0:
-            self._loop.be_idle()
-        return []
-
-
-class VirtualLoop(asyncio.BaseEventLoop):
+class VirtualLoop(Turns):
     """An event loop without sockets, whose time is the runtime's clock."""
 
     def __init__(self, runtime: Runtime) -> None:
-        super().__init__()
-        self._runtime = runtime
-        self._selector = _Quiescence(self)
+        super().__init__(runtime)
         self._clock_resolution = 1e-9
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._in_threads: dict[str, None] = {}
@@ -55,12 +37,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         """Return virtual seconds."""
         clock = self._runtime.clock
-        if sys._getframe(1).f_code is not _RUN_ONCE:
-            clock.read = True
+        clock.read = True
         return clock.now
-
-    def _process_events(self, event_list: list[Any]) -> None:
-        """There are no events: callbacks are queued by ``call_soon_threadsafe`` and by orders."""
 
     def _write_to_self(self) -> None:
         self._runtime.wake_home()
@@ -73,6 +51,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         outer, self._runtime.sleeper = self._runtime.sleeper, self
         # A call that runs a loop (asyncio.run) is many tasks, each in a lane of its own.
         of_call, home.lane = home.lane, None
+        self._delivering = True
         try:
             super().run_forever()
         finally:
@@ -100,14 +79,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if not runtime.aborting or runtime.others_ready:
             if not runtime.inbox:  # else an order came while a statement or a lock held the loop up
                 runtime.idle()
-            if runtime.loses:
-                # Before the callback that brings the result has run: it has happened, and nobody will hear of it.
-                self.cancel(runtime.loses)
-                runtime.loses = ""
-            if runtime.inbox:
-                self.take_orders()
+            self.take_in()
         else:
             self._cancel_all()
+
+    def take_in(self) -> None:
+        """Take in what orders say has come from outside."""
+        runtime = self._runtime
+        if runtime.loses:
+            # Before the callback that brings the result has run: it has happened, and nobody will hear of it.
+            self.cancel(runtime.loses)
+            runtime.loses = ""
+        if runtime.inbox:
+            self.take_orders()
 
     def _cancel_all(self) -> None:
         """The execution is over and no thread has anything left to do: unwind every task, then stop."""
@@ -131,21 +115,21 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.set_exception_handler(_ignore)
         self._tasks.clear()
         self._in_threads.clear()
-        self._scheduled.clear()  # type: ignore[attr-defined]
+        self._scheduled.clear()
         return True
 
     @property
     def at_rest(self) -> bool:
         """Whether no callback, timer or task is left but the one that is ending."""
-        return not self._ready and self.next_timer() is None and all(task.done() for task in self._tasks.values())  # type: ignore[attr-defined]
+        return not self._ready and self.next_timer() is None and all(task.done() for task in self._tasks.values())
 
     def next_timer(self) -> tuple[float, str, Place | None] | None:
         """Return when the earliest timer is due, whose it is, and the line that waits for it."""
-        scheduled = self._scheduled  # type: ignore[attr-defined]
+        scheduled = self._scheduled
         live = [handle for handle in scheduled if not handle._cancelled] if scheduled else None
         if not live:
             return None
-        handle = min(live)
+        handle: Any = min(live)
         lane = handle._context.get(LANE, "") or "main"
         task = self._tasks.get(lane)
         return handle._when, lane, place_of_coroutine(task.get_coro()) if task is not None else None

@@ -113,12 +113,15 @@ class Instrumented:
         self.threads.begin()
         self.process_locks.begin()
 
-    def _allow(self, scenario: Scenario) -> None:
+    def _allow(self, scenario: Scenario, role: str) -> None:
         """Prepare for the delays and faults that *scenario* allows."""
         faults = scenario.faults
         self.runtime.delays = bool(scenario.delays)
         self._jumps = self.runtime.delays or bool(faults.most and faults.jumps)
         self.runtime.asks_errors = bool(faults.most and faults.errors)
+        self.runtime.cancels = bool(faults.most and faults.cancel)
+        # Clients in one process have no memory in common.
+        self.runtime.has_turns = role != "clients"
 
     def serve(self, end: End, scenario: Scenario, role: str, number: int) -> None:
         """Be process *number* with *role*: run the executions that are ordered at *end* until the other end is gone."""
@@ -140,7 +143,7 @@ class Instrumented:
         offspring.watch(runtime)
         unexplored.name_it(runtime)
         runtime.look = Looking(runtime, self.databases).look
-        self._allow(scenario)
+        self._allow(scenario, role)
         runtime.before_report = self._settle if self._jumps or self.process_locks.watches else self.databases.settle
         session = Session(runtime, program_of(scenario, role, runtime), self)
         imported = tuple(sys.modules)

@@ -43,6 +43,7 @@ class Runtime(Baton):
         self._children: dict[str, int] = {}
         self._unwinding: set[str] = set()
         self.asks_errors = self.delays = False
+        self.has_turns = self.takes_calls = True
         self.opening = self.found_something = False
         self.dial: Callable[..., Any]
         self.begun = False
@@ -259,5 +260,5 @@ class Runtime(Baton):
         self.news = []
         for left in (self._parked, self._waiting.all(), self._ready, self._unwinding, self._children):
             left.clear()
-        self._home_idle = False
+        self._home_idle = self._at_turn = self.ticked = False
         self.home.lane, self.home.granted, self.loses = None, None, ""

@@ -43,7 +43,7 @@ class Session:
     def __init__(self, runtime: Runtime, program: Program, left: Leftovers) -> None:
         self._runtime, self._program = runtime, program
         self._left = left
-        self._concurrent = program.concurrent
+        self._concurrent = runtime.takes_calls = program.concurrent
         self._made_loop: VirtualLoop | None = None
         self._app: Any = None
         self._finished = self._ends_itself = False

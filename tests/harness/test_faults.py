@@ -39,7 +39,9 @@ def test_pruning_loses_no_outcome_of_a_fault(program: Callable[[Path], Any], fau
     """The reduced search finds every outcome that trying each fault at each step finds."""
     # Two of those that wait, one of them killed anywhere, are thousands of executions: beside a shorter one, hundreds.
     long = faults.kill and program in (impatient, waits)
-    scenario = raced([program, adds] if long else program, faults=faults, raising_fails=False)
+    # And one who may be cancelled at each of its waits, and between them and its turn: alone.
+    workers: Any = [program, adds] if long else [program] if faults.cancel else program
+    scenario = raced(workers, faults=faults, raising_fails=False)
     reduced, brute = reduced_and_brute(scenario)
     assert reduced == brute
 

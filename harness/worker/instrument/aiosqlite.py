@@ -58,7 +58,7 @@ class _Queue:
             self._waiting = strand
             _runtime.wait(strand)
         item, strand.lane, strand.place = self._items.popleft()
-        if not (_runtime.controlled and _runtime.live > 1):
+        if not (_runtime.controlled and (_runtime.live > 1 or _runtime.cancels)):
             return item
         future, function = item
         return future, partial(_in_turn, strand, function)

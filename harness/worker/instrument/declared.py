@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -57,11 +56,11 @@ def _async(point: Point, target: Callable[..., Any], runtime: Runtime) -> Callab
     @wraps(target)
     async def call(*args: Any, **options: Any) -> Any:
         if runtime.controlled or runtime.aborting:
-            place = where(2)
-            # In a thread of its own, so that other tasks of this worker go on meanwhile.
-            park = asyncio.get_running_loop().run_in_executor
-            await park(None, lambda: runtime.park("point", *_text(point, args), place))
+            # The event loop stands still meanwhile: until the call really waits no other task of it can run.
+            runtime.park("point", *_text(point, args), where(2))
             _touch(point, runtime)
+        else:
+            runtime.unseen()
         return await target(*args, **options)
 
     return call

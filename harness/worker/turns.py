@@ -1,0 +1,191 @@
+"""The turns of an event loop: runs what is ready in asyncio's order, and lets the controller decide what comes in between.
+
+asyncio runs its ready queue first in, first out, a turn at a time: what is ready at its beginning. What comes from outside (a
+call, an answer, the result of a thread, a timer, a cancellation) joins the queue between two turns. Here time stands still
+while the loop runs, so nothing would ever come then. Where code under test has made something ready the loop therefore asks,
+before the next turn, what comes first: the turn, or one of what could come from outside. That has then come just before the
+code that made the others ready, and its first step goes before them.
+
+What comes to an idle loop takes some callbacks of asyncio's own until it reaches the code that waits for it. Nothing else can
+tell whether they have run, so there it does not ask, except where somebody may be cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from heapq import heappop
+from typing import Any
+
+from harness.worker.runtime import LANE, Runtime
+from harness.worker.source import Place, place_of_coroutine
+
+__all__ = ["Turns"]
+
+_OWN = ("asyncio.", "_asyncio.", "harness.", "aiosqlite.")
+"""Where functions come from that carry a result to who waits for it, and do nothing else."""
+
+
+class Turns(asyncio.BaseEventLoop):
+    """See the module's text. ``_ready`` and ``_scheduled`` are asyncio's own: a queue of handles and a heap of timers."""
+
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+    _stopping: bool
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__()
+        self._runtime = runtime
+        self._delivering = self._by_aiosqlite = False
+
+    def be_idle(self) -> None:
+        """Nothing is ready to run here."""
+        raise NotImplementedError
+
+    def take_in(self) -> None:
+        """Take in what has come from outside."""
+        raise NotImplementedError
+
+    def _run_once(self) -> None:
+        """Run one turn, as asyncio does: what has come joins those that are ready, then each of them runs."""
+        ready = self._ready
+        if ready and not self._stopping:
+            if not self._unnoticed():
+                self._let_others_in()
+        elif not self._stopping:
+            self.be_idle()
+            self._delivering = True
+        self._fire()
+        self._run_turn()
+
+    def _run_turn(self) -> None:
+        ready = self._ready
+        visible = False
+        self._by_aiosqlite = bool(ready) and all(map(_is_of_aiosqlite, ready))
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                visible = visible or not _is_own(handle)
+                handle._run()
+        self._delivering = self._delivering and not visible and all(map(_task, ready))
+
+    def _fire(self) -> None:
+        """Put timers into the queue: those whose time has passed, and if the controller says so the first that is due just now.
+
+        Which of two that are due just now comes first is settled, as in reality: but not what comes between them.
+        """
+        runtime, scheduled = self._runtime, self._scheduled
+        now, ticked, runtime.ticked = runtime.clock.now, runtime.ticked, False
+        while scheduled:
+            timer = scheduled[0]
+            if timer._cancelled:
+                self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
+            elif timer._when < now or (timer._when == now and (ticked or not runtime.controlled)):  # type: ignore[attr-defined]
+                ticked = False
+                self._ready.append(timer)
+            else:
+                break
+            heappop(scheduled)
+            timer._scheduled = False  # type: ignore[attr-defined]
+
+    # What comes between two turns
+
+    def _unnoticed(self) -> bool:
+        """Whether nothing could come before the next turn, or nobody could tell."""
+        runtime = self._runtime
+        if not (runtime.controlled and runtime.has_turns):
+            return True
+        if self._delivering:
+            if not runtime.cancels:
+                return True
+            return runtime.live <= 1 and (self._by_aiosqlite or all(map(_ends_a_wait, self._ready)))
+        return not (
+            (runtime.cancels and runtime.live)
+            or (runtime.takes_calls and not runtime.alone)
+            or runtime.anything_else
+            or self._scheduled
+        )
+
+    def _let_others_in(self) -> None:
+        """Ask what comes first until it is the next turn."""
+        runtime, ready = self._runtime, self._ready
+        # What came while a statement or a lock held the loop up.
+        self.take_in()
+        more = True
+        while not (self._stopping or runtime.aborting):
+            held = list(ready)
+            ready.clear()
+            text, place = _described(held)
+            if runtime.at_turn(text, place, all(map(_is_own, held)), more):
+                ready.extendleft(reversed(held))
+                return
+            cancels = any(order[0] == "cancel" for order in runtime.inbox)
+            self.take_in()
+            self._fire()
+            if not cancels:
+                self._begin_with_what_came()
+            more = bool(ready)
+            # What it made ready comes after those that were ready before it.
+            ready.extendleft(reversed(held))
+
+    def _begin_with_what_came(self) -> None:
+        """Run what has just come up to the end of the first turn in which code under test could notice it."""
+        self._delivering = True
+        while self._ready and self._delivering:
+            self._run_turn()
+        self._delivering = False
+
+
+def _task(handle: asyncio.Handle) -> asyncio.Task[Any] | None:
+    """Return the task that *handle* goes on with, if it does."""
+    owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+    return owner if isinstance(owner, asyncio.Task) else None
+
+
+def _is_own(handle: asyncio.Handle) -> bool:
+    """Return whether *handle* runs no code under test: only asyncio's or ours, which sets a future, say."""
+    if _task(handle) is not None:
+        return False
+    function = handle._callback  # type: ignore[attr-defined]
+    while (inner := getattr(function, "func", None)) is not None:
+        function = inner
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, set):
+        # A task that has ended is taken out of those that are kept from being collected, as asyncio's documentation says.
+        return True
+    module = getattr(function, "__module__", None) or type(owner).__module__
+    return isinstance(owner, asyncio.Future) or f"{module}.".startswith(_OWN)
+
+
+def _is_of_aiosqlite(handle: asyncio.Handle) -> bool:
+    """Return whether *handle* brings the result of a call of ``aiosqlite``, which nobody looks at but who waits for it."""
+    return getattr(handle._callback, "__module__", "") == "aiosqlite.core"  # type: ignore[attr-defined]
+
+
+def _ends_a_wait(handle: asyncio.Handle) -> bool:
+    """Return whether *handle* goes on with a task for which being cancelled just then is the same as just before.
+
+    So it is where nothing looks at what it has waited for: in a call of ``aiosqlite``, and asleep.
+    """
+    task = _task(handle)
+    if task is None:
+        return True
+    coroutine: Any = task.get_coro()
+    while (inner := getattr(coroutine, "cr_await", None)) is not None and hasattr(inner, "cr_code"):
+        coroutine = inner
+    code = getattr(coroutine, "cr_code", None)
+    if code is None or getattr(coroutine, "cr_await", None) is None:
+        return False
+    return code is asyncio.sleep.__code__ or code.co_filename.endswith("/aiosqlite/core.py")
+
+
+def _described(held: list[asyncio.Handle]) -> tuple[str, Place | None]:
+    """Return whose turn it is in words, and the line at which the first of them goes on."""
+    lanes: dict[str, None] = {}
+    place: Place | None = None
+    for handle in held:
+        lanes[handle._context.get(LANE, "") or "main"] = None  # type: ignore[attr-defined]
+        task = _task(handle)
+        if task is not None and place is None:
+            place = place_of_coroutine(task.get_coro())
+    return f"{', '.join(lanes)} {'goes' if len(lanes) == 1 else 'go'} on", place
