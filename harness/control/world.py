@@ -63,9 +63,7 @@ class World:
         self._template = self.files()
         self._template.pop(_IN_MEMORY, None)
         self._template.pop(TIMES, None)
-        # Who has only databases does not look at the times of files.
-        dated = not self._template or any(not name.startswith((self._name, "\0")) for name in self._template)
-        self._times = [(path, _times(path, self._made)) for path in self._paths()] if dated else []
+        self._times = [(path, _times(path, self._made)) for path in self._paths()]
 
     def _paths(self) -> Iterator[str]:
         """Yield where everything in the template is, the directory itself last."""

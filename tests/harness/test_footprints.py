@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from harness import Verdict
 from harness.control.run import run
 from tests.harness.counter import reduced_and_brute
-from tests.harness.footprint_programs import Racy, connected, plain, raced, sql
+from tests.harness.footprint_programs import Racy, connected, plain, raced, sql, table
 from tests.harness.footprints_of_files import RACY as FILES
 from tests.harness.footprints_of_sql import RACY as SQL
 from tests.harness.footprints_of_sql import keeps
@@ -112,3 +114,27 @@ def test_an_error_that_leaves_a_connection_open_is_the_codes_own() -> None:
         lambda *_: False,
     )
     assert run(raced("left open", only), scheduler="exhaustive", explain=False, patience=20.0).complete
+
+
+def writes_later(db: Path) -> list[float]:
+    """Write two databases after a minute; return how old the files are then, in seconds, before and after."""
+    names = ("db.sqlite", "wal.db")
+    time.sleep(60)
+    before = [time.time() - (db.parent / name).stat().st_mtime for name in names]
+    for name in names:
+        sql(name, "UPDATE t SET n = 1")(db)
+    return [*map(round, before), *(round(time.time() - (db.parent / name).stat().st_mtime) for name in names)]
+
+
+def only_databases(db: Path) -> None:
+    """Make two databases, and no other file."""
+    table(db)
+    table(db.with_name("wal.db"), "wal")
+
+
+@pytest.mark.parametrize("setup", [plain, only_databases])
+def test_database_files_have_virtual_times(setup: Callable[[Path], None]) -> None:
+    """They are as old as the last change, by the clock of the code under test."""
+    program = Racy(setup, writes_later, lambda _: None, lambda one, _: one != [60, 60, 0, 0])
+    result = run(raced("times", program), scheduler="exhaustive", explain=False, patience=20.0)
+    assert result.verdict is Verdict.VALID, result.counterexample

@@ -69,6 +69,8 @@ class Databases:
         before, after = states
         for resource, mode in touched:
             self.runtime.touched(f"{resource}:{file}", mode)
+        if ("data", "w") in touched:
+            self.files.written(f"{file}-wal" if file in connection.attached.in_wal else file)
         if after < before:
             self.runtime.news.append(("released", file))
         if after == NONE:

@@ -88,10 +88,17 @@ class SqliteFiles:
                 touched(resource, mode)
             touched(f"name:{name}", "r")
 
+    def written(self, name: str) -> None:
+        """The file *name* may have been written: it was now, in virtual time."""
+        if self._files is not None and self._runtime.controlled:
+            self._files.stamp(name, parent=False)
+
     def _deleted(self, path: str) -> None:
         name = self._name(path)
         if name is not None:
             self._told(name, "a")
+            if name.endswith("-wal"):  # what was in it is in the database now
+                self.written(base_of(name))
 
     def _told(self, name: str, mode: str) -> None:
         touched = self._runtime.touched
