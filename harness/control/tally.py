@@ -189,6 +189,6 @@ class Tally:
             foreseen=self.foreseen,
             happened=self.happened,
             within=self.within,
-            delays=bound_on_delays(self.scenario.delays) if self.more_delays else "",
+            delays=bound_on_delays(self.scenario.bound_on_delays) if self.more_delays else "",
             coverage=coverage,
         )
