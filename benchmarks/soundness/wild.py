@@ -35,7 +35,7 @@ _FORK = multiprocessing.get_context("fork")
 _WAIT, _UNIT = 1.0, 0.02
 """Seconds that statements wait for a lock of SQLite, and of a second of the program's own."""
 _COLLECT = b"collect"
-_STILL = 2.5
+_STILL = 0.4
 """After so many seconds without an answer, workers that do nothing for as long are in a deadlock."""
 _GIVEN_UP = 60.0
 
@@ -105,13 +105,17 @@ class _Worker:
             _serve(function, db, other, os.getppid())
         other.close()
 
-    def used(self) -> list[str]:
-        """Return what the kernel counts of each of its threads: nanoseconds run and waited, and turns. One that asks for a lock
-        again and again has other numbers each time."""
-        found = []
-        for stat in sorted(Path(f"/proc/{self.pid}/task").glob("*/schedstat")):
+    def at_rest(self) -> list[str]:
+        """Return what the kernel counts of its threads: nanoseconds run and waited, and turns; nothing if one could run.
+
+        A thread that asks for a lock again and again has other numbers each time.
+        """
+        found: list[str] = []
+        for thread in sorted(Path(f"/proc/{self.pid}/task").iterdir()):
             with suppress(OSError):
-                found.append(stat.read_text())
+                if (thread / "stat").read_text().rpartition(")")[2].split()[0] != "S":
+                    return []
+                found.append((thread / "schedstat").read_text())
         return found
 
     def kill(self) -> None:
@@ -230,10 +234,9 @@ class _Runs:
             wild.kills += 1
         else:
             cancelled = -2 if cancelled < 0 else cancelled
-        if not self._collect(answers):
-            ended = self._deadlocked()
+        if (hung := self._collect(answers)) != "":
             self._renew()
-            return "!deadlock" if ended else None
+            return hung
         if cancelled == -2:
             self._usual += 0.1 * (time.perf_counter() - began - self._usual)
         self._tidy()
@@ -259,24 +262,24 @@ class _Runs:
             worker.end.recv_bytes()
         self._fresh.clear()
 
-    def _collect(self, answers: dict[int, Any]) -> bool:
-        """Take the answers of all workers; return whether all came."""
+    def _collect(self, answers: dict[int, Any]) -> str | None:
+        """Take the answers of all workers; return why they did not come, None if nobody can tell, nothing if they did."""
         missing = {worker.end: number for number, worker in enumerate(self._workers) if number not in answers}
         ends = time.monotonic() + _GIVEN_UP
         while missing:
             ready = wait(list(missing), _STILL)
-            if not ready and (self._deadlocked() or time.monotonic() > ends):
-                return False
+            if not ready and ((deadlocked := self._deadlocked()) or time.monotonic() > ends):
+                return "!deadlock" if deadlocked else None
             for end in ready:
                 assert isinstance(end, Connection)
                 answers[missing.pop(end)] = json.loads(end.recv_bytes())
-        return True
+        return ""
 
     def _deadlocked(self) -> bool:
-        """Return whether no worker goes on: none has had the processor in a while."""
-        before = [worker.used() for worker in self._workers]
+        """Return whether no worker goes on: each sleeps, and has not had the processor in a while."""
+        before = [worker.at_rest() for worker in self._workers]
         time.sleep(_STILL)
-        return before == [worker.used() for worker in self._workers]
+        return all(before) and before == [worker.at_rest() for worker in self._workers]
 
     def _renew(self) -> None:
         for worker in self._workers:
