@@ -89,6 +89,8 @@ def scenario_of(program: Program, seen: Callable[[str], object]) -> Scenario:
         workers=len(program.workers),
         faults=Faults(most=program.kills + program.cancels, kill=program.kills > 0, cancel=program.cancels > 0),
         steps=300,
+        # Real workers are held up as often as it happens: each of these sleeps once, so each may be once.
+        delays=len(program.workers) if program.sleeps else 1,
     )
 
 

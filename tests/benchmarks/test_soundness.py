@@ -72,6 +72,16 @@ def test_what_happens_for_real_is_what_the_search_finds(program: Program) -> Non
 
 @pytest.mark.forks
 @pytest.mark.slow
+@pytest.mark.parametrize("family", [name for name, (_, parts) in FAMILIES.items() if parts])
+def test_the_first_program_of_each_family_shows_nothing(family: str) -> None:
+    """Neither do the searches differ, nor was anything seen for real that they did not find."""
+    found = judged(draw(1, (family,)), Budget(most=400, brute=100, wild=20, seconds=60.0))
+    assert not found.wrong, (found.differences, found.outside)
+    assert found.runs == 20 or found.incomplete
+
+
+@pytest.mark.forks
+@pytest.mark.slow
 def test_an_access_that_is_not_told_is_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where statements tell of no access, the reduced search leaves out what brute force finds."""
     monkeypatch.setattr(sqlite, "accesses", lambda *_: [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from benchmarks.soundness.draw import files, locks, sql, tasks, threads
+from benchmarks.soundness.draw import files, locks, sql, tasks, threads, timed
 from benchmarks.soundness.program import Program
 
 __all__ = ["FAMILIES", "draw"]
@@ -15,6 +15,7 @@ FAMILIES = {
     "locks": (locks.draw, 1),
     "threads": (threads.draw, 1),
     "tasks": (tasks.draw, 2),
+    "timed": (timed.draw, 1),
     "impatient": (sql.draw_impatient, 0),
 }
 """What draws a family's programs, and how many parts of all they are; with 0 they are drawn only when asked for by name."""

@@ -27,8 +27,9 @@ def draw(random: Random, seed: int, *, impatient: float = 0.0) -> Program:
     """
     number = random.choices((2, 3), (5, 1))[0]
     second = random.random() < 0.2
+    exclusive = random.random() < 0.15
     workers = tuple(
-        _Worker(random, which, second, impatient).draw(random.randint(2, 4 if number == 2 else 2))
+        _Worker(random, which, second, impatient, exclusive).draw(random.randint(2, 4 if number == 2 else 2))
         for which in range(number)
     )
     return Program(
@@ -58,8 +59,9 @@ def _setup(random: Random, second: bool) -> list[str]:
 class _Worker:
     """Draws the statements of one worker: which connections it has, whether it is in a transaction, what it has read."""
 
-    def __init__(self, random: Random, number: int, second: bool, impatient: float) -> None:
+    def __init__(self, random: Random, number: int, second: bool, impatient: float, exclusive: bool) -> None:
         self._random, self._number, self._second, self._impatient = random, number, second, impatient
+        self._exclusive = exclusive
         self._value = 10 * (number + 1)
         self._read = self._cursor = self._saved = self._inside = self._attached = False
         self._body: list[Statement] = []
@@ -73,7 +75,7 @@ class _Worker:
         if self._second and self._random.random() < 0.7:
             self._body.append("c.execute(\"ATTACH ? AS o\", (str(d / 'other.sqlite'),))")
             self._attached = True
-        if self._random.random() < 0.1:
+        if self._exclusive and self._random.random() < 0.5:
             self._body.append('c.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()')
         for _ in range(most):
             self._body += self._next()
@@ -148,7 +150,10 @@ class _Worker:
         return self._one_of(_QUESTIONS)
 
     def _changes(self) -> list[Statement]:
-        return self._one_of(_CHANGES)
+        if not self._exclusive:
+            return self._one_of(_CHANGES)
+        # A lock that is never let go shows what an attempt in vain had read before: to the search that is no event.
+        return self._one_of([line for line in _CHANGES if "checkpoint" not in line])
 
     def _with(self) -> list[Statement]:
         reads = self._reads() if self._random.random() < 0.5 else []
