@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from pathlib import Path
 
 from benchmarks.jobs import done
 from benchmarks.soundness.draw import FAMILIES, draw
-from benchmarks.soundness.judging import Budget, Judged, judged
+from benchmarks.soundness.judging import Budget, Judged, judged, sweep
 from benchmarks.soundness.program import Program, source_of
 from benchmarks.soundness.record import Record, amounts, told
 from benchmarks.soundness.shrinking import shrunk
@@ -58,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     record = Record(arguments.record, f"{budget} {only}")
     todo = [named for named in programs(arguments.programs, arguments.seed, only) if named[0] not in record.rows]
     began, interrupted = time.monotonic(), False
+    # Started in the background of a shell that hands nothing on, it would not hear of an interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     every = done(partial(_judge, budget), todo, jobs=arguments.jobs, cap=_CAP)
     try:
         for number, ((name, program), came) in enumerate(every, start=1):
@@ -73,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         interrupted = True
     finally:
         every.close()  # type: ignore[attr-defined]
+        sweep()
     sums = {**amounts(record.rows.values()), "seconds": round(time.monotonic() - began)}
     print(told(sums), flush=True)
     if arguments.json:

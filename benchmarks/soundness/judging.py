@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,9 +15,11 @@ from benchmarks.soundness.searching import Searches, searched
 from benchmarks.soundness.wild import Conductor, Wild
 from harness.errors import HarnessError
 
-__all__ = ["Budget", "Judged", "judged"]
+__all__ = ["Budget", "Judged", "judged", "sweep"]
 
-_MEMORY = Path("/dev/shm")
+_ROOT = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
+_PREFIX = f"soundness-{secrets.token_hex(4)}-"
+"""Of this process and those that it forks."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,16 @@ class Judged:
         return {name: value for name, value in asdict(self).items() if value or name in ("seed", "family")}
 
 
+def sweep() -> None:
+    """Remove what this process and those it forked left: one that was killed could not do so itself."""
+    for folder in _ROOT.glob(f"{_PREFIX}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def judged(program: Program, budget: Budget) -> Judged:
     """Search *program* in every way and run it for real; return what differs."""
     began = time.monotonic()
-    root = _MEMORY if _MEMORY.is_dir() else Path("/tmp")
-    folder = root / f"soundness-{secrets.token_hex(6)}"
+    folder = _ROOT / f"{_PREFIX}{secrets.token_hex(4)}"
     conductor = Conductor(program, folder)
     try:
         found = Judged(program.seed, program.family)

@@ -184,6 +184,7 @@ class _Runs:
         self._program = program
         module = module_of(program, _WAIT, _UNIT)
         self._functions = list(functions_of(module, program).values())
+        self._used = False
         world = folder / "world"
         world.mkdir(parents=True)
         self._world, self._db = world, world / "db.sqlite"
@@ -219,6 +220,11 @@ class _Runs:
 
     def _run(self, random: Random, wild: Wild) -> str | None:
         self._template.restore()
+        if self._program.shared and self._used:
+            # Locks in memory that workers share are as new in each run.
+            self._functions = list(functions_of(module_of(self._program, _WAIT, _UNIT), self._program).values())
+            self._renew()
+        self._used = True
         cancelled = random.randrange(len(self._workers)) if self._program.cancels and random.random() < 0.7 else -1
         order = list(range(len(self._workers)))
         random.shuffle(order)

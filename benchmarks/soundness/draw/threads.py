@@ -18,7 +18,8 @@ _SETUP = (
 
 _MADE = {
     "l = threading.Lock()": ("l.acquire()", "l.release()", "l.acquire(blocking=False)", "with l"),
-    "l = threading.RLock()": ("l.acquire()", "l.acquire(blocking=False)", "with l"),
+    # Taken and let go: who begins after its owner has ended may have the owner's identity, and so the lock.
+    "l = threading.RLock()": ("with l: l.acquire(); l.release()", "with l"),
     "e = threading.Event()": ("e.set()", "e.wait()", "e.is_set()", "e.clear()"),
     "q = queue.Queue()": ("q.put(1)", "q.get()", "q.get_nowait()", "q.qsize()", "q.empty()"),
     "q = queue.Queue(1)": ("q.put(1)", "q.put_nowait(2)", "q.get()", "q.full()"),
