@@ -74,6 +74,8 @@ class Counterexample:
     isolation: str = "warm"
     patience: float = 5.0
     """Those of the run that found it."""
+    allowed: tuple[str, ...] = ()
+    """What happened in the run that no schedule decides and the scenario allows, by name."""
 
     def __repr__(self) -> str:
         variant = f" variant={self.variant}" if self.variant else ""
@@ -132,6 +134,7 @@ class Counterexample:
             skew=execution.skew,
             isolation=result.isolation,
             patience=result.patience,
+            allowed=result.allowed,
         )
 
 
@@ -193,6 +196,7 @@ def _as_json(self: Counterexample) -> dict[str, Any]:
         **({"skew": list(self.skew)} if self.skew else {}),
         **({"isolation": self.isolation} if self.isolation != "warm" else {}),
         **({"patience": self.patience} if self.patience != _PATIENCE else {}),
+        **({"allowed": list(self.allowed)} if self.allowed else {}),
         **({"explanation": explanation_as_data(self.explanation)} if self.explanation is not None else {}),
     }
 
@@ -248,10 +252,10 @@ def _counterexample(part: Part) -> Counterexample:
         part["version"].wrong(f"{VERSION}, the only one that this harness reads")
     workers = part["workers"].integer(1, _WORKERS)
     steps = part["steps"].each(lambda step: step_of(step, workers))
-    why, skew = part.get("explanation", None), part.get("skew", None)
     isolation, patience = part.get("isolation", "warm"), part.get("patience", _PATIENCE)
     if not 0 < patience.number() <= _MOST_PATIENCE:
         patience.wrong(f"a number of seconds above 0, at most {_MOST_PATIENCE}")
+    why, skew, allowed = (part.get(name, None) for name in ("explanation", "skew", "allowed"))
     counterexample = Counterexample(
         scenario=part["scenario"].text(),
         variant=part["variant"].text(),
@@ -270,6 +274,7 @@ def _counterexample(part: Part) -> Counterexample:
         failure=_failure(part["failure"], len(steps)),
         made_with=MadeWith(*(part["made_with"][name].text() for name in MadeWith.__slots__)),
         explanation=None if why.value is None else explanation_of(why, workers, len(steps)),
+        allowed=() if allowed.value is None else allowed.each(Part.text),
         skew=() if skew.value is None else skew.each(Part.number),
         isolation=isolation.text(*ISOLATIONS),
         patience=patience.number(),

@@ -20,7 +20,10 @@ from harness.result import Result
 from harness.scenario import Scenario
 from harness.verdict import Verdict
 
-__all__ = ["ScenarioItem", "items_of", "others_than_recorded", "racer"]
+__all__ = ["ScenarioItem", "allowed_lines", "items_of", "others_than_recorded", "racer"]
+
+_ALLOWED: pytest.StashKey[dict[str, Result]] = pytest.StashKey()
+"""Tests whose races touched what no schedule decides and their scenario allows, with what came of them."""
 
 _BUDGET: dict[str, Any] = {"max_executions": 1_000, "seconds": 20.0, "seed": 0}
 """What each race may take, unless the command line or the test says otherwise."""
@@ -85,7 +88,7 @@ def racer(config: pytest.Config, nodeid: str) -> Callable[..., Result]:
         """Race as ``harness.race`` does."""
         __tracebackhide__ = True
         check = options.pop("check", True)
-        names = ("setup", "worker", "invariant", "always", "workers", "kills")
+        names = ("setup", "worker", "invariant", "always", "workers", "kills", "allows")
         scenario = scenario_of(**{name: options.pop(name) for name in names if name in options})
         if config.getoption("--harness-replay") is not None:
             return _replay(config, nodeid, scenario)
@@ -105,6 +108,15 @@ def others_than_recorded(config: pytest.Config, items: Sequence[pytest.Item]) ->
         item
         for item in items
         if isinstance(item, ScenarioItem) and (item.scenario.name, item.scenario.variant) != wanted
+    ]
+
+
+def allowed_lines(config: pytest.Config) -> list[str]:
+    """Return a line for each race of the session that touched what no schedule decides and its scenario allows."""
+    return [
+        f"{nodeid}: {result.verdict}, {'complete, ' if result.complete else ''}but for what it allows: "
+        f"{', '.join(result.allowed)}"
+        for nodeid, result in config.stash.get(_ALLOWED, {}).items()
     ]
 
 
@@ -134,6 +146,8 @@ def _isolation(config: pytest.Config) -> tuple[str | None, float | None]:
 
 def _judge(config: pytest.Config, nodeid: str, result: Result, scenario: Scenario) -> None:
     __tracebackhide__ = True
+    if result.allowed:
+        config.stash.setdefault(_ALLOWED, {})[nodeid] = result
     if result.counterexample is None:
         judge(result)
         return

@@ -94,6 +94,16 @@ def race(request: pytest.FixtureRequest) -> Callable[..., Any]:
     return racer(request.config, request.node.nodeid)
 
 
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say of which races nothing is claimed in part: those that touched what their scenario allows."""
+    items = sys.modules.get("harness.pytest_items")
+    lines = items.allowed_lines(config) if items is not None else []
+    if lines:
+        terminalreporter.section("races that allow what no schedule decides")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown() -> None:
     """End what is left of a Hypothesis test's processes, before its fixtures are taken down."""

@@ -47,6 +47,7 @@ def race(
     seed: int = 0,
     isolation: str | None = None,
     patience: float | None = None,
+    allows: tuple[str, ...] = (),
     check: bool = True,
 ) -> Result:
     """Race *worker* in *workers* real processes over what *setup* made, in every interleaving.
@@ -56,6 +57,7 @@ def race(
       An exception that leaves it is a failure.
     - ``invariant(db)`` must hold when all workers have ended, ``always(db)`` after every step: a false answer or an
       ``AssertionError`` breaks it. Both see a copy of the files.
+    - *allows*: names of what no schedule decides that may be touched all the same, as in ``Scenario``.
     - *kills*: how many workers the schedule may kill with SIGKILL, at any point.
     - The other parameters are those of ``harness.run``.
 
@@ -63,7 +65,9 @@ def race(
     verdict and ``Undecided`` for an unknown one.
     """
     __tracebackhide__ = True  # pytest then ends the traceback at the test's own call
-    scenario = scenario_of(setup=setup, worker=worker, invariant=invariant, always=always, workers=workers, kills=kills)
+    scenario = scenario_of(
+        setup=setup, worker=worker, invariant=invariant, always=always, workers=workers, kills=kills, allows=allows
+    )
     from harness.control.run import run
 
     result = run(
@@ -105,6 +109,7 @@ def scenario_of(
     always: Callable[[Path], Any] | None = None,
     workers: int = 2,
     kills: int = 0,
+    allows: tuple[str, ...] = (),
 ) -> Scenario:
     """Return what ``race`` explores."""
     functions = [worker] * workers if callable(worker) else list(worker)
@@ -130,6 +135,7 @@ def scenario_of(
         invariants=(Check(getattr(always, "__name__", "always"), always),) if always else (),
         faults=Faults(kill=True, most=kills),
         workers=workers,
+        allows=allows,
         ordered=False,
     )
 

@@ -10,6 +10,7 @@ from harness.covered import Coverage
 from harness.history import History, Step
 from harness.scenario import Workload
 from harness.schedule import Schedule, delays_in, faults_in
+from harness.unseen import Touch
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Execution:
     """What the code under test did that was left alone, in words."""
     more_delays: bool = False
     """Whether more could have been held up in it than the bound on delays allows."""
+    unseen: tuple[Touch, ...] = ()
+    """What it touched that no schedule decides, in the order of touching."""
     skew: tuple[float, ...] = ()
     """By how many seconds each worker's clock was ahead (``Scenario.skew``)."""
 
@@ -110,7 +113,8 @@ class Result:
     ``anew`` says when and why the run went on with fresh processes.
     ``isolation`` is what the executions that this rests on ran in, ``patience`` the scenario's or the run's.
     ``counterexample`` is the minimal, confirmed failing execution; ``explanation`` says why it fails, or ``unexplained`` why
-    that can't be said. ``coverage`` is what was covered, and what not; ``notes`` what of the code under test was left alone.
+    that can't be said. ``coverage`` is what was covered, and what not; ``notes`` what of the code under test was left alone;
+    ``allowed`` names what happened that no schedule decides and the scenario allows, so that it is no part of what is claimed.
     """
 
     scenario: str
@@ -144,6 +148,7 @@ class Result:
     isolation: str = "warm"
     patience: float = 5.0
     notes: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         scope = (

@@ -16,6 +16,7 @@ from harness.faults import NONE, Faults
 from harness.plain import Plain
 from harness.points import Point
 from harness.schedule import delays_in, faults_in
+from harness.unseen import check_allows
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -168,6 +169,9 @@ class Scenario:
     - ``patience``: a worker that reaches no schedule point and gets nothing done for so many seconds is stuck.
     - ``delays``: how many processes (or messages on their way) may be held up in one execution until a time has come that
       others wait for: a sleep's end, a time-out of their own. Not the time-out of a lock in a database.
+    - ``allows``: names of what no schedule decides and calls may touch all the same, as the reasons of an unknown verdict
+      have them (``socket:/run/redis.sock``, ``file:/var/log/app.log``), ``*`` standing for any text. Every output names
+      what was allowed, for nothing is claimed of it.
     - ``steps``: more steps than this in one execution count as no progress.
     """
 
@@ -197,6 +201,7 @@ class Scenario:
     database: str = "sqlite"
     skew: tuple[float, ...] = ()
     delays: int = 1
+    allows: tuple[str, ...] = ()
     steps: int = 2000
     isolation: str = "warm"
     patience: float = 5.0
@@ -227,6 +232,7 @@ class Scenario:
             raise BadInput(
                 f"A patience of {self.patience!r} makes no sense: give a number of seconds above 0, at most {_MOST_PATIENCE}."
             )
+        object.__setattr__(self, "allows", check_allows(self.name, self.allows))
         object.__setattr__(self, "skew", _checked_skew(self.name, self.skew, self.workers))
 
     def roles(self, workers: int) -> tuple[str, ...]:

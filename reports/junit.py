@@ -57,8 +57,7 @@ def _case(suite: ElementTree.Element, gated: Gated, number: int) -> None:
     case = ElementTree.SubElement(
         suite, "testcase", name=_text(row.name), classname=_text(row.scenario), time=f"{row.seconds:.3f}"
     )
-    covered = f"complete{row.delays and f' with {row.delays}'}" if row.complete else "not complete"
-    said = f"{row.verdict}, {row.executions} executions, {covered}"
+    said = f"{row.verdict}, {row.executions} executions, {row.covered}"
     if not row.as_expected:
         found = gated.found.get(number)
         message = message_of(found) if found is not None else row.note or said

@@ -36,6 +36,7 @@ def gate_markdown(gated: Gated) -> str:
         if not row.as_expected:
             lines += _wrong(gated, number)
     lines += _references(gated)
+    lines += _allowed(gated)
     lines += _variants(gated)
     if gated.left_out:
         lines += ["", "### Left out", ""]
@@ -73,10 +74,20 @@ def _references(gated: Gated) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for row in rows:
         covered = f"all{row.delays and f' with {row.delays}'}" if row.complete else "not all"
+        if row.allowed:
+            covered += ", but for what it allows"
         held = row.verdict is Verdict.VALID
         seen = "all" if row.complete else part(row.seen) if held and row.seen is not None else "-"
         chance = "0" if row.complete else at_most(row.residual) if held and row.residual is not None else "-"
         yield f"| {md(row.scenario)} | {row.verdict} | {row.executions:,} | {covered} | {seen} | {chance} |"
+
+
+def _allowed(gated: Gated) -> Iterator[str]:
+    rows = [row for row in gated.rows if row.allowed]
+    if rows:
+        yield from ("", "### Allowed, so that nothing is claimed of it", "")
+        for row in rows:
+            yield f"- {md(row.scenario)}, {md(row.name)}: {', '.join(map(md, row.allowed))}"
 
 
 def _variants(gated: Gated) -> Iterator[str]:

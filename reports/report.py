@@ -18,7 +18,7 @@ from reports.lanes import Lane, Lanes
 from reports.messages import Blocked, Message, blocked_spans, messages
 from reports.orders import Orders, orders_of
 from reports.rows import changed_first
-from reports.transcript import title_of
+from reports.transcript import title_of_counterexample
 
 __all__ = ["RaceWindow", "Report", "ReportStep", "Role", "Told", "as_data", "report_of"]
 
@@ -163,7 +163,7 @@ def report_of(
     windows = why.windows if why is not None else ()
     critical = why.critical if why is not None else None
     return Report(
-        title=title_of(counterexample.scenario, counterexample.variant, counterexample.workers, counterexample.skew),
+        title=title_of_counterexample(counterexample),
         scenario=counterexample.scenario,
         variant=counterexample.variant,
         workers=counterexample.workers,

@@ -9,6 +9,7 @@ from harness.counterexample import Counterexample
 from harness.history import Step
 from reports.gated import Gated
 from reports.places import Mark, marks, message_of, relative
+from reports.table import GateRow
 
 __all__ = ["sarif"]
 
@@ -29,11 +30,15 @@ def sarif(gated: Gated, version: str = "") -> dict[str, Any]:
     driver: dict[str, Any] = {"name": "race-harness", "rules": list(rules.values())}
     if version:
         driver["version"] = version
-    return {
-        "$schema": _SCHEMA,
-        "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
-    }
+    run: dict[str, Any] = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+    if notifications := [_notification(row) for row in gated.rows if row.allowed]:
+        run["invocations"] = [{"executionSuccessful": True, "toolExecutionNotifications": notifications}]
+    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _notification(row: GateRow) -> dict[str, Any]:
+    """Return what says that nothing is claimed of what a scenario allows."""
+    return {"level": "note", "message": {"text": f"{row.scenario} {row.name}: {row.verdict}, {row.covered}"}}
 
 
 def _result(gated: Gated, number: int, found: Counterexample, rule: int) -> dict[str, Any]:

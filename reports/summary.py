@@ -26,6 +26,10 @@ def summary(result: Result, *, width: int = 80) -> str:
         lines += ["", *paragraph(reason, width, "  ")]
     if result.anew:
         lines += wrapped(escaped(result.anew), width, most=8)
+    if result.allowed and not result.complete:
+        lines += wrapped(
+            escaped(f"Allowed, so that nothing is claimed of it: {', '.join(result.allowed)}."), width, most=8
+        )
     if result.notes:
         lines += wrapped(escaped(f"Left alone, and so not explored: {'; '.join(result.notes)}."), width, most=4)
     if result.happened and result.verdict is not Verdict.INVALID:
@@ -58,7 +62,11 @@ def _scope(result: Result) -> str:
     if result.complete:
         where = ", each execution in fresh processes" if result.anew else ""
         with_delays = f" with {escaped(result.delays)}" if result.delays else ""
-        return f"Complete: every interleaving{with_delays} was covered{where}."
+        covered = f"every interleaving{with_delays} was covered{where}"
+        if result.allowed:
+            others = escaped(", ".join(result.allowed))
+            return f"Complete, but for what it allows: {covered}, and nothing is claimed of {others}."
+        return f"Complete: {covered}."
     if result.verdict is Verdict.INVALID:
         return f"Shrinking took {counted(result.shrink_executions, 'more execution')}."
     return f"Not complete: it stopped at the limit of {escaped(result.bound)}." if result.bound else "Not complete."

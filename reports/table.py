@@ -26,7 +26,8 @@ class GateRow:
     those of the minimal counterexample, ``oracle`` is the rule that it breaks. ``note`` says what went wrong
     where the row is not as expected, ``command`` shows it again. A known counterexample, named by its file, is ``stale`` where
     the code has changed so that it can't be replayed. ``seen``, ``residual`` (at depth 2) and ``since_new`` are of its
-    ``Coverage``, and ``delays`` is the bound on delays up to which it is ``complete``.
+    ``Coverage``, and ``delays`` is the bound on delays up to which it is ``complete``. ``allowed`` names what happened
+    that no schedule decides and the scenario allows.
     """
 
     scenario: str
@@ -48,11 +49,18 @@ class GateRow:
     known: str = ""
     stale: bool = False
     delays: str = ""
+    allowed: tuple[str, ...] = ()
 
     @property
     def as_expected(self) -> bool:
         """Whether it came as it had to; of what is stale nothing is expected."""
         return self.stale or self.verdict is self.expected
+
+    @property
+    def covered(self) -> str:
+        """Whether every interleaving was covered, and but for what, in words."""
+        how = f"complete{self.delays and f' with {self.delays}'}" if self.complete else "not complete"
+        return f"{how}, but for what it allows: {', '.join(self.allowed)}" if self.allowed else how
 
     @property
     def name(self) -> str:
@@ -100,6 +108,9 @@ def _row(row: GateRow, width: int, spare: int, colour: bool) -> Iterator[str]:
     yield styled(style, line, colour)
     if oracle and not beside:
         yield styled("dim", shortened(f"    {oracle}", width), colour)
+    if row.allowed:
+        allowed = wrapped(one_line(f"but for what it allows: {', '.join(row.allowed)}"), width - 4, most=4)
+        yield from (styled("dim", f"    {line}", colour) for line in allowed)
     yield from (styled(style, f"    {line}", colour) for line in wrapped(one_line(row.note), width - 4, most=6))
 
 

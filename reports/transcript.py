@@ -15,7 +15,7 @@ from reports.explanation import explanation_lines
 from reports.summary import counted, summary
 from reports.terminal import columns, escaped, one_line, padded, paragraph, shortened, styled, wrapped
 
-__all__ = ["title_of", "transcript", "transcript_of"]
+__all__ = ["title_of", "title_of_counterexample", "transcript", "transcript_of"]
 
 Line = tuple[str, str]
 """A style and the text in it."""
@@ -32,7 +32,7 @@ def transcript_of(result: Result, *, command: str = "", width: int = 80, colour:
     """Return the transcript of the counterexample in *result*, and where there is none the summary."""
     if result.counterexample is None:
         return summary(result, width=width)
-    title = title_of(result.scenario, result.variant, result.workers, result.counterexample.skew)
+    title = title_of(result.scenario, result.variant, result.workers, result.counterexample.skew, result.allowed)
     why = result.explanation or result.unexplained
     return transcript(result.counterexample, title=title, command=command, why=why, width=width, colour=colour)
 
@@ -54,7 +54,7 @@ def transcript(
     3. What each client was told in the end.
     """
     if isinstance(race, Counterexample):
-        title = title or title_of(race.scenario, race.variant, race.workers, race.skew)
+        title = title or title_of_counterexample(race)
     lines: list[Line] = [("title", line) for line in wrapped(escaped(title), width)]
     lines += _found(race, width)
     lines += explanation_lines(why, race, width)
@@ -66,14 +66,24 @@ def transcript(
     return "\n".join(styled(style, text.rstrip(), colour) for style, text in lines) + "\n"
 
 
-def title_of(scenario: str, variant: str, workers: int, skew: Sequence[float] = ()) -> str:
-    """Return the first line of a transcript; *skew* is by how many seconds each worker's clock is ahead."""
+def title_of_counterexample(race: Counterexample) -> str:
+    """Return the first line of the transcript of *race*."""
+    return title_of(race.scenario, race.variant, race.workers, race.skew, race.allowed)
+
+
+def title_of(scenario: str, variant: str, workers: int, skew: Sequence[float] = (), allowed: Sequence[str] = ()) -> str:
+    """Return the first line of a transcript.
+
+    *skew* is by how many seconds each worker's clock is ahead, *allowed* what no schedule decides and the scenario allows.
+    """
     clocks = [
         f"the clock of worker {number} {abs(by):g} s {'ahead' if by > 0 else 'behind'}"
         for number, by in enumerate(skew)
         if by and number < workers
     ]
-    return ", ".join([f"{scenario}{f', variant {variant}' if variant else ''}: {counted(workers, 'worker')}", *clocks])
+    others = [f"allowed: {', '.join(allowed)}"] if allowed else []
+    name = f"{scenario}{f', variant {variant}' if variant else ''}"
+    return ", ".join([f"{name}: {counted(workers, 'worker')}", *clocks, *others])
 
 
 def _found(race: Execution | Counterexample, width: int) -> Iterator[Line]:

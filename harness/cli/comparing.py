@@ -208,6 +208,8 @@ def _done(around: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     within = after["bound"] or after["within"] or "its budget"
     covered = f"complete{_with_delays(after)}" if after["complete"] else f"within {within}"
     yield f"Explored afresh: {after['verdict']} after {after['executions']:,} executions, {covered}."
+    if after.get("allowed"):
+        yield f"Allowed, so that nothing is claimed of it: {', '.join(after['allowed'])}."
 
 
 def _with_delays(said: dict[str, Any]) -> str:

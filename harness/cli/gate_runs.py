@@ -172,6 +172,7 @@ def _explored(row: GateRow, said: Mapping[str, Any]) -> GateRow:
         seen=coverage["seen"],
         residual=coverage["residual"]["2"],
         since_new=coverage["since_new"],
+        allowed=tuple(said.get("allowed", ())),
     )
 
 

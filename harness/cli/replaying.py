@@ -17,7 +17,7 @@ from harness.schedule import Schedule
 from harness.verdict import Verdict
 from reports.summary import counted
 from reports.terminal import escaped, paragraph, wrapped
-from reports.transcript import title_of, transcript
+from reports.transcript import title_of_counterexample, transcript
 
 __all__ = ["command", "scenario_of"]
 
@@ -59,7 +59,7 @@ def _edited(options: Namespace, scenario: Scenario, counterexample: Counterexamp
     from harness.control.editing import make
 
     execution = make(scenario, counterexample, Schedule.parse(options.edit))
-    title = title_of(counterexample.scenario, counterexample.variant, counterexample.workers, counterexample.skew)
+    title = title_of_counterexample(counterexample)
     failed = execution.failure is not None
     verdict = Verdict.UNKNOWN if execution.stuck else Verdict.INVALID if failed else Verdict.VALID
     if options.json:
@@ -168,7 +168,7 @@ def _show(
     for difference in differences:
         print(*paragraph(difference, columns, "  "), sep="\n")
     if replayed.verdict is Verdict.INVALID and replayed.execution is not None:
-        title = title_of(counterexample.scenario, counterexample.variant, counterexample.workers, counterexample.skew)
+        title = title_of_counterexample(counterexample)
         again = replay_command(path, options.scenario or "")
         print()
         why = counterexample.explanation or ""

@@ -131,6 +131,7 @@ def _as_json(result: Result, path: Path | None) -> dict[str, object]:
         "reasons": list(result.reasons),
         "notes": list(result.notes),
         "anew": result.anew or None,
+        "allowed": list(result.allowed),
         "counterexample": str(path) if path else None,
         "failure": {
             "kind": failure.kind,

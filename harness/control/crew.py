@@ -9,6 +9,7 @@ from harness.control.processes import Fleet, WorkerDied, WorkerStuck
 from harness.errors import BadInput, HarnessError, SetupFailed
 from harness.history import Access
 from harness.scenario import Scenario
+from harness.unseen import Touch, touch_of
 from harness.wire import Message
 
 __all__ = ["Broke", "Crew"]
@@ -24,7 +25,8 @@ class Broke(HarnessError):
 class Crew:
     """``running`` are the numbers of the processes that are in the execution.
 
-    ``opened_with`` is what tasks and threads that applications started have parked at before the race.
+    ``opened_with`` is what tasks and threads that applications started have parked at before the race, ``opened_unseen`` what
+    applications touched meanwhile that no schedule decides.
     """
 
     def __init__(self, scenario: Scenario, fleet: Fleet, states: list[WorkerState], seed: int, db: Path) -> None:
@@ -33,6 +35,7 @@ class Crew:
         self.at_first_call = scenario.open is None and scenario.app is None
         self.running: set[int] = set()
         self.opened_with: list[tuple[WorkerState, Message]] = []
+        self.opened_unseen: list[Touch] = []
 
     def __repr__(self) -> str:
         return f"<Crew running={self.running}>"
@@ -70,6 +73,8 @@ class Crew:
                 touched.append(_EVERYTHING)
             elif item[0] == "access":
                 touched.append(Access(item[1], item[2]))
+            elif item[0] == "unseen":
+                self.opened_unseen.append(touch_of(state.worker.number, item))
             elif item[0] in ("parked", "waits"):
                 self.opened_with.append((state, item))
         state.opens_quietly = state.opens_quietly and not touched

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from harness.control.asking import RuleFailed
+from harness.control.audit import Audit
 from harness.control.crew import Broke
 from harness.control.lanes import Move
 from harness.control.leading import Leading
@@ -46,6 +47,7 @@ class Driver:
     def __init__(self, scenario: Scenario, fleet: Fleet, world: World, observer: Observer, seed: int) -> None:
         self.scenario, self.fleet, self.world, self.observer, self.seed = scenario, fleet, world, observer, seed
         self.concurrent = scenario.concurrent
+        self.audit = Audit(str(world.directory))
         self._checked: Workload | None = None
         self.isolated = False
         self.wants_outcomes = False
@@ -126,11 +128,13 @@ class _Run:
         self._watched()
         try:
             self.stage.prepare(isolated=self.driver.isolated)
+            self.driver.audit.begin()
             abandoned = not self._race()
             self.observer.at(self.stage.now, self.fleet.readings.latest)
             if not abandoned:
                 self._check(self.observer.at_end(), "at end")
                 self.left_open = self.stage.crew.finish(self.stage.now)
+                self.stage.unseen.update(dict.fromkeys(self.driver.audit.looked()))
                 history = self._history()
                 self._check(self.observer.told(history), "postcondition")
                 outcome = self.observer.outcome(history) if self.driver.wants_outcomes else ""
@@ -157,8 +161,9 @@ class _Run:
             happened=self.happened,
             states=tuple(self.observer.states),
             chances=tuple(self.chances),
-            notes=tuple(self.stage.notes),
             more_delays=self.stage.more_delays,
+            notes=(*self.stage.notes, *self.driver.audit.notes),
+            unseen=tuple(self.stage.unseen),
             skew=self.scenario.skew,
         )
 
@@ -170,6 +175,12 @@ class _Run:
             raise _Over(Failure(kind, *broken, step=len(self.steps) - 1))
 
     # The race
+
+    def _probes(self) -> bool:
+        """Have the probe begin, if there is one; what it opens is no step."""
+        begun = self.stage.probe()
+        self.driver.audit.forget()
+        return begun
 
     def _race(self) -> bool:
         """Let operations go until nothing is left to do; return False if the scheduler gave the execution up."""
@@ -184,7 +195,7 @@ class _Run:
                 moves = stage.endings()
             if not moves:
                 if stage.all_ended:
-                    if self._asks_again() or stage.probe():
+                    if self._asks_again() or self._probes():
                         continue
                     return True
                 self._unblock()
@@ -260,9 +271,13 @@ class _Run:
         if move.kind == "delay":
             stage.delaying.until = self.leading.next(stage.passable(), held_up=True)
             stage.delaying.tired = self.leading.tired
+        audit = self.driver.audit
+        audit.before()
         try:
             steps = stage.take(move, preempts, ahead)
+            stage.unseen.update(dict.fromkeys(audit.untold(steps, move.state.worker.number)))
         except WorkerDied as died:
+            audit.forget()
             passed, last = stage.passed_before_death(move, died.passed if ahead else [], preempts)
             self._record(move, passed)
             steps = [self._died(last, died.number)]

@@ -16,6 +16,7 @@ from harness.control.network import Network
 from harness.control.processes import Fleet
 from harness.history import Event
 from harness.scenario import Scenario, Workload
+from harness.unseen import Touch
 
 __all__ = ["Scene"]
 
@@ -60,6 +61,8 @@ class Scene:
         """The server's processes for sessions whose worker is dead."""
         self.notes: dict[str, None] = {}
         """What was left alone, in words."""
+        self.unseen: dict[Touch, None] = {}
+        """What was touched that no schedule decides, in the order of touching."""
 
     # Beginning and end
 

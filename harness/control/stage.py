@@ -9,6 +9,7 @@ from harness.control.deaths import ENDED, Deaths, name_of
 from harness.control.lanes import TIMED, ClientState, Move, WorkerState, passed, source_of
 from harness.control.network import answer, request
 from harness.history import Access, Step
+from harness.unseen import Touch, allowed, touch_of, uncontrolled
 from harness.wire import ERRORS, GIVE_UP, GO, Message
 
 __all__ = ["Stage"]
@@ -50,6 +51,8 @@ class Stage(Deaths):
             (self._park if item[0] == "parked" else self._wait)(state, *item[1:])
             state.parked[item[1]].cause = cause
         self.crew.opened_with.clear()
+        self.unseen.update(dict.fromkeys(self.crew.opened_unseen))
+        self.crew.opened_unseen.clear()
 
     def take(self, move: Move, preempts: bool, ahead: int = 0) -> list[Step]:
         """Do *move*; return the steps taken: none where a blocked operation only went on waiting.
@@ -243,11 +246,12 @@ class Stage(Deaths):
             self.crew.running.discard(state.worker.number)
         elif tag == "note":
             self.notes[item[1]] = None
+        elif tag == "unseen":
+            self.unseen[touch_of(state.worker.number, item)] = None
         elif tag == "outside":
-            raise Broke(
-                f"Worker {state.worker.number} ran {item[1]}, which the harness does not control. What that does is not "
-                "explored, so nothing can be said."
-            )
+            if not allowed(item[2], self._scenario.allows):
+                raise Broke(f"Worker {state.worker.number} {uncontrolled(*item[1:])}")
+            self.unseen[Touch(item[2], f"ran {item[1]}", state.worker.number, "")] = None
         elif tag == "broken":
             raise Broke(f"Worker {state.worker.number} can't go on: {item[1]}.")
 

@@ -12,6 +12,7 @@ from harness.scenario import Scenario
 from harness.schedule import DELAY, FAULT_MARK
 from harness.schedulers.wrappers.stop_early import stale
 from harness.survey import Survey
+from harness.unseen import Ledger
 from harness.verdict import Verdict
 
 _KINDS = {"lost": "cancel"}
@@ -92,6 +93,7 @@ class Tally:
     """When and why the run began anew with fresh processes."""
     shrinking: int = 0
     notes: dict[str, None] = field(default_factory=dict)
+    unseen: Ledger = field(default_factory=Ledger)
     survey: Survey = field(default_factory=Survey)
     seen: float | None = None
     pct: Mapping[int, int] = field(default_factory=dict)
@@ -126,6 +128,7 @@ class Tally:
         self.more_delays |= execution.more_delays
         self.survey.count(execution)
         self.notes.update(dict.fromkeys(execution.notes))
+        self.unseen.count(execution.unseen)
         if self.executions % 50 == 0:
             self.report("exploring")
 
@@ -148,7 +151,9 @@ class Tally:
         never = (
             ["what the scenario is about never happened: " + ", ".join(missing)] if missing and found is None else []
         )
-        return (*self.doubts, *self.stuck, *never, *([] if found is not None else self._only_errors()))
+        if found is not None:
+            return (*self.doubts, *self.stuck)
+        return (*self.doubts, *self.stuck, *self.unseen.reasons(self.scenario.allows), *never, *self._only_errors())
 
     def _only_errors(self) -> list[str]:
         """Return that the application never did what was asked, if so: what it would have done was not raced."""
@@ -162,6 +167,11 @@ class Tally:
             "Does it lack something that 'setup' should make, or a setting? Call it once outside the harness, or have a "
             "client raise where the status is not the one it needs"
         ]
+
+    def _left_alone(self, found: Execution | None) -> tuple[str, ...]:
+        """Return what was outside and changes nothing, but that it is said."""
+        allows = self.scenario.allows
+        return (*self.unseen.notes(allows), *(self.unseen.met(allows) if found is not None else ()))
 
     def result(self, found: Execution | None) -> Result:
         """Return what the run amounts to, given the minimal failure *found*, if any."""
@@ -178,8 +188,9 @@ class Tally:
             seconds=self.seconds + self.earlier,
             bound=self.bound,
             reasons=reasons,
-            notes=tuple(self.notes),
             anew=self.anew,
+            notes=(*self.notes, *self._left_alone(found)),
+            allowed=self.unseen.allowed(self.scenario.allows),
             counterexample=found,
             first_failure=self.first_failure,
             shrink_executions=self.shrinking,

@@ -82,7 +82,7 @@ def _theatre(
     """Set the stage, with *imports* imported before workers are forked."""
     with pinned():
         directory = shared_directory()
-        fleet = world = None
+        fleet = world = driver = None
         try:
             fleet = Fleet(scenario, workers, directory, scenario.patience, imports)
             world = _world(scenario, directory, fleet.inherited)
@@ -94,6 +94,8 @@ def _theatre(
                     fleet.fork(worker)
                 yield Theatre(driver, time.perf_counter() - started)
         finally:
+            if driver is not None:
+                driver.audit.close()
             if world is not None:
                 world.close()
             if fleet is not None:

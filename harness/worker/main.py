@@ -27,6 +27,8 @@ from harness.worker.clock import Clock
 from harness.worker.imported import libraries_since
 from harness.worker.instrument import (
     aiosqlite,
+    audit_hook,
+    c_libraries,
     declared,
     file_locks,
     file_objects,
@@ -34,6 +36,7 @@ from harness.worker.instrument import (
     offspring,
     proc,
     psycopg,
+    sockets,
     sqlite,
     unexplored,
 )  # fmt: skip
@@ -41,6 +44,7 @@ from harness.worker.instrument import threads as thread_starts
 from harness.worker.instrument.databases import Databases
 from harness.worker.instrument.files import Files
 from harness.worker.instrument.made_before import MadeBefore
+from harness.worker.instrument.outside import Outside
 from harness.worker.instrument.postgres import Sessions
 from harness.worker.instrument.postgres_transport import Dialler
 from harness.worker.instrument.process_locks import ProcessLocks
@@ -68,10 +72,13 @@ class Instrumented:
     def __init__(self, scenario: Scenario, common: Common, seen: Seen) -> None:
         self.clock = Clock(common.readings)
         self.runtime = Runtime(Peer(-1, -1), self.clock)
+        self.outside = Outside(self.runtime)
+        c_libraries.install(self.outside)
         self.randomness = Randomness(self.runtime.lane)
         self.native = Native()
         self.databases = Databases(self.runtime, self.native)
         self.files = Files(self.runtime)
+        self.files.shared.elsewhere = self.outside.looked_at
         self.databases.also_held = self.files.locks.held
         self.databases.files.watch(self.files)
         self.threads = Threads(self.runtime)
@@ -104,6 +111,7 @@ class Instrumented:
 
     def _begin(self, seed: str, now: float, db: str, alone: bool = True) -> None:
         self.runtime.begin(alone)
+        self.outside.begin(self.directory)
         if is_url(db):
             self.sessions.begin(db)
             self.runtime.dial = self.dialler.dial
@@ -140,8 +148,7 @@ class Instrumented:
         peer = runtime.peer = end.peer
         runtime.trail = end.trail
         runtime.be_home(threading.get_ident())
-        offspring.watch(runtime)
-        unexplored.name_it(runtime)
+        self._watch_outside()
         runtime.look = Looking(runtime, self.databases).look
         self._allow(scenario, role)
         runtime.before_report = self._settle if self._jumps or self.process_locks.watches else self.databases.settle
@@ -174,6 +181,13 @@ class Instrumented:
                     contextvars.copy_context().run(session.run, db)
         except (PeerGone, BrokenPipeError):
             os._exit(0)
+
+    def _watch_outside(self) -> None:
+        """Tell from now on what this process does that no schedule decides."""
+        offspring.watch(self.runtime, self.outside)
+        unexplored.name_it(self.runtime)
+        sockets.install(self.outside)
+        audit_hook.install(self.outside)
 
     def _settle(self) -> None:
         """Where the clock may jump, a step that looked at it is one for which it matters when."""

@@ -101,7 +101,7 @@ class Runtime(Baton):
             return GO
         if strand is None:
             name = threading.current_thread().name
-            self.news.append(("outside", f"{text} in a thread that the code under test started itself, {name!r}"))
+            self.news.append(("outside", f"{text} in a thread that the code under test started itself, {name!r}", ""))
             return GO
         if self.aborting:
             # Code that catches everything and tries again would never hear of the end.

@@ -196,12 +196,17 @@ def test_what_a_rule_raises_is_said() -> None:
     assert "in raises" in result.reasons[0]
 
 
-def test_a_program_in_a_process_of_its_own_is_left_alone_and_named() -> None:
-    """The verdict is what it would be without, and says so."""
+def test_a_program_in_a_process_of_its_own_is_named() -> None:
+    """Nothing is claimed, unless the scenario allows it: then that is said instead."""
     result = run(scenario(runs_a_program))
-    assert result.verdict is Verdict.VALID
-    assert result.notes == (f"a program run in a process of its own at {Path(__file__).name}:{_line(runs_a_program)}",)
-    assert "Left alone, and so not explored: a program run" in summary(result)
+    assert result.verdict is Verdict.UNKNOWN
+    assert (
+        f"started the program {Path(sys.executable).name} at {Path(__file__).name}:{_line(runs_a_program)}"
+        in result.reasons[0]
+    )
+    allowed = run(scenario(runs_a_program, allows=("process:python*",)))
+    assert allowed.verdict is Verdict.VALID
+    assert "Complete, but for what it allows" in summary(allowed)
 
 
 def _line(function: Callable[..., object]) -> int:

@@ -12,12 +12,12 @@ import pytest
 from harness.counterexample import Counterexample
 from harness.verdict import Verdict
 from reports.annotations import workflow_commands
-from reports.gated import Gated
+from reports.gated import Gated, as_data
 from reports.junit import junit
 from reports.markdown import gate_markdown, md
 from reports.places import marks, relative
 from reports.sarif import sarif
-from reports.table import GateRow
+from reports.table import GateRow, gate_table
 from tests.reports.made_up import blocked, explained, hostile, killed
 
 EVIL = "</failure>\x00\x1b[31m`|<script>%0A::error::\n]]>&"
@@ -40,6 +40,7 @@ def gated(evil: str = "") -> Gated:
         GateRow("other", "", valid, invalid, note="back", command="harness replay k.json", known="k.json"),
         GateRow("other", "", valid, Verdict.UNKNOWN, note="the code has changed", known="old.json", stale=True),
         GateRow("third", "", valid, valid, 50, seen=0.25, residual=0.5),
+        GateRow("fifth", "", valid, valid, 7, complete=True, allowed=(f"socket:/run/redis.sock{evil}", "process:git")),
     ]
     counterexamples = {0: found(evil), 4: killed()}
     return Gated(rows, invalid, 12.5, counterexamples, {0: "a.json"}, {"fourth": f"not changed{evil}"}, "/made")
@@ -55,9 +56,9 @@ def test_junit_fits_its_schema(evil: str) -> None:
     schema = xmlschema.XMLSchema(Path(__file__).with_name("junit.xsd"))
     schema.validate(text)
     tree = ElementTree.fromstring(text)
-    assert (tree.get("tests"), tree.get("failures"), tree.get("errors")) == ("7", "3", "1")
+    assert (tree.get("tests"), tree.get("failures"), tree.get("errors")) == ("8", "3", "1")
     suites = [(suite.get("failures"), suite.get("errors")) for suite in tree]
-    assert suites == [("2", "0"), ("1", "1"), ("0", "0")]
+    assert suites == [("2", "0"), ("1", "1"), ("0", "0"), ("0", "0")]
     failure = tree.find(".//failure")
     assert failure is not None
     assert "To replay it:\n  harness replay a.json" in str(failure.text)
@@ -148,3 +149,17 @@ def test_without_an_explanation_the_last_line_is_marked() -> None:
 def test_a_file_is_named_from_the_root(file: str, shown: str) -> None:
     """If it lies below it."""
     assert relative(file, "/made") == shown
+
+
+def test_every_report_says_what_a_scenario_allows() -> None:
+    """Complete is never said without it."""
+    one = gated()
+    said = "complete, but for what it allows: socket:/run/redis.sock, process:git"
+    assert said in junit(one)
+    log = sarif(one)
+    assert said in log["runs"][0]["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"]
+    shown = gate_markdown(one)
+    assert "| all, but for what it allows |" in shown
+    assert r"fifth, \(reference\): socket:/run/redis\.sock, process:git" in shown
+    assert "but for what it allows: socket:/run/redis.sock, process:git" in gate_table(one.rows)
+    assert list(as_data(one)["rows"][-1]["allowed"]) == ["socket:/run/redis.sock", "process:git"]

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 from harness.points import Point, resolve
+from harness.worker.instrument.outside import POINT
 from harness.worker.instrument.statements import shown
 from harness.worker.rebind import Replacement
 from harness.worker.runtime import Runtime
@@ -47,7 +48,11 @@ def _sync(point: Point, target: Callable[..., Any], runtime: Runtime) -> Callabl
             return target(*args, **options)
         runtime.park("point", *_text(point, args), where(2))
         _touch(point, runtime)
-        return target(*args, **options)
+        token = POINT.set(point.target)
+        try:
+            return target(*args, **options)
+        finally:
+            POINT.reset(token)
 
     return call
 
@@ -61,6 +66,10 @@ def _async(point: Point, target: Callable[..., Any], runtime: Runtime) -> Callab
             _touch(point, runtime)
         else:
             runtime.unseen()
-        return await target(*args, **options)
+        token = POINT.set(point.target)
+        try:
+            return await target(*args, **options)
+        finally:
+            POINT.reset(token)
 
     return call

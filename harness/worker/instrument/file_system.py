@@ -53,6 +53,7 @@ class _System:
         def looking(path: Any = ".", *args: Any, **options: Any) -> Any:
             rel = shared.inside("." if path is None else path, options.get("dir_fd"))
             if rel is None:
+                shared.looked_elsewhere(path, options.get("dir_fd"))
                 return real(path, *args, **options)
             follows = follow and options.get("follow_symlinks", True)
             found = files.read(

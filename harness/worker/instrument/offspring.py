@@ -1,21 +1,19 @@
-"""Processes that the code under test starts: left alone, and named.
+"""Processes that the code under test forks off itself: named, and kept from talking to the controller in its parent's name.
 
-A program that is run in one (``subprocess``) is noted. A fork of the worker itself could do to the shared state what it
-likes, unseen, so nothing can be said of such an execution; and it must not talk to the controller in its parent's name.
+Programs that are run (``subprocess``) are told by the audit hook.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from functools import wraps
 from typing import Any, NoReturn
 
 from harness.inherited import PACKAGES
 from harness.wire import Peer
+from harness.worker.instrument.outside import Outside
 from harness.worker.runtime import Runtime
-from harness.worker.source import where
 
 __all__ = ["watch"]
 
@@ -35,8 +33,8 @@ class _Mute(Peer):
         os._exit(0)
 
 
-def watch(runtime: Runtime) -> None:
-    """Notice from now on what processes this one starts."""
+def watch(runtime: Runtime, outside: Outside) -> None:
+    """Notice from now on what processes this one forks off."""
 
     def in_child() -> None:
         runtime.peer = _Mute()
@@ -44,27 +42,23 @@ def watch(runtime: Runtime) -> None:
 
     def in_parent() -> None:
         if runtime.controlled:
-            runtime.news.append(("outside", "a process that it forked itself (os.fork)"))
+            outside.tell("process:fork", "forked off a process (os.fork), which goes on by itself")
 
     os.register_at_fork(after_in_child=in_child, after_in_parent=in_parent)
-    _note(runtime, subprocess.Popen, "__init__")
-    for name in ("system", "posix_spawn", "posix_spawnp"):
-        _note(runtime, os, name)
     for package in PACKAGES:
         if (util := sys.modules.get(f"{package}.util")) is not None:
-            _note(runtime, util, "spawnv_passfds")
+            _tell(util, outside)
 
 
-def _note(runtime: Runtime, owner: Any, name: str) -> None:
-    """Have the use of *name* of *owner*, which runs a program, be noted."""
-    start = getattr(owner, name)
+def _tell(util: Any, outside: Outside) -> None:
+    """Have the interpreter be told that ``multiprocessing`` starts for a process of its own (``spawn``)."""
+    start = util.spawnv_passfds
 
     @wraps(start)
-    def noted(*args: Any, **options: Any) -> Any:
-        if runtime.controlled:
-            place = where(2)
-            at = f" at {os.path.basename(place[0])}:{place[1]}" if place is not None else ""
-            runtime.news.append(("note", f"a program run in a process of its own{at}"))
+    def told(*args: Any, **options: Any) -> Any:
+        # The tracker only removes what is left over when all have ended.
+        if outside.listens and "resource_tracker" not in sys._getframe(1).f_code.co_filename:
+            outside.tell("process:python", "started a process of multiprocessing")
         return start(*args, **options)
 
-    setattr(owner, name, noted)
+    util.spawnv_passfds = told

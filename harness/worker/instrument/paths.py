@@ -7,7 +7,7 @@ has). To name a file is to read all directories and symbolic links on the way.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from stat import S_ISDIR, S_ISREG
 from typing import Any
 
@@ -37,6 +37,8 @@ class Shared:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self.root = ""
+        self.elsewhere: Callable[[str], None] = lambda _: None
+        """Told of each path outside the shared directory that is looked at."""
 
     def begin(self, root: str) -> None:
         """Take *root* for the shared directory from now on."""
@@ -73,6 +75,14 @@ class Shared:
     def relative(self, path: str) -> str | None:
         """Return the absolute *path* as it reads from the shared directory, None if it lies elsewhere."""
         return path[len(self.root) :] or "." if self.root and (path + "/").startswith(self.root) else None
+
+    def looked_elsewhere(self, path: Any, dir_fd: int | None = None) -> None:
+        """Tell that somebody looked at *path*, which lies outside the shared directory."""
+        if (self._runtime.controlled or self._runtime.begun) and isinstance(path, (str, bytes, os.PathLike)):
+            text = os.fsdecode(_fspath(path))
+            if not text.startswith("/"):
+                text = _join(_getcwd() if dir_fd is None else of_descriptor(dir_fd), text)
+            self.elsewhere(_normpath(text))
 
     def exists(self, path: str) -> bool:
         """Return whether there is something at *path*, a dangling link included."""

@@ -70,7 +70,7 @@ class Lock:
         if runtime.strand() is None or not runtime.begun:
             if runtime.controlled:
                 thread = threading.current_thread().name
-                runtime.news.append(("outside", f"acquire {self.name} in thread {thread!r}"))
+                runtime.news.append(("outside", f"acquire {self.name} in thread {thread!r}", ""))
             return self._real.acquire(blocking, timeout)
         if runtime.aborting:
             return self._real.acquire(False) or (blocking and runtime.unwinds())

@@ -1,14 +1,12 @@
 """What no schedule decides, met at run time: it is named, so that nothing is claimed of it unawares.
 
 Where processes talk over pipes of ``multiprocessing`` (its queues, managers and pools do), or a task waits for a socket or
-process of asyncio, nothing can be said. That a plain socket was used is noted: what is said over it is no schedule point.
+process of asyncio, nothing can be said. Plain sockets are told by ``sockets.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import sys
 from functools import wraps
 from typing import Any, NoReturn
@@ -20,7 +18,6 @@ from harness.worker.source import where
 __all__ = ["name_it", "refuse"]
 
 _TALK = ("send", "send_bytes", "recv", "recv_bytes", "recv_bytes_into", "poll")
-_SOCKET = ("connect", "connect_ex", "bind", "sendto")
 _OF_LOOP = (
     "create_server", "create_unix_server", "create_datagram_endpoint",
     "connect_accepted_socket", "start_tls", "sendfile", "sock_recv", "sock_recv_into", "sock_recvfrom", "sock_sendall",
@@ -36,8 +33,6 @@ def name_it(runtime: Runtime) -> None:
         if connections is not None:
             for name in _TALK:
                 _name(runtime, connections._ConnectionBase, name)
-    for name in _SOCKET:
-        _note(runtime, socket.socket, name)
 
 
 def _name(runtime: Runtime, kind: Any, name: str) -> None:
@@ -48,25 +43,11 @@ def _name(runtime: Runtime, kind: Any, name: str) -> None:
     def named(self: Any, *args: Any, **options: Any) -> Any:
         if runtime.controlled and runtime.strand() is not None:
             text = f"{name} on a pipe of multiprocessing (a Queue, Pipe, Manager or Pool)"
-            runtime.news.append(("outside", text))
+            runtime.news.append(("outside", text, "pipe:multiprocessing"))
             runtime.park("pipe", text, "", where(2))
         return original(self, *args, **options)
 
     setattr(kind, name, named)
-
-
-def _note(runtime: Runtime, kind: Any, name: str) -> None:
-    original = getattr(kind, name)
-
-    @wraps(original)
-    def noted(self: Any, *args: Any) -> Any:
-        if runtime.controlled and runtime.strand() is not None:
-            place = where(2)
-            at = f" at {os.path.basename(place[0])}:{place[1]}" if place is not None else ""
-            runtime.news.append(("note", f"a socket ({name}){at}, what is said over it being no schedule point"))
-        return original(self, *args)
-
-    setattr(kind, name, noted)
 
 
 def refuse(loop: type[asyncio.BaseEventLoop], runtime: Runtime) -> None:
@@ -82,7 +63,7 @@ def _refusal(runtime: Runtime, name: str) -> Any:
     def refuse(_: asyncio.AbstractEventLoop, *_args: Any, **_options: Any) -> NoReturn:
         text = f"{name} of asyncio (a socket, pipe or process that a task waits for)"
         if runtime.controlled:
-            runtime.news.append(("outside", text))
+            runtime.news.append(("outside", text, ""))
         raise NotImplementedError(
             f"The event loop of the harness has no {text}: no schedule could decide when something comes. Give the code "
             "under test a stand-in for whom it talks to, or declare a schedule point around that call."

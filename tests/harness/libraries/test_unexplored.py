@@ -78,13 +78,23 @@ def runs_a_program(_: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("worker", "said"), [(uses_a_socket, "a socket (connect_ex) at test_unexplored.py:"), (runs_a_program, "a program")]
+    ("worker", "said", "name"),
+    [
+        (uses_a_socket, "connected a socket to 127.0.0.1:9 at test_unexplored.py:", "socket:127.0.0.1:9"),
+        (runs_a_program, "started the program true at test_unexplored.py:", "process:true"),
+    ],
 )
-def test_what_is_left_alone_is_noted(worker: Callable[[Path], None], said: str) -> None:
-    """The verdict stands."""
+def test_what_goes_on_outside_makes_it_unknown_unless_it_is_allowed(
+    worker: Callable[[Path], None], said: str, name: str
+) -> None:
+    """The reason has the line, and the name by which it can be allowed."""
     result = explored(raced([worker]))
-    assert result.verdict is Verdict.VALID
-    assert said in result.notes[0]
+    assert result.verdict is Verdict.UNKNOWN
+    assert said in result.reasons[0]
+    assert f'allows=("{name}",)' in result.reasons[0]
+    again = explored(raced([worker], allows=(name,)))
+    assert again.verdict is Verdict.VALID
+    assert again.allowed == (name,)
 
 
 def leaves_a_program(_: Path) -> int:
@@ -96,7 +106,7 @@ def test_programs_left_running_end_with_the_run() -> None:
     """Whoever started them is gone."""
     left: set[int] = set()
     note = Check("left", lambda history, _: left.update(int(str(each.value)) for each in history.outcomes()) is None)
-    result = explored(raced([leaves_a_program], postconditions=(note,)))
+    result = explored(raced([leaves_a_program], postconditions=(note,), allows=("process:sleep",)))
     assert left, result.reasons
     assert not [pid for pid in left if Path("/proc", str(pid)).exists() and " Z " not in _status(pid)]
 

@@ -1,0 +1,272 @@
+"""The audit of the shared directory: learns from the kernel what was touched in it, and compares with what steps told.
+
+Workers tell what a step touches because the calls they make are replaced. A C library, or a call that nobody thought of, tells
+nothing; the kernel does (inotify). Changes are audited in every execution; looks, which are many more, in the first ones of a
+run and in one of so many after that. Not seen: what a mapped file is read and changed through, and who only asks for names,
+times or sizes (``stat``), which makes no event.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from harness.history import Step
+from harness.unseen import Touch
+
+__all__ = ["Audit"]
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_ACCESS, _MODIFY, _ATTRIB, _OPEN = 0x1, 0x2, 0x4, 0x20
+_MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x40, 0x80, 0x100, 0x200
+_OVERFLOW, _IGNORED, _IS_DIR = 0x4000, 0x8000, 0x40000000
+_NAMES = _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
+_CHANGES = _MODIFY | _ATTRIB | _NAMES
+_LOOKS = _ACCESS | _OPEN
+_ONLY_DIR = 0x01000000
+_NONBLOCK, _CLOSE_ON_EXEC = 0o4000, 0o2000000
+
+_WORDS = {
+    _MODIFY: "changed", _ATTRIB: "changed the times or the mode of", _MOVED_FROM: "renamed", _MOVED_TO: "renamed to",
+    _CREATE: "made", _DELETE: "removed", _ACCESS: "read", _OPEN: "opened",
+}  # fmt: skip
+_HEAD = struct.Struct("iIII")
+_MOST = 1 << 16
+
+_LOOKS_FIRST, _LOOKS_EVERY = 20, 50
+"""Looks are audited in the first so many executions, and in every so manieth after them."""
+
+_OF_SQLITE = ("-journal", "-wal", "-shm")
+"""Ends the names of files that SQLite keeps beside a database; what happens to them belongs to statements over it."""
+_USES_SQLITE = ("sql", "fetch", "commit", "rollback", "blob", "backup")
+_UNNAMED = "(unnamed)"
+_SUPER_JOURNAL = re.compile(r"-mj[0-9A-F]{6,9}$")
+_MAGIC = b"SQLite format 3\x00"
+_EVERYWHERE = ("data:hard links", "*")
+"""What is touched where a file has several names, and where anything may have been touched."""
+
+
+class _Event(NamedTuple):
+    """That something happened to the file *path*, relative to the shared directory (``.`` is the directory itself)."""
+
+    mask: int
+    path: str
+
+
+class Audit:
+    """What the kernel tells of one directory; ``off`` says why it tells nothing, where it can't be asked."""
+
+    def __init__(self, directory: str) -> None:
+        self._root = directory.rstrip("/")
+        self._watches: dict[int, str] = {}
+        self._mask = _CHANGES
+        self._executions = 0
+        self._looks = False
+        self._use_sqlite: set[int] = set()
+        self._looked: dict[Touch, None] = {}
+        """Looks at databases, by workers of which nobody knows yet whether they use SQLite under control."""
+        self._databases: dict[str, bool] = {}
+        self._scanned = False
+        self.off = ""
+        self._end: int = _libc.inotify_init1(_NONBLOCK | _CLOSE_ON_EXEC)
+        if self._end < 0 or not self._watch("."):
+            self.off = os.strerror(ctypes.get_errno())
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<Audit of {self._root} {self.off or f'directories={len(self._watches)}'}>"
+
+    def close(self) -> None:
+        """Stop."""
+        if self._end >= 0:
+            os.close(self._end)
+            self._end = -1
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """That there is no audit, and why, if so."""
+        return (f"the audit of the shared directory, which can't be had here ({self.off})",) if self.off else ()
+
+    # Around executions and steps
+
+    def begin(self) -> None:
+        """An execution begins, over a directory that was just put back."""
+        if self._end < 0:
+            return
+        self._executions += 1
+        self._databases.clear()
+        looks = self._executions <= _LOOKS_FIRST or self._executions % _LOOKS_EVERY == 0
+        self.forget()
+        if looks != self._looks:
+            self._looks, self._mask = looks, _CHANGES | _LOOKS if looks else _CHANGES
+            for path in list(self._watches.values()):
+                self._watch(path)
+
+    def before(self) -> None:
+        """A step is about to be taken: what was looked at until now was not by a worker."""
+        if self._looks:
+            self.forget()
+
+    def forget(self) -> None:
+        """Drop what the kernel has told."""
+        while self._end >= 0:
+            self._scanned = False
+            for _ in self._events():
+                pass
+            if not self._scanned:
+                break
+
+    def untold(self, steps: Sequence[Step], worker: int) -> list[Touch]:
+        """Return what was touched since last asked and none of *steps*, which *worker* took, told of."""
+        if self._end < 0:
+            return []
+        # What a worker opens that begins in the place of a killed one is told by itself.
+        if any(step.kind in _USES_SQLITE or step.kind == "kill" for step in steps):
+            self._use_sqlite.add(worker)
+        events = dict.fromkeys(self._events())
+        if not events:
+            return []
+        if self._scanned:
+            # To find the directories in a new one is to look at it.
+            self.forget()
+        told = {(access.resource, access.mode) for step in steps for access in step.accesses}
+        if any(resource in _EVERYWHERE for resource, _ in told):
+            return []
+        source = next((step.source for step in reversed(steps) if step.source is not None), None)
+        place = f"{os.path.basename(source.file)}:{source.line}" if source is not None else ""
+        found: dict[str, Touch] = {}
+        for mask, path in sorted(events, key=lambda event: not event.mask & _CHANGES):
+            if _is_told(mask, path, told) or self._by_sqlite(mask, path, worker):
+                continue
+            kind = next(bit for bit in _WORDS if mask & bit)
+            touch = Touch(f"library:/shared/{path}", _text(kind, path, place), worker, place)
+            if mask & _LOOKS and self._is_of_sqlite(path):
+                self._looked[touch] = None
+            else:
+                found.setdefault(path, touch)
+        return list(found.values())
+
+    def looked(self) -> list[Touch]:
+        """The execution is over: return looks at databases where nobody uses SQLite under control.
+
+        Connecting reads the beginning of the file, long before the first statement.
+        """
+        found, self._looked = list(self._looked), {}
+        return [] if self._use_sqlite else found
+
+    def _by_sqlite(self, mask: int, path: str, worker: int) -> bool:
+        """Return whether SQLite has done it, on behalf of a connection of *worker* that is under control.
+
+        Who opens a directory and lists nothing (SQLite does, to have what was done in it last) has learnt nothing.
+        """
+        uses_sqlite = worker in self._use_sqlite
+        # The harness gives a directory its virtual time after a statement that made or removed a file in it.
+        if (mask == _OPEN or (mask == _ATTRIB and uses_sqlite)) and os.path.isdir(f"{self._root}/{path}"):
+            return True
+        return uses_sqlite and self._is_of_sqlite(path)
+
+    def _is_of_sqlite(self, path: str) -> bool:
+        """Return whether *path* is a database, or a file that SQLite keeps beside one.
+
+        When SQLite reads and writes them is its own affair: a statement inside a transaction touches nothing that others see.
+        """
+        if path.endswith(_OF_SQLITE) or _SUPER_JOURNAL.search(path):
+            return True
+        if path not in self._databases:
+            try:
+                with open(f"{self._root}/{path}", "rb") as file:
+                    self._databases[path] = file.read(len(_MAGIC)) in (_MAGIC, b"")
+            except OSError:
+                return False
+        return self._databases[path]
+
+    # What the kernel tells
+
+    def _watch(self, path: str) -> bool:
+        """Watch the directory *path*; return whether it could be."""
+        name = self._root if path == "." else f"{self._root}/{path}"
+        number = _libc.inotify_add_watch(self._end, os.fsencode(name), self._mask | _ONLY_DIR)
+        if number >= 0:
+            self._watches[number] = path
+        return bool(number >= 0)
+
+    def _watch_all(self, path: str) -> None:
+        """Watch the directory *path* and all that are in it."""
+        if not self._watch(path):
+            return
+        self._scanned = True
+        try:
+            with os.scandir(f"{self._root}/{path}") as entries:
+                inside = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return
+        for name in inside:
+            self._watch_all(f"{path}/{name}")
+
+    def _events(self) -> Iterator[_Event]:
+        """Yield what has happened since last asked."""
+        while True:
+            try:
+                data = os.read(self._end, _MOST)
+            except BlockingIOError:
+                return
+            yield from self._parsed(data)
+            if len(data) < _MOST - 4096:
+                return
+
+    def _parsed(self, data: bytes) -> Iterator[_Event]:
+        at = 0
+        while at < len(data):
+            number, mask, _, length = _HEAD.unpack_from(data, at)
+            at += _HEAD.size + length
+            if mask & _OVERFLOW:
+                continue
+            folder = self._watches.get(number)
+            if mask & _IGNORED:
+                self._watches.pop(number, None)
+                continue
+            if folder is None:
+                continue
+            name = os.fsdecode(data[at - length : at].rstrip(b"\0"))
+            path = folder if not name else name if folder == "." else f"{folder}/{name}"
+            if mask & _IS_DIR and name:
+                self._directory(mask, path)
+            yield _Event(mask & ~_IS_DIR, path)
+
+    def _directory(self, mask: int, path: str) -> None:
+        """A directory has appeared or gone at *path*."""
+        if mask & _MOVED_FROM:
+            for number, other in list(self._watches.items()):
+                if other == path or other.startswith(f"{path}/"):
+                    _libc.inotify_rm_watch(self._end, number)
+                    self._watches.pop(number, None)
+        elif mask & (_CREATE | _MOVED_TO):
+            self._watch_all(path)
+
+
+def _text(kind: int, path: str, place: str) -> str:
+    since = ", in the step that began" if place else ""
+    return f"{_WORDS[kind]} {path} in the shared directory by a way that the harness does not know{since}"
+
+
+def _is_told(mask: int, path: str, told: Iterable[tuple[str, str]]) -> bool:
+    """Return whether one of the accesses *told* covers what happened to *path*."""
+    folder = path.rpartition("/")[0] or "."
+    looks = not mask & _CHANGES
+    for resource, mode in told:
+        kind, _, name = resource.partition(":")
+        if kind not in ("data", "list"):
+            continue
+        if (name == path or (name.endswith(_UNNAMED) and "#" in path)) and (looks or mode == "w"):
+            return True
+        if kind == "list" and name == folder and mode == "w" and mask & (_NAMES | _ATTRIB):
+            return True
+    return False

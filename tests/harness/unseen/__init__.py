@@ -1,0 +1,1 @@
+"""Tests of what no schedule decides: told, put together over a run, allowed by name."""
