@@ -34,6 +34,7 @@ from harness.schedulers.pos import POS
 from harness.schedulers.random_walk import RandomWalk
 from harness.schedulers.stateful import Stateful
 from harness.schedulers.wrappers.stop_early import StopEarly
+from harness.verdict import Verdict
 
 if TYPE_CHECKING:
     from hypothesis.database import ExampleDatabase
@@ -113,10 +114,17 @@ def run(
         return result
     again = begun_anew(tally, tally.departed)
     try:
-        return replace(plan, scenario=replace(scenario, isolation="fork")).carry_out(again)
+        result = replace(plan, scenario=replace(scenario, isolation="fork")).carry_out(again)
     except (SetupFailed, Unsupported) as error:
         reason = f"Nor could the run go on with fresh processes for each execution: {error}"
         return replace(result, reasons=(*result.reasons, reason))
+    if tally.failed is not None and result.verdict is Verdict.VALID and not result.complete:
+        # It may be the race of a process that has served others before, which not all was tried to find again.
+        reason = (
+            "One execution failed in processes that had run others before, and the search in fresh ones did not end."
+        )
+        return replace(result, verdict=Verdict.UNKNOWN, reasons=(reason,))
+    return result
 
 
 @dataclass(frozen=True)

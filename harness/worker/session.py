@@ -114,6 +114,8 @@ class Session:
     def _race(self, db: Path) -> None:
         runtime = self._runtime
         runtime.opening, runtime.found_something = True, False
+        # What ran while the execution before this one was closed is not this application's doing.
+        self._left.touched()
         try:
             self._app = self._open(self._program.open, db) if self._program.open else db
         except Aborted:

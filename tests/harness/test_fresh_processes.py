@@ -14,16 +14,18 @@ from typing import Any
 
 import pytest
 
+import harness.control.run as run_module
 from harness.control.replaying import replay
 from harness.control.run import run
 from harness.counterexample import Counterexample, load, save
 from harness.errors import BadInput
-from harness.result import Result
-from harness.scenario import Scenario
+from harness.history import History
+from harness.result import Execution, Failure, Result
+from harness.scenario import Scenario, Workload
 from harness.verdict import Verdict
 from reports.summary import summary
 from tests.harness.counter import counts_to, explored, prepared, raced
-from tests.harness.sync_programs import READ, WRITE, plainly
+from tests.harness.sync_programs import READ, WRITE, autocommit_in_one, plainly
 
 pytestmark = pytest.mark.forks
 
@@ -180,3 +182,21 @@ def _made(scenario: Scenario) -> Result:
     result = run(replace(scenario, setup=prepared(), at_end=(counts_to(9),)), explain=False)
     assert result.verdict is Verdict.INVALID
     return result
+
+
+def test_a_failure_seen_before_is_not_valid_where_the_fresh_search_did_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a race of processes that serve one call after another; only a whole search rules that out."""
+    result = explored(raced(autocommit_in_one), explain=False)
+    failed = Execution(Workload.each("op0"), 0, (), History(()), Failure("at end", "seen once", "", 0), False)
+
+    def departs(self: Any, tally: Any) -> Any:
+        tally.failed, tally.departed = failed, "it departed"
+        return result if self.scenario.isolation == "warm" else replace(result, verdict=Verdict.VALID, complete=whole)
+
+    monkeypatch.setattr(run_module._Plan, "carry_out", departs)
+    whole = False
+    again = explored(raced(autocommit_in_one), explain=False)
+    assert again.verdict is Verdict.UNKNOWN
+    assert "One execution failed in processes that had run others before" in again.reasons[0]
+    whole = True
+    assert explored(raced(autocommit_in_one), explain=False).verdict is Verdict.VALID
