@@ -96,6 +96,7 @@ class PostgresWorld(World):
     def take_template(self) -> None:
         """See ``World``; besides, the database is kept as a template for executions that change more than rows."""
         self.server.calm(self._connected())
+        clock.replace_defaults(self._link)
         super().take_template()
         self._end_sessions(self._raced)
         owned = isinstance(self.server, Server)

@@ -9,10 +9,12 @@ SQL standard (``CURRENT_TIMESTAMP``) are no functions, so they tell real time; w
 
 from __future__ import annotations
 
+import re
+
 from harness.epoch import EPOCH
 from harness.postgres.link import Link
 
-__all__ = ["install", "set_clock", "setting"]
+__all__ = ["by_function", "install", "replace_defaults", "set_clock", "setting"]
 
 # A sequence has one value for all transactions, whatever snapshot they have, and a rollback does not take it back. Unlogged,
 # so that who reads the clock has no transaction number. A function that has another name is the same to all that was
@@ -83,3 +85,42 @@ def _microseconds(now: float) -> int:
 def set_clock(link: Link, now: float) -> None:
     """Have the clock show *now*, in virtual seconds, or what it shows already where readings have brought it further."""
     link.ask(f"SELECT setval('harness.clock', greatest({_microseconds(now)}, (SELECT last_value FROM harness.clock)))")
+
+
+_BY_WORD = re.compile(
+    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|"
+    r"\b(CURRENT_TIMESTAMP|LOCALTIMESTAMP|CURRENT_DATE|CURRENT_TIME|LOCALTIME)\b(\(\d+\))?"
+)
+_TYPES = {
+    "CURRENT_TIMESTAMP": "timestamp{} with time zone", "LOCALTIMESTAMP": "timestamp{} without time zone",
+    "CURRENT_DATE": "date",
+    "CURRENT_TIME": "time{} with time zone", "LOCALTIME": "time{} without time zone",
+}  # fmt: skip
+_DEFAULTS = """
+SELECT format('%I.%I', nspname, relname), quote_ident(attname), pg_get_expr(adbin, adrelid), relkind = 'v'
+FROM pg_attrdef JOIN pg_class c ON c.oid = adrelid JOIN pg_namespace n ON n.oid = relnamespace
+JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
+WHERE adbin::text LIKE '%SQLVALUEFUNCTION%' AND attgenerated = '' AND c.oid >= 16384
+"""
+
+
+def by_function(expression: str) -> str:
+    """Return the SQL *expression*, as the server writes it, with functions in the place of words that ask for the time."""
+
+    def instead(found: re.Match[str]) -> str:
+        return f"(now())::{_TYPES[found[1]].format(found[2] or '')}" if found[1] else found[0]
+
+    return _BY_WORD.sub(instead, expression)
+
+
+def replace_defaults(link: Link) -> None:
+    """Have defaults of columns ask for the time by function where they do by word; no event trigger of the code's fires."""
+    changes = []
+    for table, column, expression, is_view in link.ask(_DEFAULTS):
+        was = (expression or b"").decode()
+        if (now := by_function(was)) != was:
+            kind = "VIEW" if is_view == b"t" else "TABLE ONLY"
+            names = (table or b"").decode(), (column or b"").decode()
+            changes.append(f"ALTER {kind} {names[0]} ALTER COLUMN {names[1]} SET DEFAULT {now}")
+    if changes:
+        link.ask(";".join(["BEGIN", "SET LOCAL session_replication_role = replica", *changes, "COMMIT"]))

@@ -7,10 +7,15 @@ from typing import Any
 
 from harness.errors import HarnessError, Unsupported
 
-__all__ = ["KEPT", "Link", "ServerSaid"]
+__all__ = ["KEPT", "TAKEN", "Link", "ServerSaid"]
 
 KEPT = "race-harness kept"
 """The ``application_name`` of a session that waits for its next execution."""
+TAKEN = (
+    "RESET application_name; "
+    "SELECT coalesce(pg_catalog.string_agg(ctid::text || xmin::text, ','), '') FROM pg_catalog.pg_db_role_setting"
+)
+"""What a kept session runs for who connects. The answer is another where settings of roles or databases have changed."""
 
 _SETTINGS = {
     # What the code under test sets for a database or a role is not for us; and values are to read as they are.

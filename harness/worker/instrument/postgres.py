@@ -209,6 +209,8 @@ class Sessions:
             self._runtime.news.append(
                 ("note", f"{what.word} asks the server for the time by a word that can't be virtual")
             )
+        if "pg_sleep" in sql.lower():
+            self._runtime.news.append(("note", "pg_sleep passes in real time, and no virtual time passes in it"))
         session.tells |= what.notifies or (session.may_notify and not (what.reads or what.nothing))
         touched, releases = _touched(session, what, after, failed)
         self._tell(touched)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from harness.postgres.link import KEPT
+from harness.postgres.link import KEPT, TAKEN
 from harness.worker.instrument.postgres import LOCKS, NOTIFIED, Session, Sessions
 from harness.worker.instrument.postgres_statements import effect
 from harness.worker.instrument.postgres_timeouts import GREETING, TimedOut
@@ -37,6 +37,7 @@ class Dialler:
     def __init__(self, runtime: Runtime, sessions: Sessions) -> None:
         self.runtime, self.sessions = runtime, sessions
         self.kept: dict[bytes, list[tuple[socket.socket, bytes, int]]] = {}
+        self.settings: dict[int, list[bytes | None]] = {}
 
     def dial(
         self, loop: asyncio.AbstractEventLoop, factory: Callable[[], Any], family: int, address: Any
@@ -190,6 +191,7 @@ class Transport(asyncio.Transport):
             reply.feed(b"")
         if reply.process:
             self._pid, self._welcome = reply.process, welcome(reply.data)
+            self._dialler.settings[self._pid] = self._settings()
         if reply.status:
             self._in_transaction = reply.status in ("T", "E")
         if self._session is not None and exchange.runs:
@@ -244,6 +246,10 @@ class Transport(asyncio.Transport):
             reply.feed(self._socket.recv(_PIECE))
         return b"" if reply.error[0] else reply.data
 
+    def _settings(self) -> list[bytes | None]:
+        """Return what changes with the settings that a new session would have; nothing where the server does not say."""
+        return [cell for tag, body in messages(self._ask(TAKEN)) if tag == "D" for cell in _cells(body)]
+
     def _cancel(self) -> None:
         """Have the server cancel what the session runs."""
         secret = next((body[4:] for tag, body in messages(self._welcome) if tag == "K"), b"")
@@ -296,7 +302,11 @@ class Transport(asyncio.Transport):
         try:
             if self._in_transaction:
                 self._ask("ROLLBACK")
-            if not self._ask("DISCARD ALL") or not self._ask(f"SET application_name = '{KEPT}'"):
+            if (
+                not self._ask("DISCARD ALL")
+                or self._pid not in self._dialler.settings
+                or not self._ask(f"SET application_name = '{KEPT}'")
+            ):
                 return False
         except OSError:
             return False
@@ -310,7 +320,7 @@ class Transport(asyncio.Transport):
             mine = self._socket
             self._socket, self._welcome, self._pid = kept.pop()
             try:
-                if self._ask("RESET application_name"):
+                if self._settings() == self._dialler.settings[self._pid]:
                     mine.close()
                     return self._welcome
             except OSError:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from harness.postgres.link import KEPT
+from harness.postgres.link import KEPT, TAKEN
 from harness.worker.instrument.psycopg_generators import ACTIVE, IDLE
 
 __all__ = ["Kept"]
 
-_COMMAND_OK = 1
+_COMMAND_OK, _TUPLES_OK = 1, 2
 
 
 class Kept:
@@ -24,6 +24,7 @@ class Kept:
         self._connect = generators.connect
         self._idle: dict[str, list[Any]] = {}
         self._words: dict[int, str] = {}
+        self._settings: dict[int, bytes | None] = {}
         self._closed: Any = None
 
     def connect(self, conninfo: str) -> Generator[Any, Any, Any]:
@@ -31,10 +32,15 @@ class Kept:
         idle = self._idle.get(conninfo)
         while idle:
             connection = idle.pop()
-            if connection.exec_(b"RESET application_name").status == _COMMAND_OK:
+            answer = connection.exec_(TAKEN.encode())
+            if answer.status == _TUPLES_OK and answer.get_value(0, 0) == self._settings[connection.backend_pid]:
                 return connection
+            # The server has ended it, or a new one would have other settings.
+            connection.finish()
         connection = yield from self._connect(conninfo)
         self._words[connection.backend_pid] = conninfo
+        if connection.transaction_status == IDLE:
+            self._settings[connection.backend_pid] = connection.exec_(TAKEN.encode()).get_value(0, 0)
         return connection
 
     def keep(self, connection: Any) -> bool:
@@ -43,6 +49,7 @@ class Kept:
         words = self._words.get(session.backend_pid)
         if (
             words is None
+            or session.backend_pid not in self._settings
             or session.transaction_status >= 4
             or session.transaction_status == ACTIVE
             or session.pipeline_status

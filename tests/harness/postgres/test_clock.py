@@ -12,6 +12,7 @@ import pytest
 from harness.control.postgres_world import PostgresWorld
 from harness.epoch import EPOCH
 from harness.inherited import Inherited
+from harness.postgres.clock import by_function
 from harness.worker.instrument.postgres_statements import effect
 from tests.harness.postgres.programs import needs_server
 
@@ -28,6 +29,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresWorld]:
                 "CREATE FUNCTION strict() RETURNS timestamptz LANGUAGE sql SET search_path = '' AS 'SELECT now()'"
             )
             connection.execute("CREATE ROLE modest LOGIN")
+            connection.execute(
+                "CREATE TABLE worded (a timestamp DEFAULT CURRENT_TIMESTAMP, b timestamptz(0) DEFAULT CURRENT_TIMESTAMP(0), "
+                "c date DEFAULT CURRENT_DATE, d text DEFAULT 'CURRENT_DATE', e text DEFAULT CURRENT_USER, "
+                "f timestamptz DEFAULT LOCALTIMESTAMP + interval '1 day')"
+            )
+            connection.execute(
+                "CREATE TABLE dated (id int, at timestamptz DEFAULT CURRENT_TIMESTAMP) PARTITION BY LIST (id)"
+            )
+            connection.execute("CREATE TABLE dated_1 PARTITION OF dated FOR VALUES IN (1)")
         made.take_template()
         yield made
 
@@ -111,3 +121,36 @@ def test_where_nothing_may_be_written_the_clock_is_read_too(world: PostgresWorld
 def test_a_statement_that_reads_the_clock_is_told_by_its_text(sql: str, tells: bool) -> None:
     """The order of two that do is seen in what they are told."""
     assert effect(sql).tells_time is tells
+
+
+def test_defaults_that_ask_by_word_are_told_virtual_time(world: PostgresWorld) -> None:
+    """As many tables are dated, of partitions too; what only looks like such a word is left alone."""
+    world.reset()
+    world.be(86400.0)
+    with connected(world) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("INSERT INTO worded DEFAULT VALUES")
+        connection.execute("INSERT INTO dated VALUES (1)")
+        query = "SELECT extract(epoch FROM {})::float8 FROM {}"
+        asked = (("a", "worded"), ("b", "worded"), ("f - interval '1 day'", "worded"), ("at", "dated"))
+        told = [connection.execute(query.format(*each).encode()).fetchone() for each in asked]
+        assert all(row and EPOCH + 86400 - 1 <= row[0] < EPOCH + 86402 for row in told), told
+        row = connection.execute("SELECT c - to_timestamp(%s)::date, d, e FROM worded", (EPOCH,)).fetchone()
+    assert row == (1, "CURRENT_DATE", "postgres")
+
+
+@pytest.mark.parametrize(
+    ("expression", "same"),
+    [
+        ("CURRENT_TIMESTAMP", "(now())::timestamp with time zone"),
+        (
+            "(CURRENT_TIMESTAMP(3) + '01:00:00'::interval)",
+            "((now())::timestamp(3) with time zone + '01:00:00'::interval)",
+        ),
+        ("lower('LOCALTIME ''CURRENT_DATE'::text)", "lower('LOCALTIME ''CURRENT_DATE'::text)"),
+        ('f(LOCALTIME, "CURRENT_TIME")', 'f((now())::time without time zone, "CURRENT_TIME")'),
+    ],
+)
+def test_words_that_ask_for_the_time_become_functions(expression: str, same: str) -> None:
+    """Not in literals, and not in names."""
+    assert by_function(expression) == same

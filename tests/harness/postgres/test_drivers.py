@@ -14,8 +14,9 @@ from sqlalchemy import create_engine, text
 from harness.control.replaying import replay
 from harness.control.run import run
 from harness.counterexample import Counterexample
+from harness.scenario import Check
 from harness.verdict import Verdict
-from tests.harness.postgres.programs import counted, needs_server
+from tests.harness.postgres.programs import counted, needs_server, raced
 
 pytestmark = [needs_server, pytest.mark.forks, pytest.mark.slow]
 
@@ -88,3 +89,36 @@ def test_a_lost_update_is_found_over_sqlalchemy() -> None:
     failure = Counterexample.of(result)
     assert failure.failure.rule == "no increment is lost"
     assert replay(scenario, failure, times=3).failed_again == 3
+
+
+def sets_a_default(db: Any) -> list[Any]:
+    """Change what new sessions have, and return what one had before and another has after."""
+    told: list[Any] = []
+    for statement in ("ALTER DATABASE race SET work_mem = '9MB'", "SELECT 1"):
+        with psycopg.connect(db, autocommit=True) as connection:
+            told += connection.execute("SHOW work_mem").fetchone() or ()
+            connection.execute(statement.encode())
+    return told
+
+
+async def sets_a_default_by_asyncpg(db: Any) -> list[Any]:
+    """The same through asyncpg."""
+    told: list[Any] = []
+    for statement in ("ALTER DATABASE race SET work_mem = '9MB'", "SELECT 1"):
+        connection = await asyncpg.connect(db)
+        told.append(await connection.fetchval("SHOW work_mem"))
+        await connection.execute(statement)
+        await connection.close()
+    return told
+
+
+@pytest.mark.parametrize("operation", [sets_a_default, sets_a_default_by_asyncpg])
+def test_a_session_that_is_kept_has_the_settings_of_a_new_one(operation: Any) -> None:
+    """What an execution sets for new sessions is so from then on, and gone in the next execution."""
+
+    def told(history: Any, db: Any) -> None:
+        assert [outcome.value for outcome in history.outcomes()] == [["4MB", "9MB"]]
+
+    scenario = raced(operation, postconditions=(Check("told", told),))
+    result = run(scenario, scheduler="random", max_executions=3, explain=False)
+    assert (result.verdict, result.executions) == (Verdict.VALID, 3), result

@@ -19,6 +19,11 @@ from tests.harness.postgres.programs import needs_server
 
 def learnt(inside: bool = False, **settings: str) -> tuple[Timeouts, str]:
     """Time-outs of a session with *settings*, and the SQL that moves them away."""
+    return with_settings(settings, inside)
+
+
+def with_settings(settings: dict[str, str], inside: bool = False) -> tuple[Timeouts, str]:
+    """See ``learnt``."""
     names = (
         "lock_timeout",
         "statement_timeout",
@@ -87,12 +92,12 @@ def test_what_a_transaction_set_is_learnt_again_at_its_end() -> None:
 )
 def test_a_session_that_the_server_would_have_ended_is_named(name: str, inside: bool) -> None:
     """With the setting; and not before its time, nor in the other state."""
-    timeouts, _ = learnt(**{name: "5s"})
+    timeouts, _ = with_settings({name: "5s"})
     assert timeouts.begin(1.0, False) == ""
     timeouts.did(1.0, inside, False)
     assert timeouts.begin(5.5, inside) == ""
     timeouts.did(5.5, inside, False)
-    other, _ = learnt(**{name: "5s"})
+    other, _ = with_settings({name: "5s"})
     other.did(1.0, not inside, False)
     assert name == "transaction_timeout" or other.begin(9.0, not inside) == ""
     assert name in timeouts.begin(12.0, inside)
