@@ -19,13 +19,15 @@ from harness.schedulers.planned import Atom, story
 
 __all__ = [
     "ERRORS", "Conflict", "Cut", "Exchange", "Explanation", "FaultRole", "Named", "Place", "Window", "conflicts", "cuts",
-    "effective", "exchange", "intruding", "named", "overlapping",
+    "effective", "exchange", "intruding", "named", "overlapping", "repeated",
 ]  # fmt: skip
 
 ERRORS = ("busy", "full", "io", "lost")
 """Faults that an operation ends with; the others befall a task, a worker, a message or the clock between two steps."""
 
 _PROBE = "probe"
+_LAST = 200
+"""Steps at the end of an endless execution that are taken for its loop."""
 _HIDDEN = ("process:", "history", "clock", "client:", "*")
 """What makes steps dependent for the search, but is nothing that the code under test shares on purpose."""
 
@@ -115,7 +117,8 @@ class Explanation:
     Of ``neighbours`` distinct schedules that were run beside the counterexample ``failing`` fail, ``otherwise`` of them by
     another rule. ``executions`` is what it took, ``cut_short`` why not all was tried. ``overlap`` says that calls, or a
     call's tasks, overlapped.
-    ``run_executions`` and ``run_failures`` are those of the run that found it.
+    ``run_executions`` and ``run_failures`` are those of the run that found it. ``alone`` says whether the same calls fail, too,
+    one after another in one worker (None: not tried). ``repeats`` are the steps that an execution without end goes on making.
     """
 
     windows: tuple[Window, ...]
@@ -129,6 +132,8 @@ class Explanation:
     cut_short: str = ""
     run_executions: int = 0
     run_failures: int = 0
+    alone: bool | None = None
+    repeats: tuple[Named, ...] = ()
 
     @property
     def critical(self) -> Exchange | None:
@@ -330,6 +335,15 @@ def _weight(meets: Sequence[Conflict]) -> int:
 
 def _writes_data(accesses: Sequence[Access]) -> bool:
     return any(access.mode == "w" and access.resource.startswith("data:") for access in accesses)
+
+
+def repeated(steps: Sequence[Step]) -> tuple[Named, ...]:
+    """Return the distinct steps among the last ones of an execution that does not end, each where it was made last."""
+    last: dict[tuple[str, str, str, str], int] = {}
+    for number in range(max(0, len(steps) - _LAST), len(steps)):
+        step = steps[number]
+        last[step.lane, step.kind, step.text, str(step.source)] = number
+    return tuple(Named(steps[number], number) for number in sorted(last.values(), key=lambda n: (steps[n].lane, n)))
 
 
 def overlapping(execution: Execution) -> bool:

@@ -25,6 +25,8 @@ def explanation_as_data(why: Explanation) -> dict[str, Any]:
         "faults": [_role_as_data(role) for role in why.faults],
         "overlap": why.overlap,
         "cut_short": why.cut_short,
+        "alone": why.alone,
+        "repeats": [_named_as_data(each) for each in why.repeats],
         **{name: getattr(why, name) for name in _COUNTS},
     }
 
@@ -92,6 +94,8 @@ class _Reader:
             overlap=part["overlap"].flag(),
             seconds=0.0,
             cut_short=part["cut_short"].text(),
+            alone=_optional(part.get("alone", None), Part.flag),
+            repeats=part.get("repeats", []).each(self._repeated),
             **{name: part[name].integer(0) for name in _COUNTS},
         )
 
@@ -123,6 +127,12 @@ class _Reader:
             _optional(part["number"], self._number),
             _optional(part["statement"], lambda statement: step_of(statement, self._workers)),
         )
+
+    def _repeated(self, part: Part) -> Named:
+        found = self._named(part)
+        if found.number is None:
+            part["number"].wrong("the number of a step")
+        return found
 
     def _exchange(self, part: Part) -> Exchange:
         if not part["conflicts"].each(_conflict):

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from harness.counterexample import Counterexample
-from harness.explain import ERRORS, Conflict, Exchange, Explanation, FaultRole, Named, Place, Window
+from harness.explain import Exchange, Explanation, FaultRole, Named, Place, Window
 from harness.history import Step
 from harness.result import Execution
-from harness.schedule import FAULT_MARK
-from harness.schedulers.planned import story
 from reports.summary import counted
 from reports.terminal import columns, escaped, one_line, padded, shortened, wrapped
+from reports.words import NOUNS, Words
 
 __all__ = ["as_data", "explanation_lines", "place_of", "sentences"]
 
@@ -22,17 +21,8 @@ Line = tuple[str, str]
 _PROBE = "probe"
 _MOST_WINDOWS = 4
 """How many are put into words; the data has all."""
-_BEFALLS = {
-    "kill": "{who} was killed",
-    "cancel": "{whose} call was cancelled",
-    "lost": "{whose} {what} ran but was cancelled, its result lost",
-    "busy": "{whose} {what} was refused as busy",
-    "full": "{whose} {what} found the disk full",
-    "io": "{whose} {what} met an I/O error",
-}
-_BOTH_WORDS = {"BEGIN": ("IMMEDIATE", "EXCLUSIVE", "DEFERRED"), "PRAGMA": None, "ROLLBACK": ("TO",)}
-_NOUNS = {"cancel": "cancellation", "lost": "cancellation", "clock": "jump of the clock", "lose": "loss"}
-_NOUNS.update(dict.fromkeys(("busy", "full", "io"), "error"), duplicate="second delivery")
+_MOST_STEPS = 6
+"""How many steps of a loop are named."""
 _DOES = {"r": "reads", "w": "writes", "a": "makes or removes"}
 
 
@@ -43,7 +33,7 @@ def explanation_lines(why: Explanation | str, race: Execution | Counterexample, 
     if isinstance(why, str):
         yield from (("dim", line) for line in wrapped(f"Why can't be said: {one_line(why)}", width, most=4, hang=2))
         return
-    words = _Words(race)
+    words = Words(race)
     first, *more = _causes(why, words)
     line, *others = wrapped(f"Why: {first}", width, hang=2)
     yield "title", line
@@ -60,13 +50,13 @@ def explanation_lines(why: Explanation | str, race: Execution | Counterexample, 
 
 def sentences(why: Explanation, race: Execution | Counterexample) -> list[str]:
     """Return *why* the *race* fails as sentences, the most telling first."""
-    words = _Words(race)
+    words = Words(race)
     return [*_causes(why, words), *_details(why, words)]
 
 
 def place_of(race: Execution | Counterexample) -> Callable[[Step], str]:
     """Return what gives for a step of *race* the line of source that tells most: of a helper, where it was called from."""
-    return _Words(race).place
+    return Words(race).place
 
 
 def as_data(why: Explanation, race: Execution | Counterexample) -> dict[str, Any]:
@@ -139,91 +129,6 @@ def _pair_data(pair: Exchange | None) -> dict[str, Any] | None:
     }
 
 
-# --- words ----------------------------------------------------------------------------------------
-
-
-class _Words:
-    """What to call the tasks and the steps of one race."""
-
-    def __init__(self, race: Execution | Counterexample) -> None:
-        steps = [step for step in race.steps if not step.choice.startswith(FAULT_MARK)]
-        pairs = {(step.worker, story(step.lane)) for step in steps if story(step.lane) != _PROBE}
-        self.steps = race.steps
-        self.workers = race.workload.workers
-        self.by_worker = len({worker for worker, _ in pairs}) == len(pairs) == len({task for _, task in pairs})
-        callers: dict[str, set[str]] = {}
-        for step in steps:
-            if step.source is not None and step.source.caller:
-                callers.setdefault(step.source.file, set()).add(step.source.caller)
-        self._helpers = {file for file, found in callers.items() if len(found) > 1}
-        """Files that are called from several places, so that who called says more than the line."""
-
-    def who(self, step: Step) -> str:
-        """Return whose step it is."""
-        task = story(step.lane)
-        if task == _PROBE:
-            return "the probe"
-        if step.kind == "kill" or (self.by_worker and step.worker < self.workers):
-            return f"worker {step.worker}"
-        return f"client {escaped(task)}" if task else f"worker {step.worker}"
-
-    def whose(self, step: Step) -> str:
-        """Return the same, as an owner."""
-        return f"{self.who(step)}'s"
-
-    def what(self, found: Named, *, place: bool = True) -> str:
-        """Return what the step does in a word or two, and its line."""
-        step = found.statement or found.step
-        where = self.place(found.step) if place else ""
-        return f"{_verb(step)} ({where})" if where else _verb(step)
-
-    def step(self, found: Named) -> str:
-        """Return a step by its owner, what it does, and its number, if it is in the counterexample."""
-        if found.number is None:
-            return f"{self.whose(found.step)} {self.what(found)}"
-        return f"{self.whose(found.step)} {self.what(found, place=False)} (step {found.number})"
-
-    def meet(self, conflicts: Sequence[Conflict]) -> str:
-        """Return where two steps meet."""
-        kind, _, name = conflicts[0].resource.partition(":")
-        names = {"data": name, "lock": name, "process": f"the memory of worker {name}"}
-        return escaped(names.get(kind, f"{kind} {name}".strip()))
-
-    def fault(self, at: int) -> str:
-        """Return what the fault at step *at* did."""
-        step = self.steps[at]
-        if step.kind not in _BEFALLS:
-            return one_line(step.text).replace(" jumps ", " jumped ")
-        whose = self.whose(step)
-        return _BEFALLS[step.kind].format(who=self.who(step), whose=whose, what=self.what(Named(step, at)))
-
-    def place(self, step: Step) -> str:
-        """Return the line of source that tells most."""
-        source = step.source
-        if source is None:
-            return ""
-        if source.caller and source.file in self._helpers:
-            return escaped(source.caller)
-        line = f"{source.file.rpartition('/')[2]}:{source.line}"
-        return escaped(f"{line} from {source.caller}" if source.caller else line)
-
-
-def _verb(step: Step) -> str:
-    text = one_line(step.text)
-    if step.choice.startswith(FAULT_MARK) and step.kind not in ERRORS:
-        return _NOUNS.get(step.kind, step.kind)
-    if step.kind in ("call", "probe"):
-        return f"call of {text.partition('(')[0]}"
-    if step.kind not in ("sql", "fetch", "commit", "rollback") and step.kind not in ERRORS:
-        return shortened(text if step.kind in ("file", "flock", "point") else f"{step.kind} {text}".strip(), 40)
-    first, _, rest = text.partition(" ")
-    second = rest.partition(" ")[0]
-    allowed = _BOTH_WORDS.get(first.upper(), ())
-    if second and (allowed is None or second.upper() in allowed):
-        return f"{first} {second}"
-    return shortened(first, 40) or step.kind
-
-
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
@@ -231,8 +136,10 @@ def _capital(text: str) -> str:
 # --- what it comes to -----------------------------------------------------------------------------
 
 
-def _causes(why: Explanation, words: _Words) -> list[str]:
+def _causes(why: Explanation, words: Words) -> list[str]:
     """Return what must come together so that it fails."""
+    if why.repeats:
+        return _endless(why.repeats, words)
     found = [_window(window, words) for window in why.windows[:_MOST_WINDOWS]]
     if (more := len(why.windows) - _MOST_WINDOWS) > 0:
         found.append(f"The order matters in {counted(more, 'more place')}.")
@@ -246,40 +153,68 @@ def _causes(why: Explanation, words: _Words) -> list[str]:
             else "No interleaving and no fault is needed: it fails with one call after another."
         )
         if not why.windows and why.neighbours:
-            free += " So do the other orders tried." if why.failing == why.neighbours else ""
+            free += " So do the other orders tried." if why.failing == why.neighbours and not why.cut_short else ""
+        if not why.overlap and why.alone is not None:
+            free += (
+                " With all calls in one worker it fails, too: this is no race."
+                if why.alone
+                else " With all calls in one worker it passes: what a worker keeps in its own memory matters."
+            )
         found.insert(0, free)
     return found
 
 
-def _window(window: Window, words: _Words) -> str:
-    opens, closes, came = window.opens, window.closes, window.intruding
-    if came is None:
+def _endless(repeats: Sequence[Named], words: Words) -> list[str]:
+    """Return which tasks go on for ever, and what each repeats."""
+    found: dict[str, list[str]] = {}
+    for each in repeats:
+        found.setdefault(words.who(each.step), []).append(words.what(each))
+    for steps in found.values():
+        steps[_MOST_STEPS:] = ["..."] if len(steps) > _MOST_STEPS else []
+    return [f"{_capital(who)} goes on for ever: it repeats {', '.join(steps)}." for who, steps in found.items()]
+
+
+def _window(window: Window, words: Words) -> str:
+    opens, closes, came = map(_shown, (window.opens, window.closes, window.intruding))
+    matters = window.opens is not None or window.closes is not None
+    if came is None or (matters and opens is None and closes is None):
         return f"A task took over at step {window.at}, and where it does matters."
     who = _capital(f"{words.whose(came.step)} {words.what(came)}")
     if opens is not None and closes is not None:
         its = words.whose(closes.step) if words.who(closes.step) != words.who(opens.step) else "its"
         return f"{who} fell between {words.whose(opens.step)} {words.what(opens)} and {its} {_other(opens, closes, words)}."
     if opens is not None:
-        comes = "came" if window.preempts else "must come"
+        comes = "must come" if _decides(window.opening, opens, came) and not window.preempts else "came"
         return f"{who} {comes} after {words.whose(opens.step)} {words.what(opens)}."
     if closes is not None:
         return f"{who} came before {words.whose(closes.step)} {words.what(closes)}."
     return f"{who} came in at step {window.at}; where exactly makes no difference nearby."
 
 
-def _other(opens: Named, closes: Named, words: _Words) -> str:
+def _shown(found: Named | None) -> Named | None:
+    """Return *found* where it is a step of the counterexample: of a step that only a neighbour made the reader sees nothing."""
+    return found if found is not None and found.number is not None else None
+
+
+def _decides(pair: Exchange | None, first: Named, second: Named) -> bool:
+    """Return whether *pair*, whose other order was run and passes, is of these two steps."""
+    return pair is not None and {pair.first.number, pair.second.number} == {first.number, second.number}
+
+
+def _other(opens: Named, closes: Named, words: Words) -> str:
     """Return what *closes* does, as another one if it reads the same."""
     one, other = words.what(opens), words.what(closes)
     return f"next {other}" if one == other else other
 
 
-def _fault(role: FaultRole, words: _Words) -> str:
+def _fault(role: FaultRole, words: Words) -> str:
     ends = (("after", role.after), ("before", role.before))
     own = words.who(words.steps[role.at])
     edges = [
         f"{word} {'its' if words.who(end.step) == own else words.whose(end.step)} {words.what(end)}"
         for word, end in ends
-        if end is not None
+        # What the fault came before is shown even where it never was: a worker that is killed does not reach its next step.
+        if end is not None and (end.number is not None or end is role.before)
     ]
     return f"{_capital(words.fault(role.at))} {' and '.join(edges)}".rstrip() + "."
 
@@ -287,7 +222,7 @@ def _fault(role: FaultRole, words: _Words) -> str:
 # --- what shows it --------------------------------------------------------------------------------
 
 
-def _details(why: Explanation, words: _Words) -> list[str]:
+def _details(why: Explanation, words: Words) -> list[str]:
     """Return which orders decide, what became of moving and leaving things out, and how the neighbours fared."""
     found = [_orders(why, words)]
     for window in why.windows[:_MOST_WINDOWS]:
@@ -295,7 +230,7 @@ def _details(why: Explanation, words: _Words) -> list[str]:
             found.append(_moved(f"the preemption at step {window.at}", window.places))
     for role in why.faults:
         kind = words.steps[role.at].kind
-        name = f"the {_NOUNS.get(kind, kind)} at step {role.at}"
+        name = f"the {NOUNS.get(kind, kind)} at step {role.at}"
         if role.essential:
             broken = f"another rule breaks: {one_line(role.instead)}" if role.instead else "it passes"
             found.append(f"Without {name} {broken}.")
@@ -314,12 +249,12 @@ def _details(why: Explanation, words: _Words) -> list[str]:
     return [text for text in found if text]
 
 
-def _orders(why: Explanation, words: _Words) -> str:
+def _orders(why: Explanation, words: Words) -> str:
     """Return every pair of steps whose order decides, once."""
     pairs: dict[tuple[str, str], Exchange] = {}
     for window in why.windows[:_MOST_WINDOWS]:
         for pair in (window.opening, window.closing):
-            if pair is not None:
+            if pair is not None and _shown(pair.first) and _shown(pair.second):
                 pairs.setdefault((words.step(pair.first), words.step(pair.second)), pair)
     if not pairs:
         return ""
@@ -350,13 +285,13 @@ def _by(steps: int) -> str:
     return f"{counted(abs(steps), 'step')} {'later' if steps > 0 else 'earlier'}"
 
 
-def _meeting(why: Explanation, words: _Words, width: int) -> Iterator[str]:
+def _meeting(why: Explanation, words: Words, width: int) -> Iterator[str]:
     """Yield a line for each step that matters: number, task, what ran, what it touched."""
     found: dict[tuple[int | None, str], Named] = {}
     for window in why.windows[:_MOST_WINDOWS]:
         deciding = [end for pair in (window.opening, window.closing) if pair for end in (pair.first, pair.second)]
         for each in (window.opens, *deciding, window.intruding, window.closes):
-            if each is not None and each.step.accesses:
+            if each is not None and each.number is not None and each.step.accesses:
                 found.setdefault((each.number, each.step.digest), each)
     rows = sorted(found.values(), key=lambda each: (each.number is None, each.number))
     touched = [_touched(each.step) for each in rows]

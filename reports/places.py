@@ -58,7 +58,7 @@ def _of_windows(found: Counterexample) -> Iterator[Mark]:
 
 
 def _mark(named: Named | None, role: str) -> Mark | None:
-    if named is None or named.step.source is None:
+    if named is None or named.number is None or named.step.source is None:
         return None
     source, step = named.step.source, named.step
     return Mark(source.file, source.line, role, " ".join(f"{step.kind} {step.text}".split()), named.number)

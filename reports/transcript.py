@@ -294,7 +294,9 @@ def _short_ending(outcome: Outcome) -> str:
         return one_line(repr(outcome.value))
     if outcome.kind == "fail":
         return f"{one_line(outcome.error)}: {one_line(str(outcome.value))}".removesuffix(": ")
-    return "nobody knows (its worker died)" if outcome.kind == "info" else "not ended"
+    if outcome.kind != "info":
+        return "not ended"
+    return f"nobody knows ({'it was cancelled' if outcome.error else 'its worker died'})"
 
 
 def _hanging(text: str, width: int) -> Iterable[str]:

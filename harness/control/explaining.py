@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from harness.control.execution import Driver
 from harness.errors import HarnessError
@@ -25,9 +26,10 @@ from harness.explain import (
     intruding,
     named,
     overlapping,
+    repeated,
 )  # fmt: skip
 from harness.redaction import redacted
-from harness.result import Execution
+from harness.result import Execution, Failure
 from harness.schedulers.planned import Atom, Planned, atoms, story, without
 
 __all__ = ["Unexplained", "explain"]
@@ -62,7 +64,7 @@ class _Explainer:
 
     def explain(self, executions: int, failures: int) -> Explanation:
         if self._sort[0] == "no progress":
-            raise Unexplained("An endless execution is not made small, and its neighbours say little.")
+            return self._endless(executions, failures)
         if not self._fails_again():
             self._plan = tuple(atom._replace(ends=False) for atom in self._plan)
             if not self._fails_again():
@@ -88,7 +90,36 @@ class _Explainer:
             cut_short=self._cut_short,
             run_executions=executions,
             run_failures=failures,
+            alone=None if windows or faults else self._alone(),
         )
+
+    def _endless(self, executions: int, failures: int) -> Explanation:
+        """Return which steps it makes again and again: it is not made small, and its neighbours say little."""
+        return Explanation(
+            windows=(),
+            faults=(),
+            overlap=overlapping(self._failed),
+            neighbours=0,
+            failing=0,
+            otherwise=0,
+            executions=0,
+            seconds=0.0,
+            run_executions=executions,
+            run_failures=failures,
+            repeats=repeated(self._failed.steps),
+        )
+
+    def _alone(self) -> bool | None:
+        """Return whether the same calls fail one after another in one worker, too; None where that can't be run or judged."""
+        workload = self._failed.workload
+        if self._driver.scenario.app is not None or self._cut_short:
+            return None
+        clients = tuple(
+            replace(client, calls=tuple(replace(call, worker=0) for call in client.calls))
+            for client in workload.clients
+        )
+        execution = self._driver.run(Planned(()), replace(workload, clients=clients))
+        return None if execution.stuck or execution.abandoned else execution.failure is not None
 
     def _fails_again(self) -> bool:
         again = self._run(self._plan)
@@ -242,6 +273,7 @@ class _Explainer:
         plan, step = self._plan, self._failed.steps[at]
         victim = self._victim(at)
         left_out = [self._run((*plan[:at], *plan[at + 1 :])), self._run(without(plan, at))]
+        tried = None not in left_out
         broken = [execution.failure for execution in left_out if execution is not None]
         others = [each for each in broken if each is not None and each.sort != self._sort]
         earlier, first = self._earlier(at, victim)
@@ -251,7 +283,7 @@ class _Explainer:
             after, before = first if _passes(earlier) else None, last if _passes(later) else None
         return FaultRole(
             at=at,
-            essential=all(each is None or each in others for each in broken) if broken else None,
+            essential=_is_essential(broken, others, tried),
             after=after,
             before=before,
             places=(*reversed(earlier), Place(0, "fails"), *later),
@@ -277,7 +309,7 @@ class _Explainer:
             execution = self._run((*plan[:number], plan[at], *skipped, *plan[at + 1 :]))
             if execution is None:
                 break
-            places.append(Place(-by, _outcome(execution, plan[at])))
+            places.append(Place(-by, _outcome(execution, plan[at], number)))
             if places[-1].outcome == "passes":
                 break
             if places[-1].outcome == "fails":
@@ -294,7 +326,7 @@ class _Explainer:
             execution = self._run((*plan[:at], *between, plan[at], *plan[at + 1 + (0 if victim else by) :]))
             if execution is None or len(between) < by:
                 break
-            outcome = _outcome(execution, plan[at])
+            outcome = _outcome(execution, plan[at], at + by)
             if victim and outcome == "impossible" and _made(execution, plan[:at], victim) < by:
                 break
             places.append(Place(by, outcome))
@@ -318,12 +350,19 @@ def _made(execution: Execution, before: Sequence[Atom], victim: str) -> int:
     return count
 
 
-def _outcome(execution: Execution, fault: Atom) -> str:
-    """Return what came of an execution in which *fault* was to be injected."""
+def _outcome(execution: Execution, fault: Atom, place: int) -> str:
+    """Return what came of an execution in which *fault* was to be step number *place*: "impossible" where it was not."""
     kind = fault.choice.partition(":")[0]
-    if not any(step.choice.partition(":")[0] == kind for step in execution.steps):
+    if [step.choice.partition(":")[0] for step in execution.steps[place : place + 1]] != [kind]:
         return "impossible"
     return "fails" if execution.failure is not None else "passes"
+
+
+def _is_essential(broken: Sequence[Failure | None], others: Sequence[Failure], tried: bool) -> bool | None:
+    """Return whether nothing fails alike without a fault, given what became of leaving it out; None if not all was *tried*."""
+    if any(each is not None and each not in others for each in broken):
+        return False
+    return True if tried else None
 
 
 def _last_failing(places: Sequence[Place]) -> int:

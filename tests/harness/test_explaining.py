@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from harness.control.explaining import Unexplained
 from harness.control.theatre import theatre
 from harness.errors import HarnessError
 from harness.explain import Explanation, Named
-from harness.result import Result
+from harness.result import Failure, Result
+from harness.scenario import Call, Client, Workload
 from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.planned import Atom
 from harness.schedulers.replay import Replay
 from harness.verdict import Verdict
 from reports.explanation import sentences
@@ -160,8 +163,62 @@ def test_a_limit_that_is_hit_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said(result)[-1] == "Not all neighbours were tried: it stopped at 3 executions."
 
 
-def test_what_never_ends_is_not_explained() -> None:
-    """It is not made small either; the reason is given."""
+CACHE: dict[str, int] = {}
+
+
+def by_a_cache(db: Path) -> int:
+    """Return the next number: the one in this process' memory, or else in the database, plus one."""
+    with closing(sqlite3.connect(db)) as connection, connection:
+        (n,) = connection.execute("SELECT n FROM t").fetchone()
+        CACHE["n"] = CACHE.get("n", n) + 1
+        connection.execute("UPDATE t SET n = ?", (CACHE["n"],))
+    return CACHE["n"]
+
+
+def forgets(db: Path) -> Path:
+    """Begin with an empty cache."""
+    CACHE.clear()
+    return db
+
+
+def never_counts(db: Path) -> None:
+    """Do nothing, however it is called."""
+
+
+def test_whether_one_worker_alone_fails_is_said() -> None:
+    """What each worker keeps in its memory fails with several only; a bug that is no race fails in one."""
+    calls = Workload((Client((Call("op0", (), 0), Call("op0", (), 1), Call("op0", (), 0))),), 2)
+    cached = replace(raced(by_a_cache, at_end=(counts_to(3),)), open=forgets, workload=lambda _: calls)
+    first = said(explored(cached, explain=True))[0]
+    assert first.startswith("No interleaving and no fault is needed")
+    assert first.endswith("With all calls in one worker it passes: what a worker keeps in its own memory matters.")
+    first = said(explored(raced(never_counts, at_end=(counts_to(2),)), explain=True))[0]
+    assert first.endswith("With all calls in one worker it fails, too: this is no race.")
+
+
+def test_a_fault_counts_as_moved_only_where_it_was() -> None:
+    """A plan that could not place the fault elsewhere says nothing about that place."""
+    result = explored(LOST_UPDATE, explain=False)
+    failed = result.counterexample
+    assert failed is not None
+    kill = failed.steps[0]._replace(choice="!kill:w0", kind="kill")
+    moved = replace(failed, steps=(failed.steps[0], kill, *failed.steps[1:]))
+    atom = Atom("", "!kill:w0")
+    assert explaining._outcome(moved, atom, 1) == "fails"
+    assert explaining._outcome(moved, atom, 0) == explaining._outcome(moved, atom, 99) == "impossible"
+
+
+def test_nothing_is_said_of_a_fault_that_was_left_out_in_part() -> None:
+    """Of two ways to leave it out, both must have been tried."""
+    assert explaining._is_essential([None, None], [], tried=True) is True
+    assert explaining._is_essential([None], [], tried=False) is None
+    failure = Failure("at end", "x", "", 0)
+    assert explaining._is_essential([failure], [], tried=False) is False
+    assert explaining._is_essential([failure, None], [failure], tried=True) is True
+
+
+def test_what_never_ends_is_explained_by_its_loop() -> None:
+    """It is not made small, but what each task repeats is named."""
 
     def spins(db: Path) -> None:
         with closing(sqlite3.connect(db)) as connection:
@@ -169,8 +226,13 @@ def test_what_never_ends_is_not_explained() -> None:
                 connection.execute("UPDATE t SET n = n + 1").fetchall()
 
     result = explored(raced(spins, steps=20), explain=True)
-    assert (result.verdict, result.explanation) == (Verdict.INVALID, None)
-    assert result.unexplained.startswith("An endless execution")
+    assert result.verdict is Verdict.INVALID
+    assert {what(each)[1] for each in found(result).repeats} >= {"w0 UPDATE"}
+    assert result.counterexample is not None
+    assert {each.number for each in found(result).repeats} <= set(range(len(result.counterexample.steps)))
+    first = said(result)[0]
+    assert first.startswith("Worker 0 goes on for ever: it repeats ")
+    assert "UPDATE (test_explaining.py:" in first
 
 
 @pytest.mark.parametrize("error", [Unexplained("no reason"), HarnessError("a worker is gone")])

@@ -75,6 +75,31 @@ def test_no_line_is_wider_than_asked_and_all_is_harmless(width: int) -> None:
         assert [line for line in lines if columns(line) > width or not line.isprintable()] == []
 
 
+def test_a_step_that_only_a_neighbour_made_is_not_shown() -> None:
+    """The reader could not find it in the transcript."""
+    (window,) = explained().windows
+    for gone in ("opens", "closes", "intruding"):
+        unseen = getattr(window, gone)._replace(number=None, step=getattr(window, gone).step._replace(text="ELSEWHERE"))
+        why = replace(explained(), windows=(replace(window, **{gone: unseen}),))
+        text = " ".join([*sentences(why, blocked()), *(line for _, line in explanation_lines(why, blocked(), 200))])
+        assert "ELSEWHERE" not in text
+    blind = replace(window, opens=window.opens._replace(number=None), closes=None, opening=None, closing=None)
+    assert "where it does matters" in sentences(replace(explained(), windows=(blind,)), blocked())[0]
+
+
+def test_an_order_must_be_only_where_the_other_was_run() -> None:
+    """Without the pair whose exchange passes, it is said that it came, not that it must."""
+    (window,) = explained().windows
+    free = replace(window, preempts=False, closes=None, closing=None, opening=None)
+    assert " came after " in sentences(replace(explained(), windows=(free,)), blocked())[1]
+    assert window.opens is not None
+    assert window.intruding is not None
+    assert window.opening is not None
+    pair = replace(window.opening, first=window.opens, second=window.intruding)
+    told = sentences(replace(explained(), windows=(replace(free, opening=pair),)), blocked())
+    assert " must come after " in told[1]
+
+
 def test_it_stands_between_the_rule_and_the_steps() -> None:
     """Who has never seen the tool reads what broke, why, and then the evidence."""
     lines = transcript(blocked(), why=explained()).splitlines()
