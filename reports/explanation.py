@@ -9,6 +9,7 @@ from harness.counterexample import Counterexample
 from harness.explain import Exchange, Explanation, FaultRole, Named, Place, Window
 from harness.history import Step
 from harness.result import Execution
+from harness.undone import Undone, undone
 from reports.summary import counted
 from reports.terminal import columns, escaped, one_line, padded, shortened, wrapped
 from reports.words import NOUNS, Words
@@ -161,7 +162,19 @@ def _causes(why: Explanation, words: Words) -> list[str]:
                 else " With all calls in one worker it passes: what a worker keeps in its own memory matters."
             )
         found.insert(0, free)
-    return found
+    return [*found, *(_undone(each, words) for each in undone(words.steps))]
+
+
+def _undone(each: Undone, words: Words) -> str:
+    """Return what a step took back that others had written, or a worker before it was killed."""
+    steps = words.steps
+    step = steps[each.at]
+    written = ", ".join(
+        f"{words.whose(steps[number])} {words.what(Named(steps[number], number))}" for number in each.writes
+    )
+    if step.kind == "kill":
+        return f"That took back what was not committed: {written}."
+    return f"{_capital(words.whose(step))} {words.what(Named(step, each.at))} took back {written}: they share a connection."
 
 
 def _endless(repeats: Sequence[Named], words: Words) -> list[str]:
