@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.soundness import record
-from benchmarks.soundness.__main__ import programs
+from benchmarks.soundness.__main__ import FOUND, programs
 from benchmarks.soundness.draw import FAMILIES, draw
 from benchmarks.soundness.judging import Budget, Judged, judged
 from benchmarks.soundness.program import Block, Program, Statement, module_of, source_of
@@ -78,6 +78,15 @@ def test_the_first_program_of_each_family_shows_nothing(family: str) -> None:
     found = judged(draw(1, (family,)), Budget(most=400, brute=100, wild=20, seconds=60.0))
     assert not found.wrong, (found.differences, found.outside)
     assert found.runs == 20 or found.incomplete
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(file.stem for file in FOUND.glob("*.json")))
+def test_what_was_found_once_shows_nothing_now(name: str) -> None:
+    """Each program that showed a mistake of the harness is searched to its end, and agrees with what happens for real."""
+    found = wild_judged(Program.from_json((FOUND / f"{name}.json").read_text()))
+    assert not found.wrong, (found.differences, found.outside)
 
 
 @pytest.mark.forks

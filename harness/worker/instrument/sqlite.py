@@ -311,13 +311,22 @@ class Connection(RealConnection):
         rows = RealCursor(self).execute("PRAGMA database_list").fetchall()
         self.files = self.attached.know((os.fsdecode(name), os.fsdecode(path)) for _, name, path in rows if path)
 
-    def begin_if_needed(self, place: Place | None) -> None:
-        """Issue the BEGIN that ``sqlite3`` would issue by itself before a data change, as a schedule point."""
+    def begin_if_needed(self, sql: str, place: Place | None) -> None:
+        """Issue the BEGIN that ``sqlite3`` would issue by itself before the data change *sql*, as a schedule point.
+
+        Like ``sqlite3`` it has SQLite compile *sql* first: where that fails (no such table, a schema that is locked) no
+        transaction is begun.
+        """
         level = self.isolation_level
         if level is None or self.in_transaction or getattr(self, "autocommit", -1) != -1:
             return
-        begin = f"BEGIN {level}".rstrip()
-        self.point("sql", begin, "implicit", lambda: RealCursor(self).execute(begin), place)
+        begin, compiled = f"BEGIN {level}".rstrip(), super().__call__
+
+        def run() -> Any:
+            compiled(sql)
+            return RealCursor(self).execute(begin)
+
+        self.point("sql", begin, "implicit", run, place)
 
 
 def _plain_path(database: Any, options: Any) -> str:

@@ -33,7 +33,7 @@ class Cursor(RealCursor):
         else:
             place = where(2)
             if about.dml:
-                connection.begin_if_needed(place)
+                connection.begin_if_needed(sql, place)
             run = super().execute
             kind = "rollback" if about.rollback else "sql"
             result = connection.point(kind, sql, shown(parameters), lambda: run(sql, parameters), place)
@@ -46,7 +46,7 @@ class Cursor(RealCursor):
         place = where(2)
         connection = self.connection
         if statement(sql).dml:
-            connection.begin_if_needed(place)
+            connection.begin_if_needed(sql, place)
         run = super().executemany
         rows = parameters if isinstance(parameters, (list, tuple)) else list(parameters)
         return connection.point("sql", sql, f"{len(rows)} rows {shown(rows)}", lambda: run(sql, rows), place)
