@@ -167,9 +167,7 @@ def _lines(body: tuple[Statement, ...], depth: int, tasks: bool) -> Iterator[str
     indent = "    " * depth
     for one in body:
         if isinstance(one, str):
-            noted = (
-                isinstance(ast.parse(one, mode="exec").body[0], ast.Expr) if "await" not in one else _is_expression(one)
-            )
+            noted = _is_expression(one)
             yield f"{indent}with told:\n{indent}    {f'told({one})' if noted else one}"
         elif one.kind == "with":
             yield f"{indent}with told:"

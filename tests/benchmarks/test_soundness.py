@@ -43,7 +43,7 @@ def wild_judged(program: Program, wild: int = 40) -> Judged:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_program_is_data_and_source(family: str) -> None:
     """Each program is the same after JSON, its source is Python, and a smaller one has fewer statements."""
-    for seed in range(40):
+    for seed in range(200):
         program = draw(seed, (family,))
         assert Program.from_json(program.to_json()) == program
         assert draw(seed, (family,)) == program, "a seed makes one program"
