@@ -68,6 +68,8 @@ class Execution:
     """What the code under test did that was left alone, in words."""
     more_delays: bool = False
     """Whether more could have been held up in it than the bound on delays allows."""
+    undivided: bool = False
+    """Whether a connection that waits for no lock (``timeout=0``) met other connections: between their statements only."""
     unseen: tuple[Touch, ...] = ()
     """What it touched that no schedule decides, in the order of touching."""
     skew: tuple[float, ...] = ()

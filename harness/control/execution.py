@@ -162,6 +162,7 @@ class _Run:
             states=tuple(self.observer.states),
             chances=tuple(self.chances),
             more_delays=self.stage.more_delays,
+            undivided=self.stage.undivided,
             notes=(*self.stage.notes, *self.driver.audit.notes),
             unseen=tuple(self.stage.unseen),
             skew=self.scenario.skew,

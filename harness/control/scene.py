@@ -44,6 +44,8 @@ class Scene:
         self.delaying = Delaying(scenario.bound_on_delays)
         self.may_delay = self.more_delays = False
         """Whether more could have been held up than the bound on delays allows."""
+        self.undivided = False
+        """Whether a connection that waits for no lock could have been refused in the middle of another's statement."""
         self.now = 0.0
         self.last = ""
         self.last_state: WorkerState | None = None

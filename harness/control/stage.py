@@ -246,6 +246,8 @@ class Stage(Deaths):
             self.crew.running.discard(state.worker.number)
         elif tag == "note":
             self.notes[item[1]] = None
+        elif tag == "undivided":
+            self.undivided = True
         elif tag == "unseen":
             self.unseen[touch_of(state.worker.number, item)] = None
         elif tag == "outside":

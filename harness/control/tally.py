@@ -58,6 +58,10 @@ class Budget:
         return ""
 
 
+_UNDIVIDED = "each SQL statement in one piece"
+"""What a search rests on where a connection waits for no lock: it may be refused in the middle of another's statement."""
+
+
 def bound_on_delays(most: int) -> str:
     """Return in words that at most so many delays were tried."""
     return f"at most {most} delay{'s' if most != 1 else ''} in an execution" if most else "no delay"
@@ -80,6 +84,7 @@ class Tally:
     bound: str = ""
     within: str = ""
     more_delays: bool = False
+    undivided: bool = False
     complete: bool = False
     stuck: list[str] = field(default_factory=list)
     happened: dict[str, int] = field(default_factory=dict)
@@ -126,6 +131,7 @@ class Tally:
         if self.scenario.app is not None:
             self.answers.update(step.text.partition(" ")[0] for step in execution.steps if step.kind == "answer")
         self.more_delays |= execution.more_delays
+        self.undivided |= execution.undivided
         self.survey.count(execution)
         self.notes.update(dict.fromkeys(execution.notes))
         self.unseen.count(execution.unseen)
@@ -154,6 +160,11 @@ class Tally:
         if found is not None:
             return (*self.doubts, *self.stuck)
         return (*self.doubts, *self.stuck, *self.unseen.reasons(self.scenario.allows), *never, *self._only_errors())
+
+    def _bounds(self) -> str:
+        """Return in words what bounds a complete search beside the schedule, if anything does."""
+        delays = [bound_on_delays(self.scenario.bound_on_delays)] if self.more_delays else []
+        return " and ".join([*delays, *([_UNDIVIDED] if self.undivided else [])])
 
     def _only_errors(self) -> list[str]:
         """Return that the application never did what was asked, if so: what it would have done was not raced."""
@@ -200,6 +211,6 @@ class Tally:
             foreseen=self.foreseen,
             happened=self.happened,
             within=self.within,
-            delays=bound_on_delays(self.scenario.bound_on_delays) if self.more_delays else "",
+            delays=self._bounds(),
             coverage=coverage,
         )

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from harness.verdict import Verdict
+from reports.summary import summary
 from tests.harness.counter import MODES, counts_to, explored, raced, reduced_and_brute
 from tests.harness.sync_programs import PROGRAMS, Program
 
@@ -36,3 +42,23 @@ def test_pruning_loses_no_outcome(program: Program) -> None:
         pytest.skip("there is no end to trying everything")
     reduced, brute = reduced_and_brute(raced(program.worker, raising_fails=False))
     assert reduced == brute
+
+
+def impatiently(db: Path) -> None:
+    """Increment by a connection that waits for no lock; being refused is allowed."""
+    with closing(sqlite3.connect(db, isolation_level=None, timeout=0)) as connection:
+        connection.execute("UPDATE t SET n = n + 1 WHERE k = 1")
+
+
+def patiently(db: Path) -> None:
+    """The same, waiting for the lock."""
+    with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        connection.execute("UPDATE t SET n = n + 1 WHERE k = 1")
+
+
+@pytest.mark.parametrize(("work", "rests_on"), [(impatiently, "each SQL statement in one piece"), (patiently, "")])
+def test_complete_names_that_statements_are_indivisible_where_it_matters(work: Any, rests_on: str) -> None:
+    """In reality a connection with no time-out can be refused in the middle of another's statement."""
+    result = explored(raced(work, expected_errors=("OperationalError",)), scheduler="exhaustive")
+    assert (result.verdict, result.complete, result.delays) == (Verdict.VALID, True, rests_on)
+    assert rests_on in summary(result)

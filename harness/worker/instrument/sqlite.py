@@ -127,6 +127,9 @@ class Connection(RealConnection):
             raise
         finally:
             self.running = False
+            if not self.timeout:
+                # Others' locks are met between their statements only, and this connection waits for none.
+                runtime.news.append(("undivided",))
             after = self.attached.states() if self.handle else self.attached.none()
             about = statement(text)
             idle = idle and kind == "sql" and not about.silent
