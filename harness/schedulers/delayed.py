@@ -3,7 +3,7 @@
 A delay lets time pass although something could run, which conflicts with having read the clock. It is tried where a race asks
 for it: two dependent steps between which time passed by itself. So it comes as late as it can, right before the step that
 others are to overtake. Where time did not pass by itself (a time-out that was called off) there is no such race, and it is
-always tried.
+always tried. So is a timer that is due where a step of its process comes first, which may call it off.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.schedulers.base import Option
 from harness.schedulers.dependence import PROBE, Race, Seen, bits, depend, initials_of, unit_of
 from harness.schedulers.node import Node
 
-__all__ = ["before_a_delay", "comes_by_itself", "delayed_races"]
+__all__ = ["before_a_delay", "comes_by_itself", "delayed_races", "timers_overtaken"]
 
 _OWN_WAITS = ("lock", "thread", "notify")
 """Waits whose time-out the code itself has set, and hears of as such."""
@@ -72,6 +72,14 @@ def comes_by_itself(delay: Option, events: Sequence[Step]) -> bool:
         if unit_of(step) not in held:
             return False
     return False
+
+
+def timers_overtaken(nodes: Sequence[Node], steps: Sequence[Step]) -> Iterator[tuple[Node, str, Step]]:
+    """Yield each of *nodes* at which a timer was due but its process took a step; with it the timer's choice and that step."""
+    for node, step in zip(nodes, steps, strict=True):
+        timer = f"{step.choice.partition(':')[0]}:clock"
+        if step.choice != timer and any(option.choice == timer for option in node.options or ()):
+            yield node, timer, step
 
 
 def before_a_delay(node: Node, delay: Step) -> dict[str, Sequence[Access]]:

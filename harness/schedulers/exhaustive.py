@@ -16,7 +16,7 @@ from harness.history import Access, Step
 from harness.result import Execution
 from harness.schedule import DELAY, FAULT_MARK
 from harness.schedulers.base import PASS, Option, View
-from harness.schedulers.delayed import before_a_delay, comes_by_itself, delayed_races
+from harness.schedulers.delayed import before_a_delay, comes_by_itself, delayed_races, timers_overtaken
 from harness.schedulers.dependence import Race, depend, is_event, races
 from harness.schedulers.frontier import Entry, Frontier
 from harness.schedulers.node import Node
@@ -307,6 +307,8 @@ class Exhaustive:
             return
         if self._races_ask_for_delays:
             self._try_delays()
+        for node, timer, step in timers_overtaken(self._nodes, self._events):
+            self._try(node, timer, (operation(step), timer))
         among_events = _causes_among_events(steps, causes)
         for race in delayed_races(self._events, among_events):
             if self._nodes[race.position].delays:

@@ -69,24 +69,27 @@ class Turns(asyncio.BaseEventLoop):
                 handle._run()
         self._delivering = self._delivering and not visible and all(map(_task, ready))
 
-    def _fire(self) -> None:
+    def _fire(self) -> bool:
         """Put timers into the queue: those whose time has passed, and if the controller says so the first that is due just now.
 
-        Which of two that are due just now comes first is settled, as in reality: but not what comes between them.
+        Return whether there was one. Which of two that are due just now comes first is settled, as in reality: but not what
+        comes between them.
         """
         runtime, scheduled = self._runtime, self._scheduled
         now, ticked, runtime.ticked = runtime.clock.now, runtime.ticked, False
+        fired = False
         while scheduled:
             timer = scheduled[0]
             if timer._cancelled:
                 self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
             elif timer._when < now or (timer._when == now and (ticked or not runtime.controlled)):  # type: ignore[attr-defined]
-                ticked = False
+                ticked, fired = False, True
                 self._ready.append(timer)
             else:
                 break
             heappop(scheduled)
             timer._scheduled = False  # type: ignore[attr-defined]
+        return fired
 
     # What comes between two turns
 
@@ -121,10 +124,11 @@ class Turns(asyncio.BaseEventLoop):
                 return
             cancels = any(order[0] == "cancel" for order in runtime.inbox)
             self.take_in()
-            self._fire()
+            fired = self._fire()
             if not cancels:
                 self._begin_with_what_came()
-            more = bool(ready)
+            # A timer may have ended a wait that the next turn would have ended, although it has left nothing ready.
+            more = fired or bool(ready)
             # What it made ready comes after those that were ready before it.
             ready.extendleft(reversed(held))
 
