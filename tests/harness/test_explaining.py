@@ -221,7 +221,7 @@ def test_what_never_ends_is_explained_by_its_loop() -> None:
     """It is not made small, but what each task repeats is named."""
 
     def spins(db: Path) -> None:
-        with closing(sqlite3.connect(db)) as connection:
+        with closing(sqlite3.connect(db, isolation_level=None)) as connection:
             while True:
                 connection.execute("UPDATE t SET n = n + 1").fetchall()
 
