@@ -148,12 +148,13 @@ class Runtime(Baton):
         return not told or self.news[told - 1][0] == "passed"
 
     def _commuting(self) -> list[Message]:
-        """Return the last of the news as far as they are accesses of mode ``a``, which keep nobody waiting and change no data.
+        """Return the last of the news as far as they are accesses that keep nobody waiting and change no data.
 
-        So does a look at the clock as long as no time can pass, and where it can the controller is asked.
+        Those are of mode ``a``, or look up a name (as opening a database does), or look at the clock: that as long as no time
+        can pass, and where it can the controller is asked.
         """
         news, end = self.news, len(self.news)
-        while end and news[end - 1][0] == "access" and (news[end - 1][2] == "a" or news[end - 1] == _READ_THE_CLOCK):
+        while end and news[end - 1][0] == "access" and _commutes(news[end - 1]):
             end -= 1
         return news[end:]
 
@@ -262,3 +263,8 @@ class Runtime(Baton):
             left.clear()
         self._home_idle = self._at_turn = self.ticked = False
         self.home.lane, self.home.granted, self.loses = None, None, ""
+
+
+def _commutes(access: Message) -> bool:
+    """Whether no other process' options change by *access*."""
+    return bool(access[2] == "a" or (access[2] == "r" and access[1].startswith("name:")) or access == _READ_THE_CLOCK)

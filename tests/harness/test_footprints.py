@@ -6,12 +6,16 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness import Verdict
 from harness.control.run import run
+from harness.control.stage import Stage
+from harness.history import Step
 from tests.harness.counter import reduced_and_brute
 from tests.harness.footprint_programs import Racy, connected, plain, raced, sql, table
 from tests.harness.footprints_of_files import RACY as FILES
@@ -138,3 +142,28 @@ def test_database_files_have_virtual_times(setup: Callable[[Path], None]) -> Non
     program = Racy(setup, writes_later, lambda _: None, lambda one, _: one != [60, 60, 0, 0])
     result = run(raced("times", program), scheduler="exhaustive", explain=False, patience=20.0)
     assert result.verdict is Verdict.VALID, result.counterexample
+
+
+def reads_once(db: Path) -> None:
+    """Open the database and read."""
+    with closing(sqlite3.connect(db)) as connection:
+        connection.execute("SELECT * FROM t").fetchall()
+
+
+def test_who_opens_a_database_need_not_be_asked_before_its_first_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What opening it reads, its name, is told with the step that the worker passed by itself."""
+    taken = []
+
+    def take(self: Stage, *arguments: Any) -> list[Step]:
+        taken.append(steps := real(self, *arguments))
+        return steps
+
+    real = Stage.take
+    monkeypatch.setattr(Stage, "take", take)
+    program = Racy(only_databases, reads_once, reads_once, lambda *_: False)
+    assert run(raced("opens", program), scheduler="exhaustive", explain=False, patience=20.0).complete
+    together = [steps for steps in taken if steps[0].kind == "call" and len(steps) > 1]
+    assert together
+    for steps in together:
+        assert steps[1].kind == "sql"
+        assert any(access.resource == "name:db.sqlite" and access.mode == "r" for access in steps[0].accesses)
