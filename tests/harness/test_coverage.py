@@ -71,14 +71,19 @@ def test_what_conflicts_with_everything_is_ordered_with_everything() -> None:
 
 @pytest.mark.forks
 @pytest.mark.slow
-@pytest.mark.parametrize(("program", "kills"), [(autocommit, 0), (returning, 0), (no_timeout, 0), (returning, 1)])
-def test_the_search_makes_each_interleaving_once(program: Any, kills: int) -> None:
-    """Trying everything shows no more than the reduced search has executions that end, with a kill and without."""
+@pytest.mark.parametrize(
+    ("program", "kills", "again"), [(autocommit, 0, 0), (returning, 0, 0), (no_timeout, 0, 0), (returning, 1, 1)]
+)
+def test_the_search_makes_each_interleaving_once(program: Any, kills: int, again: int) -> None:
+    """Trying everything shows no more than the reduced search, which has as many executions that end; but for a kill.
+
+    A kill and a step that it does not depend on can come in both orders where the kill after the step was tried first.
+    """
     scenario = raced(program, raising_fails=False, faults=Faults(kill=True, most=kills))
     reduced, brute = executions_of_each(scenario, Exhaustive(), Exhaustive(reduction=False))
     ended = [each for each in reduced if not each.abandoned]
-    assert surveyed(*reduced).coverage().interleavings == len(ended) < len(brute)
-    assert surveyed(*brute).coverage().interleavings == len(ended)
+    assert surveyed(*reduced).coverage().interleavings == len(ended) - again < len(brute)
+    assert surveyed(*brute).coverage().interleavings == len(ended) - again
 
 
 def test_pairs_are_seen_in_one_order_or_both() -> None:
