@@ -116,7 +116,8 @@ def _keyed(name: str, variants: str = "", options: dict[str, Any] | None = None,
 
 
 _WITH_TAKE_OVER: dict[str, Any] = {"must_happen": (*_KEYED.must_happen, _TAKEN_OVER)}
-_WITH_PROMPT: dict[str, Any] = {"postconditions": (*_KEYED.postconditions, prompt(LEASE / 2))}
+_WITH_PROMPT: dict[str, Any] = {"postconditions": (*_KEYED.postconditions, prompt(LEASE / 2)), "delays": 0}
+"""Without delays, for how long a call waits is measured: a client whose process is held up is late, whoever it waits for."""
 _ALL_ANSWERED: dict[str, Any] = {"postconditions": (*_KEYED.postconditions, answered())}
 
 _SHORT = {"lease": 0.3, "patience": 0.5}
@@ -192,6 +193,7 @@ TAKEN = _keyed(
         CLEAN_CONNECTIONS,
     ),
     must_happen=(OVERLAPPED, _WAITED),
+    delays=0,  # as _WITH_PROMPT
 )
 PAYLOADS = _keyed(
     "payloads",

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Generic, NamedTuple, TypeVar
 
+from harness.schedule import FAULT_MARK
+
 __all__ = ["Entry", "Frontier"]
 
 _PATIENCE = 20
@@ -31,43 +33,54 @@ class Frontier(Generic[_Node]):
     """Gives what was put in: of one price what shows something rare first, then the oldest.
 
     Prices come in rising order, but if it is *fair* all take turns after ``_PATIENCE`` of one: with many tasks there are more
-    orders of whole tasks, which cost nothing, than anyone can try, and most races take a preemption or a fault.
+    orders of whole tasks, which cost nothing, than anyone can try, and most races take a preemption or a fault. Of one price,
+    faults and other choices take turns: there are many more places for a fault than orders of two calls.
     """
 
     def __init__(self, fair: bool = True) -> None:
         self._patience = _PATIENCE if fair else sys.maxsize
-        self._heaps: dict[int, list[Entry[_Node]]] = {}
+        self._heaps: dict[int, tuple[list[Entry[_Node]], list[Entry[_Node]]]] = {}
+        """By price: other choices, and faults."""
         self._wanted: Counter[tuple[str, str]] = Counter()
         self._taken: Counter[int] = Counter()
+        self._faults: Counter[int] = Counter()
+        """How many of those taken at a price were faults."""
         self._order = count()
 
     def __iter__(self) -> Iterator[Entry[_Node]]:
-        return (entry for heap in self._heaps.values() for entry in heap)
+        return (entry for heaps in self._heaps.values() for heap in heaps for entry in heap)
 
     def __len__(self) -> int:
-        return sum(map(len, self._heaps.values()))
+        return sum(len(heap) for heaps in self._heaps.values() for heap in heaps)
 
     def __repr__(self) -> str:
-        return f"<Frontier { ({cost: len(heap) for cost, heap in sorted(self._heaps.items())}) }>"
+        return f"<Frontier { ({cost: sum(map(len, heaps)) for cost, heaps in sorted(self._heaps.items())}) }>"
 
     def put(self, cost: int, shows: tuple[str, str], node: _Node, choice: str) -> None:
         """Put in *choice* at *node*; of those that *show* the same, each further one can wait longer."""
         self._wanted[shows] += 1
         entry = Entry(cost, self._wanted[shows], next(self._order), node, choice)
-        heapq.heappush(self._heaps.setdefault(cost, []), entry)
+        heapq.heappush(self._heap_of(entry), entry)
+
+    def _heap_of(self, entry: Entry[_Node]) -> list[Entry[_Node]]:
+        return self._heaps.setdefault(entry.cost, ([], []))[entry.choice.startswith(FAULT_MARK)]
 
     def take(self) -> Entry[_Node]:
         """Take out what is to be tried next; raises ``IndexError`` where there is nothing."""
         price = min(
-            (cost for cost, heap in self._heaps.items() if heap),
+            (cost for cost, heaps in self._heaps.items() if any(heaps)),
             key=lambda cost: (max(self._taken[cost] - self._patience + 1, 0), cost),
             default=0,
         )
-        entry = heapq.heappop(self._heaps.get(price, []))
+        others, faults = self._heaps.get(price, ([], []))
+        turn = bool(faults) and (not others or 2 * self._faults[price] < self._taken[price])
+        entry = heapq.heappop(faults if turn else others)
         self._taken[price] += 1
+        self._faults[price] += turn
         return entry
 
     def put_back(self, entry: Entry[_Node]) -> None:
         """Put in again what was taken out in vain."""
-        heapq.heappush(self._heaps[entry.cost], entry)
+        heapq.heappush(self._heap_of(entry), entry)
         self._taken[entry.cost] -= 1
+        self._faults[entry.cost] -= entry.choice.startswith(FAULT_MARK)
