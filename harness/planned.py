@@ -73,7 +73,7 @@ class Planned:
         self._points: dict[Place, dict[int, list[Point]]] = {}
         self._horizon: dict[Place, int] = {}
         self._made = {f"c{number}": (-1, 0) for number in range(len(self._calls))}
-        self._seen = 0
+        self._seen = self._rests = 0
         self._chosen: tuple[Place, int] | None = None
         self.told = 0
         # Drawn for one client too, so that with a client less the numbers that follow mean the same.
@@ -160,6 +160,8 @@ class Planned:
         tasks = [option for option in options if not option.fault]
         if not tasks:
             return options[self._number(len(options))].choice
+        if not tasks[0].lane:
+            return self._at_rest(options)
         chosen = self._default(tasks, last)
         if chosen.group:
             group = [option for option in tasks if option.group == chosen.group]
@@ -177,6 +179,17 @@ class Planned:
                 if chosen.fault:
                     break
         return chosen.choice
+
+    def _at_rest(self, options: Sequence[Option]) -> str:
+        """Return what happens where no task can go on, which is no step of a client's: nothing, or a fault.
+
+        When all calls have ended that is the last moment to lose an answer. A client that waits again and again comes here
+        each time: the later, the less often there is a fault.
+        """
+        self._rests += 1
+        if self._rests > _LONG or self._draw(1 + self._rests) != 1:
+            return options[0].choice
+        return options[1 + self._number(len(options) - 1)].choice
 
     def _due(self, option: Option) -> list[Point] | None:
         """Return the points that are at *option*'s next step, and note where that is."""
