@@ -223,16 +223,16 @@ def test_what_never_ends_is_explained_by_its_loop() -> None:
     def spins(db: Path) -> None:
         with closing(sqlite3.connect(db, isolation_level=None)) as connection:
             while True:
-                connection.execute("UPDATE t SET n = n + 1").fetchall()
+                connection.execute("SELECT n FROM t").fetchall()
 
     result = explored(raced(spins, steps=20), explain=True)
     assert result.verdict is Verdict.INVALID
-    assert {what(each)[1] for each in found(result).repeats} >= {"w0 UPDATE"}
+    assert {what(each)[1] for each in found(result).repeats} >= {"w0 SELECT"}
     assert result.counterexample is not None
     assert {each.number for each in found(result).repeats} <= set(range(len(result.counterexample.steps)))
     first = said(result)[0]
     assert first.startswith("Worker 0 goes on for ever: it repeats ")
-    assert "UPDATE (test_explaining.py:" in first
+    assert "SELECT (test_explaining.py:" in first
 
 
 @pytest.mark.parametrize("error", [Unexplained("no reason"), HarnessError("a worker is gone")])
