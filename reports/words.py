@@ -102,7 +102,8 @@ def _verb(step: Step) -> str:
     if step.kind in ("call", "probe"):
         return f"call of {text.partition('(')[0]}"
     if step.kind not in ("sql", "fetch", "commit", "rollback") and step.kind not in ERRORS:
-        return shortened(text if step.kind in ("file", "flock", "point") else f"{step.kind} {text}".strip(), 40)
+        says_all = step.kind in ("file", "flock", "point") or text.startswith(step.kind)
+        return shortened(text if says_all else f"{step.kind} {text}".strip(), 40)
     first, _, rest = text.partition(" ")
     second = rest.partition(" ")[0]
     allowed = _BOTH_WORDS.get(first.upper(), ())

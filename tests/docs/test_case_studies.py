@@ -139,10 +139,10 @@ def test_the_version_without_it_is_valid(case: Case, tmp_path: Path) -> None:
 
 
 def test_sqlite_utils_over_a_table_with_its_index_is_valid(tmp_path: Path) -> None:
-    """Where the table is there with its unique index, look-ups in the same version break no rule."""
-    case, executions = next(case for case in CASES if not case.has_it_not), 600
-    found = explored(installed(case.has_it, case.needs), tmp_path, f"{case.folder}/table_made_first.py", executions)
-    assert (found["verdict"], found["executions"]) == ("valid", executions), (found["reasons"], found["failure"])
+    """Where the table is there with its unique index, look-ups in the same version break no rule in any execution."""
+    case = next(case for case in CASES if not case.has_it_not)
+    found = explored(installed(case.has_it, case.needs), tmp_path, f"{case.folder}/table_made_first.py", 600)
+    assert (found["verdict"], found["complete"]) == ("valid", True), (found["reasons"], found["failure"])
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
