@@ -31,7 +31,7 @@ __all__ = ["FORMAT", "VERSION", "Counterexample", "MadeWith", "load", "save"]
 
 FORMAT, VERSION = "race-harness counterexample", 1
 
-_PATIENCE, _MOST_PATIENCE = 5.0, 3600
+_PATIENCE, _MOST_PATIENCE = 5.0, 1_000_000
 _LARGEST = 64 * 2**20
 _WORKERS = 64
 

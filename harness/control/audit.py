@@ -142,7 +142,7 @@ class Audit:
         place = f"{os.path.basename(source.file)}:{source.line}" if source is not None else ""
         found: dict[str, Touch] = {}
         for mask, path in sorted(events, key=lambda event: not event.mask & _CHANGES):
-            if _is_told(mask, path, told) or self._by_sqlite(mask, path, worker):
+            if _is_told(mask, path, told) or self._by_sqlite(mask, path, worker) or self._has_no_name(path):
                 continue
             kind = next(bit for bit in _WORDS if mask & bit)
             touch = Touch(f"library:/shared/{path}", _text(kind, path, place), worker, place)
@@ -221,6 +221,11 @@ class Audit:
             yield from self._parsed(data)
             if len(data) < _MOST - 4096:
                 return
+
+    def _has_no_name(self, path: str) -> bool:
+        """Return whether *path* is what the kernel calls a file that has no name (``O_TMPFILE``): nobody else can find it."""
+        base = path.rpartition("/")[2]
+        return base.startswith("#") and base[1:].isdecimal() and not os.path.lexists(f"{self._root}/{path}")
 
     def _parsed(self, data: bytes) -> Iterator[_Event]:
         at = 0

@@ -102,11 +102,12 @@ class VirtualLoop(Turns):
             self.stop()
         self._runtime.one_more_round()
 
-    def cancel(self, lane: str) -> None:
-        """Cancel the task that *lane* began with, if it has not ended."""
+    def cancel(self, lane: str) -> asyncio.Task[Any] | None:
+        """Cancel the task that *lane* began with, if it has not ended; return it."""
         task = self._tasks.get(lane)
         if task is not None:
             task.cancel()
+        return task
 
     def renew(self) -> bool:
         """Make a loop that is at rest as good as new; return False if the code under test has changed its ways."""

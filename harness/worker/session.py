@@ -47,11 +47,14 @@ class Session:
         self._made_loop: VirtualLoop | None = None
         self._app: Any = None
         self._finished = self._ends_itself = False
+        self._unbegun: set[str] = set()
+        """The lanes of calls whose task has not run yet."""
         self._count = 0
 
     def run(self, db: str) -> None:
         """Run one execution over the database file *db*, from opening the application to the last clean-up."""
         self._finished = False
+        self._unbegun.clear()
         self._program.begin()
         try:
             self._race(database(db))
@@ -68,6 +71,7 @@ class Session:
         """
         runtime = self._runtime
         self._finished, self._app = False, database(db)
+        self._unbegun.clear()
         runtime.controlled = True
         self._program.begin()
         try:
@@ -99,7 +103,7 @@ class Session:
             return
         self._ends_itself = True
         self._loop.take_orders = self._take_orders
-        self._loop.start(self._call(order), order[2])
+        self._begin_call(order)
         self._loop.run_forever()
         self._ends_itself = False
 
@@ -195,15 +199,39 @@ class Session:
                 self._finished = True
                 self._loop.stop()
             elif order[0] == "call":
-                self._loop.start(self._call(order), order[2])
+                self._begin_call(order)
             elif order[0] == "cancel":
-                self._loop.cancel(order[2])
+                self._cancel(order[2])
             else:
                 self._program.take(order)
+
+    def _begin_call(self, order: Message) -> None:
+        self._unbegun.add(order[2])
+        self._loop.start(self._call(order), order[2])
+
+    def _cancel(self, lane: str) -> None:
+        """Cancel the call in *lane*. A task cancelled before its first step never runs, so its end is told here."""
+        task = self._loop.cancel(lane)
+        if task is None or lane not in self._unbegun:
+            return
+        self._unbegun.discard(lane)
+
+        def ended(_: object) -> None:
+            self._runtime.news.append(("returned", lane, "fail", "", "CancelledError"))
+            self._end_if_last()
+
+        task.add_done_callback(ended)
+
+    def _end_if_last(self) -> None:
+        """End an execution that ends by itself with its last call, if nothing is left."""
+        runtime = self._runtime
+        if self._ends_itself and not runtime.live and not runtime.inbox and self._left.none():
+            self._loop.stop()
 
     async def _call(self, order: Message) -> None:
         lane, operation, arguments = order[2:5]
         runtime = self._runtime
+        self._unbegun.discard(lane)
         runtime.live += 1
         runtime.clock.called(lane)
         try:
@@ -219,8 +247,7 @@ class Session:
         finally:
             runtime.clock.returned(lane)
             runtime.live -= 1
-            if self._ends_itself and not runtime.live and not runtime.inbox and self._left.none():
-                self._loop.stop()
+            self._end_if_last()
 
     # The end
 

@@ -12,6 +12,7 @@ import aiosqlite
 import pytest
 
 from harness.control.run import run
+from harness.faults import Faults
 from harness.result import Failure, Result
 from harness.scenario import Call, Check, Client, Workload
 from harness.schedulers.exhaustive import Exhaustive
@@ -260,3 +261,14 @@ async def leaves_it_open(db: Path) -> None:
 def test_a_worker_that_leaves_a_connection_open_is_brought_to_its_end() -> None:
     """A call may end with a connection open: the worker closes it when all is over, and what was not committed is gone."""
     check_valid(explored(raced([leaves_it_open], at_end=(counts_to(0),))))
+
+
+async def begins(app: Any) -> None:
+    """Wait once, so that a call has a first turn and more."""
+    await asyncio.sleep(0)
+
+
+def test_a_call_that_is_cancelled_before_its_first_step_ends() -> None:
+    """Its task never runs; nobody knows whether it did, and nothing waits for it."""
+    result = explored(raced(begins, faults=Faults(cancel=True, most=1)), scheduler="exhaustive")
+    assert (result.verdict, result.complete) == (Verdict.VALID, True), result.reasons or result.counterexample
