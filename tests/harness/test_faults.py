@@ -49,7 +49,8 @@ def test_pruning_loses_no_outcome_of_a_fault(program: Callable[[Path], Any], fau
 def test_two_faults_of_different_kinds_lose_no_outcome() -> None:
     """Faults taken to come as early as possible cover every pair of faults."""
     faults = Faults(kill=True, cancel=True, errors=("io",), most=2)
-    reduced, brute = reduced_and_brute(raced(adds, faults=faults, raising_fails=False))
+    # With two workers, to try everything takes tens of thousands of executions: a cancel may come at each wait and after it.
+    reduced, brute = reduced_and_brute(raced([adds], workers=1, faults=faults, raising_fails=False))
     assert reduced == brute
 
 
