@@ -13,6 +13,7 @@ Pair = tuple[str, str]
 """Two conflicting operations of different tasks, the earlier one first."""
 
 _WRITES = ("w", "o")
+_OF_TIME = ("clock", "dated", "dates")
 
 
 def operation(step: Step) -> str:
@@ -37,7 +38,7 @@ def orders(execution: Execution) -> set[Pair]:
     reads: dict[str, list[Step]] = {}
     for step in execution.steps:
         for access in step.accesses:
-            if access.resource.startswith("process:") or access.resource == "clock" or access.mode == "a":
+            if access.mode == "a" or access.resource.startswith("process:") or access.resource in _OF_TIME:
                 continue
             found.update((operation(other), operation(step)) for other in _met(access, step, last_write, reads))
             if access.mode in _WRITES:

@@ -28,7 +28,7 @@ ERRORS = ("busy", "full", "io", "lost")
 _PROBE = "probe"
 _LAST = 200
 """Steps at the end of an endless execution that are taken for its loop."""
-_HIDDEN = ("process:", "history", "clock", "client:", "*")
+_HIDDEN = ("process:", "history", "clock", "dated", "dates", "client:", "*")
 """What makes steps dependent for the search, but is nothing that the code under test shares on purpose."""
 
 

@@ -72,6 +72,8 @@ class Execution:
     """Whether a connection that waits for no lock (``timeout=0``) met other connections: between their statements only."""
     unseen: tuple[Touch, ...] = ()
     """What it touched that no schedule decides, in the order of touching."""
+    dates_seen: bool = False
+    """Whether it matters when files were changed: code under test has looked at that, or a rule could."""
     skew: tuple[float, ...] = ()
     """By how many seconds each worker's clock was ahead (``Scenario.skew``)."""
 

@@ -28,6 +28,8 @@ _OTHERS = {
     "*": "everything",
     "client": "what is known to client",
     "clock": "the clock",
+    "dated": "the date of a file",
+    "dates": "the dates of files",
     "list": "the entries of",
     "name": "what lies at",
 }

@@ -23,6 +23,7 @@ from harness.plain import is_plain
 from harness.result import Execution, Failure
 from harness.scenario import Scenario, Workload
 from harness.schedulers.base import PASS, Scheduler, View
+from harness.schedulers.delayed import looked_at_dates
 
 __all__ = ["Driver"]
 
@@ -165,6 +166,7 @@ class _Run:
             undivided=self.stage.undivided,
             notes=(*self.stage.notes, *self.driver.audit.notes),
             unseen=tuple(self.stage.unseen),
+            dates_seen=self.driver.world.shows_times or looked_at_dates(self.steps),
             skew=self.scenario.skew,
         )
 

@@ -37,7 +37,7 @@ _SPINS = 30
 _FIRST, _LONGEST = 0.001, 30 * 86_400.0
 """Seconds: what a spin is given first, and what no single wait exceeds unless it was asked for."""
 
-_PRIVATE = ("process:", "client:", "history", "clock")
+_PRIVATE = ("process:", "client:", "history", "clock", "dated", "dates")
 
 
 class Leading:

@@ -17,6 +17,7 @@ __all__ = ["Stage"]
 _INVOKED = Access("history", "i")
 _CANCELLED = "CancelledError"
 _PASSES = (Access("clock", "w"),)
+_JUMPS = (*_PASSES, Access("dated", "w"))
 _accesses: dict[tuple[str, str], Access] = {}
 
 
@@ -368,7 +369,7 @@ class Stage(Deaths):
             return self.lost(move, "")
         if move.kind == "clock":
             self.be(now + self.faulting.jump_of(move))
-            accesses: tuple[Access, ...] = _PASSES
+            accesses: tuple[Access, ...] = _JUMPS
         elif move.kind == "lose":
             accesses = (answer(name) if name in self.network.answers else request(name),)
             self.network.lose(name)

@@ -52,6 +52,8 @@ class World:
         # The kernel's clock for files is coarser than the one we read.
         self._made = time.time_ns() - 1_000_000_000
         self._database_files = {database, *(f"{database}-{kind}" for kind in ("journal", "wal", "shm"))}
+        self.shows_times = False
+        """Whether rules were ever shown when a file was changed."""
         self._likenesses: dict[int, int | None] = {}
         self._shared, self._seen = str(self.directory), str(self._copy)
         self.seen: tuple[str, ...] = (self._seen, str(self._copy_of_earlier))
@@ -92,6 +94,7 @@ class World:
         collect(self._shared, found)
         if times := times_of(self._shared, self._made, self._database_files):
             found[TIMES] = times
+            self.shows_times = True
         return found
 
     def observe(self, snapshot: dict[str, bytes], earlier: bool = False) -> Path:

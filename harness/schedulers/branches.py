@@ -100,8 +100,8 @@ class Excursion(Exhaustive):
 
     def __init__(self, branch: Branch) -> None:
         super().__init__(branch.reduction, branch.preemptions)
-        # What is offered further up on the path is not known here.
-        self._races_ask_for_delays = False
+        # What is offered further up on the path, and whether somewhere the times of files are looked at, is not known here.
+        self._races_ask_for_delays, self._dates_matter = False, True
         self._known: dict[int, int] = {}
         self._touched = branch.touched
         self._notes: list[tuple[Node, str, int, Shows] | Raced] = []

@@ -4,6 +4,9 @@ A delay lets time pass although something could run, which conflicts with having
 for it: two dependent steps between which time passed by itself. So it comes as late as it can, right before the step that
 others are to overtake. Where time did not pass by itself (a time-out that was called off) there is no such race, and it is
 always tried. So is a timer that is due where a step of its process comes first, which may call it off.
+
+A step that changes a file gives it the time of that. This too conflicts with a delay if anybody looks at such times; as long as
+nobody has in any execution, the executions that differ in them alone are equal.
 """
 
 from __future__ import annotations
@@ -16,17 +19,26 @@ from harness.schedulers.base import Option
 from harness.schedulers.dependence import PROBE, Race, Seen, bits, depend, initials_of, unit_of
 from harness.schedulers.node import Node
 
-__all__ = ["before_a_delay", "comes_by_itself", "delayed_races", "timers_overtaken"]
+__all__ = ["before_a_delay", "comes_by_itself", "delayed_races", "looked_at_dates", "timers_overtaken"]
 
 _OWN_WAITS = ("lock", "thread", "notify")
 """Waits whose time-out the code itself has set, and hears of as such."""
 
 
-def delayed_races(steps: Sequence[Step], causes: Sequence[int] = ()) -> Iterator[Race]:
+def looked_at_dates(steps: Sequence[Step]) -> bool:
+    """Return whether code under test was told in *steps* when a file was changed."""
+    return any(access.resource == "dates" for step in steps for access in step.accesses)
+
+
+def _reads_the_clock(accesses: Sequence[Access], dates: bool) -> bool:
+    return any(access.resource == "clock" or (dates and access.resource == "dated") for access in accesses)
+
+
+def delayed_races(steps: Sequence[Step], causes: Sequence[int] = (), dates: bool = True) -> Iterator[Race]:
     """Yield the pairs of *steps* between which time passes, and which come the other way round if the earlier one is held up.
 
-    The arguments are those of ``races``. To pass time conflicts with having read the clock. Where a lock's time-out inside a
-    library has ended the wait, nobody was held up for it.
+    *steps* and *causes* are those of ``races``; *dates*: it matters when files were changed. To pass time conflicts with having
+    read the clock. Where a lock's time-out inside a library has ended the wait, nobody was held up for it.
     """
     if not steps or steps[-1].now <= steps[0].now:
         return
@@ -56,7 +68,7 @@ def delayed_races(steps: Sequence[Step], causes: Sequence[int] = ()) -> Iterator
             for earlier in bits(pairs):
                 if steps[earlier].lane != step.lane and not steps[earlier].choice.startswith(FAULT_MARK):
                     yield Race(earlier, initials_of(steps, before, earlier, number), number, delayed=True)
-        if step.kind != "sleep" and any(access.resource == "clock" for access in step.accesses):
+        if step.kind != "sleep" and _reads_the_clock(step.accesses, dates):
             readers |= 1 << number
 
 
@@ -82,10 +94,11 @@ def timers_overtaken(nodes: Sequence[Node], steps: Sequence[Step]) -> Iterator[t
             yield node, timer, step
 
 
-def before_a_delay(node: Node, delay: Step) -> dict[str, Sequence[Access]]:
+def before_a_delay(node: Node, delay: Step, dates: bool = True) -> dict[str, Sequence[Access]]:
     """Return what was tried at *node* and need not be tried right after *delay*: with the delay after it, it is the same.
 
-    For that it must not be later by the clock, and the same delay must be possible after it, or time pass by itself.
+    For that it must not be later by the clock, nor by the dates of files where *dates* matter, and the same delay must be
+    possible after it, or time pass by itself.
     """
     until = next(option.operation for option in node.options or () if option.choice == delay.choice)
     return {
@@ -93,6 +106,7 @@ def before_a_delay(node: Node, delay: Step) -> dict[str, Sequence[Access]]:
         for name, (accesses, _) in node.touched.items()
         if not name.startswith(FAULT_MARK)
         and not depend(accesses, delay.accesses)
+        and not (dates and _reads_the_clock(accesses, dates))
         and _then(node, name, delay.choice, until)
     }
 

@@ -51,10 +51,9 @@ class Exhaustive:
         self._newest: Node | None = None
         self._events: list[Step] = []
         self._nodes: list[Node] = []
-        self._seen = self._depth = 0
-        self._races_ask_for_delays = reduction
+        self._seen, self._depth, self._asked = 0, 0, -1
+        self._races_ask_for_delays, self._dates_matter = reduction, not reduction
         self._options: Sequence[Option] = ()
-        self._asked = -1
 
     @property
     def complete(self) -> bool:
@@ -87,11 +86,21 @@ class Exhaustive:
 
     def start(self, previous: Execution | None) -> bool:
         """Learn from *previous*, then turn to the cheapest thing not yet tried."""
-        if previous is None:
+        if previous is None or self._matters_now(previous):
             self._begin()
             return True
         self._learn(previous)
         return self._turn()
+
+    def _matters_now(self, execution: Execution) -> bool:
+        """Return whether to begin anew, for it matters when files were changed, as *execution* shows and none before it did."""
+        if self._dates_matter or not execution.dates_seen:
+            return False
+        anew, limited = self._pending is not None, self._limited
+        if anew:  # not in the first execution, where there was no delay yet
+            Exhaustive.__init__(self, preemptions=self._most)
+        self._dates_matter, self._limited = True, limited
+        return anew
 
     def _turn(self) -> bool:
         """Turn to the cheapest thing not yet tried; return whether there is one."""
@@ -270,7 +279,7 @@ class Exhaustive:
     def _asleep(self, node: Node, step: Step) -> dict[str, Sequence[Access]]:
         """Return what need not be tried after *step* at *node*, since it was tried before in its place."""
         if step.choice.startswith(DELAY):
-            return before_a_delay(node, step)
+            return before_a_delay(node, step, self._dates_matter)
         before = {name: seen[0] for name, seen in node.touched.items() if gives_way(step.choice, name)}
         before.update(node.sleep)
         return {
@@ -310,7 +319,7 @@ class Exhaustive:
         for node, timer, step in timers_overtaken(self._nodes, self._events):
             self._try(node, timer, (operation(step), timer))
         among_events = _causes_among_events(steps, causes)
-        for race in delayed_races(self._events, among_events):
+        for race in delayed_races(self._events, among_events, self._dates_matter):
             if self._nodes[race.position].delays:
                 self._reverse(race.position, race)
         for race in races(self._events, among_events):
@@ -381,13 +390,10 @@ def gives_way(choice: str, other: str) -> bool:
 
 def _causes_among_events(steps: Sequence[Step], causes: Sequence[int]) -> list[int]:
     """Return for each event among *steps* the number of the event that brought it about, or -1."""
-    numbers = {place: number for number, place in enumerate(_event_numbers(steps))}
+    events = (place for place, step in enumerate(steps) if is_event(step))
+    numbers = {place: number for number, place in enumerate(events)}
     return [numbers.get(causes[place], -1) for place in numbers]
 
 
 def _family(step: Step) -> str:
     return step.lane.partition("/")[0]
-
-
-def _event_numbers(steps: Sequence[Step]) -> list[int]:
-    return [number for number, step in enumerate(steps) if is_event(step)]

@@ -25,6 +25,8 @@ _READING_NS = 1_000
 class Clock:
     """Virtual seconds since the execution began; ``read`` says that somebody has asked since that was last cleared.
 
+    ``dated`` says so of a file that was given its time, ``told_dates`` of code that has looked at the times of files.
+
     ``skew`` is by how many seconds what tells the time of day is ahead on this machine. Each reading is a microsecond after
     the one before it, as time stamps order events; ``elapsed_ns`` is what these come to (see ``Readings``). ``now`` does not
     move by it: sleeps that begin together end together.
@@ -33,6 +35,7 @@ class Clock:
     __slots__ = (
         "_met",
         "_slots",
+        "dated",
         "elapsed_ns",
         "follows_all",
         "now",
@@ -41,6 +44,7 @@ class Clock:
         "readings",
         "real_time_order",
         "skew",
+        "told_dates",
     )
 
     def __init__(self, readings: Readings | None = None) -> None:
@@ -51,7 +55,7 @@ class Clock:
         self._slots: dict[str, int] = {}
         self._met: list[tuple[int, str]] = []
         self.now = 0.0
-        self.read = False
+        self.read = self.dated = self.told_dates = False
         self.skew = 0.0
         self.elapsed_ns = 0
 
@@ -64,7 +68,7 @@ class Clock:
 
     def begin(self, now: float) -> None:
         """An execution begins for this process, at *now*, or goes on after calls that have left nothing."""
-        self.now, self.read = now, False
+        self.now, self.read, self.dated, self.told_dates = now, False, False, False
         self.elapsed_ns = self.readings.latest if self.follows_all else self.readings.of(self.number)
         self._met.clear()
 
@@ -127,9 +131,10 @@ class Clock:
     def of_files(self) -> int:
         """Return the nanoseconds since 1970 that a file is given which is changed now.
 
-        It matters when that is, as if the code had looked at the clock; the time does not move by it.
+        When that is matters to those who look at the times of files (``told_dates``), if anybody does; the time does not move
+        by it.
         """
-        self.read = True
+        self.dated = True
         return _EPOCH_NS + int(self.now * 1e9) + self.elapsed_ns
 
     def __repr__(self) -> str:

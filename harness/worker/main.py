@@ -190,13 +190,16 @@ class Instrumented:
         audit_hook.install(self.outside)
 
     def _settle(self) -> None:
-        """Where the clock may jump, a step that looked at it is one for which it matters when."""
+        """Where time may pass at any moment, a step that looked at the clock, or dated a file, says so."""
         self.databases.settle()
         if self.process_locks.watches:
             self.process_locks.say_what_memory()
-        if self._jumps and self.clock.read:
-            self.clock.read = False
-            self.runtime.touched("clock", "r")
+        clock, touched = self.clock, self.runtime.touched
+        if self._jumps and (clock.read or clock.dated or clock.told_dates):
+            for resource, whether in (("clock", clock.read), ("dated", clock.dated), ("dates", clock.told_dates)):
+                if whether:
+                    touched(resource, "r")
+            clock.read = clock.dated = clock.told_dates = False
 
     # What the session asks about leftovers
 

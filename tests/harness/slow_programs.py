@@ -127,6 +127,28 @@ def locks_a_file(db: Path) -> None:
     os.unlink(lock)
 
 
+def adds_then_reads(db: Path) -> None:
+    """Add in one statement, and read."""
+    with connect(db) as connection:
+        connection.execute(ADD)
+        _read(connection)
+
+
+def judges_by_age(db: Path) -> None:
+    """Sleep, and note how long ago the database was changed."""
+    with connect(db) as connection:
+        time.sleep(0.05)
+        age = time.time() - os.stat(db).st_mtime
+        connection.execute("UPDATE t SET n = ? WHERE k = 2", (round(age, 2) * 100 + 1,))
+
+
+def judges_by_age_if_first(db: Path) -> None:
+    """The same, but only if nothing was added yet: in the first execution of a search nobody looks at the age."""
+    with connect(db) as connection:
+        if _read(connection) == 0:
+            judges_by_age(db)
+
+
 PAIRS: list[tuple[Callable[[Path], Any], Callable[[Path], Any]]] = [
     (sleeps_then_adds, reads_then_writes),
     (sleeps_between, reads_then_writes),
@@ -136,6 +158,8 @@ PAIRS: list[tuple[Callable[[Path], Any], Callable[[Path], Any]]] = [
     (locks_a_file, locks_a_file),
     (waits_for_a_thread, reads_then_writes),
     (sleeps_between, sleeps_between),
+    (adds_then_reads, judges_by_age),
+    (adds_then_reads, judges_by_age_if_first),
 ]
 
 OF_LOOPS: list[tuple[Callable[[Path], Any], Callable[[Path], Any]]] = [

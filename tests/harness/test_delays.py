@@ -15,11 +15,13 @@ from harness.errors import BadInput
 from harness.result import delay_count, fault_count
 from harness.scenario import Check, Scenario
 from harness.schedule import delays_in, faults_in
+from harness.schedulers.delayed import delayed_races
 from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.stateful import Stateful
 from harness.verdict import Verdict
 from tests.harness import slow_programs as programs
 from tests.harness.counter import executions_of_each, explored, one, outcomes, raced, reduced_and_brute
+from tests.harness.made_steps import step
 
 forking = [pytest.mark.forks, pytest.mark.slow]
 
@@ -156,6 +158,24 @@ def test_what_never_waits_for_a_time_costs_nothing() -> None:
     with_delays, without = explored(raced(pair)), explored(raced(pair, delays=0))
     assert with_delays.executions == without.executions
     assert (with_delays.complete, with_delays.delays) == (True, "")
+
+
+def test_to_date_a_file_conflicts_with_a_delay_where_dates_matter() -> None:
+    """Else who changed a file before time passed need not be tried after it."""
+    steps = [step("w0:c0", "", "r dated"), step("w1:c1", "", "r clock", kind="timer", now=0.05)]
+    (race,) = delayed_races(steps, dates=True)
+    assert (race.position, race.later, race.delayed) == (0, 1, True)
+    assert list(delayed_races(steps, dates=False)) == []
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+def test_whether_somebody_looks_at_dates_is_noticed() -> None:
+    """A statement that writes dates its database; only code that asks how old that is has executions in which it matters."""
+    for other, looked in ((programs.sleeps_then_adds, False), (programs.judges_by_age, True)):
+        (found,) = executions_of_each(raced([programs.adds_then_reads, other], raising_fails=False), Stateful())
+        assert any(access.resource == "dated" for each in found for made in each.steps for access in made.accesses)
+        assert {each.dates_seen for each in found if not each.abandoned} == {looked}
 
 
 @pytest.mark.forks

@@ -196,4 +196,5 @@ class Files:
 
     def looked_at(self, found: os.stat_result) -> os.stat_result:
         """Return *found* in virtual time."""
+        self.runtime.clock.told_dates = True
         return with_change_of_status(found)
