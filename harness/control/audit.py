@@ -126,9 +126,7 @@ class Audit:
         """Return what was touched since last asked and none of *steps*, which *worker* took, told of."""
         if self._end < 0:
             return []
-        # What a worker opens that begins in the place of a killed one is told by itself.
-        if any(step.kind in _USES_SQLITE or step.kind == "kill" for step in steps):
-            self._use_sqlite.add(worker)
+        self._note_use([step.kind for step in steps], worker)
         events = dict.fromkeys(self._events())
         if not events:
             return []
@@ -151,6 +149,16 @@ class Audit:
             else:
                 found.setdefault(path, touch)
         return list(found.values())
+
+    def died(self, kinds: Iterable[str], worker: int) -> None:
+        """*worker* has died in a step that told of nothing, after points of these *kinds*: drop what it touched."""
+        self._note_use(kinds, worker)
+        self.forget()
+
+    def _note_use(self, kinds: Iterable[str], worker: int) -> None:
+        # What a worker opens that begins in the place of a killed one is told by itself.
+        if any(kind in _USES_SQLITE or kind == "kill" for kind in kinds):
+            self._use_sqlite.add(worker)
 
     def looked(self) -> list[Touch]:
         """The execution is over: return looks at databases where nobody uses SQLite under control.

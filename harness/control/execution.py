@@ -280,8 +280,8 @@ class _Run:
             steps = stage.take(move, preempts, ahead)
             stage.unseen.update(dict.fromkeys(audit.untold(steps, move.state.worker.number)))
         except WorkerDied as died:
-            audit.forget()
             passed, last = stage.passed_before_death(move, died.passed if ahead else [], preempts)
+            audit.died([step.kind for step in passed] + [last.kind], move.state.worker.number)
             self._record(move, passed)
             steps = [self._died(last, died.number)]
         if stage.delaying.held and move.kind != "delay":
