@@ -88,7 +88,7 @@ def racer(config: pytest.Config, nodeid: str) -> Callable[..., Result]:
         """Race as ``harness.race`` does."""
         __tracebackhide__ = True
         check = options.pop("check", True)
-        names = ("setup", "worker", "invariant", "always", "workers", "kills", "allows")
+        names = ("setup", "worker", "invariant", "always", "workers", "kills", "allows", "delays")
         scenario = scenario_of(**{name: options.pop(name) for name in names if name in options})
         if config.getoption("--harness-replay") is not None:
             return _replay(config, nodeid, scenario)

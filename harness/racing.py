@@ -48,6 +48,7 @@ def race(
     isolation: str | None = None,
     patience: float | None = None,
     allows: tuple[str, ...] = (),
+    delays: int = 1,
     check: bool = True,
 ) -> Result:
     """Race *worker* in *workers* real processes over what *setup* made, in every interleaving.
@@ -58,6 +59,7 @@ def race(
     - ``invariant(db)`` must hold when all workers have ended, ``always(db)`` after every step: a false answer or an
       ``AssertionError`` breaks it. Both see a copy of the files.
     - *allows*: names of what no schedule decides that may be touched all the same, as in ``Scenario``.
+    - *delays*: how many processes may be held up in one execution until another's sleep or deadline has passed.
     - *kills*: how many workers the schedule may kill with SIGKILL, at any point.
     - The other parameters are those of ``harness.run``.
 
@@ -66,8 +68,9 @@ def race(
     """
     __tracebackhide__ = True  # pytest then ends the traceback at the test's own call
     scenario = scenario_of(
-        setup=setup, worker=worker, invariant=invariant, always=always, workers=workers, kills=kills, allows=allows
-    )
+        setup=setup, worker=worker, invariant=invariant, always=always, workers=workers, kills=kills, allows=allows,
+        delays=delays,
+    )  # fmt: skip
     from harness.control.run import run
 
     result = run(
@@ -110,6 +113,7 @@ def scenario_of(
     workers: int = 2,
     kills: int = 0,
     allows: tuple[str, ...] = (),
+    delays: int = 1,
 ) -> Scenario:
     """Return what ``race`` explores."""
     functions = [worker] * workers if callable(worker) else list(worker)
@@ -136,6 +140,7 @@ def scenario_of(
         faults=Faults(kill=True, most=kills),
         workers=workers,
         allows=allows,
+        delays=delays,
         ordered=False,
     )
 

@@ -168,7 +168,8 @@ class Scenario:
       themselves the run begins anew with ``fork``), or ``fork`` (each execution gets fresh processes).
     - ``patience``: a worker that reaches no schedule point and gets nothing done for so many seconds is stuck.
     - ``delays``: how many processes (or messages on their way) may be held up in one execution until a time has come that
-      others wait for: a sleep's end, a time-out of their own. Not the time-out of a lock in a database.
+      other calls wait for: a sleep's end, a time-out of their own. Not the time-out of a lock in a database, nor one of the
+      call that is held up.
     - ``allows``: names of what no schedule decides and calls may touch all the same, as the reasons of an unknown verdict
       have them (``socket:/run/redis.sock``, ``file:/var/log/app.log``), ``*`` standing for any text. Every output names
       what was allowed, for nothing is claimed of it.

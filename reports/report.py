@@ -249,6 +249,8 @@ def _touches(access: Access) -> str:
         return f"{verb} the lock of {name}"
     if kind == "process":
         return f"{verb} the memory of worker {name}"
+    if kind == "life":
+        return f"ends or begins worker {name}" if access.mode == "w" else f"asks whether worker {name} lives"
     if kind == "data":
         return f"{verb} {name}"
     if access.resource == "history":

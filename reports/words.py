@@ -73,7 +73,12 @@ class Words:
     def meet(self, conflicts: Sequence[Conflict]) -> str:
         """Return where two steps meet."""
         kind, _, name = conflicts[0].resource.partition(":")
-        names = {"data": name, "lock": name, "process": f"the memory of worker {name}"}
+        names = {
+            "data": name,
+            "lock": name,
+            "process": f"the memory of worker {name}",
+            "life": f"the life of worker {name}",
+        }
         return escaped(names.get(kind, f"{kind} {name}".strip()))
 
     def fault(self, at: int) -> str:

@@ -62,7 +62,7 @@ class Deaths(Scene):
         self.crew.running.discard(state.worker.number)
         self.pool.forget(state)
         state.parked.clear()
-        state.timer, state.holds, state.sessions = None, (), []
+        state.timer, state.timers, state.holds, state.sessions = None, (), (), []
         self._fleet.ids.killed(state.worker.number)
         self._fleet.readings.replaced(state.worker.number)
         self._fleet.fork(state.worker)
@@ -110,9 +110,10 @@ class Deaths(Scene):
         state = move.state
         self.pool.drop(move)
         state.down = False
-        accesses = [state.process, *self.crew.open(state, self.now, anew=True)]
+        accesses = [state.process, state.life, *self.crew.open(state, self.now, anew=True)]
         self._opened(self.count)
-        self.changed = any(access.mode == "w" and access.resource != state.process.resource for access in accesses)
+        own = state.process, state.life
+        self.changed = any(access.mode == "w" and access not in own for access in accesses)
         self.count += 1
         return move.step(self.now, tuple(dict.fromkeys(accesses)))
 

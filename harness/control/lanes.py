@@ -31,14 +31,15 @@ class Move:
     ``key`` is the worker's name for a parked operation, ``client`` whose call is invoked, ``message`` what is delivered,
     ``errors`` what the operation could be made to end with. ``movable`` says that its task can be cancelled meanwhile.
     A fault may be one ``of`` an operation. A move with ``not_before``
-    waits for that virtual time. One that is ``blocked`` waits inside SQLite for a lock, at most until ``deadline``; it and
+    waits for that virtual time. ``whose`` are the lanes of the calls that it goes on with.
+    One that is ``blocked`` waits inside SQLite for a lock, at most until ``deadline``; it and
     one that was refused a lock may go on when a lock on one of the files that it ``awaits`` is let go.
     ``cause`` is the number of the step that brought it about, -1 for none.
     """
 
     __slots__ = (
         "awaits", "blocked", "cause", "choice", "client", "continuing", "deadline", "detail", "errors", "family", "fault",
-        "fresh", "key", "kind", "lane", "message", "movable", "not_before", "of", "order", "source", "state", "text",
+        "fresh", "key", "kind", "lane", "message", "movable", "not_before", "of", "order", "source", "state", "text", "whose",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +60,7 @@ class Move:
         self.order = len(self.choice), self.choice
         self.state, self.lane, self.kind, self.text, self.detail, self.source = state, lane, kind, text, detail, source
         self.family = lane.partition("/")[0]
+        self.whose: tuple[str, ...] = (self.family,)
         self.key, self.client, self.fault = key, client, fault
         self.blocked, self.deadline, self.cause = False, 0.0, -1
         self.awaits: tuple[str, ...] = ()
@@ -111,13 +113,14 @@ class WorkerState:
 
     ``alone``: at most one client calls it. ``requests`` are the lanes of those that it is serving, ``holds`` the files on which
     it holds a lock, ``sessions`` the server's processes for its connections, ``opens_quietly`` whether making its application
-    touches nothing shared, ``down`` that it was killed and what takes its place has not begun. ``loop`` is the lane of its
-    event loop's turns, ``queue`` what they have in common with what makes tasks ready.
+    touches nothing shared, ``down`` that it was killed and what takes its place has not begun. ``timer`` is when
+    its event loop's next timer is due, ``timers`` when that of each call is, by the call's lane. ``loop`` is the lane of its
+    turns, ``life`` whether the process lives, ``queue`` what they have in common with what makes tasks ready.
     """
 
     __slots__ = (
-        "alone", "beginnings", "calls", "down", "holds", "loop", "name", "opens_quietly", "parked", "process", "queue",
-        "requests", "role", "sessions", "timer", "used", "worker",
+        "alone", "beginnings", "calls", "down", "holds", "life", "loop", "name", "opens_quietly", "parked", "process", "queue",
+        "requests", "role", "sessions", "timer", "timers", "used", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: Worker, role: str, alone: bool) -> None:
@@ -130,16 +133,18 @@ class WorkerState:
         self.name = f"w{worker.number}"
         self.loop = f"loop{worker.number}"
         self.process = Access(f"process:{worker.number}", "w")
+        self.life = Access(f"life:{worker.number}", "w")
         self.queue = Access(f"queue:{worker.number}", "w")
         self.used = False
         self.beginnings = 0
         self.parked: dict[str, Move] = {}
         self.timer: tuple[float, Move] | None = None
+        self.timers: tuple[tuple[str, float], ...] = ()
         self.calls: dict[str, ClientState] = {}
 
     def left_behind(self) -> list[Access]:
         """Return what the death of this process touches: the locks that it held, in files and in a server."""
-        accesses = [self.process]
+        accesses = [self.process, self.life]
         if self.sessions:
             accesses += [Access(f"{kind}:{SERVER}", "w") for kind in ("data", "lock")]
             accesses.append(Access(f"lock:{SERVER} tables", "w"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import attrgetter
 
 from harness.control.lanes import SERVER, Move, WorkerState
@@ -133,14 +133,15 @@ class Moves:
         """Return the virtual times at which something that waits would go on."""
         return [due for move in self._waiting.values() if (due := move.due) is not None]
 
-    def passable(self) -> list[float] | None:
-        """Return them, or None while something waits inside a library until it gives up."""
+    def passable(self, held: Collection[tuple[str, str]]) -> list[float] | None:
+        """Return those of other calls than *held*, by worker and lane; None while something waits inside a library."""
         found: list[float] = []
         for move in self._waiting.values():
             if (due := move.due) is not None:
                 if move.in_library:
                     return None
-                found.append(due)
+                if (move.state.name, move.family) not in held:
+                    found.append(due)
         return found
 
     def due(self, now: float) -> None:

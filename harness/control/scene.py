@@ -176,19 +176,22 @@ class Scene:
         return sorted(time for time in (*self.pool.deadlines(), *timers) if time > self.now)
 
     def passable(self) -> list[float]:
-        """Return the deadlines to which time may pass while somebody is held up, in order.
+        """Return the deadlines of others to which time may pass while all that can run is held up, in order.
 
         None while something waits inside a library for a lock, until it gives up: every program that waits so would fail
-        somewhere. Nor is the time-out of an HTTP client passed, unless messages may be lost: then the client is ready for it.
+        somewhere. So would every one that waits for itself, but not for ever: the deadlines of a call that is held up are not
+        passed for their own sake. Nor is the time-out of an HTTP client, unless messages may be lost: then the client is ready
+        for it.
         """
-        found, limit = self.pool.passable(), math.inf
+        held = {(move.state.name, lane) for move in self.pool.enabled.values() for lane in move.whose}
+        found, limit = self.pool.passable(held), math.inf
         for state in self._states if found is not None else ():
             if state.timer is None:
                 continue
             if state.role == "clients" and not self._scenario.faults.lose:
                 limit = min(limit, state.timer[0])
             elif found is not None:
-                found.append(state.timer[0])
+                found += [when for lane, when in state.timers if (state.name, lane) not in held]
         return sorted(time for time in found or () if self.now < time < limit)
 
     def waiting_for(self) -> object:
@@ -223,7 +226,7 @@ class Scene:
             )
             for state in self._states
         ]
-        timers = [state.timer and (state.timer[0], name(state.timer[1].cause)) for state in self._states]
+        timers = [state.timer and (state.timers, name(state.timer[1].cause)) for state in self._states]
         clients = [(client.name, client.next_call, client.busy, client.cancelled) for client in self._clients]
         begun = tuple(sorted(self.crew.running))
         return (

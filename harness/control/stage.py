@@ -273,11 +273,13 @@ class Stage(Deaths):
     ) -> None:
         before = state.parked.get(key) if kind == "turn" else None
         if kind == "turn":
-            lane, detail, errors = state.loop, "".join(errors), ()
+            whose, lane, detail, errors = tuple(detail.split()), state.loop, "".join(errors), ()
+        else:
+            whose = (lane.partition("/")[0],)
         move = state.parked[key] = Move(state, key, lane, kind, text, detail, source_of(place), key=key)
         # What has come before a turn did not bring the turn about.
         move.cause = before.cause if before is not None else self.count
-        move.errors, move.movable = errors, movable
+        move.errors, move.movable, move.whose = errors, movable, whose
         if (call := self.pool.called(move.choice)) is not None and call.client is not None:
             # The call before it has ended, and something that it asked for is still to be done in its lane.
             self.pool.drop(call)
@@ -314,9 +316,9 @@ class Stage(Deaths):
         before = state.timer
         if state.timer is not None:
             self.pool.drop(state.timer[1])
-            state.timer = None
+            state.timer, state.timers = None, ()
         if timer is not None:
-            when, lane, place = timer
+            when, lane, place, state.timers = timer
             move = Move(state, "clock", lane, "timer", "timer", f"at {when:g} s", source_of(place))
             # It is told with each report: what has come meanwhile did not set it.
             same = before is not None and (before[0], before[1].lane) == (when, lane)

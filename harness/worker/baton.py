@@ -36,7 +36,7 @@ _PATIENCE = 10_000
 class Sleeper(Protocol):
     """An event loop, as far as the runtime needs to know it."""
 
-    def next_timer(self) -> tuple[float, str, Place | None] | None: ...
+    def next_timer(self) -> tuple[float, str, Place | None, tuple[tuple[str, float], ...]] | None: ...
 
     def waiting_places(self) -> list[tuple[str, Place | None]]: ...
 
@@ -120,15 +120,16 @@ class Baton:
         self._hand_over(self.home)
         self._home_idle = False
 
-    def at_turn(self, text: str, place: Place | None, own: bool, more: bool) -> bool:
+    def at_turn(self, text: str, whose: str, place: Place | None, own: bool, more: bool) -> bool:
         """The event loop is between two turns: return True where the next is let go, False where something else came first.
 
-        *own*: no code under test runs in it. *more*: what has just run has added to it.
+        *whose*: the lanes of the calls that go on in it. *own*: no code under test runs in it. *more*: what has just run
+        has added to it.
         """
         self._parked[TURN] = self.home
         if more:
             self.news.append(("queued",))
-        self.news.append(("parked", TURN, "loop", "turn", text, "", place, None, () if not own else (OWN,), True))
+        self.news.append(("parked", TURN, "loop", "turn", text, whose, place, None, () if not own else (OWN,), True))
         self._at_turn = True
         self._hand_over(self.home)
         self._at_turn = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from harness.worker.rebind import Replacement
 from harness.worker.runtime import LANE, Aborted, Runtime
 from harness.worker.source import Place, place_of_coroutine
-from harness.worker.turns import Turns
+from harness.worker.turns import Turns, whose
 
 __all__ = ["VirtualLoop", "replacements"]
 
@@ -124,8 +125,8 @@ class VirtualLoop(Turns):
         """Whether no callback, timer or task is left but the one that is ending."""
         return not self._ready and self.next_timer() is None and all(task.done() for task in self._tasks.values())
 
-    def next_timer(self) -> tuple[float, str, Place | None] | None:
-        """Return when the earliest timer is due, whose it is, and the line that waits for it."""
+    def next_timer(self) -> tuple[float, str, Place | None, tuple[tuple[str, float], ...]] | None:
+        """Return when the earliest timer is due, its lane, the line that waits for it, and when that of each call is due."""
         scheduled = self._scheduled
         live = [handle for handle in scheduled if not handle._cancelled] if scheduled else None
         if not live:
@@ -133,7 +134,12 @@ class VirtualLoop(Turns):
         handle: Any = min(live)
         lane = handle._context.get(LANE, "") or "main"
         task = self._tasks.get(lane)
-        return handle._when, lane, place_of_coroutine(task.get_coro()) if task is not None else None
+        first: dict[str, float] = {}
+        for other in live:
+            family = whose(other)
+            first[family] = min(first.get(family, math.inf), other._when)  # type: ignore[attr-defined]
+        place = place_of_coroutine(task.get_coro()) if task is not None else None
+        return handle._when, lane, place, tuple(sorted(first.items()))
 
     # Lanes
 

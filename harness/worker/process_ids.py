@@ -29,6 +29,9 @@ _TAKE_ONE = (
 )  # fmt: skip
 """Functions of ``os`` whose first argument is a process id, beside ``kill``, and which give none."""
 
+_LASTING = ("cmdline", "exe", "stat", "status")
+"""Files of a process in ``/proc`` that are read to learn whether it lives and since when, which its steps don't change."""
+
 _THREAD = 10_000_000
 """By so much the ids of threads differ, where they are not that of their process."""
 
@@ -100,7 +103,8 @@ class Identity:
             return None
         if self._runtime.controlled:
             self._runtime.park("process", text, "", where(3))
-            self._runtime.touched(f"process:{number}", "r")
+            lasting = text.rpartition("/")[2] in (*_LASTING, str(virtual))
+            self._runtime.touched(f"{'life' if lasting else 'process'}:{number}", "r")
         return self._ids.real(virtual)
 
     def living(self, text: str) -> dict[int, int]:
@@ -109,7 +113,7 @@ class Identity:
         if self._runtime.controlled:
             self._runtime.park("process", text, "", where(3))
             for virtual in (found := self._ids.living()).values():
-                self._runtime.touched(f"process:{self._ids.number_of(virtual)}", "r")
+                self._runtime.touched(f"life:{self._ids.number_of(virtual)}", "r")
         return {**found, _getppid(): PARENT}
 
     def get_native_id(self) -> int:
@@ -129,7 +133,9 @@ class Identity:
             return
         text = f"kill {pid} {signal.Signals(signal_).name if signal_ else 0}"
         self._runtime.park("process", text, "", where(2))
-        self._runtime.touched(f"process:{number}", "w" if signal_ else "r")
+        self._runtime.touched(f"life:{number}", "w" if signal_ else "r")
+        if signal_:
+            self._runtime.touched(f"process:{number}", "w")
         _kill(self.real(pid), signal_)
 
     def replacements(self) -> list[Replacement]:

@@ -141,8 +141,9 @@ class Runtime(Baton):
         if lane.partition("/")[0] != self._family:
             return False
         self.before_report()
-        if self.delays and self.sleeper is not None and self.sleeper.next_timer() is not None:
-            # Whether to hold this task up until then is for the controller to say.
+        timer = self.sleeper.next_timer() if self.delays and self.sleeper is not None else None
+        if timer is not None and any(family != self._family for family, _ in timer[3]):
+            # Whether to hold this call up until another's timer is due is for the controller to say.
             return False
         told = len(self.news) - len(self._commuting())
         return not told or self.news[told - 1][0] == "passed"

@@ -20,7 +20,7 @@ from typing import Any
 from harness.worker.runtime import LANE, Runtime
 from harness.worker.source import Place, place_of_coroutine
 
-__all__ = ["Turns"]
+__all__ = ["Turns", "whose"]
 
 _OWN = ("asyncio.", "_asyncio.", "harness.", "aiosqlite.")
 """Where functions come from that carry a result to who waits for it, and do nothing else."""
@@ -119,7 +119,8 @@ class Turns(asyncio.BaseEventLoop):
             held = list(ready)
             ready.clear()
             text, place = _described(held)
-            if runtime.at_turn(text, place, all(map(_is_own, held)), more):
+            families = " ".join(sorted(set(map(whose, held))))
+            if runtime.at_turn(text, families, place, all(map(_is_own, held)), more):
                 ready.extendleft(reversed(held))
                 return
             cancels = any(order[0] == "cancel" for order in runtime.inbox)
@@ -138,6 +139,12 @@ class Turns(asyncio.BaseEventLoop):
         while self._ready and self._delivering:
             self._run_turn()
         self._delivering = False
+
+
+def whose(handle: asyncio.Handle) -> str:
+    """Return the lane of the call in which *handle* was made, ``main`` for none."""
+    lane: str = handle._context.get(LANE, "")  # type: ignore[attr-defined]
+    return lane.partition("/")[0] or "main"
 
 
 def _task(handle: asyncio.Handle) -> asyncio.Task[Any] | None:

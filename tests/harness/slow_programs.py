@@ -25,6 +25,12 @@ def _read(connection: sqlite3.Connection) -> int:
     return found
 
 
+def adds(db: Path) -> None:
+    """Add in one statement."""
+    with connect(db) as connection:
+        connection.execute(ADD)
+
+
 def sleeps_then_adds(db: Path) -> None:
     """Sleep, then read and write in two statements."""
     with connect(db) as connection:
@@ -95,6 +101,27 @@ async def gives_up(db: Path) -> None:
         with connect(db) as connection:
             connection.execute("UPDATE t SET n = n + 10 WHERE k = 2")
     await task
+
+
+async def gives_itself_a_time(db: Path) -> None:
+    """Add within a second, or fail: right, unless a process that is held up counts as having taken so long."""
+    async with asyncio.timeout(1):
+        await asyncio.to_thread(adds, db)
+
+
+async def keeps_a_heartbeat(db: Path) -> None:
+    """Add in two statements, while a task of its own would write each second."""
+
+    async def beats() -> None:
+        while True:
+            await asyncio.sleep(1)
+            with connect(db) as connection:
+                connection.execute("UPDATE t SET n = n + 10 WHERE k = 2")
+
+    task = asyncio.create_task(beats())
+    for _ in range(2):
+        await asyncio.to_thread(adds, db)
+    task.cancel()
 
 
 def waits_for_a_thread(db: Path) -> None:

@@ -13,7 +13,7 @@ from harness.control.run import run
 from harness.counterexample import Counterexample, load, save
 from harness.errors import BadInput
 from harness.result import delay_count, fault_count
-from harness.scenario import Check, Scenario
+from harness.scenario import Call, Check, Client, Scenario, Workload
 from harness.schedule import delays_in, faults_in
 from harness.schedulers.delayed import delayed_races
 from harness.schedulers.exhaustive import Exhaustive
@@ -42,6 +42,11 @@ def leased(program: Callable[[Path], Any], **fields: Any) -> Scenario:
     return raced(program, setup=programs.set_up_a_lease, at_end=(Check("both count", holds),), **fields)
 
 
+def in_one_worker(_: int) -> Workload:
+    """Have two clients call the same worker at once."""
+    return Workload(tuple(Client((Call(f"op{number}"),)) for number in range(2)), 1)
+
+
 def test_delays_are_counted_by_what_is_held_up() -> None:
     """One choice may hold up several processes; a delay is no fault."""
     choices = ("w0:c0", "!delay:w0", "!kill:w1", "!delay:c0#1+w1")
@@ -63,6 +68,21 @@ def test_the_reduction_loses_no_outcome_of_a_delay(pair: tuple[Any, Any]) -> Non
     """The search that asks races for delays finds what trying each delay at each step finds."""
     reduced, brute = reduced_and_brute(raced(list(pair), raising_fails=False))
     assert reduced == brute
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+@pytest.mark.parametrize("program", [programs.gives_itself_a_time, programs.keeps_a_heartbeat])
+def test_nobody_is_held_up_until_a_time_of_its_own(program: Callable[..., Any]) -> None:
+    """A call's time-outs and heartbeats are its own; those of another call in the same process are not."""
+    assert explored(raced(program)).complete
+    with_delays, without = (explored(raced(program, delays=delays)).executions for delays in (1, 0))
+    assert with_delays == without
+    pair = [programs.gives_itself_a_time, programs.sleeps_async]
+    scenario = raced(pair, workload=in_one_worker, workers=1)
+    (found,) = executions_of_each(scenario, Stateful())
+    held = {step.text for execution in found for step in execution.steps if step.kind == "delay"}
+    assert held == {"time passes to 0.05 s while w0 is held up"}
 
 
 @pytest.mark.forks

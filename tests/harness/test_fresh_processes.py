@@ -121,10 +121,10 @@ def test_a_run_that_begins_anew_says_so_and_counts_all(jobs: int) -> None:
 
 @pytest.mark.slow
 def test_a_budget_that_is_spent_leaves_room_to_begin_anew() -> None:
-    """A quarter more, where there was none left."""
-    seen = []
-    result = explored(raced(through_a_kept_connection), max_executions=2, progress=seen.append)
-    assert (result.verdict, result.isolation) == (Verdict.VALID, "fork")
+    """A quarter more, where there was none left; too few to say what the failure in used processes was."""
+    result = explored(raced(through_a_kept_connection), max_executions=2)
+    assert (result.verdict, result.isolation) == (Verdict.UNKNOWN, "fork")
+    assert "the search in fresh ones did not end" in " ".join(result.reasons)
     assert result.executions <= 3
     assert result.bound == "3 executions" or result.complete
 
