@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness.counter import counts_to, prepared, raced
+from harness.schedulers.exhaustive import Exhaustive
+from tests.harness.counter import counts_to, executions_of_each, prepared, raced
 from tests.harness.libraries.judging import found_and_replayed, valid_and_complete
 from tests.harness.sync_programs import READ, WRITE, bump, plainly
 
@@ -110,3 +111,56 @@ def test_the_race_is_found_and_replayed(worker: Callable[[Path], None], rule: An
 def test_the_corrected_program_is_valid(worker: Callable[[Path], None], rule: Any) -> None:
     """In every interleaving."""
     valid_and_complete(raced(worker, setup=prepared(files=[OTHER]), at_end=(rule,)))
+
+
+def over_both_rows(begin: str) -> Callable[[Path], list[Any]]:
+    """Return a worker that adds to both rows by one ``executemany`` after *begin*, and says how many rows that changed."""
+
+    def adds(db: Path) -> list[Any]:
+        with plainly(db) as connection:
+            if begin:
+                connection.execute(begin)
+            cursor = connection.executemany("UPDATE t SET n = n + 1 WHERE k = ?", iter([(1,), (2,)]))
+            changed = cursor.rowcount
+            cursor.execute("SELECT n FROM t")
+            if begin:
+                connection.execute("COMMIT")
+            return [changed, cursor.rowcount]
+
+    return adds
+
+
+def sees_both_alike(db: Path) -> None:
+    """Fail where one row has been added to and the other has not."""
+    with plainly(db) as connection:
+        first, second = (n for (n,) in connection.execute("SELECT n FROM t ORDER BY k").fetchall())
+        assert first == second
+
+
+@pytest.mark.parametrize("begin", ["", "BEGIN"])
+def test_executemany_in_autocommit_is_a_transaction_for_each_row(begin: str) -> None:
+    """Others may come between the rows, but not in a transaction; all rows are counted."""
+    scenario = raced([over_both_rows(begin), sees_both_alike])
+    if begin:
+        valid_and_complete(scenario)
+    else:
+        found_and_replayed(scenario)
+    (found,) = executions_of_each(raced([over_both_rows(begin)]), Exhaustive())
+    assert [outcome.value for outcome in found[0].history.outcomes()] == [[2, -1]]
+
+
+def test_parameters_that_can_not_be_made_end_executemany_where_they_would() -> None:
+    """The rows before are written."""
+
+    def writes(db: Path) -> Any:
+        def rows() -> Iterator[tuple[int, int]]:
+            yield 11, 1
+            raise ValueError("no more")
+
+        with closing(sqlite3.connect(db)) as connection:
+            with pytest.raises(ValueError, match="no more"):
+                connection.executemany("UPDATE t SET n = ? WHERE k = ?", rows())
+            return connection.execute(READ).fetchone()[0]
+
+    (found,) = executions_of_each(raced([writes]), Exhaustive())
+    assert [outcome.value for outcome in found[0].history.outcomes()] == [11]
