@@ -13,7 +13,7 @@ import errno
 import os
 import re
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from harness.history import Step
@@ -59,6 +59,18 @@ class _Event(NamedTuple):
     path: str
 
 
+_TIMES_OF_ALL = _Event(_ATTRIB, ".")
+_KEPT = 1_000
+"""So many different tellings of the kernel are remembered."""
+
+
+class _Batch(NamedTuple):
+    """What was told at once, and the paths in it: without that of the shared directory if its times were set only."""
+
+    events: tuple[_Event, ...]
+    paths: frozenset[str]
+
+
 class Audit:
     """What the kernel tells of one directory; ``off`` says why it tells nothing, where it can't be asked."""
 
@@ -72,6 +84,10 @@ class Audit:
         self._looked: dict[Touch, None] = {}
         """Looks at databases, by workers of which nobody knows yet whether they use SQLite under control."""
         self._databases: dict[str, bool] = {}
+        self._of_sqlite: set[str] = set()
+        """Paths of which is known, in this execution, that they are SQLite's."""
+        self._read: dict[bytes, _Batch] = {}
+        """What the kernel has told before, in its own words, and what that means while the same directories are watched."""
         self._scanned = False
         self.off = ""
         self._end: int = _libc.inotify_init1(_NONBLOCK | _CLOSE_ON_EXEC)
@@ -101,6 +117,7 @@ class Audit:
             return
         self._executions += 1
         self._databases.clear()
+        self._of_sqlite.clear()
         looks = self._executions <= _LOOKS_FIRST or self._executions % _LOOKS_EVERY == 0
         self.forget()
         if looks != self._looks:
@@ -117,8 +134,7 @@ class Audit:
         """Drop what the kernel has told."""
         while self._end >= 0:
             self._scanned = False
-            for _ in self._events():
-                pass
+            self._news()
             if not self._scanned:
                 break
 
@@ -127,9 +143,10 @@ class Audit:
         if self._end < 0:
             return []
         self._note_use([step.kind for step in steps], worker)
-        events = dict.fromkeys(self._events())
-        if not events:
+        news = self._news()
+        if worker in self._use_sqlite and all(batch.paths <= self._of_sqlite for batch in news):
             return []
+        events = dict.fromkeys(event for batch in news for event in batch.events)
         if self._scanned:
             # To find the directories in a new one is to look at it.
             self.forget()
@@ -184,15 +201,17 @@ class Audit:
 
         When SQLite reads and writes them is its own affair: a statement inside a transaction touches nothing that others see.
         """
-        if path.endswith(_OF_SQLITE) or _SUPER_JOURNAL.search(path):
-            return True
-        if path not in self._databases:
+        known = path in self._of_sqlite or path.endswith(_OF_SQLITE) or bool(_SUPER_JOURNAL.search(path))
+        if not known and path not in self._databases:
             try:
                 with open(f"{self._root}/{path}", "rb") as file:
                     self._databases[path] = file.read(len(_MAGIC)) in (_MAGIC, b"")
             except OSError:
                 return False
-        return self._databases[path]
+        if not known and not self._databases[path]:
+            return False
+        self._of_sqlite.add(path)
+        return True
 
     # What the kernel tells
 
@@ -201,6 +220,8 @@ class Audit:
         name = self._root if path == "." else f"{self._root}/{path}"
         number = _libc.inotify_add_watch(self._end, os.fsencode(name), self._mask | _ONLY_DIR)
         if number >= 0:
+            if self._watches.get(number) != path:
+                self._read.clear()
             self._watches[number] = path
         return bool(number >= 0)
 
@@ -219,24 +240,28 @@ class Audit:
         for name in inside:
             self._watch_all(f"{path}/{name}")
 
-    def _events(self) -> Iterator[_Event]:
-        """Yield what has happened since last asked."""
+    def _news(self) -> list[_Batch]:
+        """Return what has happened since last asked."""
+        found: list[_Batch] = []
         while True:
             try:
                 data = os.read(self._end, _MOST)
             except BlockingIOError:
-                return
-            yield from self._parsed(data)
+                return found
+            batch = self._read.get(data) or self._parsed(data)
+            found.append(batch)
             if len(data) < _MOST - 4096:
-                return
+                return found
 
     def _has_no_name(self, path: str) -> bool:
         """Return whether *path* is what the kernel calls a file that has no name (``O_TMPFILE``): nobody else can find it."""
         base = path.rpartition("/")[2]
         return base.startswith("#") and base[1:].isdecimal() and not os.path.lexists(f"{self._root}/{path}")
 
-    def _parsed(self, data: bytes) -> Iterator[_Event]:
-        at = 0
+    def _parsed(self, data: bytes) -> _Batch:
+        """Return what *data* means, and remember it if it will mean the same again."""
+        events: list[_Event] = []
+        at, lasting = 0, True
         while at < len(data):
             number, mask, _, length = _HEAD.unpack_from(data, at)
             at += _HEAD.size + length
@@ -244,15 +269,26 @@ class Audit:
                 continue
             folder = self._watches.get(number)
             if mask & _IGNORED:
-                self._watches.pop(number, None)
+                self._forget_watch(number)
+                lasting = False
                 continue
             if folder is None:
+                lasting = False
                 continue
             name = os.fsdecode(data[at - length : at].rstrip(b"\0"))
             path = folder if not name else name if folder == "." else f"{folder}/{name}"
             if mask & _IS_DIR and name:
                 self._directory(mask, path)
-            yield _Event(mask & ~_IS_DIR, path)
+                lasting = False
+            events.append(_Event(mask & ~_IS_DIR, path))
+        batch = _Batch(tuple(events), frozenset(event.path for event in events if event != _TIMES_OF_ALL))
+        if lasting and len(self._read) < _KEPT:
+            self._read[data] = batch
+        return batch
+
+    def _forget_watch(self, number: int) -> None:
+        if self._watches.pop(number, None) is not None:
+            self._read.clear()
 
     def _directory(self, mask: int, path: str) -> None:
         """A directory has appeared or gone at *path*."""
@@ -260,7 +296,7 @@ class Audit:
             for number, other in list(self._watches.items()):
                 if other == path or other.startswith(f"{path}/"):
                     _libc.inotify_rm_watch(self._end, number)
-                    self._watches.pop(number, None)
+                    self._forget_watch(number)
         elif mask & (_CREATE | _MOVED_TO):
             self._watch_all(path)
 
