@@ -60,8 +60,7 @@ def test_it_costs_an_execution_for_each_answer() -> None:
     assert result.executions <= 12
 
 
-@pytest.mark.parametrize("ordered", [False, True])
-@pytest.mark.parametrize("program", [takes, autocommit])
+@pytest.mark.parametrize(("program", "ordered"), [(takes, False), (takes, True), (autocommit, True)])
 def test_pruning_loses_no_outcome_of_an_answer_unheard(program: Any, ordered: bool) -> None:
     """What the clients are told is part of an outcome."""
     reduced, brute = reduced_and_brute(raced(program, faults=ONE_KILL, ordered=ordered, raising_fails=False))

@@ -48,9 +48,10 @@ def cases(scenarios: list[Scenario]) -> list[object]:
 
 FAULTY = cases(QUIET)
 RIGHT = [pytest.param(scenario, id=scenario.name) for scenario in QUIET]
-LONG = ("bearer-made-up", "bearer-unaffected", "bearer-another")
-"""Covering these takes seconds, and to the scheduler they are ``bearer-revoked-over-http`` once more."""
+LONG = ("bearer-made-up", "bearer-unaffected", "bearer-another", "bearer-revoked")
+"""Two requests in one process: covering each takes thousands of executions; the gate looks at them for a time."""
 TOO_MANY = {
+    "issue-token-tasks",
     "create-agent-retry-r02-select-then-put",
     "rotate-token-t11-read-after-commit",
     "add-and-deploy",
