@@ -84,8 +84,6 @@ class Audit:
         self._looked: dict[Touch, None] = {}
         """Looks at databases, by workers of which nobody knows yet whether they use SQLite under control."""
         self._databases: dict[str, bool] = {}
-        self._of_sqlite: set[str] = set()
-        """Paths of which is known, in this execution, that they are SQLite's."""
         self._read: dict[bytes, _Batch] = {}
         """What the kernel has told before, in its own words, and what that means while the same directories are watched."""
         self._scanned = False
@@ -117,7 +115,6 @@ class Audit:
             return
         self._executions += 1
         self._databases.clear()
-        self._of_sqlite.clear()
         looks = self._executions <= _LOOKS_FIRST or self._executions % _LOOKS_EVERY == 0
         self.forget()
         if looks != self._looks:
@@ -142,9 +139,12 @@ class Audit:
         """Return what was touched since last asked and none of *steps*, which *worker* took, told of."""
         if self._end < 0:
             return []
-        self._note_use([step.kind for step in steps], worker)
+        if worker not in self._use_sqlite:
+            self._note_use([step.kind for step in steps], worker)
         news = self._news()
-        if worker in self._use_sqlite and all(batch.paths <= self._of_sqlite for batch in news):
+        if not news:
+            return []
+        if worker in self._use_sqlite and all(map(self._is_all_of_sqlite, news)):
             return []
         events = dict.fromkeys(event for batch in news for event in batch.events)
         if self._scanned:
@@ -201,17 +201,24 @@ class Audit:
 
         When SQLite reads and writes them is its own affair: a statement inside a transaction touches nothing that others see.
         """
-        known = path in self._of_sqlite or path.endswith(_OF_SQLITE) or bool(_SUPER_JOURNAL.search(path))
-        if not known and path not in self._databases:
+        if path.endswith(_OF_SQLITE) or _SUPER_JOURNAL.search(path):
+            return True
+        known = self._databases.get(path)
+        if known is None:
             try:
-                with open(f"{self._root}/{path}", "rb") as file:
-                    self._databases[path] = file.read(len(_MAGIC)) in (_MAGIC, b"")
+                descriptor = os.open(f"{self._root}/{path}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             except OSError:
                 return False
-        if not known and not self._databases[path]:
-            return False
-        self._of_sqlite.add(path)
-        return True
+            try:
+                known = self._databases[path] = os.read(descriptor, len(_MAGIC)) in (_MAGIC, b"")
+            except OSError:
+                return False
+            finally:
+                os.close(descriptor)
+        return known
+
+    def _is_all_of_sqlite(self, batch: _Batch) -> bool:
+        return all(map(self._is_of_sqlite, batch.paths))
 
     # What the kernel tells
 

@@ -133,6 +133,11 @@ class Moves:
         """Return the virtual times at which something that waits would go on."""
         return [due for move in self._waiting.values() if (due := move.due) is not None]
 
+    @property
+    def anything_waits(self) -> bool:
+        """Whether a move waits for something."""
+        return bool(self._waiting)
+
     def passable(self, held: Collection[tuple[str, str]]) -> list[float] | None:
         """Return those of other calls than *held*, by worker and lane; None while something waits inside a library."""
         found: list[float] = []

@@ -183,6 +183,8 @@ class Scene:
         passed for their own sake. Nor is the time-out of an HTTP client, unless messages may be lost: then the client is ready
         for it.
         """
+        if not self.pool.anything_waits and all(state.timer is None for state in self._states):
+            return []
         held = {(move.state.name, lane) for move in self.pool.enabled.values() for lane in move.whose}
         found, limit = self.pool.passable(held), math.inf
         for state in self._states if found is not None else ():

@@ -6,6 +6,7 @@ Because every lane has a stream of its own, what a task draws does not depend on
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import random
 import sys
@@ -26,7 +27,8 @@ _MODULE_FUNCTIONS = (
 )  # fmt: skip
 
 
-_IMPORTLIB, _IMPORTING = "<frozen importlib._bootstrap>", "import"
+_IMPORTING = "import"
+_FIND_AND_LOAD = importlib._bootstrap._find_and_load.__code__  # type: ignore[attr-defined]
 
 _NODE = 0x0242AC110002
 """The network address that ``uuid.uuid1`` sees."""
@@ -70,7 +72,7 @@ def _importing() -> bool:
     """Whether a module is being imported: that draws once in a process, and not again in the executions that follow."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        if frame.f_code.co_filename == _IMPORTLIB and frame.f_code.co_name == "_find_and_load":
+        if frame.f_code is _FIND_AND_LOAD:
             return True
         frame = frame.f_back
     return False

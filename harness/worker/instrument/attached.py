@@ -45,6 +45,9 @@ class Attached:
     def states(self) -> tuple[int, ...]:
         """Return the state of the transaction in each file."""
         native, handle = self._native, self._handle
+        if len(self.files) == 1 and not self.keeps:
+            state = native.state(handle, self.files[0].schema)
+            return (state if state > NONE else NONE,)
         states = tuple([max(native.state(handle, file.schema), NONE) for file in self.files])
         if not self.keeps:
             return states

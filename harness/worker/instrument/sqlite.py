@@ -53,6 +53,7 @@ class Connection(RealConnection):
     _fetched_at = -1
     _spills = 0
     _before: tuple[int, ...] = ()
+    _known: list[tuple[str, ...]] | None = None
     _waits_until: float | None = None
     _waits_with: tuple[int, ...] | None = None
     _wal: bool | None = None  # until it is needed
@@ -86,6 +87,7 @@ class Connection(RealConnection):
         states = self.attached.states()
         if self._waits_until is None:
             self._waits_until = runtime.clock.tell() + self.timeout
+            self._names()
         if states != self._waits_with:
             # A commit that waits for readers keeps new readers out from now on (SQLite's PENDING lock), and a
             # statement that committed by itself may have waited for the right to write before.
@@ -111,7 +113,7 @@ class Connection(RealConnection):
         how = runtime.park(kind, text, detail, place, errors=self.could_end_with(kind, text))
         if how in INJECTED:
             run = partial(self._end_with, how)
-        known = [self.attached.names(file) for file in self.attached.files]
+        self._known = None
         self.begins()
         before, changes, idle = self._before, self.total_changes, not self.in_transaction
         failed = False
@@ -134,28 +136,36 @@ class Connection(RealConnection):
             about = statement(text)
             idle = idle and kind == "sql" and not about.silent
             wrote = self._wrote(kind, about, changes)
-            for names, *states in zip(known, before, after, strict=True):
-                self._moved(kind, about, names, (states[0], states[1]), (wrote, failed, idle))
+            for number, states in enumerate(zip(before, after, strict=True)):
+                self._moved(kind, about, number, states, (wrote, failed, idle))
 
     def begins(self) -> None:
         """An operation begins: note how the transaction stands, and that it has not waited yet."""
         self._before, self._waits_until, self._waits_with = self.attached.states(), None, None
 
     def _moved(
-        self, kind: str, about: Statement, names: tuple[str, ...], states: tuple[int, int], how: tuple[bool, bool, bool]
+        self, kind: str, about: Statement, number: int, states: tuple[int, int], how: tuple[bool, bool, bool]
     ) -> None:
-        """Report what an operation did to the file with these *names*; *how* it went: it wrote, failed, began when idle."""
+        """Report what an operation did to file *number* of those open; *how* it went: it wrote, failed, began when idle."""
         databases, (before, after), (wrote, failed, idle) = self.databases, states, how
         if idle and before == after == READ and not failed:
             # The statement that held the lock may have been this cursor's, and ended as this one began.
-            for name in names:
+            for name in self._names()[number]:
                 databases.read_anew(name)
         if not failed and before == after and (about.silent or (after == NONE and (kind == "close" or self._open()))):
             return
         wrote = wrote or (before == WRITE and not self._open())
         touched = accesses(before, after, wrote, failed, about.excludes_readers)
-        for name in names:
+        if not touched and before == after != NONE:
+            return
+        for name in self._names()[number]:
             databases.moved(self, name, states, touched)
+
+    def _names(self) -> list[tuple[str, ...]]:
+        """Return what each file is known as in the operation under way: as it was when that began to wait, if it did."""
+        if self._known is None:
+            self._known = [self.attached.names(file) for file in self.attached.files]
+        return self._known
 
     def _open(self) -> bool:
         """Whether a transaction is open."""
@@ -163,8 +173,10 @@ class Connection(RealConnection):
 
     def holds(self, file: str) -> bool:
         """Whether a lock on *file* is held."""
-        states = zip(self.attached.files, self.attached.states(), strict=True)
-        return any(state != NONE for known, state in states if file in (known.name, LINKED))
+        for known, state in zip(self.attached.files, self.attached.states(), strict=True):
+            if state != NONE and file in (known.name, LINKED):
+                return True
+        return False
 
     def could_end_with(self, kind: str, text: str) -> tuple[str, ...]:
         """Return the errors (``harness.faults.ERRORS``) that SQLite could report for this operation, as things stand.
