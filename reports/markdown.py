@@ -37,6 +37,7 @@ def gate_markdown(gated: Gated) -> str:
             lines += _wrong(gated, number)
     lines += _references(gated)
     lines += _allowed(gated)
+    lines += _anew(gated)
     lines += _variants(gated)
     if gated.left_out:
         lines += ["", "### Left out", ""]
@@ -74,6 +75,8 @@ def _references(gated: Gated) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for row in rows:
         covered = f"all{row.delays and f' with {row.delays}'}" if row.complete else "not all"
+        if row.anew:
+            covered += ", each execution in fresh processes"
         if row.allowed:
             covered += ", but for what it allows"
         held = row.verdict is Verdict.VALID
@@ -88,6 +91,13 @@ def _allowed(gated: Gated) -> Iterator[str]:
         yield from ("", "### Allowed, so that nothing is claimed of it", "")
         for row in rows:
             yield f"- {md(row.scenario)}, {md(row.name)}: {', '.join(map(md, row.allowed))}"
+
+
+def _anew(gated: Gated) -> Iterator[str]:
+    rows = [row for row in gated.rows if row.anew]
+    if rows:
+        yield from ("", "### Begun anew, with fresh processes", "")
+        yield from (f"- {md(row.scenario)}, {md(row.name)}: {md(row.anew)}" for row in rows)
 
 
 def _variants(gated: Gated) -> Iterator[str]:

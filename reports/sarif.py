@@ -31,13 +31,13 @@ def sarif(gated: Gated, version: str = "") -> dict[str, Any]:
     if version:
         driver["version"] = version
     run: dict[str, Any] = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
-    if notifications := [_notification(row) for row in gated.rows if row.allowed]:
+    if notifications := [_notification(row) for row in gated.rows if row.allowed or row.anew]:
         run["invocations"] = [{"executionSuccessful": True, "toolExecutionNotifications": notifications}]
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
 def _notification(row: GateRow) -> dict[str, Any]:
-    """Return what says that nothing is claimed of what a scenario allows."""
+    """Return what says of what nothing is claimed, and that each execution had fresh processes."""
     return {"level": "note", "message": {"text": f"{row.scenario} {row.name}: {row.verdict}, {row.covered}"}}
 
 

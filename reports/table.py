@@ -27,7 +27,7 @@ class GateRow:
     where the row is not as expected, ``command`` shows it again. A known counterexample, named by its file, is ``stale`` where
     the code has changed so that it can't be replayed. ``seen``, ``residual`` (at depth 2) and ``since_new`` are of its
     ``Coverage``, and ``delays`` is the bound on delays up to which it is ``complete``. ``allowed`` names what happened
-    that no schedule decides and the scenario allows.
+    that no schedule decides and the scenario allows. ``anew`` says why the run began anew with fresh processes, if it did.
     """
 
     scenario: str
@@ -50,6 +50,7 @@ class GateRow:
     stale: bool = False
     delays: str = ""
     allowed: tuple[str, ...] = ()
+    anew: str = ""
 
     @property
     def as_expected(self) -> bool:
@@ -60,6 +61,7 @@ class GateRow:
     def covered(self) -> str:
         """Whether every interleaving was covered, and but for what, in words."""
         how = f"complete{self.delays and f' with {self.delays}'}" if self.complete else "not complete"
+        how += ", each execution in fresh processes" if self.anew else ""
         return f"{how}, but for what it allows: {', '.join(self.allowed)}" if self.allowed else how
 
     @property
@@ -108,6 +110,9 @@ def _row(row: GateRow, width: int, spare: int, colour: bool) -> Iterator[str]:
     yield styled(style, line, colour)
     if oracle and not beside:
         yield styled("dim", shortened(f"    {oracle}", width), colour)
+    if row.anew:
+        anew = wrapped(one_line(row.anew), width - 4, most=4)
+        yield from (styled("dim", f"    {line}", colour) for line in anew)
     if row.allowed:
         allowed = wrapped(one_line(f"but for what it allows: {', '.join(row.allowed)}"), width - 4, most=4)
         yield from (styled("dim", f"    {line}", colour) for line in allowed)

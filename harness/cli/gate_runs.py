@@ -173,6 +173,7 @@ def _explored(row: GateRow, said: Mapping[str, Any]) -> GateRow:
         residual=coverage["residual"]["2"],
         since_new=coverage["since_new"],
         allowed=tuple(said.get("allowed", ())),
+        anew=said.get("anew") or "",
     )
 
 

@@ -40,6 +40,7 @@ def gated(evil: str = "") -> Gated:
         GateRow("other", "", valid, invalid, note="back", command="harness replay k.json", known="k.json"),
         GateRow("other", "", valid, Verdict.UNKNOWN, note="the code has changed", known="old.json", stale=True),
         GateRow("third", "", valid, valid, 50, seen=0.25, residual=0.5),
+        GateRow("sixth", "", valid, valid, 9, complete=True, anew=f"After 2 executions the run began anew{evil}."),
         GateRow("fifth", "", valid, valid, 7, complete=True, allowed=(f"socket:/run/redis.sock{evil}", "process:git")),
     ]
     counterexamples = {0: found(evil), 4: killed()}
@@ -56,9 +57,9 @@ def test_junit_fits_its_schema(evil: str) -> None:
     schema = xmlschema.XMLSchema(Path(__file__).with_name("junit.xsd"))
     schema.validate(text)
     tree = ElementTree.fromstring(text)
-    assert (tree.get("tests"), tree.get("failures"), tree.get("errors")) == ("8", "3", "1")
+    assert (tree.get("tests"), tree.get("failures"), tree.get("errors")) == ("9", "3", "1")
     suites = [(suite.get("failures"), suite.get("errors")) for suite in tree]
-    assert suites == [("2", "0"), ("1", "1"), ("0", "0"), ("0", "0")]
+    assert suites == [("2", "0"), ("1", "1"), ("0", "0"), ("0", "0"), ("0", "0")]
     failure = tree.find(".//failure")
     assert failure is not None
     assert "To replay it:\n  harness replay a.json" in str(failure.text)
@@ -157,9 +158,22 @@ def test_every_report_says_what_a_scenario_allows() -> None:
     said = "complete, but for what it allows: socket:/run/redis.sock, process:git"
     assert said in junit(one)
     log = sarif(one)
-    assert said in log["runs"][0]["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"]
+    assert said in log["runs"][0]["invocations"][0]["toolExecutionNotifications"][1]["message"]["text"]
     shown = gate_markdown(one)
     assert "| all, but for what it allows |" in shown
     assert r"fifth, \(reference\): socket:/run/redis\.sock, process:git" in shown
     assert "but for what it allows: socket:/run/redis.sock, process:git" in gate_table(one.rows)
     assert list(as_data(one)["rows"][-1]["allowed"]) == ["socket:/run/redis.sock", "process:git"]
+
+
+def test_every_report_says_that_a_run_began_anew() -> None:
+    """And the longer ones why."""
+    one = gated()
+    said, why = "complete, each execution in fresh processes", "After 2 executions the run began anew."
+    assert said in junit(one)
+    assert said in sarif(one)["runs"][0]["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"]
+    shown = gate_markdown(one)
+    assert "| all, each execution in fresh processes |" in shown
+    assert r"sixth, \(reference\): After 2 executions the run began anew\." in shown
+    assert why in gate_table(one.rows)
+    assert list(as_data(one)["rows"])[-2]["anew"] == why
