@@ -259,11 +259,6 @@ class Scenario:
         return replace(self, faults=most, delays=max(delays, self.delays))
 
     @property
-    def bound_on_delays(self) -> int:
-        """How many delays an execution may have: none yet where clients speak HTTP."""
-        return self.delays if self.app is None else 0
-
-    @property
     def concurrent(self) -> bool:
         """Whether its workers run an event loop, and so take several calls at once."""
         if self.app is not None:

@@ -41,7 +41,7 @@ class Scene:
         self.crew = Crew(scenario, fleet, self._states, seed, db)
         self.network = Network(self._states)
         self.faulting = Faulting(scenario.faults, self._states, self.network)
-        self.delaying = Delaying(scenario.bound_on_delays)
+        self.delaying = Delaying(scenario.delays)
         self.may_delay = self.more_delays = False
         """Whether more could have been held up than the bound on delays allows."""
         self.undivided = False

@@ -163,7 +163,7 @@ class Tally:
 
     def _bounds(self) -> str:
         """Return in words what bounds a complete search beside the schedule, if anything does."""
-        delays = [bound_on_delays(self.scenario.bound_on_delays)] if self.more_delays else []
+        delays = [bound_on_delays(self.scenario.delays)] if self.more_delays else []
         return " and ".join([*delays, *([_UNDIVIDED] if self.undivided else [])])
 
     def _only_errors(self) -> list[str]:

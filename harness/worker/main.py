@@ -124,7 +124,7 @@ class Instrumented:
     def _allow(self, scenario: Scenario, role: str) -> None:
         """Prepare for the delays and faults that *scenario* allows."""
         faults = scenario.faults
-        self.runtime.delays = bool(scenario.bound_on_delays)
+        self.runtime.delays = bool(scenario.delays)
         self._jumps = self.runtime.delays or bool(faults.most and faults.jumps)
         self.runtime.asks_errors = bool(faults.most and faults.errors)
         self.runtime.cancels = bool(faults.most and faults.cancel)

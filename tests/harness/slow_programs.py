@@ -282,6 +282,19 @@ def counts_under_a_lease(db: Path) -> None:
         connection.execute("UPDATE lease SET until = 0")
 
 
+async def counts_under_a_lease_async(db: Path) -> None:
+    """The same in a coroutine."""
+    with connect(db) as connection:
+        while not connection.execute(
+            "UPDATE lease SET token = token + 1, until = ? WHERE until <= ? RETURNING token",
+            (time.time() + 1, time.time()),
+        ).fetchall():
+            await asyncio.sleep(1.5)
+        found = connection.execute("SELECT n FROM counter").fetchone()[0]
+        connection.execute("UPDATE counter SET n = ?", (found + 1,))
+        connection.execute("UPDATE lease SET until = 0")
+
+
 def counts_with_a_fence(db: Path) -> None:
     """The same, but what is written is written only while the token is the newest, else all is done again."""
     with connect(db) as connection:

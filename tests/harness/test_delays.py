@@ -20,8 +20,9 @@ from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.stateful import Stateful
 from harness.verdict import Verdict
 from tests.harness import slow_programs as programs
-from tests.harness.counter import executions_of_each, explored, one, outcomes, raced, reduced_and_brute
+from tests.harness.counter import executions_of_each, explored, one, outcomes, prepared, raced, reduced_and_brute
 from tests.harness.made_steps import step
+from tests.harness.web import post
 
 forking = [pytest.mark.forks, pytest.mark.slow]
 
@@ -40,6 +41,41 @@ def leased(program: Callable[[Path], Any], **fields: Any) -> Scenario:
         assert one(db, "SELECT n FROM counter") == 2
 
     return raced(program, setup=programs.set_up_a_lease, at_end=(Check("both count", holds),), **fields)
+
+
+def service(db: Path) -> Any:
+    """Return an application that counts: under a lease alone, or after a sleep."""
+    counts = {"/lease": programs.counts_under_a_lease_async, "/sleeps": programs.sleeps_async}
+
+    async def handle(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await receive()
+            await counts[scope["path"]](db)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body"})
+
+    return handle
+
+
+def serves(path: str, **fields: Any) -> Scenario:
+    """Return a scenario in which two clients post to *path* of ``service``; over a lease, both must count."""
+
+    def holds(db: Path) -> None:
+        assert one(db, "SELECT n FROM counter") == 2
+
+    def workload(workers: int) -> Workload:
+        return Workload((Client((Call("post", (path,)),)),) * 2, workers)
+
+    checks = (Check("both count", holds),) if path == "/lease" else ()
+    return Scenario(
+        name="service",
+        app=service,
+        operations={"post": post},
+        workload=workload,
+        at_end=checks,
+        ordered=False,
+        **fields,
+    )
 
 
 def in_one_worker(_: int) -> Workload:
@@ -168,6 +204,23 @@ def test_a_lease_that_ends_while_its_owner_is_held_up() -> None:
     assert explored(leased(programs.counts_under_a_lease, delays=0)).verdict is Verdict.VALID
     result = explored(leased(programs.counts_with_a_fence))
     assert (result.verdict, result.delays) == (Verdict.VALID, "at most 1 delay in an execution")
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+def test_a_service_whose_lease_ends_while_it_is_held_up() -> None:
+    """The same over HTTP: the process that serves one request is held up until another's sleep has passed."""
+    assert explored(serves("/lease", setup=programs.set_up_a_lease)).verdict is Verdict.INVALID
+    assert explored(serves("/lease", setup=programs.set_up_a_lease, delays=0)).verdict is Verdict.VALID
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+def test_the_reduction_loses_no_outcome_of_a_delay_over_http() -> None:
+    """As without it."""
+    reduced, brute = reduced_and_brute(serves("/sleeps", setup=prepared()), most=20_000)
+    assert reduced == brute
+    assert len(reduced) == 2
 
 
 @pytest.mark.forks
