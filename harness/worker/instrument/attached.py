@@ -49,10 +49,15 @@ class Attached:
             state = native.state(handle, self.files[0].schema)
             return (state if state > NONE else NONE,)
         states = tuple([max(native.state(handle, file.schema), NONE) for file in self.files])
-        if not self.keeps:
-            return states
+        return self._locked(states) if self.keeps else states
+
+    def locked(self) -> tuple[int, ...]:
+        """Return the same as the locks have it: who waits in BEGIN EXCLUSIVE is in no transaction, but keeps others out."""
+        return self._locked(tuple([max(self._native.state(self._handle, file.schema), NONE) for file in self.files]))
+
+    def _locked(self, states: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(
-            max(state, native.lock_state(handle, file.schema, file.name in self.in_wal))
+            max(state, self._native.lock_state(self._handle, file.schema, file.name in self.in_wal))
             for file, state in zip(self.files, states, strict=True)
         )
 

@@ -84,13 +84,13 @@ class Connection(RealConnection):
     def waits(self) -> bool:
         """SQLite met a lock and would sleep: park until somebody may have released it; return False when time is up."""
         runtime = self.databases.runtime
-        states = self.attached.states()
+        states = self.attached.locked()
         if self._waits_until is None:
             self._waits_until = runtime.clock.tell() + self.timeout
             self._names()
         if states != self._waits_with:
-            # A commit that waits for readers keeps new readers out from now on (SQLite's PENDING lock), and a
-            # statement that committed by itself may have waited for the right to write before.
+            # A commit that waits for readers keeps new readers out from now on (SQLite's PENDING lock), as BEGIN EXCLUSIVE
+            # does; and a statement that committed by itself may have waited for the right to write before.
             self._waits_with = states
             before = self._before if len(self._before) == len(states) else self.attached.none()
             for file, state, earlier in zip(self.attached.files, states, before, strict=True):

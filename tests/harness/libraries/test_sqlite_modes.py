@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.stateful import Stateful
 from tests.harness.counter import counts_to, executions_of_each, prepared, raced
 from tests.harness.libraries.judging import found_and_replayed, valid_and_complete
 from tests.harness.sync_programs import READ, WRITE, bump, plainly
@@ -164,3 +165,48 @@ def test_parameters_that_can_not_be_made_end_executemany_where_they_would() -> N
 
     (found,) = executions_of_each(raced([writes]), Exhaustive())
     assert [outcome.value for outcome in found[0].history.outcomes()] == [11]
+
+
+def begins_exclusively(db: Path) -> str:
+    """Say whether BEGIN EXCLUSIVE had its lock: while it waits for readers it keeps writers out."""
+    with plainly(db) as connection:
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            return str(error)
+        connection.execute("COMMIT")
+        return "had it"
+
+
+def reads_then_writes(*, keeping: bool) -> Callable[[Path], str]:
+    """Return a worker that writes in the transaction in which it read; *keeping* its locks between transactions."""
+
+    def worker(db: Path) -> str:
+        with plainly(db) as connection:
+            if keeping:
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()
+            connection.execute("BEGIN")
+            connection.execute(READ).fetchone()
+            try:
+                connection.execute(NOTHING)
+            except sqlite3.OperationalError as error:
+                return str(error)
+            connection.execute("COMMIT")
+            return "wrote"
+
+    return worker
+
+
+@pytest.mark.parametrize("keeping", [False, True])
+def test_who_waits_in_begin_exclusive_keeps_writers_out(keeping: bool) -> None:
+    """The search that prunes finds what trying everything finds: a reader that comes to write is refused."""
+    scenario = raced([begins_exclusively, reads_then_writes(keeping=keeping)], raising_fails=False)
+    found = executions_of_each(scenario, Stateful(), Exhaustive(reduction=False))
+    reduced, brute = (
+        {tuple(event.value for name in ("op0", "op1") for event in each.history.outcomes(name)) for each in search
+         if not each.abandoned}
+        for search in found
+    )  # fmt: skip
+    assert reduced == brute
+    assert ("had it", "database is locked") in reduced or keeping
+    assert any(told[1] == "database is locked" for told in reduced)
