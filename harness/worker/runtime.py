@@ -151,8 +151,8 @@ class Runtime(Baton):
     def _commuting(self) -> list[Message]:
         """Return the last of the news as far as they are accesses that keep nobody waiting and change no data.
 
-        Those are of mode ``a``, or look up a name (as opening a database does), or look at the clock: that as long as no time
-        can pass, and where it can the controller is asked.
+        Those are of mode ``a``, or look up a name (as opening a database does) or which tables there are, or look at the
+        clock: that as long as no time can pass, and where it can the controller is asked.
         """
         news, end = self.news, len(self.news)
         while end and news[end - 1][0] == "access" and _commutes(news[end - 1]):
@@ -268,4 +268,8 @@ class Runtime(Baton):
 
 def _commutes(access: Message) -> bool:
     """Whether no other process' options change by *access*."""
-    return bool(access[2] == "a" or (access[2] == "r" and access[1].startswith("name:")) or access in _READ_THE_CLOCK)
+    return bool(
+        access[2] == "a"
+        or (access[2] == "r" and access[1].startswith(("name:", "schema:")))
+        or access in _READ_THE_CLOCK
+    )

@@ -53,6 +53,7 @@ class Connection(RealConnection):
     _fetched_at = -1
     _spills = 0
     _before: tuple[int, ...] = ()
+    _changed_schema = False
     _known: list[tuple[str, ...]] | None = None
     _waits_until: float | None = None
     _waits_with: tuple[int, ...] | None = None
@@ -90,14 +91,14 @@ class Connection(RealConnection):
             self._names()
         if states != self._waits_with:
             # A commit that waits for readers keeps new readers out from now on (SQLite's PENDING lock), as BEGIN EXCLUSIVE
-            # does; and a statement that committed by itself may have waited for the right to write before.
+            # does; and a statement that committed by itself may have waited for the right to write before. Where locks are
+            # kept (locking_mode), what has begun to read keeps others from committing.
             self._waits_with = states
             before = self._before if len(self._before) == len(states) else self.attached.none()
             for file, state, earlier in zip(self.attached.files, states, before, strict=True):
-                pending = state == WRITE
-                runtime.touched(f"data:{file.name}", "w" if pending else "r")
-                runtime.touched(f"lock:{file.name}", "w" if pending and earlier != WRITE else "r")
-            if WRITE in states:
+                runtime.touched(f"data:{file.name}", "w" if _pending(state, earlier) else "r")
+                runtime.touched(f"lock:{file.name}", "w" if state == WRITE != earlier else "r")
+            if any(map(_pending, states, before)):
                 runtime.news.append(("visible",))
         return runtime.block(self.files, self._waits_until)
 
@@ -116,12 +117,12 @@ class Connection(RealConnection):
         self._known = None
         self.begins()
         before, changes, idle = self._before, self.total_changes, not self.in_transaction
-        failed = False
+        failed = erred = False
         self.running = True
         try:
             return run()
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", None)
+            code, erred = getattr(error, "sqlite_errorcode", None), how not in INJECTED
             failed = code is not None and code & 0xFF in _BUSY_CODES
             if failed and how not in INJECTED and self._waits_until is None:
                 runtime.news.append(("busy", self.files))
@@ -136,28 +137,37 @@ class Connection(RealConnection):
             about = statement(text)
             idle = idle and kind == "sql" and not about.silent
             wrote = self._wrote(kind, about, changes)
+            self._changed_schema = self._changed_schema or about.schema
             for number, states in enumerate(zip(before, after, strict=True)):
-                self._moved(kind, about, number, states, (wrote, failed, idle))
+                self._moved(kind, about, number, states, (wrote, failed, idle, erred))
+            self._changed_schema = self._changed_schema and self._open()
 
     def begins(self) -> None:
         """An operation begins: note how the transaction stands, and that it has not waited yet."""
         self._before, self._waits_until, self._waits_with = self.attached.states(), None, None
 
     def _moved(
-        self, kind: str, about: Statement, number: int, states: tuple[int, int], how: tuple[bool, bool, bool]
+        self, kind: str, about: Statement, number: int, states: tuple[int, int], how: tuple[bool, bool, bool, bool]
     ) -> None:
-        """Report what an operation did to file *number* of those open; *how* it went: it wrote, failed, began when idle."""
-        databases, (before, after), (wrote, failed, idle) = self.databases, states, how
+        """Report what an operation did to file *number* of those open.
+
+        *how* it went: it wrote, failed on a lock, began when idle, ended with an error.
+        """
+        databases, (before, after), (wrote, failed, idle, erred) = self.databases, states, how
         if idle and before == after == READ and not failed:
             # The statement that held the lock may have been this cursor's, and ended as this one began.
             for name in self._names()[number]:
                 databases.read_anew(name)
-        if not failed and before == after and (about.silent or (after == NONE and (kind == "close" or self._open()))):
+        # What does not compile has had SQLite look at the tables.
+        looked = failed or (erred and after == NONE)
+        if not looked and before == after and (about.silent or (after == NONE and (kind == "close" or self._open()))):
             return
         wrote = wrote or (before == WRITE and not self._open())
         touched = accesses(before, after, wrote, failed, about.excludes_readers)
         if not touched and before == after != NONE:
             return
+        if self._changed_schema and ("data", "w") in touched:
+            touched = [*touched, ("schema", "w")]
         for name in self._names()[number]:
             databases.moved(self, name, states, touched)
 
@@ -338,10 +348,19 @@ class Connection(RealConnection):
         begin, compiled = f"BEGIN {level}".rstrip(), super().__call__
 
         def run() -> Any:
+            # That it compiles depends on what tables there are, which only some statements change.
+            for names in self._names():
+                for name in names:
+                    self.databases.runtime.touched(f"schema:{name}", "r")
             compiled(sql)
             return RealCursor(self).execute(begin)
 
         self.point("sql", begin, "implicit", run, place)
+
+
+def _pending(state: int, before: int) -> bool:
+    """Return whether to wait in *state*, in an operation that began in *before*, keeps others out."""
+    return state == WRITE or state > before
 
 
 def _plain_path(database: Any, options: Any) -> str:

@@ -95,7 +95,7 @@ class Statement(NamedTuple):
     ``rollback``: it undoes the transaction (and not only back to a savepoint). ``attach``: it adds a database file.
     ``busy_timeout``: it replaces the busy handler. ``locking_mode``: it may have locks kept between transactions.
     ``locks``: it begins a transaction by taking a lock.
-    ``commits``: it ends one.
+    ``commits``: it ends one. ``schema``: it may change what tables there are.
     """
 
     dml: bool
@@ -108,6 +108,7 @@ class Statement(NamedTuple):
     locking_mode: bool
     locks: bool
     commits: bool
+    schema: bool
 
     @property
     def special(self) -> bool:
@@ -119,10 +120,11 @@ class Statement(NamedTuple):
 def statement(sql: str) -> Statement:
     """Return what *sql* is."""
     word = keyword(sql)
+    reading = _reads(sql, word)
     capitals = " ".join(sql.upper().split()) if word in ("BEGIN", "ROLLBACK") else ""
     return Statement(
         dml=word in _DML,
-        reading=_reads(sql, word),
+        reading=reading,
         silent=word in ("BEGIN", "SAVEPOINT", "RELEASE") or (word == "PRAGMA" and pragma(sql)[0] in _OF_CONNECTION),
         excludes_readers=word == "BEGIN" and "EXCLUSIVE" in capitals,
         rollback=word == "ROLLBACK" and " TO " not in f"{capitals} ",
@@ -131,6 +133,7 @@ def statement(sql: str) -> Statement:
         locking_mode=word == "PRAGMA" and pragma(sql)[0] == "locking_mode",
         locks=word == "BEGIN" and ("EXCLUSIVE" in capitals or "IMMEDIATE" in capitals),
         commits=word in ("COMMIT", "END"),
+        schema=not reading and ((_after_with(sql) if word == "WITH" else word) not in _DML or "sqlite_" in sql.lower()),
     )
 
 

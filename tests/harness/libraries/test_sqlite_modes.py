@@ -13,7 +13,7 @@ import pytest
 
 from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.stateful import Stateful
-from tests.harness.counter import counts_to, executions_of_each, prepared, raced
+from tests.harness.counter import counts_to, executions_of_each, prepared, raced, reduced_and_brute
 from tests.harness.libraries.judging import found_and_replayed, valid_and_complete
 from tests.harness.sync_programs import READ, WRITE, bump, plainly
 
@@ -210,3 +210,55 @@ def test_who_waits_in_begin_exclusive_keeps_writers_out(keeping: bool) -> None:
     assert reduced == brute
     assert ("had it", "database is locked") in reduced or keeping
     assert any(told[1] == "database is locked" for told in reduced)
+
+
+def statements(*statements: str, timeout: float = 5.0) -> Callable[[Path], list[str]]:
+    """Return a worker that executes *statements* and says what came of each."""
+
+    def worker(db: Path) -> list[str]:
+        told = []
+        with closing(sqlite3.connect(db, timeout=timeout, isolation_level=None)) as connection:
+            for sql in statements:
+                try:
+                    told.append(repr(connection.execute(sql).fetchall()))
+                except sqlite3.OperationalError as error:
+                    told.append(str(error))
+        return told
+
+    return worker
+
+
+def implicitly(sql: str) -> Callable[[Path], list[Any]]:
+    """Return a worker that executes *sql* in the transaction that ``sqlite3`` begins for it, and says whether it did."""
+
+    def worker(db: Path) -> list[Any]:
+        with closing(sqlite3.connect(db)) as connection:
+            try:
+                connection.execute(sql)
+            except sqlite3.OperationalError as error:
+                return [str(error), connection.in_transaction]
+            connection.commit()
+            return ["done"]
+
+    return worker
+
+
+KEEPS = statements("PRAGMA locking_mode = EXCLUSIVE", NOTHING, READ)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (statements("DROP TABLE t"), statements("BEGIN", NOTHING, "COMMIT")),
+        (statements("DROP TABLE t"), implicitly(NOTHING)),
+        (statements("CREATE TABLE u (n)"), implicitly("INSERT INTO u VALUES (1)")),
+        (KEEPS, statements("BEGIN IMMEDIATE", NOTHING, "COMMIT", timeout=0)),
+        (KEEPS, statements("BEGIN", READ, NOTHING, "COMMIT", timeout=0)),
+    ],
+    ids=["dropped", "dropped-implicit", "made-implicit", "kept", "kept-read"],
+)
+def test_pruning_loses_no_outcome_of_two_that_differ(pair: tuple[Any, Any]) -> None:
+    """Not where a statement does not compile, nor where who waits keeps a lock for reading."""
+    reduced, brute = reduced_and_brute(raced(pair, raising_fails=False))
+    assert reduced == brute
+    assert len(reduced) > 1
