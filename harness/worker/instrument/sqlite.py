@@ -53,7 +53,7 @@ class Connection(RealConnection):
     _fetched_at = -1
     _spills = 0
     _before: tuple[int, ...] = ()
-    _changed_schema = False
+    _changed_schema = _checkpoints = False
     _known: list[tuple[str, ...]] | None = None
     _waits_until: float | None = None
     _waits_with: tuple[int, ...] | None = None
@@ -92,13 +92,14 @@ class Connection(RealConnection):
         if states != self._waits_with:
             # A commit that waits for readers keeps new readers out from now on (SQLite's PENDING lock), as BEGIN EXCLUSIVE
             # does; and a statement that committed by itself may have waited for the right to write before. Where locks are
-            # kept (locking_mode), what has begun to read keeps others from committing.
+            # kept (locking_mode), what has begun to read keeps others from committing. A checkpoint keeps others off.
             self._waits_with = states
             before = self._before if len(self._before) == len(states) else self.attached.none()
+            checkpoints = self._checkpoints
             for file, state, earlier in zip(self.attached.files, states, before, strict=True):
-                runtime.touched(f"data:{file.name}", "w" if _pending(state, earlier) else "r")
-                runtime.touched(f"lock:{file.name}", "w" if state == WRITE != earlier else "r")
-            if any(map(_pending, states, before)):
+                runtime.touched(f"data:{file.name}", "w" if checkpoints or _pending(state, earlier) else "r")
+                runtime.touched(f"lock:{file.name}", "w" if checkpoints or state == WRITE != earlier else "r")
+            if checkpoints or any(map(_pending, states, before)):
                 runtime.news.append(("visible",))
         return runtime.block(self.files, self._waits_until)
 
@@ -118,6 +119,7 @@ class Connection(RealConnection):
         self.begins()
         before, changes, idle = self._before, self.total_changes, not self.in_transaction
         failed = erred = False
+        self._checkpoints = kind == "sql" and statement(text).checkpoints
         self.running = True
         try:
             return run()

@@ -96,6 +96,7 @@ class Statement(NamedTuple):
     ``busy_timeout``: it replaces the busy handler. ``locking_mode``: it may have locks kept between transactions.
     ``locks``: it begins a transaction by taking a lock.
     ``commits``: it ends one. ``schema``: it may change what tables there are.
+    ``checkpoints``: while it waits it may hold locks that the transaction's state does not tell of, as a checkpoint's.
     """
 
     dml: bool
@@ -109,6 +110,7 @@ class Statement(NamedTuple):
     locks: bool
     commits: bool
     schema: bool
+    checkpoints: bool
 
     @property
     def special(self) -> bool:
@@ -134,6 +136,7 @@ def statement(sql: str) -> Statement:
         locks=word == "BEGIN" and ("EXCLUSIVE" in capitals or "IMMEDIATE" in capitals),
         commits=word in ("COMMIT", "END"),
         schema=not reading and ((_after_with(sql) if word == "WITH" else word) not in _DML or "sqlite_" in sql.lower()),
+        checkpoints=word == "PRAGMA" and not reading,
     )
 
 

@@ -262,3 +262,18 @@ def test_pruning_loses_no_outcome_of_two_that_differ(pair: tuple[Any, Any]) -> N
     reduced, brute = reduced_and_brute(raced(pair, raising_fails=False))
     assert reduced == brute
     assert len(reduced) > 1
+
+
+def test_a_checkpoint_that_waits_keeps_another_off() -> None:
+    """Which is told so, and does nothing."""
+    checkpoint = "PRAGMA wal_checkpoint(RESTART)"
+    writes = statements("BEGIN IMMEDIATE", NOTHING, "COMMIT")
+    scenario = raced([writes, statements(checkpoint), statements(checkpoint)], mode="wal", raising_fails=False)
+    (found,) = executions_of_each(scenario, Stateful())
+    told = {
+        tuple(outcome.value[0] for name in ("op1", "op2") for outcome in each.history.outcomes(name))
+        for each in found
+        if not each.abandoned
+    }
+    busy = {each for each in told if "[(1, -1, -1)]" in each}
+    assert len(busy) == 2
