@@ -5,7 +5,7 @@
 #   make cases   of these only the case studies: published packages, installed and raced
 #   make bench   the benchmarks: throughput, the nearest rival on the same programs, scaling
 #   make bench-power   hours: which scheduler finds what; goes on where it was cut, then makes docs/benchmarks.md
-#   make soundness   hours: random programs, searched in two ways and then run for real; goes on where it was cut
+#   make soundness   hours: random programs, and every two of some short ones, searched in two ways and then run for real; goes on where it was cut
 #   make docs    the documentation as a site, in build/site
 #   make clean   remove everything that these make
 #
@@ -47,6 +47,7 @@ bench-power: .venv/.stamp-bench
 	$(VENV_PYTHON) -m benchmarks.plots --power build/benchmarks/power.json
 
 soundness: .venv/.stamp
+	$(VENV_PYTHON) -m benchmarks.soundness --pairs --wild 20 --jobs $(JOBS) --record build/benchmarks/pairs.jsonl --json build/benchmarks/pairs.json
 	$(VENV_PYTHON) -m benchmarks.soundness --programs 2000 --jobs $(JOBS) --record build/benchmarks/soundness.jsonl --json build/benchmarks/soundness.json
 
 docs: .venv/.stamp-docs

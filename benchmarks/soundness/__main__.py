@@ -1,6 +1,7 @@
 """A second opinion on the word "complete": random programs, searched in two ways and then run for real.
 
     python -m benchmarks.soundness [--programs N] [--wild N] [--seed N] [--jobs N] [--seconds S] [--json FILE]
+    python -m benchmarks.soundness --pairs [...]         instead every two of a list of short programs (``pairs.py``)
     python -m benchmarks.soundness --show SEED           print a program as a Python module
     python -m benchmarks.soundness --shrink SEED         find the smallest program that shows what that of SEED shows
 
@@ -9,6 +10,7 @@ complete search, with states and without, must find the outcomes that brute forc
 real processes over the real SQLite, file system, clock and event loop, with random delays, kills and cancels: each outcome seen
 must be among those that the complete search found. An outcome is what the calls were told, and what is in the directory at the
 end (``state.py`` says what is left out). A search that is not complete within its budget is counted, and nothing is compared.
+One that is complete with each SQL statement in one piece (a connection waits for no lock) is compared with brute force only.
 
 The programs in ``found/``, which showed something once, come first. Exit code 1 if anything differed, 2 for bad arguments, 130
 if interrupted. A cut run with a ``--record`` goes on where it was.
@@ -29,6 +31,7 @@ from pathlib import Path
 from benchmarks.jobs import done
 from benchmarks.soundness.draw import FAMILIES, draw
 from benchmarks.soundness.judging import Budget, Judged, judged, sweep
+from benchmarks.soundness.pairs import pairs
 from benchmarks.soundness.program import Program, source_of
 from benchmarks.soundness.record import Record, amounts, told
 from benchmarks.soundness.shrinking import shrunk
@@ -57,7 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     budget = Budget(wild=arguments.wild, brute=arguments.brute, most=arguments.most)
     only = tuple(arguments.only)
     record = Record(arguments.record, f"{budget} {only}")
-    todo = [named for named in programs(arguments.programs, arguments.seed, only) if named[0] not in record.rows]
+    every_one = pairs(only) if arguments.pairs else programs(arguments.programs, arguments.seed, only)
+    todo = [named for named in every_one if named[0] not in record.rows]
     began, interrupted = time.monotonic(), False
     # Started in the background of a shell that hands nothing on, it would not hear of an interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -124,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--programs", type=_some, default=200, metavar="N", help="drawn at random, beside those in found/ (200)")
+    add("--pairs", action="store_true", help="instead of these every two of a list of short programs, sql and files")
     add("--wild", type=_some, default=100, metavar="N", help="real runs of each program (100)")
     add("--most", type=_some, default=3_000, metavar="N", help="executions of a search, or it is not complete (3,000)")
     add("--brute", type=_some, default=2_000, metavar="N", help="executions of brute force (2,000)")

@@ -37,6 +37,8 @@ class Found:
     executions: int = 0
     why: str = ""
     notes: tuple[str, ...] = ()
+    undivided: bool = False
+    """Whether it is complete only of executions with each SQL statement in one piece, which real ones are not."""
     schedules: dict[str, str] = field(default_factory=dict)
     """For each outcome an execution that ends so."""
 
@@ -137,6 +139,7 @@ def _search(stage: Theatre, scheduler: Scheduler, most: int, seconds: float, out
 
 def _take(found: Found, execution: Execution, outcomes: Sequence[str]) -> None:
     """Note how *execution* ended."""
+    found.undivided = found.undivided or execution.undivided
     found.notes = tuple(sorted({*found.notes, *execution.notes}))
     if execution.stuck:
         found.why = f"stuck: {execution.stuck}"

@@ -11,6 +11,7 @@ from benchmarks.soundness import record
 from benchmarks.soundness.__main__ import FOUND, programs
 from benchmarks.soundness.draw import FAMILIES, draw
 from benchmarks.soundness.judging import Budget, Judged, judged
+from benchmarks.soundness.pairs import OF_FILES, OF_SQL, pairs
 from benchmarks.soundness.program import Block, Program, Statement, module_of, source_of
 from benchmarks.soundness.shrinking import shrunk
 from harness.worker.instrument import file_objects, sqlite
@@ -139,3 +140,24 @@ def test_a_program_runs_by_itself() -> None:
     """Its module has the setup and a function for each worker."""
     module = module_of(LOST_UPDATE)
     assert {"setup", "w0", "w1"} <= set(vars(module))
+
+
+def test_every_two_of_the_short_programs_meet() -> None:
+    """In both journal modes for SQL, and each with itself."""
+    names = [name for name, _ in pairs()]
+    assert len(set(names)) == len(names)
+    assert len([name for name, _ in pairs(["files"])]) == len(OF_FILES) * (len(OF_FILES) + 1) // 2
+    assert len([name for name, _ in pairs(["sql"])]) == len(OF_SQL) * (len(OF_SQL) + 1)
+    assert "wal+exclusive+deferred" in names or "wal+deferred+exclusive" in names
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["delete+deferred+exclusive", "delete+drops-the-table+implicit", "removes+reads-two"])
+def test_a_pair_shows_nothing(name: str) -> None:
+    """What the searches find is the same, and what is seen for real among it."""
+    program = next(program for other, program in pairs() if set(other.split("+")) == set(name.split("+")))
+    found = judged(program, Budget(wild=20))
+    assert not found.incomplete
+    assert "brute force" in found.compared
+    assert not found.wrong
