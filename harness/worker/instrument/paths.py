@@ -130,7 +130,7 @@ class Shared:
     def _shares(self, path: str, mode: str) -> list[Touched]:
         """Return what else than ``data:`` of it is touched with the file at *path*: other names, SQLite's files beside it."""
         if base := base_of(path):
-            return [(f"data:{base}", mode), (f"data:{base}-wal", mode)]
+            return [(f"data:{base}", mode), (f"data:{base}-wal", mode), *_schema(base, mode)]
         found: list[Touched] = []
         try:
             info = _lstat(self.root + path)
@@ -140,7 +140,7 @@ class Shared:
             if info.st_nlink > 1:
                 found.append((f"data:{LINKED}", mode))
             if info.st_size >= _LEAST_DATABASE and _begins(self.root + path) == _SQLITE:
-                found.append((f"data:{path}-wal", mode))
+                found += [(f"data:{path}-wal", mode), *_schema(path, mode)]
         return found
 
     def _steps(self, path: str, follow: bool, links: int = 0) -> Iterator[tuple[str, bool]]:
@@ -176,6 +176,11 @@ def base_of(path: str) -> str:
     """Return the path of the database that the file at *path* belongs to by its name, an empty text if to none."""
     base, dash, kind = path.rpartition("-")
     return base if dash and kind in ("wal", "journal", "shm") else ""
+
+
+def _schema(path: str, mode: str) -> list[Touched]:
+    """Return that writing to the database at *path* may change its tables; nothing for reading it."""
+    return [(f"schema:{path}", "w")] if mode == "w" else []
 
 
 def of_descriptor(descriptor: int) -> str:

@@ -108,7 +108,7 @@ class _Written:
         target.running = False
         after = target.attached.states()
         for file, before, state in zip(target.attached.files, self._before, after, strict=True):
-            touched = accesses(before, state, not refused, refused, not refused)
+            touched = [*accesses(before, state, not refused, refused, not refused), ("schema", "w")]
             self._databases.moved(target, file.name, (before, state), touched)  # type: ignore[arg-type]
         self._before = after
 

@@ -277,3 +277,34 @@ def test_a_checkpoint_that_waits_keeps_another_off() -> None:
     }
     busy = {each for each in told if "[(1, -1, -1)]" in each}
     assert len(busy) == 2
+
+
+def puts_back(how: str) -> Callable[[Path], None]:
+    """Return a worker that puts a database without the table in the place of the shared one, by *how*."""
+
+    def worker(db: Path) -> None:
+        if how == "copy":
+            db.write_bytes(db.with_name(OTHER).read_bytes())
+            return
+        with plainly(db.with_name(OTHER)) as source, plainly(db) as target:
+            source.backup(target)
+
+    return worker
+
+
+@pytest.mark.parametrize("how", ["backup", "copy"])
+def test_whether_a_statement_compiles_depends_on_a_database_that_is_put_back(how: str) -> None:
+    """After it there is no such table: no transaction is begun, unless it was begun before."""
+
+    def setup(db: Path) -> None:
+        prepared()(db)
+        with plainly(db.with_name(OTHER)) as connection:
+            connection.execute("CREATE TABLE u (n)")
+
+    scenario = raced([implicitly(NOTHING), puts_back(how)], setup=setup, raising_fails=False)
+    reduced, brute = (
+        {str(outcome.value) for each in search if not each.abandoned for outcome in each.history.outcomes("op0")}
+        for search in executions_of_each(scenario, Stateful(), Exhaustive(reduction=False))
+    )
+    assert reduced == brute
+    assert "['no such table: t', False]" in reduced
