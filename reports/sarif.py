@@ -37,7 +37,7 @@ def sarif(gated: Gated, version: str = "") -> dict[str, Any]:
 
 
 def _notification(row: GateRow) -> dict[str, Any]:
-    """Return what says of what nothing is claimed, and that each execution had fresh processes."""
+    """Return a note of the verdict and its limits: resources that the scenario allows, fresh processes."""
     return {"level": "note", "message": {"text": f"{row.scenario} {row.name}: {row.verdict}, {row.covered}"}}
 
 

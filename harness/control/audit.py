@@ -61,11 +61,11 @@ class _Event(NamedTuple):
 
 _TIMES_OF_ALL = _Event(_ATTRIB, ".")
 _KEPT = 1_000
-"""So many different tellings of the kernel are remembered."""
+"""The most reads of which the events are kept."""
 
 
 class _Batch(NamedTuple):
-    """What was told at once, and the paths in it: without that of the shared directory if its times were set only."""
+    """Events of one read, and their paths; the shared directory is left out where only its times were set."""
 
     events: tuple[_Event, ...]
     paths: frozenset[str]
@@ -85,7 +85,7 @@ class Audit:
         """Looks at databases, by workers of which nobody knows yet whether they use SQLite under control."""
         self._databases: dict[str, bool] = {}
         self._read: dict[bytes, _Batch] = {}
-        """What the kernel has told before, in its own words, and what that means while the same directories are watched."""
+        """Bytes read from the kernel before, and their events, valid while the same directories are watched."""
         self._scanned = False
         self.off = ""
         self._end: int = _libc.inotify_init1(_NONBLOCK | _CLOSE_ON_EXEC)

@@ -135,7 +135,7 @@ class Moves:
 
     @property
     def anything_waits(self) -> bool:
-        """Whether a move waits for something."""
+        """Whether any move is waiting."""
         return bool(self._waiting)
 
     def passable(self, held: Collection[tuple[str, str]]) -> list[float] | None:
