@@ -69,7 +69,8 @@ class Execution:
     more_delays: bool = False
     """Whether more could have been held up in it than the bound on delays allows."""
     undivided: bool = False
-    """Whether a connection that waits for no lock (``timeout=0``) met other connections: between their statements only."""
+    """Whether something that waits for no lock met other connections, and so between their statements only: a connection with
+    ``timeout=0``, a checkpoint, a new journal mode, a transaction that has read and would write beside a lone statement."""
     unseen: tuple[Touch, ...] = ()
     """What it touched that no schedule decides, in the order of touching."""
     dates_seen: bool = False

@@ -163,7 +163,7 @@ class _Run:
             states=tuple(self.observer.states),
             chances=tuple(self.chances),
             more_delays=self.stage.more_delays,
-            undivided=self.stage.undivided,
+            undivided=self.stage.undivided or not self.stage.tries_to_write.isdisjoint(self.stage.wrote_at_once),
             notes=(*self.stage.notes, *self.driver.audit.notes),
             unseen=tuple(self.stage.unseen),
             dates_seen=self.driver.world.shows_times or looked_at_dates(self.steps),

@@ -45,7 +45,10 @@ class Scene:
         self.may_delay = self.more_delays = False
         """Whether more could have been held up than the bound on delays allows."""
         self.undivided = False
-        """Whether a connection that waits for no lock could have been refused in the middle of another's statement."""
+        """Whether an operation that waits for no lock could have been refused in the middle of another's statement."""
+        self.tries_to_write: set[str] = set()
+        self.wrote_at_once: set[str] = set()
+        """The files that a transaction which had read would write, and those that one statement took and let go again."""
         self.now = 0.0
         self.last = ""
         self.last_state: WorkerState | None = None

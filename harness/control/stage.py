@@ -249,6 +249,10 @@ class Stage(Deaths):
             self.notes[item[1]] = None
         elif tag == "undivided":
             self.undivided = True
+        elif tag == "tries to write":
+            self.tries_to_write.add(item[1])
+        elif tag == "wrote at once":
+            self.wrote_at_once.add(item[1])
         elif tag == "unseen":
             self.unseen[touch_of(state.worker.number, item)] = None
         elif tag == "outside":

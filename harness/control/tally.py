@@ -59,7 +59,7 @@ class Budget:
 
 
 _UNDIVIDED = "each SQL statement in one piece"
-"""What a search rests on where a connection waits for no lock: it may be refused in the middle of another's statement."""
+"""What a search rests on where something waits for no lock: it may be refused in the middle of another's statement."""
 
 
 def bound_on_delays(most: int) -> str:

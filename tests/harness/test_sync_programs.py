@@ -19,6 +19,7 @@ pytestmark = pytest.mark.forks
 ALIKE = ("own_class", "class_called", "with_connection", "executemany")
 """To the scheduler these are ``implicit_transaction`` once more, and trying everything takes long."""
 ENDLESS_FOR_BRUTE = ("deferred_upgrade_tried_again",)
+ONE_PIECE = "each SQL statement in one piece"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -56,9 +57,54 @@ def patiently(db: Path) -> None:
         connection.execute("UPDATE t SET n = n + 1 WHERE k = 1")
 
 
-@pytest.mark.parametrize(("work", "rests_on"), [(impatiently, "each SQL statement in one piece"), (patiently, "")])
+@pytest.mark.parametrize(("work", "rests_on"), [(impatiently, ONE_PIECE), (patiently, "")])
 def test_complete_names_that_statements_are_indivisible_where_it_matters(work: Any, rests_on: str) -> None:
     """In reality a connection with no time-out can be refused in the middle of another's statement."""
     result = explored(raced(work, expected_errors=("OperationalError",)), scheduler="exhaustive")
     assert (result.verdict, result.complete, result.delays) == (Verdict.VALID, True, rests_on)
     assert rests_on in summary(result)
+
+
+def checkpoints(db: Path) -> None:
+    """Checkpoint the write-ahead log: told at once if another does."""
+    with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        connection.execute("PRAGMA wal_checkpoint")
+
+
+def changes_the_mode(db: Path) -> None:
+    """Change the journal mode: refused at once where somebody has a lock."""
+    with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = delete")
+
+
+def keeps_the_mode(db: Path) -> None:
+    """Ask for the journal mode that there is, as applications do on each connection."""
+    with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = wal")
+        connection.execute("UPDATE t SET n = n + 1 WHERE k = 1")
+
+
+def reads_and_writes(db: Path) -> None:
+    """Read, then write, in one transaction: refused at once while another has the right to write."""
+    with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT n FROM t").fetchone()
+        connection.execute("UPDATE t SET n = n + 1 WHERE k = 1")
+        connection.execute("COMMIT")
+
+
+@pytest.mark.parametrize(
+    ("work", "rests_on"),
+    [
+        (checkpoints, ONE_PIECE),
+        (changes_the_mode, ONE_PIECE),
+        (keeps_the_mode, ""),
+        (reads_and_writes, ""),
+        ([reads_and_writes, patiently], ONE_PIECE),
+    ],
+)
+def test_so_it_does_where_sqlite_refuses_without_waiting(work: Any, rests_on: str) -> None:
+    """Two checkpoints, a new journal mode, and a reader that would write while a lone statement has the right to."""
+    race = raced(work, "wal", expected_errors=("OperationalError",))
+    result = explored(race, scheduler="exhaustive")
+    assert (result.verdict, result.complete, result.delays) == (Verdict.VALID, True, rests_on)

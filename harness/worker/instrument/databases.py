@@ -54,6 +54,7 @@ class Databases:
         self._holding: dict[tuple[int, str], tuple[weakref.ref[Watched], str]] = {}
         self._reported: tuple[str, ...] = ()
         self.outside = 0
+        self._told: set[tuple[str, str]] = set()
         self.files = SqliteFiles(runtime, native, self.still_open)
         self.also_held: Callable[[], Iterable[str]] = tuple
         """Files on which the worker holds other locks than SQLite's."""
@@ -82,6 +83,19 @@ class Databases:
         """A statement ended a read of *file* and began another: between the two there was no lock."""
         self.runtime.touched(f"data:{file}", "r")
         self.runtime.news.append(("released", file))
+
+    def tries_to_write(self, file: str) -> None:
+        """A transaction that has read *file* would write: where another has the right to, SQLite refuses it at once."""
+        self._tell("tries to write", file)
+
+    def wrote_at_once(self, file: str) -> None:
+        """One statement took the right to write *file* and let it go again."""
+        self._tell("wrote at once", file)
+
+    def _tell(self, what: str, file: str) -> None:
+        if (what, file) not in self._told:
+            self._told.add((what, file))
+            self.runtime.news.append((what, file))
 
     def settle(self) -> None:
         """Before the worker reports: notice locks let go without a statement, by a cursor or connection collected."""
@@ -153,6 +167,7 @@ class Databases:
                 kept.drop()
         self._in_memory.clear()
         self._holding.clear()
+        self._told.clear()
         self._reported = ()
 
 

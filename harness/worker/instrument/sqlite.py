@@ -118,6 +118,7 @@ class Connection(RealConnection):
         self._known = None
         self.begins()
         before, changes, idle = self._before, self.total_changes, not self.in_transaction
+        journals = databases.files.journals
         failed = erred = False
         self._checkpoints = kind == "sql" and statement(text).checkpoints
         self.running = True
@@ -132,11 +133,11 @@ class Connection(RealConnection):
             raise
         finally:
             self.running = False
-            if not self.timeout:
-                # Others' locks are met between their statements only, and this connection waits for none.
-                runtime.news.append(("undivided",))
             after = self.attached.states() if self.handle else self.attached.none()
             about = statement(text)
+            if not self.timeout or self._told_at_once(about, failed or databases.files.journals != journals):
+                # Others' locks are met between their statements only, and these are not waited for.
+                runtime.news.append(("undivided",))
             idle = idle and kind == "sql" and not about.silent
             wrote = self._wrote(kind, about, changes)
             self._changed_schema = self._changed_schema or about.schema
@@ -162,6 +163,10 @@ class Connection(RealConnection):
                 databases.read_anew(name)
         # What does not compile has had SQLite look at the tables.
         looked = failed or (erred and after == NONE)
+        if before == READ and (after == WRITE or failed):
+            databases.tries_to_write(self.attached.files[number].name)
+        elif wrote and before == after == NONE and not failed and kind != "close":
+            databases.wrote_at_once(self.attached.files[number].name)
         if not looked and before == after and (about.silent or (after == NONE and (kind == "close" or self._open()))):
             return
         wrote = wrote or (before == WRITE and not self._open())
@@ -172,6 +177,10 @@ class Connection(RealConnection):
             touched = [*touched, ("schema", "w")]
         for name in self._names()[number]:
             databases.moved(self, name, states, touched)
+
+    def _told_at_once(self, about: Statement, changed_mode: bool) -> bool:
+        """Return whether SQLite lets the operation *about* wait for no lock, whatever the time-out is."""
+        return (about.checkpoint and bool(self.attached.in_wal)) or (about.journal_mode and changed_mode)
 
     def _names(self) -> list[tuple[str, ...]]:
         """Return what each file is known as in the operation under way: as it was when that began to wait, if it did."""

@@ -20,8 +20,8 @@ from harness.worker.runtime import Runtime
 
 __all__ = ["SqliteFiles", "is_shared_memory", "path_of"]
 
-_DATABASE, _WAL = 0x100, 0x80000
-"""``SQLITE_OPEN_MAIN_DB`` and ``SQLITE_OPEN_WAL``."""
+_DATABASE, _JOURNAL, _WAL = 0x100, 0x800, 0x80000
+"""``SQLITE_OPEN_MAIN_DB``, ``SQLITE_OPEN_MAIN_JOURNAL`` and ``SQLITE_OPEN_WAL``."""
 
 
 class _Open(Protocol):
@@ -35,6 +35,8 @@ class SqliteFiles:
         self._runtime, self._native, self._open = runtime, native, open_
         self._files: Files | None = None
         self._shared = Shared(runtime)
+        self.journals = 0
+        """How many rollback journals were opened. To change a journal mode that the file remembers always opens one."""
 
     def watch(self, files: Files) -> None:
         """Report from now on what happens in the shared directory that *files* knows."""
@@ -74,6 +76,7 @@ class SqliteFiles:
         name = self._name(path)
         if name is None:
             return
+        self.journals += bool(flags & _JOURNAL)
         if flags & _WAL:
             base = base_of(name)
             for connection in self._open():

@@ -97,6 +97,8 @@ class Statement(NamedTuple):
     ``locks``: it begins a transaction by taking a lock.
     ``commits``: it ends one. ``schema``: it may change what tables there are.
     ``checkpoints``: while it waits it may hold locks that the transaction's state does not tell of, as a checkpoint's.
+    ``checkpoint``: it is told at once, without waiting, if another connection is at a checkpoint.
+    ``journal_mode``: if it changes the journal mode it is refused at once, without waiting, where it meets a lock.
     """
 
     dml: bool
@@ -111,6 +113,8 @@ class Statement(NamedTuple):
     commits: bool
     schema: bool
     checkpoints: bool
+    checkpoint: bool
+    journal_mode: bool
 
     @property
     def special(self) -> bool:
@@ -137,6 +141,8 @@ def statement(sql: str) -> Statement:
         commits=word in ("COMMIT", "END"),
         schema=not reading and ((_after_with(sql) if word == "WITH" else word) not in _DML or "sqlite_" in sql.lower()),
         checkpoints=word == "PRAGMA" and not reading,
+        checkpoint=word == "PRAGMA" and pragma(sql)[0] == "wal_checkpoint",
+        journal_mode=word == "PRAGMA" and not reading and pragma(sql)[0] == "journal_mode",
     )
 
 
