@@ -260,12 +260,14 @@ class _Runs:
         self._fresh.add(victim)
 
     def _tidy(self) -> None:
-        """Have the workers close what their calls left open."""
-        tidied = [worker for number, worker in enumerate(self._workers) if number not in self._fresh]
-        for worker in tidied:
-            worker.end.send_bytes(_COLLECT)
-        for worker in tidied:
-            worker.end.recv_bytes()
+        """Have the workers close what their calls left open, one after another.
+
+        At once, none of them might be the last to close a database, and its write-ahead log stay behind.
+        """
+        for number, worker in enumerate(self._workers):
+            if number not in self._fresh:
+                worker.end.send_bytes(_COLLECT)
+                worker.end.recv_bytes()
         self._fresh.clear()
 
     def _collect(self, answers: dict[int, Any]) -> str | None:
