@@ -65,14 +65,12 @@ class Readings:
         """Return where *resource* is. Two may be in one place: then one waits for more than it need."""
         return _FIRST + 2 * (crc32(resource.encode()) % _SLOTS)
 
-    def catch_up(self, own: int, slot: int, mode: str) -> int:
-        """Return *own*, or what conflicts with *mode* at *slot* and is further on."""
+    def later(self, slot: int, mode: str) -> int:
+        """Return how far on those are that met *slot* before and conflict with *mode*."""
         cells = self._cells
-        if mode != "o" and cells[slot] > own:
-            own = cells[slot]
-        if mode in ("w", "o") and cells[slot + 1] > own:
-            own = cells[slot + 1]
-        return own
+        if mode == "w":
+            return max(cells[slot], cells[slot + 1])
+        return cells[slot + 1] if mode == "o" else cells[slot]
 
     def leave(self, own: int, met: list[tuple[int, str]], process: int) -> None:
         """The step of *process* has ended, at *own*; it has *met* these slots, each in a mode."""

@@ -81,7 +81,9 @@ class Clock:
         slot = self._slots.get(resource)
         if slot is None:
             slot = self._slots[resource] = self.readings.slot(resource)
-        self.elapsed_ns = self.readings.catch_up(self.elapsed_ns, slot, mode)
+        later = self.readings.later(slot, mode)
+        if later > self.elapsed_ns:
+            self.elapsed_ns = later
         self._met.append((slot, mode))
 
     def called(self, lane: str) -> None:

@@ -28,6 +28,7 @@ _MODULE_FUNCTIONS = (
 
 
 _IMPORTING = "import"
+_BOOTSTRAP = vars(importlib._bootstrap)
 _FIND_AND_LOAD = importlib._bootstrap._find_and_load.__code__  # type: ignore[attr-defined]
 
 _NODE = 0x0242AC110002
@@ -72,7 +73,8 @@ def _importing() -> bool:
     """Whether a module is being imported: that draws once in a process, and not again in the executions that follow."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        if frame.f_code is _FIND_AND_LOAD:
+        # To ask each for its code would raise as many audit events.
+        if frame.f_globals is _BOOTSTRAP and frame.f_code is _FIND_AND_LOAD:
             return True
         frame = frame.f_back
     return False

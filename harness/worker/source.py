@@ -28,14 +28,27 @@ _OUTERMOST = (_HARNESS + "worker/session.py", _HARNESS + "control/forkserver.py"
 
 _CODE_UNDER_TEST, _LIBRARY, _END = range(3)
 
+_modules: dict[str, tuple[dict[str, Any], int]] = {}
+"""The globals of modules that were met, by their names, each with whose it is. To ask a frame for its code raises an audit
+event (``object.__getattr__``), for which every audit hook is called; to ask for its globals does not."""
+
 
 def where(depth: int = 1) -> Place | None:
     """Return the innermost line of the running code that is neither ours nor a library's, or None."""
     frame: FrameType | None = sys._getframe(depth)
     file, line, function = "", 0, ""
     while frame is not None:
+        space = frame.f_globals
+        known = _modules.get(space.get("__name__", ""))
+        if known is not None and known[0] is space:
+            if known[1] == _END:
+                break
+            frame = frame.f_back
+            continue
         code = frame.f_code
         whose = _whose(code.co_filename)
+        if whose != _CODE_UNDER_TEST and space.get("__file__") == code.co_filename:
+            _modules[space["__name__"]] = space, whose
         if whose == _END:
             break
         if whose == _CODE_UNDER_TEST:

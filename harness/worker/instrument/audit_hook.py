@@ -63,6 +63,8 @@ class _Hook:
         if not text.startswith("/"):
             base = of_descriptor(dir_fd) if isinstance(dir_fd, int) and dir_fd >= 0 else _getcwd()
             text = f"{base}/{text}"
+        elif text.startswith(self._outside.root) and "/." not in text:
+            return None
         text = os.path.normpath(text)
         if (text + "/").startswith(self._outside.root) or nothing_kept(text):
             return None

@@ -11,7 +11,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 from harness.telling import with_change_of_status
@@ -184,15 +183,18 @@ class Files:
 
     def stamp(self, path: str, *, parent: bool, itself: bool = True) -> None:
         """Have *path* have been changed now; with *parent* its directory too."""
+        real = self.shared.root + path
         if itself:
-            self._stamp(self.shared.real(path))
+            self._stamp(real)
         if parent:
-            self._stamp(os.path.dirname(self.shared.real(path)))
+            self._stamp(real.rpartition("/")[0])
 
     def _stamp(self, path: str | int) -> None:
         now = self.runtime.clock.of_files()
-        with suppress(OSError):  # it was removed, or never made
+        try:
             _utime(path, ns=(now, now))
+        except OSError:
+            return  # it was removed, or never made
 
     def looked_at(self, found: os.stat_result) -> os.stat_result:
         """Return *found* in virtual time."""

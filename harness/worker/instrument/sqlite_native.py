@@ -30,7 +30,7 @@ _Open, _Delete = ctypes.CFUNCTYPE(*_OPENING), ctypes.CFUNCTYPE(*_DELETING)
 _Open_, _Delete_ = ctypes.PYFUNCTYPE(*_OPENING), ctypes.PYFUNCTYPE(*_DELETING)
 _CREATE = 4
 """``SQLITE_OPEN_CREATE``."""
-_lstat = os.lstat
+_access, _THERE = os.access, os.F_OK
 _Sleep = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
 
 _IntPointer = ctypes.POINTER(ctypes.c_int)
@@ -269,8 +269,4 @@ class Native:
 
 
 def _exists(path: str) -> bool:
-    try:
-        _lstat(path)
-    except OSError:
-        return False
-    return True
+    return _access(path, _THERE, follow_symlinks=False)
