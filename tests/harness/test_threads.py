@@ -256,6 +256,22 @@ def test_what_a_thread_keeps_for_itself_goes_with_it() -> None:
     assert (result.verdict, result.complete) == (Verdict.VALID, True)
 
 
+def takes_a_lock_twice(db: Path) -> None:
+    """Take an RLock, and take it again, as CPython's own lets its owner."""
+    lock = threading.RLock()
+    assert lock.acquire() is True
+    assert lock.acquire(blocking=False) is True
+    with lock as taken:
+        assert taken is True
+
+
+def test_a_lock_taken_twice_says_so_as_cpythons_own_does() -> None:
+    """``acquire`` of an RLock returns True each time, not how often it is taken."""
+    takes_a_lock_twice(Path())
+    result = explored(raced([takes_a_lock_twice]))
+    assert result.verdict is Verdict.VALID, result.counterexample
+
+
 class Service:
     """What a module makes when it is imported."""
 

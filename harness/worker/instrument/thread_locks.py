@@ -166,6 +166,12 @@ class RLock(threading._PyRLock):  # type: ignore[name-defined,misc]
         self._owner: int | None = None
         self._count = 0
 
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock, or take it once more, and return whether that was done. (The one written in Python returns 1.)"""
+        return bool(super().acquire(blocking, timeout))
+
+    __enter__ = acquire
+
     def release(self) -> None:
         """Let the lock go once."""
         if self._block.runtime.aborting and not self._is_owned():
