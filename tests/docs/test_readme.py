@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""The examples of the README, and of the pages that go on from it, do what the text says."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from tests.inner_pytest import PYTEST, WITH_HYPOTHESIS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+HOW_TO = ROOT / "docs" / "how-to"
+PAGES = "\n".join([README, *((HOW_TO / f"{name}.md").read_text() for name in ("write", "pytest", "read"))])
 HARNESS = (sys.executable, "-m", "harness")
 
 
 def example(name: str) -> str:
-    """Return the Python example that the README marks with *name*."""
-    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", README, re.DOTALL)
-    assert found, f"the README has no example {name!r}"
+    """Return the Python example that one of the pages marks with *name*."""
+    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", PAGES, re.DOTALL)
+    assert found, f"no page has an example {name!r}"
     return found.group(1)
 
 
@@ -83,7 +85,7 @@ def test_the_async_file_and_http_versions_find_it_too(tmp_path: Path) -> None:
 @pytest.mark.forks
 @pytest.mark.slow
 def test_the_hypothesis_example_fails_with_a_literal_that_fails_too(tmp_path: Path) -> None:
-    """The example, typed in, shows one race and the literal of the README; pasted above ``@given`` it fails first."""
+    """The example, typed in, shows one race and the literal of the page; pasted above ``@given`` it fails first."""
     (tmp_path / "test_counter.py").write_text(example("sixty").partition("def test_counter")[0])
     code = example("hypothesis")
     (tmp_path / "test_given.py").write_text(code)
@@ -95,7 +97,7 @@ def test_the_hypothesis_example_fails_with_a_literal_that_fails_too(tmp_path: Pa
     shown = ran.stdout.partition("short test summary")[0]
     assert shown.count("*** BROKEN HERE: at end 'both count'") == 1
     assert re.search(r"interleaving=Interleaving\.of\('w\d:c\d(\*\d)? w\d:c\d'\),", ran.stdout), ran.stdout
-    literal = README.partition("    @example(")[2].partition(")\n")[0]
+    literal = PAGES.partition("    @example(")[2].partition(")\n")[0]
     pasted = code.replace("@given(inter", f"@example({literal})\n@given(inter").replace(
         "import given", "import example, given"
     )
@@ -108,14 +110,19 @@ def test_the_hypothesis_example_fails_with_a_literal_that_fails_too(tmp_path: Pa
 
 @pytest.mark.forks
 def test_the_race_it_found_is_found_and_replays(tmp_path: Path) -> None:
-    """The commands under "A race it found" do what the README says: found, in that execution, explained, and replayed."""
+    """The commands of the page on reading a failure do what it says: found, in that execution, explained, and replayed."""
     found = run(*HARNESS, "run", "rotate-token", "--variant", "t11-read-after-commit", cwd=tmp_path)
     assert found.returncode == 1, found.stdout + found.stderr
     assert "first in number 6" in " ".join(found.stdout.split())
-    assert explanation(found.stdout) == explanation(README.partition("## A race it found")[2])
+    assert explanation(found.stdout) == explanation((HOW_TO / "read.md").read_text())
     (file,) = (tmp_path / "counterexamples").glob("rotate-token-t11-read-after-commit-*.json")
     replayed = run(*HARNESS, "replay", str(file), "--times", "100", cwd=tmp_path)
     assert replayed.returncode == 1, replayed.stdout + replayed.stderr
+
+
+def test_the_readme_is_short() -> None:
+    """It is read in a few minutes; what it leaves out has a page."""
+    assert README.count("\n") <= 150
 
 
 def test_every_command_shown_exists() -> None:
