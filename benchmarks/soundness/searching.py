@@ -63,8 +63,11 @@ def told_of(history: History) -> list[object]:
     for outcome in sorted(history.outcomes(), key=lambda outcome: (outcome.client, outcome.call)):
         if outcome.kind == "ok":
             answers.append(outcome.value)
+        elif outcome.error == "CancelledError":
+            # By a fault, or by the code itself: for the caller it is one.
+            answers.append(CANCELLED)
         elif outcome.kind == "info":
-            answers.append(CANCELLED if outcome.error == "CancelledError" else KILLED)
+            answers.append(KILLED)
         else:
             answers.append(f"!{outcome.error}: {outcome.value}")
     return answers

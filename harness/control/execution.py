@@ -226,7 +226,7 @@ class _Run:
                 return False
             if choice == PASS.choice:
                 if stage.all_ended:
-                    if self._asks_again() or stage.probe():
+                    if self._asks_again() or self._probes():
                         continue
                     return True
                 self._unblock()

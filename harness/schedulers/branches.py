@@ -129,13 +129,13 @@ class Excursion(Exhaustive):
     def _push(self, cost: int, shows: Shows, node: Node, choice: str) -> None:
         self._notes.append((node, choice, cost, shows))
 
-    def _reverse(self, position: int, race: Race) -> None:
+    def _reverse(self, position: int, race: Race, shows: tuple[str, str]) -> None:
         number = self._known.get(id(self._nodes[position]))
         if number is None:
-            super()._reverse(position, race)
+            super()._reverse(position, race, shows)
         elif (number, race.initials, race.delayed) not in self._races:
             self._races.add((number, race.initials, race.delayed))
-            self._notes.append(Raced(number, race.initials, self._reversed(race), race.delayed))
+            self._notes.append(Raced(number, race.initials, shows, race.delayed))
 
     def findings(self, execution: Execution) -> Findings:
         """Return what *execution*, the one it chose in, says about the tree."""

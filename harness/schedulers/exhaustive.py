@@ -321,15 +321,20 @@ class Exhaustive:
         among_events = _causes_among_events(steps, causes)
         for race in delayed_races(self._events, among_events, self._dates_matter):
             if self._nodes[race.position].delays:
-                self._reverse(race.position, race)
-        for race in races(self._events, among_events):
+                self._reverse(race.position, race, _shown(self._events, race))
+        # An operation that waits for ever is no event, but had it come first it would have been one.
+        pending = _pending(steps, causes)
+        events = [*self._events, *(step for step, _ in pending)]
+        for race in races(events, [*among_events, *(cause for _, cause in pending)]):
+            if race.position >= len(self._events):
+                continue
             positions = {race.position}
             if self._most is not None:
                 # Under a bound on preemptions, also turn to the other task where the earlier one had been turned to: there it
                 # costs none. Coons, Musuvathi and McKinley, "Bounded partial-order reduction" (OOPSLA 2013).
                 positions.add(self._start_of_block(race.position))
             for position in positions:
-                self._reverse(position, race)
+                self._reverse(position, race, _shown(events, race))
 
     def _try_delays(self) -> None:
         """Note for a try each delay that could be made and that no race would ask for.
@@ -341,11 +346,11 @@ class Exhaustive:
                 if option.choice.startswith(DELAY) and not comes_by_itself(option, self._events[number:]):
                     self._try(node, option.choice, ("", DELAY))
 
-    def _reverse(self, position: int, race: Race) -> None:
+    def _reverse(self, position: int, race: Race, shows: tuple[str, str]) -> None:
         """Note for a try what lets one of the race's initials come first at the event of that number."""
         node = self._nodes[position]
         for choice in self._untried(node, race.initials, race.delayed):
-            self._try(node, choice, self._reversed(race))
+            self._try(node, choice, shows)
 
     def _untried(self, node: Node, initials: Sequence[str], delayed: bool) -> list[str]:
         """Return what has to be tried at *node* so that one of *initials* comes first there.
@@ -365,10 +370,6 @@ class Exhaustive:
         if delayed and not chosen:
             return [choice for choice in possible if choice.startswith(DELAY) and choice not in node.tried]
         return [chosen] if chosen else possible
-
-    def _reversed(self, race: Race) -> tuple[str, str]:
-        """Return which operations would meet the other way round: what was tried often for such a pair can wait."""
-        return operation(self._events[race.later]), operation(self._events[race.position])
 
     def _start_of_block(self, position: int) -> int:
         """Return the number of the first of the events up to *position* that the same task took without a break."""
@@ -393,6 +394,22 @@ def _causes_among_events(steps: Sequence[Step], causes: Sequence[int]) -> list[i
     events = (place for place, step in enumerate(steps) if is_event(step))
     numbers = {place: number for number, place in enumerate(events)}
     return [numbers.get(causes[place], -1) for place in numbers]
+
+
+def _pending(steps: Sequence[Step], causes: Sequence[int]) -> list[tuple[Step, int]]:
+    """Return the operations that still wait at the end of *steps*, each with the number of the event that brought it about."""
+    last = {step.lane: place for place, step in enumerate(steps)}
+    waiting = [place for place in sorted(last.values()) if steps[place].waited and not is_event(steps[place])]
+    if not waiting:
+        return []
+    events = (place for place, step in enumerate(steps) if is_event(step))
+    numbers = {place: number for number, place in enumerate(events)}
+    return [(steps[place], numbers.get(causes[place], -1)) for place in waiting]
+
+
+def _shown(events: Sequence[Step], race: Race) -> tuple[str, str]:
+    """Return which operations would meet the other way round: what was tried often for such a pair can wait."""
+    return operation(events[race.later]), operation(events[race.position])
 
 
 def _family(step: Step) -> str:

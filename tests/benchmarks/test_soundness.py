@@ -11,7 +11,7 @@ from benchmarks.soundness import record
 from benchmarks.soundness.__main__ import FOUND, programs
 from benchmarks.soundness.draw import FAMILIES, draw
 from benchmarks.soundness.judging import Budget, Judged, judged
-from benchmarks.soundness.pairs import OF_FILES, OF_SQL, pairs
+from benchmarks.soundness.pairs import OF_FILES, OF_SQL, OF_TASKS, OF_THREADS, pairs
 from benchmarks.soundness.program import Block, Program, Statement, module_of, source_of
 from benchmarks.soundness.shrinking import shrunk
 from harness.worker.instrument import file_objects, sqlite
@@ -143,17 +143,30 @@ def test_a_program_runs_by_itself() -> None:
 
 
 def test_every_two_of_the_short_programs_meet() -> None:
-    """In both journal modes for SQL, and each with itself."""
+    """In both journal modes for SQL, with and without a cancel for tasks, and each with itself."""
     names = [name for name, _ in pairs()]
     assert len(set(names)) == len(names)
     assert len([name for name, _ in pairs(["files"])]) == len(OF_FILES) * (len(OF_FILES) + 1) // 2
     assert len([name for name, _ in pairs(["sql"])]) == len(OF_SQL) * (len(OF_SQL) + 1)
+    assert len([name for name, _ in pairs(["threads"])]) == len(OF_THREADS) * (len(OF_THREADS) + 1) // 2
+    assert len([name for name, _ in pairs(["tasks"])]) == len(OF_TASKS) * (len(OF_TASKS) + 1)
     assert "wal+exclusive+deferred" in names or "wal+deferred+exclusive" in names
 
 
 @pytest.mark.forks
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["delete+deferred+exclusive", "delete+drops-the-table+implicit", "removes+reads-two"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "delete+deferred+exclusive",
+        "delete+drops-the-table+implicit",
+        "removes+reads-two",
+        "threads+takes-and-keeps+tries",
+        "threads+adds+takes-twice",
+        "tasks+shields+gives-a-future-up",
+        "tasks+puts+gets+cancelled",
+    ],
+)
 def test_a_pair_shows_nothing(name: str) -> None:
     """What the searches find is the same, and what is seen for real among it."""
     program = next(program for other, program in pairs() if set(other.split("+")) == set(name.split("+")))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.schedulers.exhaustive import Exhaustive
 from harness.verdict import Verdict
 from reports.summary import summary
-from tests.harness.counter import MODES, counts_to, explored, raced, reduced_and_brute
+from tests.harness.counter import MODES, counts_to, executions, explored, raced, reduced_and_brute
 from tests.harness.sync_programs import PROGRAMS, Program
 
 pytestmark = pytest.mark.forks
@@ -108,3 +109,35 @@ def test_so_it_does_where_sqlite_refuses_without_waiting(work: Any, rests_on: st
     race = raced(work, "wal", expected_errors=("OperationalError",))
     result = explored(race, scheduler="exhaustive")
     assert (result.verdict, result.complete, result.delays) == (Verdict.VALID, True, rests_on)
+
+
+KEPT: list[sqlite3.Connection] = []
+
+
+def shuts(db: Path) -> None:
+    """Keep readers out, to the end."""
+    KEPT.append(sqlite3.connect(db, isolation_level=None))
+    KEPT[-1].execute("BEGIN EXCLUSIVE")
+
+
+def begins(db: Path) -> bool:
+    """Write in an implicit transaction, and tell whether there is one: a schema that can't be read lets none begin."""
+    with closing(sqlite3.connect(db, timeout=1)) as connection:
+        with suppress(sqlite3.OperationalError):
+            connection.execute("UPDATE t SET n = 1 WHERE k = 1")
+        return connection.in_transaction
+
+
+def test_who_begins_reads_the_schema_or_waits_for_whoever_shuts_it() -> None:
+    """The transaction that comes too late is not begun, one that comes just before the lock is, and one done is done."""
+    race = raced([begins, shuts], expected_errors=("OperationalError",))
+    reduced, brute = (
+        {
+            outcome.value
+            for execution in executions(race, scheduler)
+            for outcome in execution.history.outcomes()
+            if outcome.client == "c0" and outcome.kind == "ok"
+        }
+        for scheduler in (Exhaustive(), Exhaustive(reduction=False))
+    )
+    assert reduced == brute == {True, False}

@@ -272,6 +272,21 @@ def test_a_lock_taken_twice_says_so_as_cpythons_own_does() -> None:
     assert result.verdict is Verdict.VALID, result.counterexample
 
 
+def test_between_two_looks_at_an_event_another_thread_may_set_it() -> None:
+    """``Event.is_set`` takes no lock, and is a schedule point all the same."""
+    seen = set()
+
+    def work(db: Path) -> list[bool]:
+        event = threading.Event()
+        looks: list[bool] = []
+        together(event.set, lambda: looks.extend((event.is_set(), event.is_set())))
+        return looks
+
+    for execution in executions(raced([work]), Exhaustive()):
+        seen.add(str(execution.history.outcomes()[0].value))
+    assert seen == {"[False, False]", "[False, True]", "[True, True]"}
+
+
 class Service:
     """What a module makes when it is imported."""
 

@@ -55,6 +55,13 @@ class Attached:
         """Return the same as the locks have it: who waits in BEGIN EXCLUSIVE is in no transaction, but keeps others out."""
         return self._locked(tuple([max(self._native.state(self._handle, file.schema), NONE) for file in self.files]))
 
+    def shut(self, number: int) -> bool:
+        """Return whether a lock on file *number* that is kept between transactions lets nobody begin to read it.
+
+        Over a write-ahead log with ``locking_mode = EXCLUSIVE`` even a connection that only reads takes it.
+        """
+        return self.keeps and self._native.keeps_readers_out(self._handle, self.files[number].schema)
+
     def _locked(self, states: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(
             max(state, self._native.lock_state(self._handle, file.schema, file.name in self.in_wal))

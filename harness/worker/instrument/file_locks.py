@@ -172,6 +172,9 @@ class FileLocks:
                     runtime.news.append(("busy", names))
                     runtime.news.append(("error", f"{type(error).__name__}: {error.strerror}"))
                     raise
+            for name in names:
+                # Who waits has seen that another has it, and may do so to the end.
+                runtime.touched(f"lock:{name}", "r")
             if not runtime.block(names, math.inf):
                 raise Aborted
         self._found_at(descriptor)

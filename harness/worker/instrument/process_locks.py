@@ -111,6 +111,9 @@ class ProcessLock:
         while not self._taken():
             if not waits:
                 runtime.news.append(("busy", (self._name,)))
+            else:
+                # Who waits has seen that another has it, and may do so to the end.
+                runtime.touched(self._resource, "r")
             if not waits or not runtime.block((self._name,), deadline):
                 if runtime.aborting:
                     raise Aborted

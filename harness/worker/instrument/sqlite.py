@@ -97,9 +97,13 @@ class Connection(RealConnection):
             before = self._before if len(self._before) == len(states) else self.attached.none()
             checkpoints = self._checkpoints
             for file, state, earlier in zip(self.attached.files, states, before, strict=True):
-                runtime.touched(f"data:{file.name}", "w" if checkpoints or _pending(state, earlier) else "r")
+                shuts = checkpoints or _pending(state, earlier)
+                runtime.touched(f"data:{file.name}", "w" if shuts else "r")
+                if shuts:
+                    runtime.touched(f"schema:{file.name}", "w")
                 runtime.touched(f"lock:{file.name}", "w" if checkpoints or state == WRITE != earlier else "r")
             if checkpoints or any(map(_pending, states, before)):
+                self._changed_schema = True
                 runtime.news.append(("visible",))
         return runtime.block(self.files, self._waits_until)
 
@@ -170,7 +174,10 @@ class Connection(RealConnection):
         if not looked and before == after and (about.silent or (after == NONE and (kind == "close" or self._open()))):
             return
         wrote = wrote or (before == WRITE and not self._open())
-        touched = accesses(before, after, wrote, failed, about.excludes_readers)
+        excludes = about.excludes_readers or (before != after == WRITE and self.attached.shut(number))
+        touched = accesses(before, after, wrote, failed, excludes)
+        # Who has the schema still to read waits as long as readers are kept out.
+        self._changed_schema = self._changed_schema or excludes or (wrote and before != NONE != after)
         if not touched and before == after != NONE:
             return
         if self._changed_schema and ("data", "w") in touched:
@@ -179,8 +186,13 @@ class Connection(RealConnection):
             databases.moved(self, name, states, touched)
 
     def _told_at_once(self, about: Statement, changed_mode: bool) -> bool:
-        """Return whether SQLite lets the operation *about* wait for no lock, whatever the time-out is."""
-        return (about.checkpoint and bool(self.attached.in_wal)) or (about.journal_mode and changed_mode)
+        """Return whether *about* is refused at once in the middle of another's statement, whatever the time-out is.
+
+        Where locks are kept (``locking_mode``), two statements that each have begun to read refuse each other for good.
+        """
+        if self.attached.keeps or (about.checkpoint and self.attached.in_wal):
+            return True
+        return about.journal_mode and changed_mode
 
     def _names(self) -> list[tuple[str, ...]]:
         """Return what each file is known as in the operation under way: as it was when that began to wait, if it did."""

@@ -40,8 +40,8 @@ _CACHE_SPILL = 12
 
 _LOCK_STATE = 1
 """``SQLITE_FCNTL_LOCKSTATE``."""
-_SHARED, _RESERVED = 1, 2
-"""How far a file is locked: to read, to write."""
+_SHARED, _RESERVED, _PENDING = 1, 2, 3
+"""How far a file is locked: to read, to write, to keep new readers out."""
 
 _OPERATIONAL = (1, 3, 4, 5, 6, 8, 9, 10, 13, 14, 15, 16, 17)
 _ERRORS: dict[int, type[sqlite3.Error]] = {
@@ -136,6 +136,10 @@ class Native:
     def state(self, handle: int, schema: bytes | None = None) -> int:
         """Return the transaction state in *schema*, without one the strongest over all attached databases."""
         return int(self._txn_state(handle, schema))
+
+    def keeps_readers_out(self, handle: int, schema: bytes) -> bool:
+        """Return whether the lock on the file of *schema* lets nobody begin to read it."""
+        return not self._control(handle, schema, _LOCK_STATE, self._level) and self._level.value >= _PENDING
 
     def lock_state(self, handle: int, schema: bytes, in_wal: bool) -> int:
         """Return the transaction state that the locks on the file of *schema* are as good as.

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from harness.worker.instrument import thread_looks
 from harness.worker.instrument.thread_locks import ENTRY, QUIET, Lock, Locks, RLock, kind
 from harness.worker.rebind import Replacement
 from harness.worker.runtime import LANE, Aborted, Runtime
@@ -260,6 +261,7 @@ def replacements(threads: Threads) -> list[Replacement]:
             started.end()
 
     _number_objects(threads)
+    thread_looks.install(threads.runtime)
     for method, original in ((start, _start), (join, _join), (delete, _delete)):
         method.__doc__ = original.__doc__
         setattr(threading.Thread, original.__name__, method)
