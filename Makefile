@@ -2,6 +2,8 @@
 #
 #   make gate    every scenario valid on the reference implementation, every faulty variant caught
 #   make test    the tests, among them ruff and mypy (PYTEST_ARGS="-k name" to choose, JOBS=4 for more at once)
+#   make quick   of these only what starts no process: seconds
+#   make coverage   the same with branch coverage, which must not fall
 #   make cases   of these only the case studies: published packages, installed and raced
 #   make bench   the benchmarks: throughput, the nearest rival on the same programs, scaling
 #   make bench-power   hours: which scheduler finds what; goes on where it was cut, then makes docs/benchmarks.md
@@ -13,7 +15,7 @@
 
 .DEFAULT_GOAL := gate
 .DELETE_ON_ERROR:
-.PHONY: gate test cases bench bench-power soundness docs clean
+.PHONY: gate test quick coverage cases bench bench-power soundness docs clean
 
 PYTHON ?=
 JOBS ?= 2
@@ -28,6 +30,13 @@ gate: .venv/.stamp
 
 test: .venv/.stamp
 	$(VENV_PYTHON) -m pytest -n $(JOBS) --dist worksteal --durations=10 --durations-min=0.25 $(PYTEST_ARGS)
+
+quick: .venv/.stamp
+	$(VENV_PYTHON) -m pytest -q -m "not forks and not slow and not cases" $(PYTEST_ARGS)
+
+coverage: .venv/.stamp
+	$(VENV_PYTHON) -m coverage run -m pytest -q -m "not forks and not slow and not cases" $(PYTEST_ARGS)
+	$(VENV_PYTHON) -m coverage report
 
 cases: .venv/.stamp
 	$(VENV_PYTHON) -m pytest -n $(JOBS) -m cases --durations=0 --durations-min=0.25 $(PYTEST_ARGS)

@@ -128,7 +128,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--programs", type=_some, default=200, metavar="N", help="drawn at random, beside those in found/ (200)")
-    add("--pairs", action="store_true", help="instead of these every two of a list of short programs, sql and files")
+    add(
+        "--pairs",
+        action="store_true",
+        help="instead of these every two of some short programs: sql, files, threads, tasks",
+    )
     add("--wild", type=_some, default=100, metavar="N", help="real runs of each program (100)")
     add("--most", type=_some, default=3_000, metavar="N", help="executions of a search, or it is not complete (3,000)")
     add("--brute", type=_some, default=2_000, metavar="N", help="executions of brute force (2,000)")

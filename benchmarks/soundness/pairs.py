@@ -272,17 +272,17 @@ def pairs(only: Sequence[str] = ()) -> Iterator[tuple[str, Program]]:
             workers = (programs[first], programs[second])
             yield name, Program(seed=0, family=family, workers=workers, setup=setup)
     if not only or "threads" in only:
-        for name, first, second in _every_two("threads", OF_THREADS):
-            yield name, Program(seed=0, family="threads", workers=(_threads(first, second),), setup=_IN_ONE_PROCESS)
+        for name, one, other in _every_two("threads", OF_THREADS):
+            yield name, Program(seed=0, family="threads", workers=(_threads(one, other),), setup=_IN_ONE_PROCESS)
     if not only or "tasks" in only:
-        for name, first, second in _every_two("tasks", OF_TASKS):
+        for name, one, other in _every_two("tasks", OF_TASKS):
             for cancels in (0, 1):
                 yield (
                     f"{name}+cancelled" if cancels else name,
                     Program(
                         seed=0,
                         family="tasks",
-                        workers=(_tasks(first, second),),
+                        workers=(_tasks(one, other),),
                         setup=_IN_ONE_PROCESS,
                         cancels=cancels,
                         tasks=True,

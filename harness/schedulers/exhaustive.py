@@ -18,6 +18,7 @@ from harness.schedule import DELAY, FAULT_MARK
 from harness.schedulers.base import PASS, Option, View
 from harness.schedulers.delayed import before_a_delay, comes_by_itself, delayed_races, timers_overtaken
 from harness.schedulers.dependence import Race, depend, is_event, races
+from harness.schedulers.events import causes_among_events, pending_events, shown
 from harness.schedulers.frontier import Entry, Frontier
 from harness.schedulers.node import Node
 
@@ -318,12 +319,12 @@ class Exhaustive:
             self._try_delays()
         for node, timer, step in timers_overtaken(self._nodes, self._events):
             self._try(node, timer, (operation(step), timer))
-        among_events = _causes_among_events(steps, causes)
+        among_events = causes_among_events(steps, causes)
         for race in delayed_races(self._events, among_events, self._dates_matter):
             if self._nodes[race.position].delays:
-                self._reverse(race.position, race, _shown(self._events, race))
+                self._reverse(race.position, race, shown(self._events, race))
         # An operation that waits for ever is no event, but had it come first it would have been one.
-        pending = _pending(steps, causes)
+        pending = pending_events(steps, causes)
         events = [*self._events, *(step for step, _ in pending)]
         for race in races(events, [*among_events, *(cause for _, cause in pending)]):
             if race.position >= len(self._events):
@@ -334,7 +335,7 @@ class Exhaustive:
                 # costs none. Coons, Musuvathi and McKinley, "Bounded partial-order reduction" (OOPSLA 2013).
                 positions.add(self._start_of_block(race.position))
             for position in positions:
-                self._reverse(position, race, _shown(events, race))
+                self._reverse(position, race, shown(events, race))
 
     def _try_delays(self) -> None:
         """Note for a try each delay that could be made and that no race would ask for.
@@ -387,29 +388,6 @@ def gives_way(choice: str, other: str) -> bool:
     if choice.startswith(DELAY) or other.startswith(DELAY):
         return False
     return not choice.startswith(FAULT_MARK) or (other.startswith(FAULT_MARK) and other < choice)
-
-
-def _causes_among_events(steps: Sequence[Step], causes: Sequence[int]) -> list[int]:
-    """Return for each event among *steps* the number of the event that brought it about, or -1."""
-    events = (place for place, step in enumerate(steps) if is_event(step))
-    numbers = {place: number for number, place in enumerate(events)}
-    return [numbers.get(causes[place], -1) for place in numbers]
-
-
-def _pending(steps: Sequence[Step], causes: Sequence[int]) -> list[tuple[Step, int]]:
-    """Return the operations that still wait at the end of *steps*, each with the number of the event that brought it about."""
-    last = {step.lane: place for place, step in enumerate(steps)}
-    waiting = [place for place in sorted(last.values()) if steps[place].waited and not is_event(steps[place])]
-    if not waiting:
-        return []
-    events = (place for place, step in enumerate(steps) if is_event(step))
-    numbers = {place: number for number, place in enumerate(events)}
-    return [(steps[place], numbers.get(causes[place], -1)) for place in waiting]
-
-
-def _shown(events: Sequence[Step], race: Race) -> tuple[str, str]:
-    """Return which operations would meet the other way round: what was tried often for such a pair can wait."""
-    return operation(events[race.later]), operation(events[race.position])
 
 
 def _family(step: Step) -> str:

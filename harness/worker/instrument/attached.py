@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from harness.worker.instrument.paths import LINKED
-from harness.worker.instrument.sqlite_native import NONE, Native
+from harness.worker.instrument.sqlite_native import NONE, WRITE, Native
 
-__all__ = ["Attached", "File"]
+__all__ = ["Attached", "File", "pending"]
 
 _stat, _listdir, _readlink = os.stat, os.listdir, os.readlink
 _DESCRIPTORS = "/proc/self/fd"
@@ -99,3 +99,8 @@ def _inode(path: str) -> int:
         return _stat(path).st_ino
     except OSError:
         return 0
+
+
+def pending(state: int, before: int) -> bool:
+    """Return whether to wait in *state*, in an operation that began in *before*, keeps others out."""
+    return state == WRITE or state > before

@@ -16,13 +16,13 @@ from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
 from harness.worker.instrument import sqlite_copies
-from harness.worker.instrument.attached import Attached
+from harness.worker.instrument.attached import Attached, pending
 from harness.worker.instrument.blobs import Blob
 from harness.worker.instrument.databases import Databases, accesses
 from harness.worker.instrument.injection import BUSY, INJECTED, errors_of, errors_of_commit, injected
 from harness.worker.instrument.paths import LINKED
 from harness.worker.instrument.sqlite_cursors import Cursor, RealCursor, mixed
-from harness.worker.instrument.sqlite_files import is_shared_memory, path_of
+from harness.worker.instrument.sqlite_files import is_shared_memory, path_of, plain_path
 from harness.worker.instrument.sqlite_native import NONE, READ, WRITE
 from harness.worker.instrument.statements import Statement, statement
 from harness.worker.rebind import Replacement
@@ -73,7 +73,7 @@ class Connection(RealConnection):
         if checked:
             self._owner = get_ident()
         self.timeout = float(options.get("timeout", 5.0))
-        self.handle, path = databases.native.handle(self, _plain_path(database, options))
+        self.handle, path = databases.native.handle(self, plain_path(database, options))
         self.attached = Attached(databases.native, self.handle, databases.files.named)
         if path:
             self.files = self.attached.know(iter([("main", path)]))
@@ -97,12 +97,12 @@ class Connection(RealConnection):
             before = self._before if len(self._before) == len(states) else self.attached.none()
             checkpoints = self._checkpoints
             for file, state, earlier in zip(self.attached.files, states, before, strict=True):
-                shuts = checkpoints or _pending(state, earlier)
+                shuts = checkpoints or pending(state, earlier)
                 runtime.touched(f"data:{file.name}", "w" if shuts else "r")
                 if shuts:
                     runtime.touched(f"schema:{file.name}", "w")
                 runtime.touched(f"lock:{file.name}", "w" if checkpoints or state == WRITE != earlier else "r")
-            if checkpoints or any(map(_pending, states, before)):
+            if checkpoints or any(map(pending, states, before)):
                 self._changed_schema = True
                 runtime.news.append(("visible",))
         return runtime.block(self.files, self._waits_until)
@@ -379,19 +379,6 @@ class Connection(RealConnection):
             return RealCursor(self).execute(begin)
 
         self.point("sql", begin, "implicit", run, place)
-
-
-def _pending(state: int, before: int) -> bool:
-    """Return whether to wait in *state*, in an operation that began in *before*, keeps others out."""
-    return state == WRITE or state > before
-
-
-def _plain_path(database: Any, options: Any) -> str:
-    """Return the path that the connection's handle must be open on, or an empty string where it can't be told."""
-    if options.get("uri") or not isinstance(database, (str, os.PathLike)):
-        return ""
-    path = os.fspath(database)
-    return "" if not isinstance(path, str) or path.startswith((":", "file:")) else path
 
 
 def replacements(databases: Databases) -> list[Replacement]:

@@ -18,7 +18,7 @@ from harness.worker.instrument.paths import Shared, base_of
 from harness.worker.instrument.sqlite_native import Native
 from harness.worker.runtime import Runtime
 
-__all__ = ["SqliteFiles", "is_shared_memory", "path_of"]
+__all__ = ["SqliteFiles", "is_shared_memory", "path_of", "plain_path"]
 
 _DATABASE, _JOURNAL, _WAL = 0x100, 0x800, 0x80000
 """``SQLITE_OPEN_MAIN_DB``, ``SQLITE_OPEN_MAIN_JOURNAL`` and ``SQLITE_OPEN_WAL``."""
@@ -134,3 +134,11 @@ def is_shared_memory(database: Any, options: Any) -> bool:
     """Return whether *database* is in memory, and other connections of the process may have it open too."""
     text = os.fsdecode(database) if options.get("uri") and isinstance(database, (str, bytes, os.PathLike)) else ""
     return "vfs=memdb" in text or ("cache=shared" in text and ("mode=memory" in text or ":memory:" in text))
+
+
+def plain_path(database: Any, options: Any) -> str:
+    """Return the path that the connection's handle must be open on, or an empty string where it can't be told."""
+    if options.get("uri") or not isinstance(database, (str, os.PathLike)):
+        return ""
+    path = os.fspath(database)
+    return "" if not isinstance(path, str) or path.startswith((":", "file:")) else path
