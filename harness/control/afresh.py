@@ -12,7 +12,7 @@ from harness.result import Execution
 __all__ = ["EarlyCheck", "begun_anew", "first_sentence"]
 
 _LEAST = 4
-"""After a restart, at least one part in so many of the budget is available, even if less was left."""
+"""Executions in fresh processes get at least the budget divided by this, even if less was left."""
 
 _CHECKED = 2
 """The number of the first execution that can be checked: number 1 runs in processes that are still fresh."""
@@ -44,7 +44,7 @@ class EarlyCheck:
 def begun_anew(tally: Tally, why: str) -> Tally:
     """Return the tally with which a run begins anew in fresh processes; *tally* is the one until now, *why* the reason.
 
-    Only the numbers of executions and steps, and the time, are carried over: every other claim of the run rests on
+    Only the time and the numbers of executions and steps are carried over: every other claim of the run rests on
     executions in fresh processes. At least a quarter of the budget is granted for those.
     """
     budget = tally.budget
