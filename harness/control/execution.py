@@ -292,7 +292,7 @@ class _Run:
         if stage.abandoned:
             self.driver.world.settle(stage.abandoned)
         if stage.pool.woken:
-            # Sessions that the step unblocked go on in the server by themselves. Wait for them: rules must not see half of it.
+            # Sessions that the step unblocked go on in the server by themselves. Wait, or rules would see half of it.
             self.driver.world.pursue([pid for woken in stage.pool.woken.values() for pid in woken.state.sessions])
         if not steps:
             return
