@@ -259,7 +259,7 @@ class _Explainer:
         return pair if pair is not None and story(pair.second.step.lane) == cut.task else None
 
     def _realised(self, cut: Cut, made: int) -> Cut:
-        """Return *cut* with the group that runs after *made* steps of the run: there it may get further, or must wait."""
+        """Return *cut* with the group that runs after *made* steps of the run: it may get further, or have to wait."""
         execution = self._run(cut.plan(made))
         if execution is None:
             return cut
