@@ -92,7 +92,10 @@ class Crew:
         return seed, self._db, state.alone
 
     def finish(self, now: float) -> list[str]:
-        """Have every process close that has not ended by itself; return descriptions of transactions left open."""
+        """Have every process close that has not ended by itself; return descriptions of all that was left open.
+
+        These are connections still in a transaction, and threads that are still running.
+        """
         left: list[str] = []
         for state in self._states:
             if state.worker.number in self.running:

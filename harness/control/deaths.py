@@ -25,7 +25,7 @@ class Deaths(Scene):
         """Offer the moves of tasks and threads that parked while applications were opened in step *cause*."""
         raise NotImplementedError
 
-    # Calls and what is told of them
+    # Calls and their events
 
     def _note(self, kind: str, client: ClientState, value: Any = None, error: str = "") -> Event:
         call = client.calls[client.next_call]

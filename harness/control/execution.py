@@ -355,7 +355,7 @@ class _Run:
         return step
 
     def _asks_again(self) -> bool:
-        """Retry operations that wait for a lock inside SQLite until one goes on; return whether one did."""
+        """Retry blocked moves, which wait inside a library or in memory, until one goes on; return whether one did."""
         for move in self.stage.waiting(inside=True):
             before = len(self.steps)
             self._take(move)
@@ -366,7 +366,7 @@ class _Run:
     def _unblock(self) -> None:
         """Find a way on when nothing can run; raises ``_Over`` if there is none, which is a deadlock.
 
-        1. Retry operations that wait for a lock inside SQLite, which may have been released unnoticed.
+        1. Retry blocked moves, because a lock inside SQLite may have been released unnoticed.
         2. Else let virtual time pass to the next deadline.
         3. Else retry operations that were refused a lock, in turns, until there are too many steps.
         """

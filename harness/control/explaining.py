@@ -221,7 +221,7 @@ class _Explainer:
         return named(own[place], execution.steps, self._failed.steps) if place < len(own) else None
 
     def _opening(self, cut: Cut, fails: int, passes: int) -> Exchange | None:
-        """Return the pair whose order decides at the beginning of the window, None if it can't be found.
+        """Return the deciding pair at the beginning of the window, None if it can't be found.
 
         The switch passes after *passes* steps of the run and fails after *fails*.
         """
@@ -247,7 +247,7 @@ class _Explainer:
         return self._pair(cut.crossing(early, many - 1, at + 1, fails), cut.crossing(early, many - 1, at, fails))
 
     def _closing(self, cut: Cut, fails: int) -> Exchange | None:
-        """Return the pair whose order decides at the end of the window, None if it can't be found.
+        """Return the deciding pair at the end of the window, None if it can't be found.
 
         The switch fails after *fails* steps of the run and passes after one more.
         """
@@ -269,9 +269,10 @@ class _Explainer:
         return cut._replace(group=plan[start:end]) if end > start else cut
 
     def _halve(self, fails: int, passes: int, plan: Callable[[int], Sequence[Atom]]) -> int | None:
-        """Return a number whose *plan* passes while that of its neighbour towards *fails* fails, by binary search.
+        """Binary-search for two adjacent numbers of which one fails and one passes, and return the latter.
 
-        *plan* of *fails* fails, *plan* of *passes* passes; either may be the greater. None if a plan could not be run.
+        The *plan* of *fails* fails, that of *passes* passes; either number may be the greater. Return None if
+        a plan could not be run.
         """
         while abs(fails - passes) > 1:
             middle = (fails + passes) // 2

@@ -30,11 +30,11 @@ class Move:
 
     ``key`` is the worker's name for a parked operation, ``client`` the client of the call that is invoked, ``message``
     the content that is delivered. ``errors`` are the faults with which the operation could be made to end, ``movable``
-    says that its task can be cancelled meanwhile. A fault of an operation has that ``of``. ``whose`` are the lanes of
-    the calls that the move goes on with. A move with ``not_before`` waits for that virtual time. One that is
-    ``blocked`` waits inside a library or in memory, for a lock or another thread, at most until ``deadline``. It, and a
-    move that was refused a lock, may go on when one of the resources that it ``awaits`` is released. ``cause`` is the
-    number of the step that brought the move about, -1 for none.
+    says that its task can be cancelled meanwhile. ``of`` is the operation that a fault befalls, if it befalls one.
+    ``whose`` are the lanes of the calls that the move goes on with. A move with ``not_before`` waits for that virtual
+    time. One that is ``blocked`` waits inside a library or in memory, for a lock or another thread, at most until
+    ``deadline``. It, and a move that was refused a lock, may go on when one of the resources that it ``awaits`` is
+    released. ``cause`` is the number of the step that brought the move about, -1 for none.
     """
 
     __slots__ = (

@@ -23,7 +23,7 @@ _BLIND = 100
 """The same for programs that look at nothing shared between their sleeps, and so may be counting seconds."""
 
 _HELD_UP, _FASTER = 1, 8
-"""The same for both while a process is held up; and by which factor each jump then grows, and each while spinning."""
+"""The same for both while a process is held up; and the factor by which jumps then grow, as they do while spinning."""
 
 _TIRED = 86_400.0
 """Once sleeps last so many seconds and nothing changes, no process is held up any longer."""
@@ -91,7 +91,7 @@ class Leading:
         """Return the virtual time to pass to although something can run, or 0 if turns have not been taken long enough.
 
         *most* is the number of steps that an execution may have; after them turns are taken for as many again. Without
-        this, a program that spins until a time comes would never see it.
+        this, a program that spins until some time comes would use up its steps first.
         """
         if len(self._steps) - self._spun < max(most // _SPINS, 2):
             return 0.0

@@ -140,7 +140,7 @@ class Moves:
         return bool(self._waiting)
 
     def passable(self, held: Collection[tuple[str, str]]) -> list[float] | None:
-        """Return the deadlines of calls not in *held* (worker, lane); None if one is of a wait inside a library."""
+        """Return the deadlines of calls not in *held* (worker, lane); None if a move inside a library has one."""
         found: list[float] = []
         for move in self._waiting.values():
             if (due := move.due) is not None:
@@ -151,7 +151,7 @@ class Moves:
         return found
 
     def due(self, now: float) -> None:
-        """Enable the waiting moves whose time has come by *now*."""
+        """Enable the waiting moves that are due at virtual time *now*."""
         for move in list(self._waiting.values()):
             if move.due is not None and move.due <= now:
                 self.enabled[move.choice] = self._waiting.pop(move.choice)
