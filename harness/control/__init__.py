@@ -1,1 +1,1 @@
-"""Outside the workers: processes, messages, the world that is reset, one execution, many executions."""
+"""The controller, outside the workers: processes, messages, shared state, single executions, whole runs."""

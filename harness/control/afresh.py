@@ -1,4 +1,4 @@
-"""What a run does when executions do not repeat themselves in processes that have run others: it begins anew in fresh ones."""
+"""Restarts a run in fresh processes when executions do not repeat themselves in processes that have run others."""
 
 from __future__ import annotations
 
@@ -12,20 +12,27 @@ from harness.result import Execution
 __all__ = ["EarlyCheck", "begun_anew", "first_sentence"]
 
 _LEAST = 4
-"""The executions in fresh processes get this part of the budget (one in so many) where less was left."""
+"""Executions in fresh processes get at least the budget divided by this, even if less was left."""
 
 _CHECKED = 2
-"""The execution that is checked: the first is in processes that have run none before."""
+"""The number of the first execution that can be checked: number 1 runs in processes that are still fresh."""
 
 
 class EarlyCheck:
-    """Repeats an early execution in fresh processes: what departs there is known before the budget is spent."""
+    """Repeats one early execution in fresh processes.
+
+    So a run whose executions depend on used processes is noticed before its budget is spent.
+    """
 
     def __init__(self, stage: Theatre) -> None:
         self._stage, self._done = stage, stage.driver.isolated
 
     def __call__(self, execution: Execution, number: int) -> None:
-        """Take notice of execution *number*; raises ``Diverged`` where it is the one and fresh processes do something else."""
+        """Check *execution*, the *number*-th of the run, if none has been checked yet.
+
+        The first suitable one counts, from the second execution of the run on. Raises ``Diverged`` if it takes other
+        steps in fresh processes. One that failed or is stuck is not repeated here: a failure is confirmed elsewhere.
+        """
         if self._done or number < _CHECKED or execution.abandoned or execution.bounded:
             return
         self._done = True
@@ -35,9 +42,10 @@ class EarlyCheck:
 
 
 def begun_anew(tally: Tally, why: str) -> Tally:
-    """Return the tally of a run that begins anew, in fresh processes, after what *tally* counts, as *why* says.
+    """Return the tally with which a run begins anew in fresh processes; *tally* is the one until now, *why* the reason.
 
-    Only the numbers of executions and steps are kept: whatever else is claimed rests on what was run in fresh processes.
+    Only the time and the numbers of executions and steps are carried over: every other claim of the run rests on
+    executions in fresh processes. At least a quarter of the budget is granted for those.
     """
     budget = tally.budget
     most = max(budget.executions, tally.executions + max(1, budget.executions // _LEAST))
@@ -64,6 +72,6 @@ def begun_anew(tally: Tally, why: str) -> Tally:
 
 
 def first_sentence(error: Exception) -> str:
-    """Return what *error* says, without the usual causes: the run itself does what they would have people try."""
+    """Return the text of *error* without its "Usual causes": the run itself now does as they advise."""
     text = str(error.__cause__ if isinstance(error, Unconfirmed) and error.__cause__ is not None else error)
     return " ".join(text.partition("\nUsual causes")[0].split())

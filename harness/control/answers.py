@@ -1,4 +1,4 @@
-"""Remembers what rules answered, as long as all that they looked at is compared."""
+"""Caches the answers of rules that depend only on the shared state, the virtual time and the clients' results."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Answers"]
 
 _REMEMBERED = 20_000
 _WATCHED = 30
-"""How many times rules are asked before it is believed that they keep nothing from one time to the next."""
+"""After being watched so many times, a group of rules is trusted to keep no state between two times it is asked."""
 
 
 class Answers:
-    """The answers of a scenario's rules by what they were given, and by the time if they looked at a clock.
+    """A cache of the answers of a scenario's rules, by their input, and by the virtual time if they read a clock.
 
-    Rules that looked elsewhere once (see ``Window``), or that keep something of their own between two times, are
-    asked each time from then on.
+    Rules that once looked at anything else (see ``Window``), or that keep state of their own from one time to the
+    next, are asked every time from then on.
     """
 
     def __init__(self) -> None:
@@ -31,11 +31,11 @@ class Answers:
 
     @property
     def look_elsewhere(self) -> bool:
-        """Whether some rule depends on more than the shared state, the time and what clients were told."""
+        """Whether some rule depends on more than the shared state, the virtual time and the clients' results."""
         return bool(self._always)
 
     def forget(self) -> None:
-        """Remember no answer from before."""
+        """Drop all remembered answers."""
         self._known.clear()
 
     def get(
@@ -47,9 +47,11 @@ class Answers:
         ask: Callable[[], Any],
         moment: float,
     ) -> Any:
-        """Return what *ask* answers, which asks *checks* (called *group*), or has answered when all was as *key* says.
+        """Return the answer of the rules *checks*, from the cache if they have answered for the same *key* before.
 
-        *moment* is the virtual time, *window* makes the place in which they are asked. What *ask* raises is not remembered.
+        Otherwise call *ask*, which asks them, inside the ``Window`` that *window* makes. *group* names the rules, *key*
+        stands for all that they are given, *moment* is the virtual time in seconds. An exception of *ask* is not
+        remembered.
         """
         whole = group, key
         if group not in self._always:
@@ -65,7 +67,7 @@ class Answers:
         if looking.elsewhere or (keeps and group in self._changed):
             self._always.add(group)
         if keeps:
-            # Once may have been a cache that was filled.
+            # A single change may only have filled a cache, so rules are distrusted from the second on.
             self._changed.add(group)
         elif not looking.elsewhere:
             self._remember((whole, moment) if looking.clock else whole, answer)

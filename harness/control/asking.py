@@ -1,4 +1,4 @@
-"""Asks one rule, awaits it where it is a coroutine, and tells one that is broken from one that failed."""
+"""Asks one rule, awaits it if it is a coroutine, and tells a broken rule from a rule that itself failed."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from harness.scenario import Change, Check
 __all__ = ["Broken", "RuleFailed", "ask", "breaks", "first_broken"]
 
 Broken = tuple[str, str]
-"""The name of a broken rule and what it says."""
+"""The name of a broken rule and its message."""
 
 _LINES = 6
 
 
 class RuleFailed(HarnessError):
-    """A rule raised something else than ``AssertionError``, so it has not said whether it holds."""
+    """A rule raised something other than ``AssertionError``, so it has not said whether it holds."""
 
 
 def first_broken(checks: Sequence[Check], *arguments: History | Path | Change) -> Broken | None:
-    """Return the first of *checks* that is broken, and how; raises ``RuleFailed``."""
+    """Return the name and message of the first broken rule among *checks*, None if all hold; raises ``RuleFailed``."""
     return next((broken for check in checks if (broken := breaks(check, *arguments)) is not None), None)
 
 
 def breaks(check: Check, *arguments: History | Path | Change) -> Broken | None:
-    """Ask *check*; return its name and message where it is broken, None where it holds; raises ``RuleFailed``."""
+    """Ask *check*; return its name and message if it is broken, None if it holds; raises ``RuleFailed``."""
     try:
         answer = ask(check, *arguments)
     except AssertionError as error:
@@ -45,13 +45,17 @@ def breaks(check: Check, *arguments: History | Path | Change) -> Broken | None:
 def _message(error: BaseException, arguments: tuple[History | Path | Change, ...]) -> str:
     message = str(error) or "the assertion failed"
     for folder in {argument.parent for argument in arguments if isinstance(argument, Path)}:
-        # Where the copy lies says nothing, and is somewhere else in each run.
+        # The path of the copy says nothing, and differs from run to run.
         message = message.replace(f"{folder}/", "")
     return message
 
 
 def ask(check: Check, *arguments: Any) -> object:
-    """Return what *check* answers; raises ``AssertionError`` where it is broken, ``RuleFailed`` where it can't tell."""
+    """Call *check*, await the result if need be, and return it.
+
+    Raises ``AssertionError`` if the rule asserts that it is broken, or raises a group of nothing but such assertions,
+    and ``RuleFailed`` if it raises anything else or is a generator function. ``KeyboardInterrupt`` passes through.
+    """
     holds: Callable[..., object] = check.holds
     try:
         answer = holds(*arguments)
@@ -81,7 +85,7 @@ def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
 
 
 def _failed(check: Check, error: BaseException) -> RuleFailed:
-    # Without our own frames, which come first.
+    # Leave out the frames of this file, which come first.
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if frame.filename != __file__] or frames
     lines = "".join(traceback.format_list(theirs[-_LINES:]) + traceback.format_exception_only(error)).rstrip()
@@ -92,15 +96,18 @@ def _failed(check: Check, error: BaseException) -> RuleFailed:
 
 
 class _RuleLoop(asyncio.SelectorEventLoop):
-    """An event loop whose own time is real: virtual time does not pass while a rule waits."""
+    """An event loop that runs on real time, because virtual time does not pass while a rule waits."""
 
     def time(self) -> float:
-        """Return real seconds."""
+        """Return real time in seconds."""
         return real_monotonic()
 
 
 def _awaited(answer: Any) -> object:
-    """Run *answer* to its end, also where this thread runs an event loop (a test that is a coroutine, say)."""
+    """Run the awaitable *answer* to its end in an event loop of its own and return its result.
+
+    This works even if this thread already runs an event loop, as it does in a test that is a coroutine.
+    """
     outer = asyncio._get_running_loop()
     asyncio._set_running_loop(None)
     loop = _RuleLoop()
@@ -123,7 +130,7 @@ def _whole(answer: Any) -> Coroutine[Any, Any, object]:
 
 
 async def _end_tasks() -> None:
-    """Cancel what a rule has left running in its loop."""
+    """Cancel the tasks that a rule has left running in its loop."""
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()

@@ -1,9 +1,10 @@
-"""The audit of the shared directory: learns from the kernel what was touched in it, and compares with what steps told.
+"""Audits the shared directory: compares the kernel's events on its files with the accesses that the steps reported.
 
-Workers tell what a step touches because the calls they make are replaced. A C library, or a call that nobody thought of, tells
-nothing; the kernel does (inotify). Changes are audited in every execution; looks, which are many more, in the first ones of a
-run and in one of so many after that. Not seen: what a mapped file is read and changed through, and who only asks for names,
-times or sizes (``stat``), which makes no event.
+Workers report the accesses of a step because the calls they make are replaced. A C library, or a call that nobody
+thought of, reports nothing; the kernel does (inotify). Changes are audited in every execution; looks (reading and
+opening), which are many more, in the first executions of a run and in one of so many after that. The audit misses reads
+and writes through a mapping of a file, and calls that only ask for names, times or sizes (``stat``): neither makes an
+event.
 """
 
 from __future__ import annotations
@@ -40,20 +41,20 @@ _HEAD = struct.Struct("iIII")
 _MOST = 1 << 16
 
 _LOOKS_FIRST, _LOOKS_EVERY = 20, 50
-"""Looks are audited in the first so many executions, and in every so manieth after them."""
+"""Looks are audited in the first 20 executions of a run and in every 50th after them."""
 
 _OF_SQLITE = ("-journal", "-wal", "-shm")
-"""Ends the names of files that SQLite keeps beside a database; what happens to them belongs to statements over it."""
+"""Suffixes of the files that SQLite keeps beside a database; events on them belong to statements over the database."""
 _USES_SQLITE = ("sql", "fetch", "commit", "rollback", "blob", "backup")
 _UNNAMED = "(unnamed)"
 _SUPER_JOURNAL = re.compile(r"-mj[0-9A-F]{6,9}$")
 _MAGIC = b"SQLite format 3\x00"
 _EVERYWHERE = ("data:hard links", "*")
-"""What is touched where a file has several names, and where anything may have been touched."""
+"""Resources of steps that can't be compared: of a file with several names, and of anything at all."""
 
 
 class _Event(NamedTuple):
-    """That something happened to the file *path*, relative to the shared directory (``.`` is the directory itself)."""
+    """An event on the file *path*, relative to the shared directory (``.`` is the directory itself)."""
 
     mask: int
     path: str
@@ -61,18 +62,18 @@ class _Event(NamedTuple):
 
 _TIMES_OF_ALL = _Event(_ATTRIB, ".")
 _KEPT = 1_000
-"""The most reads of which the events are kept."""
+"""How many different reads are kept with their events, at most."""
 
 
 class _Batch(NamedTuple):
-    """Events of one read, and their paths; the shared directory is left out where only its times were set."""
+    """The events of one read, and their paths, without the shared directory where only its times were set."""
 
     events: tuple[_Event, ...]
     paths: frozenset[str]
 
 
 class Audit:
-    """What the kernel tells of one directory; ``off`` says why it tells nothing, where it can't be asked."""
+    """Listens to the kernel's events for one directory. ``off`` says why it can't; it is empty if it can."""
 
     def __init__(self, directory: str) -> None:
         self._root = directory.rstrip("/")
@@ -82,10 +83,10 @@ class Audit:
         self._looks = False
         self._use_sqlite: set[int] = set()
         self._looked: dict[Touch, None] = {}
-        """Looks at databases, by workers of which nobody knows yet whether they use SQLite under control."""
+        """Looks at databases by workers that have not yet been seen to use SQLite under control."""
         self._databases: dict[str, bool] = {}
         self._read: dict[bytes, _Batch] = {}
-        """Bytes read from the kernel before, and their events, valid while the same directories are watched."""
+        """Events by the bytes read from the kernel, valid while the same directories are watched."""
         self._scanned = False
         self.off = ""
         self._end: int = _libc.inotify_init1(_NONBLOCK | _CLOSE_ON_EXEC)
@@ -97,20 +98,20 @@ class Audit:
         return f"<Audit of {self._root} {self.off or f'directories={len(self._watches)}'}>"
 
     def close(self) -> None:
-        """Stop."""
+        """Stop listening."""
         if self._end >= 0:
             os.close(self._end)
             self._end = -1
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """That there is no audit, and why, if so."""
+        """The note that there is no audit, and why; empty if there is one."""
         return (f"the audit of the shared directory, which can't be had here ({self.off})",) if self.off else ()
 
     # Around executions and steps
 
     def begin(self) -> None:
-        """An execution begins, over a directory that was just put back."""
+        """Begin an execution: drop the events of putting the directory back, and decide whether looks are audited."""
         if self._end < 0:
             return
         self._executions += 1
@@ -123,12 +124,12 @@ class Audit:
                 self._watch(path)
 
     def before(self) -> None:
-        """A step is about to be taken: what was looked at until now was not by a worker."""
+        """Prepare for a step: while looks are audited, drop the events until now, which are the harness' own."""
         if self._looks:
             self.forget()
 
     def forget(self) -> None:
-        """Drop what the kernel has told."""
+        """Drop all pending events."""
         while self._end >= 0:
             self._scanned = False
             self._news()
@@ -136,7 +137,7 @@ class Audit:
                 break
 
     def untold(self, steps: Sequence[Step], worker: int) -> list[Touch]:
-        """Return what was touched since last asked and none of *steps*, which *worker* took, told of."""
+        """Return the touches since the last call that none of *steps*, which *worker* has just taken, reported."""
         if self._end < 0:
             return []
         if worker not in self._use_sqlite:
@@ -148,7 +149,7 @@ class Audit:
             return []
         events = dict.fromkeys(event for batch in news for event in batch.events)
         if self._scanned:
-            # To find the directories in a new one is to look at it.
+            # Scanning a new directory for subdirectories makes events of our own.
             self.forget()
         told = {(access.resource, access.mode) for step in steps for access in step.accesses}
         if any(resource in _EVERYWHERE for resource, _ in told):
@@ -168,38 +169,39 @@ class Audit:
         return list(found.values())
 
     def died(self, kinds: Iterable[str], worker: int) -> None:
-        """*worker* has died in a step that told of nothing, after points of these *kinds*: drop what it touched."""
+        """Drop the events of a step in which *worker* died, which reports nothing; *kinds* are of its last points."""
         self._note_use(kinds, worker)
         self.forget()
 
     def _note_use(self, kinds: Iterable[str], worker: int) -> None:
-        # What a worker opens that begins in the place of a killed one is told by itself.
+        # The worker that replaces a killed one reports for itself how it opens its application.
         if any(kind in _USES_SQLITE or kind == "kill" for kind in kinds):
             self._use_sqlite.add(worker)
 
     def looked(self) -> list[Touch]:
-        """The execution is over: return looks at databases where nobody uses SQLite under control.
+        """End an execution: return the looks at databases if no worker has been seen to use SQLite under control.
 
-        Connecting reads the beginning of the file, long before the first statement.
+        They are judged only now because connecting reads the beginning of the file, long before the first statement.
         """
         found, self._looked = list(self._looked), {}
         return [] if self._use_sqlite else found
 
     def _by_sqlite(self, mask: int, path: str, worker: int) -> bool:
-        """Return whether SQLite has done it, on behalf of a connection of *worker* that is under control.
+        """Return whether the event is SQLite's doing for a controlled connection of *worker*, or means nothing.
 
-        Who opens a directory and lists nothing (SQLite does, to have what was done in it last) has learnt nothing.
+        To open a directory without listing it reveals nothing. SQLite does so to sync the changes in it to disk.
         """
         uses_sqlite = worker in self._use_sqlite
-        # The harness gives a directory its virtual time after a statement that made or removed a file in it.
+        # The harness sets a directory's time to virtual time after a statement that made or removed a file in it.
         if (mask == _OPEN or (mask == _ATTRIB and uses_sqlite)) and os.path.isdir(f"{self._root}/{path}"):
             return True
         return uses_sqlite and self._is_of_sqlite(path)
 
     def _is_of_sqlite(self, path: str) -> bool:
-        """Return whether *path* is a database, or a file that SQLite keeps beside one.
+        """Return whether *path* is a database (an empty file may become one), or a file that SQLite keeps beside one.
 
-        When SQLite reads and writes them is its own affair: a statement inside a transaction touches nothing that others see.
+        SQLite reads and writes these when it sees fit, also in statements inside a transaction, which touch nothing
+        that others can see. So events on them can't be compared with the accesses of single steps.
         """
         if path.endswith(_OF_SQLITE) or _SUPER_JOURNAL.search(path):
             return True
@@ -223,7 +225,7 @@ class Audit:
     # What the kernel tells
 
     def _watch(self, path: str) -> bool:
-        """Watch the directory *path*; return whether it could be."""
+        """Watch the directory *path*; return whether that was possible."""
         name = self._root if path == "." else f"{self._root}/{path}"
         number = _libc.inotify_add_watch(self._end, os.fsencode(name), self._mask | _ONLY_DIR)
         if number >= 0:
@@ -233,7 +235,7 @@ class Audit:
         return bool(number >= 0)
 
     def _watch_all(self, path: str) -> None:
-        """Watch the directory *path* and all that are in it."""
+        """Watch the directory *path* and all directories below it."""
         if not self._watch(path):
             return
         self._scanned = True
@@ -248,7 +250,7 @@ class Audit:
             self._watch_all(f"{path}/{name}")
 
     def _news(self) -> list[_Batch]:
-        """Return what has happened since last asked."""
+        """Return the events since the last call, one batch for each read."""
         found: list[_Batch] = []
         while True:
             try:
@@ -257,16 +259,17 @@ class Audit:
                 return found
             batch = self._read.get(data) or self._parsed(data)
             found.append(batch)
+            # There was room for one more event, so the queue was empty: no need to ask once more.
             if len(data) < _MOST - 4096:
                 return found
 
     def _has_no_name(self, path: str) -> bool:
-        """Return whether *path* is what the kernel calls a file that has no name (``O_TMPFILE``): nobody else can find it."""
+        """Return whether *path* stands for a file without a name (``O_TMPFILE``), which nobody else can find."""
         base = path.rpartition("/")[2]
         return base.startswith("#") and base[1:].isdecimal() and not os.path.lexists(f"{self._root}/{path}")
 
     def _parsed(self, data: bytes) -> _Batch:
-        """Return what *data* means, and remember it if it will mean the same again."""
+        """Return the events in *data*, and remember them if the same bytes will mean the same again."""
         events: list[_Event] = []
         at, lasting = 0, True
         while at < len(data):
@@ -298,7 +301,7 @@ class Audit:
             self._read.clear()
 
     def _directory(self, mask: int, path: str) -> None:
-        """A directory has appeared or gone at *path*."""
+        """Watch a directory that has appeared at *path*, or stop watching one that was moved away."""
         if mask & _MOVED_FROM:
             for number, other in list(self._watches.items()):
                 if other == path or other.startswith(f"{path}/"):
@@ -314,7 +317,7 @@ def _text(kind: int, path: str, place: str) -> str:
 
 
 def _is_told(mask: int, path: str, told: Iterable[tuple[str, str]]) -> bool:
-    """Return whether one of the accesses *told* covers what happened to *path*."""
+    """Return whether one of the accesses *told*, pairs of resource and mode, covers the event *mask* on *path*."""
     folder = path.rpartition("/")[0] or "."
     looks = not mask & _CHANGES
     for resource, mode in told:

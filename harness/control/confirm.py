@@ -1,4 +1,4 @@
-"""A failure counts when it repeats itself, step for step, in freshly forked workers."""
+"""Confirms failures: one counts only if it repeats itself, step for step, in freshly forked workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def replaying(schedule: Schedule, steps: Sequence[Step]) -> Replay:
 
 
 def replay_once(stage: Theatre, recorded: Execution) -> Execution:
-    """Run the schedule of *recorded* again and compare every step; raises ``Diverged``."""
+    """Run the schedule of *recorded* again and compare every step; raises ``Diverged`` at the first difference."""
     scheduler = replaying(recorded.schedule, recorded.steps)
     execution = stage.driver.run(scheduler, recorded.workload)
     scheduler.compare(execution.steps)
@@ -35,9 +35,9 @@ def replay_once(stage: Theatre, recorded: Execution) -> Execution:
 
 
 def confirm(stage: Theatre, failed: Execution) -> Execution:
-    """Repeat *failed* in fresh processes and return that execution.
+    """Repeat the execution *failed* in fresh processes and return the repetition.
 
-    Raises ``Unconfirmed`` when it departs from the recording or ends otherwise.
+    Raises ``Unconfirmed`` if that departs from the recording, passes, or fails in another way.
     """
     assert failed.failure is not None
     with stage.isolated():

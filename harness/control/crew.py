@@ -1,4 +1,4 @@
-"""Brings the processes of an execution into it and out of it again."""
+"""Brings the processes of the worker pool into an execution and out of it again."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Broke(HarnessError):
 
 
 class Crew:
-    """``running`` are the numbers of the processes that are in the execution.
+    """The processes of one execution. ``running`` are the numbers of those that have begun it and not ended it.
 
-    ``opened_with`` is what tasks and threads that applications started have parked at before the race, ``opened_unseen`` what
-    applications touched meanwhile that no schedule decides.
+    ``opened_with`` are the schedule points at which tasks and threads started by applications parked while these were
+    opened. ``opened_unseen`` is what the applications touched meanwhile outside the control of any schedule.
     """
 
     def __init__(self, scenario: Scenario, fleet: Fleet, states: list[WorkerState], seed: int, db: Path) -> None:
         self._scenario, self._fleet, self._states, self._seed, self._db = scenario, fleet, states, seed, str(db)
-        # Without anything to open a worker begins with its first call, which saves the messages for beginning and ending.
+        # A worker with nothing to open begins with its first call, which saves the messages for beginning and ending.
         self.at_first_call = scenario.open is None and scenario.app is None
         self.running: set[int] = set()
         self.opened_with: list[tuple[WorkerState, Message]] = []
@@ -41,7 +41,10 @@ class Crew:
         return f"<Crew running={self.running}>"
 
     def prepare(self, now: float, isolated: bool) -> None:
-        """Have every process but the one that is probed begin, as a fresh one if *isolated*."""
+        """Have every process except the probe's open its application, in freshly forked processes if *isolated*.
+
+        Where workers begin with their first call, processes are forked here if need be, and nothing else is done.
+        """
         for state in self._states:
             if isolated or not state.worker.pid:
                 (self._fleet.renew if state.worker.pid else self._fleet.fork)(state.worker)
@@ -49,9 +52,11 @@ class Crew:
                 self.open(state, now)
 
     def open(self, state: WorkerState, now: float, anew: bool = False) -> list[Access]:
-        """Have a process make its application; *anew*: in the place of one that was killed. Return what that touched.
+        """Have a process open its application, and return the accesses of that.
 
-        What it asks a database is not reported one by one, so that is everything.
+        *anew* says that it replaces one that was killed. Statements meanwhile are not reported one by one, so where
+        there may have been any, "everything" is among the accesses. Raises ``SetupFailed`` if the application can't be
+        opened (``Broke`` if *anew*), ``BadInput`` if the worker refuses the scenario, ``Broke`` if it can't begin.
         """
         self.running.add(state.worker.number)
         news, _ = state.worker.ask("prepare", now, *self.beginning(state))
@@ -81,13 +86,16 @@ class Crew:
         return touched
 
     def beginning(self, state: WorkerState) -> tuple[str, str, bool]:
-        """Return what a worker needs to begin: its seed (new for each beginning), the database, whether one client calls."""
+        """Return a worker's seed (new each time it begins), its database, and whether at most one client calls it."""
         seed = f"{self._seed}/{state.beginnings}"
         state.beginnings += 1
         return seed, self._db, state.alone
 
     def finish(self, now: float) -> list[str]:
-        """Have every process that has not ended by itself close; return what was left in a transaction."""
+        """Have every process close that has not ended by itself; return descriptions of all that was left open.
+
+        These are connections still in a transaction, and threads that are still running.
+        """
         left: list[str] = []
         for state in self._states:
             if state.worker.number in self.running:
@@ -106,7 +114,7 @@ class Crew:
         raise Broke(f"Worker {state.worker.number} went on instead of closing.")
 
     def clear(self, now: float) -> None:
-        """Bring every process that is still in the execution out of it; replace one that does not come."""
+        """Abort the execution in every process that is still in it; replace a process that does not obey."""
         for state in self._states:
             if state.worker.number not in self.running or self._fleet.gone:
                 continue

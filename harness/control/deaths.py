@@ -1,4 +1,4 @@
-"""What the death of a worker does to an execution: who hears of its answers, what takes its place, and when that begins."""
+"""Carries out the death of a worker: its unfinished calls, its unheard answers, the process in its place."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from harness.history import Access, Event, Step
 __all__ = ["ENDED", "Deaths", "name_of"]
 
 _EVERYTHING = (Access("*", "w"),)
-"""What conflicts with every other step."""
+"""Conflicts with every other step."""
 
 ENDED = Access("history", "o")
-"""That a call has ended."""
+"""The access of a step in which a call ends."""
 
 
 class Deaths(Scene):
-    """See the module's text. An answer given counts as heard once its client goes on; until then a kill can lose it."""
+    """An execution state in which workers die. A kill can lose an answer until the client that it is for goes on."""
 
     def _opened(self, cause: int) -> None:
-        """Take in what tasks and threads of applications just made have parked at."""
+        """Offer the moves of tasks and threads that parked while applications were opened in step *cause*."""
         raise NotImplementedError
 
-    # Calls and what is told of them
+    # Calls and their events
 
     def _note(self, kind: str, client: ClientState, value: Any = None, error: str = "") -> Event:
         call = client.calls[client.next_call]
@@ -48,9 +48,12 @@ class Deaths(Scene):
     # Deaths
 
     def lost(self, move: Move, how: str) -> Step:
-        """*move*'s worker is dead: nobody knows what became of its calls; a fresh process takes its place.
+        """Take the dead worker of *move* out of the execution, fork a replacement, and return the step.
 
-        That one begins at once where making the application touches nothing shared, else when the schedule says.
+        The outcome of the worker's calls is unknown: an ``info`` event is noted for each. The replacement opens its
+        application at once if that has touched nothing shared so far, else when the schedule says ("restart"). *how*
+        says how a worker ended by itself; it is empty for a kill that the schedule chose. In the former case it is
+        unknown what the last step touched, so the step conflicts with every other.
         """
         state = move.state
         accesses = state.left_behind()
@@ -91,7 +94,11 @@ class Deaths(Scene):
         return move.step(self.now, _EVERYTHING if how else accesses)
 
     def _not_heard(self, state: WorkerState, lane: str) -> list[Access]:
-        """The worker of *state* died before its answer to *lane* had left, and so before later ones; say what that touches."""
+        """Take back the answer of a killed worker to *lane*, and its later answers; return the accesses of that.
+
+        An answered call becomes one of unknown outcome (``info``), an answered request one whose connection was closed.
+        Without *lane* no answer is lost.
+        """
         if not lane:
             return []
         touched: list[Access] = []
@@ -106,7 +113,7 @@ class Deaths(Scene):
         return touched
 
     def begin_anew(self, move: Move) -> Step:
-        """The process that took a dead worker's place makes its application."""
+        """Have the process that took a dead worker's place open its application, and return that step."""
         state = move.state
         self.pool.drop(move)
         state.down = False

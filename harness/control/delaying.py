@@ -1,8 +1,8 @@
-"""Which process can be held up now: kept from running until a time that others wait for has come.
+"""Offers delays: a process or a message is held up while virtual time passes to a deadline that others wait for.
 
-Virtual time passes by itself only where nothing can run. A process that could run, or a message on its way, may all the same be
-slow: the schedule can choose to let time pass to the next deadline while it is held up. It can go on from then. To hold it up
-for one deadline more is one delay more.
+Virtual time passes by itself only when nothing can run. A real process that could run may still be slow, and so may a
+message on its way. So the schedule can choose to let time pass to the next deadline while such a process or message is
+held up; it can go on from then. Each further deadline for which it is held up costs another delay.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ class _Nobody:
 
 
 class Delaying:
-    """``left`` is how many delays this execution may still have, ``held`` what was held up last and has not gone on since.
+    """The delays of one execution.
 
-    What is held up is a process, by the name of its worker, or a message on its way, by the name of the request. ``until``
-    is the time to which the next delay lasts; when others have waited in vain for so long that they are ``tired`` there is no
-    point in another.
+    ``left`` is how many it may still have. ``held`` names the processes (by worker) and messages on their way (by
+    request) that were held up last and have not gone on since. ``until`` is the virtual time, in seconds, to which the
+    next delay lasts. ``tired`` says that others have waited in vain for so long that there is no point in another
+    delay.
     """
 
     def __init__(self, most: int) -> None:
@@ -42,7 +43,10 @@ class Delaying:
         return f"<Delaying left={self.left} held={self.held}>"
 
     def move(self, enabled: Sequence[Move], until: float) -> Move | None:
-        """Return the delay of all that is *enabled* to the deadline *until*, if so many may be held up."""
+        """Return the move that delays all the *enabled* moves to the deadline *until*.
+
+        None if that takes more delays than are left (one for each process or message), or others are ``tired``.
+        """
         units = {_unit(move) for move in enabled}
         if self.tired or len(units) > self.left:
             return None
@@ -50,7 +54,7 @@ class Delaying:
         return Move(state, f"{DELAY}{'+'.join(sorted(units))}", "", "delay", f"until {until!r}")
 
     def begin(self, move: Move) -> str:
-        """The delay *move* is made: return it in words."""
+        """Make the delay *move*, and return its description."""
         units = move.choice.removeprefix(DELAY).split("+")
         self.left -= len(units)
         self.held = tuple(units)
@@ -58,15 +62,15 @@ class Delaying:
         return f"time passes to {self.until:g} s while {whose} {'are' if len(units) > 1 else 'is'} held up"
 
     def stepped(self, steps: Sequence[Step]) -> None:
-        """*steps* were taken: what has gone on is held up no longer."""
+        """Note *steps*: a process or message that took one of them is held up no longer."""
         self.held = tuple([unit for unit in self.held if all(unit_of(step) != unit for step in steps)])
 
     def key(self) -> object:
-        """Return what tells this from another moment."""
+        """Return the part of a state fingerprint that stands for delays."""
         return self.left, self.held, self.tired
 
     def last(self, moves: Collection[Move]) -> list[Move]:
-        """Return *moves* with those of what is held up last."""
+        """Return *moves*, those of held-up processes and messages at the end."""
         return sorted(moves, key=lambda move: _unit(move) in self.held)
 
 

@@ -1,4 +1,4 @@
-"""Directories of the harness' own in a place that others use too: made, held while in use, removed when nobody holds them."""
+"""Names, locks and removes the harness' own directories in a place that other programs use too."""
 
 from __future__ import annotations
 
@@ -17,26 +17,29 @@ __all__ = ["held", "own_directory", "shared_directory"]
 _PREFIX = "race-harness-"
 _MEMORY = Path("/dev/shm")
 _YOUNG = 5.0
-"""Seconds in which a directory may have been made and not been locked yet."""
+"""For so many seconds after it was made, a directory may not be locked yet."""
 
 
 def shared_directory() -> Path:
-    """Return where a fresh directory is to be made, on tmpfs where there is one; remove what dead controllers left.
+    """Return the path for a fresh directory, on tmpfs if there is one; remove directories of dead controllers.
 
-    Not made yet: first there must be a fork server that removes it, whatever becomes of this process.
+    The directory is not made here: first there must be a fork server that removes it whatever becomes of this process.
     """
     return own_directory(_MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else Path(tempfile.gettempdir()))
 
 
 def own_directory(root: Path) -> Path:
-    """Return where in *root* this process may make a directory; remove those of processes that are gone."""
+    """Return a path in *root* at which this process may make a directory; remove those of processes that are gone."""
     _sweep(root)
     return root / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
 
 
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Hold a lock on *directory* meanwhile: its owner's process id means nothing in another PID namespace, the lock does."""
+    """Hold a lock on *directory* within the ``with`` statement, to show that it is in use.
+
+    The process id in its name shows that only inside the same PID namespace; a lock is seen in all of them.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -53,14 +56,14 @@ def _sweep(root: Path) -> None:
 
 
 def _abandoned(directory: Path) -> bool:
-    """Return whether nobody holds *directory*, which is not so new that its owner may just be about to."""
+    """Return whether nobody holds *directory*, and it is too old for its owner to be just about to."""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The clock of files, as seen by the file system, may be another than ours by a little.
+        # The file system's clock may differ a little from ours.
         return time.time() - os.fstat(descriptor).st_ctime > _YOUNG
     except OSError:
         return False

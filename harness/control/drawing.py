@@ -23,19 +23,22 @@ __all__ = ["explore_drawn"]
 
 
 Draws = Callable[[Callable[[st.SearchStrategy[int]], int], Scenario, Workload, int], Scheduler]
-"""What makes a scheduler of a way to draw, given the scenario, the workload and the steps that a call takes about."""
+"""Makes an example's scheduler from a way to draw, the scenario, the workload and the number of steps in a call."""
 
 
 class _Found(Exception):
-    """What tells Hypothesis that an example fails."""
+    """Raised to tell Hypothesis that an example fails."""
 
 
 class _Enough(KeyboardInterrupt):
-    """What ends the search at once: the one thing that Hypothesis takes for neither a failure nor an end of drawing."""
+    """Raised to end the search at once.
+
+    A ``KeyboardInterrupt``, because Hypothesis takes any other exception for a failure or for the end of an example.
+    """
 
 
 class _OfScenario(ExampleDatabase):
-    """Another database, with the scenario in front of every key, because one test function serves all scenarios."""
+    """An example database that adds the scenario to every key, because one test function serves all scenarios."""
 
     def __init__(self, inner: ExampleDatabase, name: str) -> None:
         super().__init__()
@@ -66,10 +69,10 @@ def explore_drawn(
 ) -> None:
     """Let Hypothesis look for a failing example within *tally*'s budget, and shrink it.
 
-    ``tally.executions`` counts what it took to find the first failure, ``tally.shrinking`` what Hypothesis then took to make
-    it small. One more, before all, has shown how many steps a call takes.
-    Failures are kept in *remembered*, by default the database of Hypothesis' settings, and come back first.
-    *make* makes the scheduler of an example.
+    ``tally.executions`` counts the executions until the first failure, ``tally.shrinking`` those that shrinking then
+    took. One more, which neither counts, is run first to learn how many steps a call takes. Failures are kept in
+    *remembered*, by default the database of Hypothesis' settings, and are tried first in later runs. *make* makes the
+    scheduler of an example.
     """
     scenario = driver.scenario
     strategy = workloads_of(scenario, workers)
@@ -87,7 +90,7 @@ def explore_drawn(
         report_multiple_bugs=False,
         print_blob=False,
     )
-    @seed(seeded)  # below the settings, or it would take the example database away
+    @seed(seeded)  # below the settings: applied after them, it would set their example database to None
     @given(st.data())
     def test(data: st.DataObject) -> None:
         if not smallest and (tally.stuck or tally.spent):

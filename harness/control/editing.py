@@ -1,4 +1,4 @@
-"""Makes choices that somebody wrote by hand, as far as they go, and says where they can't be made."""
+"""Runs a schedule that somebody edited by hand, and names the first choice that can't be made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["make"]
 
 
 class _Written:
-    """Makes the choices of a schedule, then goes on by default; refuses one that can't be made."""
+    """A scheduler that makes the choices of a schedule, and after its end the default ones."""
 
     name = "written"
 
@@ -27,7 +27,7 @@ class _Written:
         return previous is None
 
     def choose(self, view: View) -> str | None:
-        """Return the choice for this step."""
+        """Return the choice for this step; raises ``BadInput`` if the schedule's is not possible."""
         number = len(view.steps)
         if number >= len(self._choices):
             return by_default(view)
@@ -35,7 +35,7 @@ class _Written:
         if any(option.choice == wanted for option in view.options) or wanted in view.waiting:
             return wanted
         for option in view.options:
-            # Time must pass, or a lock be asked for again, before anything else can be done.
+            # The wanted choice may only be possible once time has passed, or after a lock was asked for again.
             if option == PASS or (option.retries and len(view.options) == 1):
                 return option.choice
         possible = ", ".join(option.choice for option in view.options)
@@ -45,9 +45,9 @@ class _Written:
 
 
 def make(scenario: Scenario, counterexample: Counterexample, schedule: Schedule, *, patience: float = 5.0) -> Execution:
-    """Run the workload of *counterexample* under *schedule*, and by default after its end.
+    """Run the workload of *counterexample* under *schedule*, with default choices after its end.
 
-    Raises ``BadInput`` for a choice that can't be made, naming it and what could; and as ``theatre`` does.
+    Raises ``BadInput`` for a choice that can't be made, naming it and the possible ones, and the errors of ``theatre``.
     """
     scenario = counterexample.staged(scenario).allowing(schedule)
     with theatre(

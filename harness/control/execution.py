@@ -1,4 +1,4 @@
-"""One schedule, one history: lets one parked operation go at a time and notes what comes of it."""
+"""Runs single executions: lets one parked operation go at a time and records the steps and events that result."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _SIGKILL = -9
 
 
 class _Over(Exception):
-    """The execution ends here, with a failure."""
+    """Raised to end an execution with a failure."""
 
     def __init__(self, failure: Failure) -> None:
         self.failure = failure
 
 
 class Driver:
-    """Runs executions of one scenario, one after another, over one fleet of workers.
+    """Runs executions of one scenario, one after another, over one worker pool.
 
     With ``isolated`` each execution gets freshly forked workers; with ``wants_outcomes`` each carries a digest of its
-    outcome (which costs a dump of the database). ``watch`` is told the number of each step after which the shared state may
-    have changed, first -1 for the beginning.
+    outcome (which costs a dump of the database). ``watch`` is called with the number of each step after which the
+    shared state may have changed, and with -1 at the beginning.
     """
 
     def __init__(self, scenario: Scenario, fleet: Fleet, world: World, observer: Observer, seed: int) -> None:
@@ -80,7 +80,7 @@ class Driver:
         self._checked = workload
 
     def short(self) -> str:
-        """Return why executions here can't be relied on, if the machine is short of room or descriptors; else nothing."""
+        """Return why the machine, short of room or descriptors, makes executions unreliable; empty if it does not."""
         return self.world.ails(History(()), []) or self.fleet.short()
 
     def run(self, scheduler: Scheduler, workload: Workload) -> Execution:
@@ -93,7 +93,7 @@ class Driver:
         4. When every call has ended: check what must hold at the end and what the clients were told.
         5. Have every worker close and clean up; replace those that can't.
 
-        What *scheduler* raises (``Diverged``, Hypothesis' own signals) leaves this method after step 5.
+        An exception of *scheduler* (``Diverged``, Hypothesis' own signals) is raised after step 5.
         """
         self._check(workload)
         return _Run(self, scheduler, workload).run()
@@ -180,13 +180,13 @@ class _Run:
     # The race
 
     def _probes(self) -> bool:
-        """Have the probe begin, if there is one; what it opens is no step."""
+        """Begin the probe if there is one, and return whether there is; to open its application is no step."""
         begun = self.stage.probe()
         self.driver.audit.forget()
         return begun
 
     def _race(self) -> bool:
-        """Let operations go until nothing is left to do; return False if the scheduler gave the execution up."""
+        """Let operations go until nothing is left to do; return False if the scheduler abandoned the execution."""
         stage = self.stage
         while True:
             if stage.pool.woken:
@@ -194,7 +194,7 @@ class _Run:
                 continue
             moves = stage.moves()
             if stage.all_ended and (not moves or moves[0].fault):
-                # What may still go wrong is that an answer was not heard.
+                # All that can still go wrong is a kill that loses an answer.
                 moves = stage.endings()
             if not moves:
                 if stage.all_ended:
@@ -234,7 +234,7 @@ class _Run:
             move = stage.pool.enabled.get(choice) or next((move for move in moves if move.choice == choice), None)
             if move is None:
                 move = stage.pool.sleeper(choice)
-            # Where a worker that takes one call at a time is called and others want to call it, the options change.
+            # A call to a worker that takes one at a time changes the options of other clients: ask the scheduler again.
             ahead = 0 if over or stage.may_delay or stage.shuts_out(move) else self._ahead(view)
             self._take(move, stage.continues and move.family != stage.last and not move.fault, ahead)
 
@@ -245,7 +245,10 @@ class _Run:
         return max(0, min(self.looks_ahead(view), self.scenario.steps - len(self.steps) - 1))
 
     def _fairly(self, moves: list[Move]) -> str:
-        """After too many steps: take turns, so that only what no fair schedule ends is called endless."""
+        """Return the choice that was made least recently; raises ``_Over`` if turns have been taken for too long.
+
+        Used after too many steps, so that only an execution that a fair schedule does not end either is called endless.
+        """
         self.bounded = True
         self._end_if_endless()
         names = [move.choice for move in moves if not move.fault]
@@ -289,7 +292,7 @@ class _Run:
         if stage.abandoned:
             self.driver.world.settle(stage.abandoned)
         if stage.pool.woken:
-            # What the step let go has gone on in the server: rules are asked about what came of it, not of half of it.
+            # Sessions that the step unblocked go on in the server by themselves. Wait, or rules would see half of it.
             self.driver.world.pursue([pid for woken in stage.pool.woken.values() for pid in woken.state.sessions])
         if not steps:
             return
@@ -313,15 +316,18 @@ class _Run:
             self.driver.watch(len(self.steps) - 1)
 
     def _record(self, move: Move, steps: list[Step]) -> None:
-        """Note *steps*: the first came of what brought *move* about, each other one of the one before it."""
+        """Record *steps* and their causes: for the first the cause of *move*, for each other one the step before it."""
         start = len(self.steps)
-        # A timer is set anew with each report, even one that a lock is still waited for, which is no step.
+        # A report that a lock is still waited for is no step, but may set a timer, whose cause is then one too high.
         first = min(move.cause, start - 1)
         self.causes += [first, *range(start, start + len(steps) - 1)][: len(steps)]
         self.steps += steps
 
     def _wake(self) -> None:
-        """Have what waited for a server's lock say whether it still does: the server does not ask who shall go on."""
+        """Have the first session that the server may have unblocked report whether it still waits.
+
+        That is no choice of the scheduler, because the server alone decides which session gets a lock.
+        """
         stage = self.stage
         move = min(stage.pool.woken.values(), key=lambda move: move.order)
         last = stage.last
@@ -329,7 +335,10 @@ class _Run:
         stage.last = last
 
     def _died(self, move: Move, number: int) -> Step:
-        """A worker ended by itself: killed is a crash like any other, everything else is a failure."""
+        """Return the step in which a worker died by itself, if SIGKILL ended it: that is a crash like any other.
+
+        Every other ending is a failure (``_Over``). Raises ``Broke`` if the system killed it for want of memory.
+        """
         code = self.fleet.reap(move.state.worker)
         if self.likeness is not None:
             self.likeness.lost = True
@@ -346,7 +355,7 @@ class _Run:
         return step
 
     def _asks_again(self) -> bool:
-        """Have what waits for a lock inside SQLite try once more; return whether something could go on."""
+        """Retry blocked moves, which wait inside a library or in memory, until one goes on; return whether one did."""
         for move in self.stage.waiting(inside=True):
             before = len(self.steps)
             self._take(move)
@@ -355,7 +364,12 @@ class _Run:
         return False
 
     def _unblock(self) -> None:
-        """Nothing can run: see whether a lock was released unnoticed, else let time pass, else it is a deadlock."""
+        """Find a way on when nothing can run; raises ``_Over`` if there is none, which is a deadlock.
+
+        1. Retry blocked moves, because a lock inside SQLite may have been released unnoticed.
+        2. Else let virtual time pass to the next deadline.
+        3. Else retry operations that were refused a lock, in turns, until there are too many steps.
+        """
         stage = self.stage
         if self._asks_again():
             return
@@ -364,7 +378,7 @@ class _Run:
             stage.delaying.tired = self.leading.tired
             return
         if refused := stage.waiting(inside=False):
-            # Nobody will release anything: asking again is all that is left, in turns, and for so long only.
+            # No lock will be released and no time-out is left: only asking again may help, and that not for ever.
             self._take(min(refused, key=lambda move: self.ran.get(move.choice, -1)))
             self._end_if_endless()
             return

@@ -1,7 +1,9 @@
-"""Runs the neighbours of a minimal failing execution, to say why it fails.
+"""Runs the neighbours of a minimal failing execution, to find out why it fails.
 
-A neighbour is the counterexample with one switch or one fault elsewhere or left out. How they are made and compared is in
-``harness/explain.py``; the search for the pair whose order decides goes by halves between a failing and a passing neighbour.
+A neighbour is the counterexample with one switch moved, or one fault moved or left out. ``harness/explain.py`` makes
+and compares the plans. At a switch (``Cut``), a group of steps interrupts the run of one task; a place in the run is
+counted in steps of that task. The pair of steps whose order decides is found by binary search between a failing and a
+passing neighbour.
 """
 
 from __future__ import annotations
@@ -35,20 +37,20 @@ from harness.schedulers.planned import Atom, Planned, atoms, story, without
 __all__ = ["Unexplained", "explain"]
 
 _MOST, _SECONDS = 150, 10.0
-"""Executions, and seconds of real time, that explaining may take."""
+"""The most executions, and seconds of real time, that explaining may take."""
 _FREE_CUTS, _FURTHEST = 6, 24
-"""Switches that are no preemption which are tried, and steps by which a fault is moved, at most."""
+"""The most switches without preemption that are tried, and the most steps over which a fault is moved."""
 
 
 class Unexplained(HarnessError):
-    """Nothing can be said about why an execution fails."""
+    """An execution can't be explained."""
 
 
 def explain(driver: Driver, failed: Execution, *, executions: int = 0, failures: int = 0) -> Explanation:
-    """Run neighbours of *failed*, at most 150 of them and for at most 10 s, and return what they say.
+    """Run neighbours of *failed*, at most 150 of them and for at most 10 s, and return the explanation.
 
-    *executions* and *failures* are those of the run that found it. Raises ``Unexplained`` where its steps, rebuilt from
-    their parts, don't fail again, and what else ``Driver.run`` does.
+    *executions* and *failures* are the numbers of the run that found it. Raises ``Unexplained`` if the schedule,
+    rebuilt from its parts, does not fail again, and the errors of ``Driver.run``.
     """
     return _Explainer(driver, failed).explain(executions, failures)
 
@@ -66,6 +68,7 @@ class _Explainer:
         if self._sort[0] == "no progress":
             return self._endless(executions, failures)
         if not self._fails_again():
+            # Stop each task right where it was left, instead of letting it go on until it can't.
             self._plan = tuple(atom._replace(ends=False) for atom in self._plan)
             if not self._fails_again():
                 raise Unexplained("Its schedule, rebuilt from its parts, does not fail again.")
@@ -94,7 +97,10 @@ class _Explainer:
         )
 
     def _endless(self, executions: int, failures: int) -> Explanation:
-        """Return which steps it makes again and again: it is not made small, and its neighbours say little."""
+        """Return the explanation of an endless execution: the steps that it repeats.
+
+        No neighbours are run: such an execution has not been shrunk, and they would say little.
+        """
         return Explanation(
             windows=(),
             faults=(),
@@ -110,7 +116,7 @@ class _Explainer:
         )
 
     def _alone(self) -> bool | None:
-        """Return whether the same calls fail one after another in one worker, too; None where that can't be run or judged."""
+        """Return whether the calls also fail one after another in one worker; None if that can't be run or judged."""
         workload = self._failed.workload
         if self._driver.scenario.app is not None or self._cut_short:
             return None
@@ -126,7 +132,10 @@ class _Explainer:
         return again is not None and again.failure is not None and again.failure.sort == self._sort
 
     def _run(self, plan: Sequence[Atom]) -> Execution | None:
-        """Run *plan*, unless it was; return None if that may not, or its execution can't be judged."""
+        """Return the execution of *plan*, which is run only once.
+
+        None if the limits of explaining are reached, or if this or an earlier execution can't be judged.
+        """
         plan = tuple(plan)
         if plan in self._seen:
             return self._seen[plan]
@@ -148,7 +157,10 @@ class _Explainer:
     # Switches
 
     def _window(self, cut: Cut) -> Window | None:
-        """Move the switch *cut* until it passes, and find the pairs of steps that decide; None if too little was tried."""
+        """Move the switch *cut* until the execution passes, and find the deciding pairs of steps.
+
+        None if explaining was cut short before either end of the window was found.
+        """
         earlier = self._sweep(cut, -1)
         later = self._sweep(cut, 1) if cut.preempts else []
         first, last = (cut.made + _last_failing(places) for places in (earlier, later))
@@ -172,7 +184,7 @@ class _Explainer:
         )
 
     def _sweep(self, cut: Cut, direction: int) -> list[Place]:
-        """Move *cut* in one direction, a step at a time, until it passes or there is no more to move it over."""
+        """Move *cut* in one direction, a step at a time, until the execution passes or the run has no more steps."""
         found: list[Place] = []
         made = cut.made + direction
         while made >= 0 and (execution := self._run(cut.plan(made))) is not None:
@@ -184,7 +196,10 @@ class _Explainer:
         return found
 
     def _placed(self, cut: Cut, made: int, execution: Execution) -> tuple[str, bool]:
-        """Return what came of the switch after *made* steps of the run, and whether the run has no more."""
+        """Return the outcome of *execution*, which was to switch after *made* steps, and whether the run is shorter.
+
+        The outcome is "impossible" if the group did not go on right after the switch.
+        """
         at = len(cut.before) + len(cut.part(made)[0])
         steps = execution.steps
         over = made > cut.made and not (at <= len(steps) and story(steps[at - 1].lane) == cut.task)
@@ -196,7 +211,7 @@ class _Explainer:
         return outcome, over
 
     def _own_step(self, cut: Cut, place: int) -> Named | None:
-        """Return the step of the interrupted task with so many of its run before it."""
+        """Return the interrupted task's step with *place* steps of its run before it, None if there is none."""
         execution = self._failed if place < cut.made else self._run(cut.plan(place + 1))
         if execution is None or place < 0:
             return None
@@ -206,7 +221,10 @@ class _Explainer:
         return named(own[place], execution.steps, self._failed.steps) if place < len(own) else None
 
     def _opening(self, cut: Cut, fails: int, passes: int) -> Exchange | None:
-        """Return the pair that decides at the beginning of the window, from where it passes to where it fails."""
+        """Return the deciding pair at the beginning of the window, None if it can't be found.
+
+        The switch passes after *passes* steps of the run and fails after *fails*.
+        """
         for early in dict.fromkeys((passes, 0)):
             pair = self._crossed(cut, early, fails) if self._passes_at(cut.plan(early)) else None
             if pair is not None and story(pair.first.step.lane) == cut.task:
@@ -214,7 +232,11 @@ class _Explainer:
         return None
 
     def _crossed(self, cut: Cut, early: int, fails: int) -> Exchange | None:
-        """Halve first by the group's steps that come at *early* already, then by the run's over which the last one moves."""
+        """Return the deciding pair between a group after *early* steps of the run, which passes, and one after *fails*.
+
+        The first binary search is for how many steps of the group must run early for the execution to pass. The second
+        is for how far the last one of them can be moved towards *fails* before the execution fails again.
+        """
         cut = self._realised(cut, early)
         many = self._halve(0, len(cut.group), lambda number: cut.split(early, number, fails))
         if many is None:
@@ -225,7 +247,10 @@ class _Explainer:
         return self._pair(cut.crossing(early, many - 1, at + 1, fails), cut.crossing(early, many - 1, at, fails))
 
     def _closing(self, cut: Cut, fails: int) -> Exchange | None:
-        """Return the pair that decides at the end of the window, after *fails* steps of the run."""
+        """Return the deciding pair at the end of the window, None if it can't be found.
+
+        The switch fails after *fails* steps of the run and passes after one more.
+        """
         cut = self._realised(cut, fails)
         crossed = self._halve(len(cut.group), 0, lambda many: cut.split(fails, many, fails + 1))
         if crossed is None:
@@ -234,7 +259,7 @@ class _Explainer:
         return pair if pair is not None and story(pair.second.step.lane) == cut.task else None
 
     def _realised(self, cut: Cut, made: int) -> Cut:
-        """Return *cut* with the group as it is after *made* steps of the run: there it may go further, or wait."""
+        """Return *cut* with the group that runs after *made* steps of the run: it may get further, or have to wait."""
         execution = self._run(cut.plan(made))
         if execution is None:
             return cut
@@ -244,7 +269,11 @@ class _Explainer:
         return cut._replace(group=plan[start:end]) if end > start else cut
 
     def _halve(self, fails: int, passes: int, plan: Callable[[int], Sequence[Atom]]) -> int | None:
-        """Return a number from *fails* to *passes* whose *plan* passes although that of the one before it fails."""
+        """Binary-search for two adjacent numbers of which one fails and one passes, and return the latter.
+
+        The *plan* of *fails* fails, that of *passes* passes; either number may be the greater. Return None if
+        a plan could not be run.
+        """
         while abs(fails - passes) > 1:
             middle = (fails + passes) // 2
             execution = self._run(plan(middle))
@@ -269,7 +298,7 @@ class _Explainer:
     # Faults
 
     def _fault(self, at: int) -> FaultRole:
-        """Leave out the fault at step *at*, and move it until it passes."""
+        """Return the role of the fault at step *at*: leave it out, and move it until the execution passes."""
         plan, step = self._plan, self._failed.steps[at]
         victim = self._victim(at)
         left_out = [self._run((*plan[:at], *plan[at + 1 :])), self._run(without(plan, at))]
@@ -291,7 +320,7 @@ class _Explainer:
         )
 
     def _victim(self, at: int) -> str:
-        """Return the task that the fault at step *at* befalls, or nothing if it befalls none in particular."""
+        """Return the task that the fault at step *at* befalls, empty if it befalls none in particular."""
         fault = self._failed.steps[at]
         if fault.kind != "kill":
             return "" if fault.worker < 0 else story(fault.lane)
@@ -299,7 +328,10 @@ class _Explainer:
         return story(steps[-1].lane) if steps else ""
 
     def _earlier(self, at: int, victim: str) -> tuple[list[Place], Named | None]:
-        """Move the fault over the steps before it (those of its victim); return its places, and after which step it fails."""
+        """Move the fault back over earlier steps; return the places, and the step that must precede it.
+
+        A fault that befalls a task is moved over the steps of that task only.
+        """
         plan, steps = self._plan, self._failed.steps
         places: list[Place] = []
         own = [n for n in range(at - 1, -1, -1) if not plan[n].fault and (not victim or plan[n].task == victim)]
@@ -317,7 +349,7 @@ class _Explainer:
         return places, None if after is None else named(steps[after], steps, steps)
 
     def _later(self, at: int, victim: str) -> tuple[list[Place], Named | None]:
-        """Move the fault over steps after it; return its places, and the first step that must not come before it."""
+        """Move the fault on over later steps; return the places, and the first step that must not precede it."""
         plan = self._plan
         places: list[Place] = []
         before: Named | None = None
@@ -341,7 +373,7 @@ class _Explainer:
 
 
 def _made(execution: Execution, before: Sequence[Atom], victim: str) -> int:
-    """Return how many steps *victim* made right after those of *before*."""
+    """Return how many steps in a row *victim* made right after the steps of *before*."""
     count = 0
     for step in execution.steps[len(before) :]:
         if story(step.lane) != victim:
@@ -351,7 +383,7 @@ def _made(execution: Execution, before: Sequence[Atom], victim: str) -> int:
 
 
 def _outcome(execution: Execution, fault: Atom, place: int) -> str:
-    """Return what came of an execution in which *fault* was to be step number *place*: "impossible" where it was not."""
+    """Return the outcome of *execution*, or "impossible" if *fault* was to be its step number *place* and was not."""
     kind = fault.choice.partition(":")[0]
     if [step.choice.partition(":")[0] for step in execution.steps[place : place + 1]] != [kind]:
         return "impossible"
@@ -359,14 +391,18 @@ def _outcome(execution: Execution, fault: Atom, place: int) -> str:
 
 
 def _is_essential(broken: Sequence[Failure | None], others: Sequence[Failure], tried: bool) -> bool | None:
-    """Return whether nothing fails alike without a fault, given what became of leaving it out; None if not all was *tried*."""
+    """Return whether no execution without the fault fails in the same way; None if not all variants were *tried*.
+
+    *broken* are the failures of those executions (None: it passed), *others* the ones that differ from the
+    counterexample's.
+    """
     if any(each is not None and each not in others for each in broken):
         return False
     return True if tried else None
 
 
 def _last_failing(places: Sequence[Place]) -> int:
-    """Return by how much the switch may be moved at most."""
+    """Return by how many steps the switch can be moved at most and still fail, 0 if not at all."""
     return next((place.by for place in reversed(places) if place.outcome == "fails"), 0)
 
 

@@ -1,4 +1,4 @@
-"""The faults that an execution may still have: which can be injected now, and how many are left."""
+"""Offers the faults that can be injected into an execution now, and counts how many are left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Nobody:
 
 
 class Faulting:
-    """``left`` is how many faults may still be injected."""
+    """The faults of one execution. ``left`` is how many may still be injected."""
 
     def __init__(self, faults: Faults, states: list[WorkerState], network: Network) -> None:
         self._faults, self._network = faults, network
@@ -36,7 +36,7 @@ class Faulting:
         return next(jump for jump in self._faults.jumps if move.choice == f"!clock:{jump:g}")
 
     def moves(self, under_way: bool) -> list[Move]:
-        """Return every fault that can be injected now; *under_way*: a call is."""
+        """Return every fault that can be injected now. The clock may jump only if a call is *under_way*."""
         faults = self._faults
         found: list[Move] = []
         used = [state for state in self._workers if state.used]
@@ -55,34 +55,34 @@ class Faulting:
     # Answers that nobody has heard yet
 
     def answered(self, state: WorkerState, name: str, event: Event | None) -> None:
-        """The worker of *state* has answered the call of the lane *name*, or the request (then there is no *event*)."""
+        """Record that the worker of *state* has answered the call of lane *name* or, without *event*, a request."""
         if self._faults.kill and self.left:
             self._unheard.pop(name, None)
             self._unheard[name] = state, event
 
     def goes_on(self, name: str) -> None:
-        """Who was answered under *name* has gone on."""
+        """Record that the client of the call or request *name* has gone on, so no kill can lose its answer any more."""
         self._unheard.pop(name, None)
 
     def heard(self, state: WorkerState) -> None:
-        """All that the worker of *state* has answered so far is heard: its process is gone."""
+        """Take all answers of the worker of *state* for heard: its process is gone, so no kill can lose them."""
         for name in [name for name, (whose, _) in self._unheard.items() if whose is state]:
             del self._unheard[name]
 
     def unheard_from(self, state: WorkerState, lane: str) -> list[tuple[str, Event | None]]:
-        """Return the answers of the worker of *state* that nobody has heard, from the one to *lane* on."""
+        """Return the answers of the worker of *state* that nobody has heard yet, from the one to *lane* on."""
         found = [(name, event) for name, (whose, event) in self._unheard.items() if whose is state]
         return found[[name for name, _ in found].index(lane) :]
 
     def unheard_kills(self) -> list[Move]:
-        """Return for each answer that nobody has heard the kill of its worker before it left."""
+        """Return, for each answer that nobody has heard yet, the kill of its worker before the answer left."""
         return [
             Move(state, f"!kill:{state.name}:{name}", name, "kill", f"SIGKILL before {name} has its answer")
             for name, (state, _) in self._unheard.items()
         ]
 
     def key(self) -> object:
-        """Return what tells these answers from others."""
+        """Return the part of a state fingerprint that stands for unheard answers."""
         if not self.left:
             return ()
         return tuple(
@@ -90,7 +90,7 @@ class Faulting:
         )
 
     def _at(self, state: WorkerState) -> Iterator[Move]:
-        """Yield the faults of the operations under way in one worker."""
+        """Yield the cancellations of tasks and the errors of operations that are possible in one worker."""
         parked = [move for move in state.parked.values() if move.key is not None]
         if self._faults.cancel and all(move.movable for move in parked):
             for lane in (*state.calls, *state.requests):
@@ -119,7 +119,7 @@ class Faulting:
 
 
 def _of(move: Move, kind: str, lane: str) -> Move:
-    """Return the fault *kind* of the parked operation *move*."""
+    """Return the move that injects the fault *kind* into the parked operation *move*."""
     fault = Move(move.state, f"!{kind}:{move.choice}", lane, kind, move.text, move.detail, move.source, key=move.key)
     fault.of, fault.cause = move, move.cause
     return fault

@@ -1,4 +1,4 @@
-"""When shared files were changed last, in virtual time: as a value, and given to a copy."""
+"""Reads when shared files were last changed, in virtual time, and sets these times on a copy."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import suppress
 __all__ = ["TIMES", "give_times", "times_of"]
 
 TIMES = "\0times"
-"""What the times are called in a snapshot."""
+"""The key of the times in a snapshot."""
 
 
 def times_of(root: str, real: int, without: Collection[str]) -> bytes:
-    """Return the times of change (ns) of what is in *root*, marshalled; an empty value where there is none to be told.
+    """Return the modification times of everything in *root*, marshalled; empty if no entry has one to tell.
 
-    Those after the real time *real* are left out: nobody has put them in virtual time, they are another in each run. So
-    are the entries of *root* called one of *without*.
+    Times are nanoseconds since 1970. Those from the real time *real* on (in the same unit) are left out: they were not
+    set to virtual time, and differ from run to run. So are the entries of *root* whose names are in *without*.
     """
     found: list[tuple[str, int]] = []
     with suppress(FileNotFoundError, PermissionError):
@@ -44,7 +44,10 @@ def _collect(root: str, prefix: str, real: int, without: Collection[str], found:
 
 
 def give_times(root: str, times: bytes, now: int) -> None:
-    """Have everything in the copy *root* be as old as *times* says, and what that does not tell of be changed *now* (ns)."""
+    """Set the modification times in the copy *root* to *times*, and those that it does not contain to *now*.
+
+    *now* is in nanoseconds since 1970.
+    """
     known = dict(marshal.loads(times)) if times else {}
     for folder, folders, files in os.walk(root, topdown=False):
         for name in (*files, *folders):

@@ -1,8 +1,8 @@
-"""The fork server: has the code under test imported and instrumented, forks workers, and never opens a database.
+"""The fork server: imports and instruments the code under test, forks workers, and never opens a database.
 
 A connection inherited through a fork leaves SQLite's lock table in a state in which every later connection of the
-child is "database is locked" for ever; so what forks must not have any. It is also the janitor: when the
-controller is gone, however it went, the fork server kills the workers, removes the shared directory and ends.
+child is "database is locked" for ever; so a process that forks must not have any. The fork server also cleans up: when
+the controller is gone, however it ended, it kills the workers, removes the shared directory and ends.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SETUP_SECONDS = 60
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when the one that forked it is gone."""
+    """Have the kernel kill this process when its parent is gone."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -56,9 +56,10 @@ def serve(
 ) -> None:
     """Carry out *orders* until the controller is gone: ``fork`` and ``reap`` workers, run ``setup``.
 
-    *ends* is what each worker is heard by, *common* what they share in memory, *seen* what the controller found in modules,
-    *roles* what each is; *imports* are imported before anything is replaced; *unneeded* are the controller's ends of the
-    pipes, closed here so that its death is noticed.
+    *ends* connect each worker with the controller. *common* is the memory that workers share, *seen* the result of the
+    controller's search of modules for functions to replace, *roles* the role of each worker. *imports* are imported
+    before anything is replaced. *unneeded* are the controller's ends of the pipes, closed here so that its death is
+    noticed.
     """
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -66,7 +67,7 @@ def serve(
     for end in unneeded:
         os.close(end)
     if config.postgres():
-        # It may have a password, which the code under test has no need of.
+        # The URL may have a password, which the code under test has no need of.
         config.use_postgres("")
     try:
         import_all(imports)
@@ -88,7 +89,7 @@ def serve(
     finally:
         server.kill_all()
         _remove(directory)
-        # With it go the processes that the code under test has left, whoever was their parent.
+        # The whole process group, for processes that the code under test has left behind, whatever their parent.
         os.killpg(0, signal.SIGKILL)
 
 
@@ -109,11 +110,12 @@ class _Server:
         self._instrumented.directory = str(directory / "world")
         self._context = get_context("fork")
         self._workers: dict[int, Any] = {}
+        # A worker's collections then leave these objects alone: to go through them would copy the pages it shares.
         gc.collect()
         gc.freeze()
 
     def obey(self, order: tuple[Any, ...]) -> None:
-        """Carry *order* out and answer; where the system refuses what that takes, say so."""
+        """Carry *order* out and answer it; if the system refuses a resource that it needs, answer ``refused``."""
         try:
             self._carry_out(order)
         except Shortage as error:
@@ -142,7 +144,7 @@ class _Server:
         return int(process.pid)
 
     def _close_all_but(self, number: int) -> None:
-        """Close what a worker must not hold: the orders' pipe, and the other workers' ends."""
+        """Close the ends of pipes that worker *number* must not hold: those for orders, and the other workers'."""
         for end in (self._orders.read_end, self._orders.write_end):
             os.close(end)
         for other, (peer, _, _) in enumerate(self._ends):
@@ -180,7 +182,7 @@ class _Server:
         return f"the process that ran it ended with exit code {process.exitcode}"
 
     def _hear(self, read_end: int) -> bytes | None:
-        """Return all that comes from *read_end*, None if it takes too long; raises ``PeerGone`` with the controller."""
+        """Return all bytes from *read_end*, None after 60 s; raises ``PeerGone`` if the controller ends meanwhile."""
         poll = select.poll()
         poll.register(read_end, select.POLLIN)
         poll.register(self._orders.read_end, 0)
@@ -203,7 +205,7 @@ class _Server:
 
 
 def _remove(directory: Path) -> None:
-    """Remove *directory*, in which a database server may just be ending."""
+    """Remove *directory*, trying for up to 4 s: a database server that is just ending may still write to it."""
     for _ in range(200):
         shutil.rmtree(directory, ignore_errors=True)
         if not directory.exists():
@@ -212,7 +214,7 @@ def _remove(directory: Path) -> None:
 
 
 def _drain(read_end: int) -> None:
-    """Drop an order that the worker before this one did not live to read."""
+    """Drop an order that the previous process of this worker did not live to read."""
     poll = select.poll()
     poll.register(read_end, select.POLLIN)
     while poll.poll(0) and os.read(read_end, 1 << 16):
@@ -220,7 +222,7 @@ def _drain(read_end: int) -> None:
 
 
 def _quietly(work: Callable[[], None]) -> None:
-    """Run *work* and leave without the clean-up of the process that was forked (buffers, atexit, threads)."""
+    """Run *work* and end the process without the clean-up inherited from its parent (buffers, atexit, threads)."""
     try:
         work()
     except BaseException as error:
@@ -231,7 +233,7 @@ def _quietly(work: Callable[[], None]) -> None:
 
 
 def _report_of(work: Callable[[], None]) -> str:
-    """Return "ok", or what *work* raised with the lines it came from."""
+    """Run *work* and return "ok", or the traceback of its exception (the last four frames)."""
     import traceback
 
     try:

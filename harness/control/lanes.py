@@ -1,4 +1,4 @@
-"""What the controller knows of each worker and client between steps: what can go on, what waits, what is due."""
+"""The controller's view of each worker and client between steps: possible moves, waits, timers, calls."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ __all__ = ["SERVER", "TIMED", "ClientState", "Move", "WorkerState", "callers", "
 
 
 SERVER = "postgresql"
-"""What is waited for where a server decides who goes on."""
+"""The resource of waits that a database server ends: it decides which session goes on."""
 
 
 TIMED = Access("clock", "r")
-"""What steps touch for which the time matters."""
+"""The access of steps that depend on virtual time."""
 
 _OWN_WAITS = ("lock", "thread", "notify", "sleep")
 
 
 class Move:
-    """Something that can be done next: let a parked operation go, invoke a call, deliver a message, fire timers, a fault.
+    """A possible next action: release a parked operation, invoke a call, deliver a message, fire timers, or a fault.
 
-    ``key`` is the worker's name for a parked operation, ``client`` whose call is invoked, ``message`` what is delivered,
-    ``errors`` what the operation could be made to end with. ``movable`` says that its task can be cancelled meanwhile.
-    A fault may be one ``of`` an operation. A move with ``not_before``
-    waits for that virtual time. ``whose`` are the lanes of the calls that it goes on with.
-    One that is ``blocked`` waits inside SQLite for a lock, at most until ``deadline``; it and
-    one that was refused a lock may go on when a lock on one of the files that it ``awaits`` is let go.
-    ``cause`` is the number of the step that brought it about, -1 for none.
+    ``key`` is the worker's name for a parked operation, ``client`` the client of the call that is invoked, ``message``
+    the content that is delivered. ``errors`` are the faults with which the operation could be made to end, ``movable``
+    says that its task can be cancelled meanwhile. ``of`` is the operation that a fault befalls, if it befalls one.
+    ``whose`` are the lanes of the calls that the move goes on with. A move with ``not_before`` waits for that virtual
+    time. One that is ``blocked`` waits inside a library or in memory, for a lock or another thread, at most until
+    ``deadline``. It, and a move that was refused a lock, may go on when one of the resources that it ``awaits`` is
+    released. ``cause`` is the number of the step that brought the move about, -1 for none.
     """
 
     __slots__ = (
@@ -86,7 +86,7 @@ class Move:
         preempts: bool = False,
         error: str = "",
     ) -> Step:
-        """Return the step that making this move was."""
+        """Return the step that this move was, made at virtual time *now*."""
         return Step(
             self.choice, self.state.worker.number, self.lane, self.kind, self.text, self.detail, self.source, now,
             tuple(accesses), waited, resumed, gave_up, preempts, error,
@@ -94,28 +94,30 @@ class Move:
 
     @property
     def due(self) -> float | None:
-        """The virtual time until which it waits, if there is one."""
+        """The virtual time until which the move waits, None if there is none."""
         until = self.deadline if self.blocked else self.not_before
         return None if until == math.inf else until
 
     @property
     def in_library(self) -> bool:
-        """Whether it waits inside a library, whose time-out for a lock is an error, and not what the code itself waits for."""
+        """Whether it waits inside a library, where a time-out is an error, and not in a wait of the code under test."""
         return self.blocked and self.kind not in _OWN_WAITS
 
     def gives_up(self, now: float) -> bool:
-        """Whether it has waited for its lock as long as it may, and nobody released one."""
+        """Whether the move's lock was not released before its deadline, so that it must give up."""
         return self.blocked and now >= self.deadline and bool(self.awaits)
 
 
 class WorkerState:
-    """One process during one execution, of the ``role`` that ``Scenario.roles`` says.
+    """The state of one process during one execution. ``role`` is one of ``Scenario.roles``.
 
-    ``alone``: at most one client calls it. ``requests`` are the lanes of those that it is serving, ``holds`` the files on which
-    it holds a lock, ``sessions`` the server's processes for its connections, ``opens_quietly`` whether making its application
-    touches nothing shared, ``down`` that it was killed and what takes its place has not begun. ``timer`` is when
-    its event loop's next timer is due, ``timers`` when that of each call is, by the call's lane. ``loop`` is the lane of its
-    turns, ``life`` whether the process lives, ``queue`` what they have in common with what makes tasks ready.
+    ``alone`` says that at most one client calls it, ``opens_quietly`` that opening its application has touched nothing
+    shared so far, ``down`` that it was killed and its replacement has not begun. ``requests`` are the lanes of the
+    requests that it is serving, ``holds`` the files on which it holds a lock, ``sessions`` the server's processes for
+    its connections. ``timer`` is the virtual time and the move of its event loop's next timer, ``timers`` the time of
+    each call's next one, by the call's lane. ``loop`` is the lane of the event loop's turns. ``process``, ``life`` and
+    ``queue`` are accesses: to the memory of the process, to whether it lives, and to the event loop's queue, which
+    turns share with the steps that make tasks ready.
     """
 
     __slots__ = (
@@ -143,7 +145,7 @@ class WorkerState:
         self.calls: dict[str, ClientState] = {}
 
     def left_behind(self) -> list[Access]:
-        """Return what the death of this process touches: the locks that it held, in files and in a server."""
+        """Return the accesses of this process' death: to itself, and to its locks in files and in a server."""
         accesses = [self.process, self.life]
         if self.sessions:
             accesses += [Access(f"{kind}:{SERVER}", "w") for kind in ("data", "lock")]
@@ -154,7 +156,7 @@ class WorkerState:
 
 
 class ClientState:
-    """A client during one execution: which call it makes next, whether one is under way, and has been cancelled."""
+    """A client during one execution: its next call, and whether that is under way (``busy``) or was cancelled."""
 
     __slots__ = ("busy", "calls", "cancelled", "lane", "name", "next_call")
 
@@ -166,7 +168,7 @@ class ClientState:
 
     @property
     def call(self) -> Call | None:
-        """The call it is about to make."""
+        """The call that the client can make now; None if one is under way or none is left."""
         return self.calls[self.next_call] if not self.busy and self.next_call < len(self.calls) else None
 
 
@@ -174,7 +176,7 @@ _sources: dict[tuple[str, int, str, str], Source] = {}
 
 
 def source_of(place: tuple[str, int, str, str] | None) -> Source | None:
-    """Return a place as it came from a worker, as a value."""
+    """Return the place that a worker has sent as a ``Source``, the same object for equal places; None for None."""
     if place is None:
         return None
     source = _sources.get(place)
@@ -184,7 +186,7 @@ def source_of(place: tuple[str, int, str, str] | None) -> Source | None:
 
 
 def callers(workload: Workload) -> list[int]:
-    """Return for each worker how many clients will call it."""
+    """Return the number of clients that call each worker in *workload*."""
     return [
         sum(any(call.worker == number for call in client.calls) for client in workload.clients)
         for number in range(workload.workers)
@@ -194,9 +196,10 @@ def callers(workload: Workload) -> list[int]:
 def passed(
     move: Move, news: Sequence[Message], accesses: list[Access], now: float, preempts: bool
 ) -> tuple[list[Step], Move, list[Access]]:
-    """Make steps of what a worker passed without asking after *move*, as the beginning of *news* says.
+    """Make steps of the operations that a worker passed without asking, from *move* on.
 
-    Return them, the move that the rest of *news* is about, and what that has touched so far.
+    The items at the beginning of *news* tell of them. *accesses* are those of *move* so far. Return the steps, the move
+    that the rest of *news* is about, and the accesses of that so far.
     """
     steps: list[Step] = []
     for item in news:

@@ -1,9 +1,9 @@
-"""Leads virtual time on where all that happens is waiting, so that what a time ends is seen to end.
+"""Chooses how far virtual time jumps, so that an execution that only polls and sleeps soon reaches its time-outs.
 
-A program may look for something every millisecond and find it after ten seconds. That is ten thousand looks, all alike. A
-sleep lasts at least as long as it was asked to, and may last longer: so after some looks that found nothing changed, sleeps
-last longer and longer, each twice as long as the one before, but never past the time of anybody who has not looked meanwhile.
-What goes on for ever even so, goes on for ever.
+A program may poll every millisecond for something that comes after ten seconds. That is ten thousand looks, all alike.
+A sleep lasts at least as long as it was asked to, and may last longer. So after some looks that found nothing changed,
+each sleep lasts twice as long as the one before, but never past a deadline that was set before these looks began. A
+program that still does not end is taken for endless.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from harness.history import Step
 __all__ = ["Leading"]
 
 _LOOKS = 16
-"""So many times in a row time passes as asked for, with nothing changed, before sleeps last longer."""
+"""After so many jumps of the clock in a row with nothing changed, sleeps last longer than asked for."""
 
 _BLIND = 100
-"""The same for who looks at nothing that workers share, and may be counting seconds."""
+"""The same for programs that look at nothing shared between their sleeps, and so may be counting seconds."""
 
 _HELD_UP, _FASTER = 1, 8
-"""The same, for both, while a process is held up; and how much longer each wait then lasts, or a spin, than the one before."""
+"""The same for both while a process is held up; and the factor by which jumps then grow, as they do while spinning."""
 
 _TIRED = 86_400.0
-"""When sleeps last so many seconds in vain, nobody is held up any longer."""
+"""Once sleeps last so many seconds and nothing changes, no process is held up any longer."""
 
 _CHEAP = 3
-"""So many times in a row it is not asked whether the shared state is the same, for that takes a look at all of it."""
+"""In the first so many jumps in a row the shared state is not compared, because that takes reading all of it."""
 
 _SPINS = 30
-"""So often, until there are twice as many steps as there may be, time passes although nobody sleeps."""
+"""How often time passes although something can run, on the way from the limit of steps to twice that."""
 
 _FIRST, _LONGEST = 0.001, 30 * 86_400.0
-"""Seconds: what a spin is given first, and what no single wait exceeds unless it was asked for."""
+"""Seconds: the first jump while spinning is ``_FASTER`` times this; and the longest jump that was not asked for."""
 
 _PRIVATE = ("process:", "client:", "history", "clock", "dated", "dates")
 
 
 class Leading:
-    """Says when it is next, for one execution: asked whenever time is about to pass."""
+    """Chooses the next virtual time of one execution, whenever time is about to pass."""
 
     def __init__(self, scene: Scene, world: World, steps: Sequence[Step]) -> None:
         self._scene, self._world, self._steps = scene, world, steps
@@ -59,10 +59,10 @@ class Leading:
         return f"<Leading jumps={self._jumps} stride={self._stride}>"
 
     def next(self, later: Sequence[float], endless: bool = False, held_up: bool = False) -> float:
-        """Return the virtual time to pass to: the first of *later*, the deadlines in order, or a time after it.
+        """Return the virtual time to pass to, in seconds: the first of *later* or a time after it.
 
-        *endless*: the execution has too many steps already, so it does not matter whether anything changes. *held_up*: a
-        process is kept from running meanwhile.
+        *later* are the deadlines in order. *endless* says that the execution has too many steps already, so that it
+        does not matter whether anything changes; *held_up* that a process is kept from running meanwhile.
         """
         if endless or self._fruitless():
             self._jumps += 1
@@ -78,19 +78,20 @@ class Leading:
 
     @property
     def tired(self) -> bool:
-        """Whether sleeps have become so long in vain that nothing more is to be expected of time."""
+        """Whether sleeps have become so long, with nothing changed, that no longer one is expected to help."""
         return self._stride >= _TIRED
 
     def key(self) -> object:
-        """Return what tells how time will pass from here."""
+        """Return the part of a state fingerprint that decides how time will pass from here."""
         now = self._scene.now
         known = frozenset(time for time in self._known if time > now)
         return self._jumps, self._stride, known, self._looked, self._state, frozenset(self._waits)
 
     def spins(self, most: int) -> float:
-        """Return the time to pass to although somebody can run, where turns have been taken long enough, else 0.
+        """Return the virtual time to pass to although something can run, or 0 if turns have not been taken long enough.
 
-        *most* is how many steps an execution may have, after which turns are taken for as many again.
+        *most* is the number of steps that an execution may have; after them turns are taken for as many again. Without
+        this, a program that spins until some time comes would use up its steps first.
         """
         if len(self._steps) - self._spun < max(most // _SPINS, 2):
             return 0.0
@@ -99,7 +100,7 @@ class Leading:
         return self._scene.now + self._stride
 
     def _fruitless(self) -> bool:
-        """Return whether nothing but time has changed since this was asked last, as far as can be seen."""
+        """Return whether only time has changed since the last call, as far as can be seen."""
         new = self._steps[self._seen :]
         self._seen = len(self._steps)
         waits = self._scene.waiting_for()
@@ -107,7 +108,7 @@ class Leading:
             self._told = len(self._scene.events)
             self._waits.clear()
         if waits not in self._waits:
-            # One who looks in two ways in turns waits at two places in turns.
+            # All places are kept, because a program that looks in two ways in turns waits at two places in turns.
             self._waits.add(waits)
             self._state, self._looked = None, False
             return False

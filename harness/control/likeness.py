@@ -1,9 +1,10 @@
-"""Tells when an execution stands where another one has stood: what can still come is then the same, choice for choice.
+"""Hashes the execution state at each decision, so that equal states of different executions are recognised.
 
-What a process has in its memory follows from when and how it began, from what it has done since, and from what it found in
-the shared state each time it looked. So a chain of digests stands for it: of its steps, each with a digest of the shared state
-before it if the step touched anything shared, and of the message that it delivered. The rest is plain to see: the shared
-state itself, virtual time, messages on their way, what waits for what, what the clients were told.
+From equal states the same choices lead to the same steps. The memory of a process can't be looked into, but it follows
+from when and how the process began, what it has done since, and what it found in the shared state each time it looked.
+So a chain of digests stands for it: of its steps, each with the message that it delivered and, if it touched anything
+shared, a digest of the shared state before it. The rest can be seen: the shared state itself, virtual time, messages on
+their way, what waits for what, and what the clients were told.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _SHARED = ("data:", "lock:", "*")
 
 
 class Likeness:
-    """Follows one execution. ``lost`` says that it can no longer be told from others, so nothing is like it."""
+    """The state fingerprint of one execution. ``lost`` says that it can no longer be had for this execution."""
 
     def __init__(self, stage: Stage, world: World, observer: Observer, ordered: bool) -> None:
         self._stage, self._world, self._observer, self._ordered = stage, world, observer, ordered
@@ -40,22 +41,22 @@ class Likeness:
         return f"<Likeness lost={self.lost} chains={self._chains}>"
 
     def before(self) -> None:
-        """Something is about to be done: know the shared state that it will find."""
+        """Prepare for a move: hash the shared state that it will find, if that may have changed."""
         if self._stale and not self.lost:
             self._stale = False
             self._shared = self._world.likeness()
             self.lost = self._shared is None
 
     def stepped(self, move: Move, steps: Sequence[Step]) -> None:
-        """*move* was made, and came to *steps*."""
+        """Add *steps*, which came of *move*, to the chains of their processes."""
         for step in steps:
             self._names.add(step)
             worker = step.worker
             if step.kind == "delay":
-                # Who is held up does not notice; what time it is now is plain to see.
+                # The process that is held up does not notice; virtual time itself is part of the fingerprint.
                 continue
             if step.kind in ("kill", "restart"):
-                # What takes its place may have looked at the shared state as it began, and then touched everything.
+                # The process in its place may have read the shared state as it began: the step then touches everything.
                 began = self._shared if step.kind == "restart" or _EVERYTHING in step.accesses else None
                 self._chains[worker] = hash((self._stage.lives(worker), worker, step.now, began))
                 self._stale = True
@@ -70,10 +71,10 @@ class Likeness:
             self._chains[worker] = hash((self._chains.get(worker), step.digest, step.now, came, found))
 
     def state(self, ran: Mapping[str, int], leading: object) -> int:
-        """Return a digest of all that decides what can still come, 0 where it can't be told.
+        """Return a fingerprint of everything that decides how the execution can go on, 0 if it can't be had.
 
-        *ran* says when each choice was made last, which decides who asks again first where nobody can do anything else;
-        *leading* how time will pass.
+        *ran* says after how many steps each choice was made last, which decides which refused move asks again
+        first when nothing else can be done. *leading* stands for how time will pass.
         """
         self.before()
         if self.lost or self._observer.looks_elsewhere:
@@ -96,7 +97,7 @@ class Likeness:
         return key or 1
 
     def _hear(self, event: Event) -> None:
-        """Take in *event*: in the order of all where that matters, else of those of its client."""
+        """Add *event* to the digest of all clients if the order of their events matters, else to that of its client."""
         whose = "" if self._ordered else event.client
         at_once = self._ordered and self._read > 0 and self._stage.events[self._read - 1].step == event.step
         heard = event[:6], event.now, repr(event.value), event.error, at_once

@@ -1,4 +1,4 @@
-"""The moves of an execution: which can be made now, and what the others wait for (a lock, a time, a free worker)."""
+"""The moves of an execution: those that can be made now, and those that wait for a lock, a time or a free worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BY_ORDER = attrgetter("order")
 
 
 class _InOrder(dict[str, Move]):
-    """Moves by choice, and ``sorted`` by their order: to sort them for each step would cost more than the step."""
+    """Moves by choice. ``sorted`` is kept in order, because sorting for each step would cost more than the step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,9 +34,9 @@ class _InOrder(dict[str, Move]):
 
 
 class Moves:
-    """``enabled`` are the moves that can be made, by choice.
+    """The moves of one execution. ``enabled`` are those that can be made, by choice.
 
-    ``woken`` is what a server may have let go by itself: nobody chooses that.
+    ``woken`` are those that a database server may have unblocked by itself: no scheduler chooses them.
     """
 
     def __init__(self) -> None:
@@ -48,36 +48,36 @@ class Moves:
         return f"<Moves enabled={list(self.enabled)} waiting={list(self._waiting)}>"
 
     def offer(self, move: Move, waits: bool = False) -> None:
-        """Take *move* in, among those that can be made or, if it *waits*, among the others."""
+        """Add *move* to the enabled moves or, if it *waits*, to the waiting ones."""
         (self._waiting if waits else self.enabled)[move.choice] = move
 
     def called(self, choice: str) -> Move | None:
-        """Return the call that is not made yet and is named *choice*, if there is one."""
+        """Return the call that is named *choice* and has not been made yet, None if there is none."""
         move = self.enabled.get(choice) or self._waiting.get(choice)
         return move if move is not None and move.client is not None else None
 
     def hold(self, move: Move, files: tuple[str, ...]) -> None:
-        """Have *move* wait until a lock on one of *files* is let go."""
+        """Have *move* wait until one of *files*, the resources that it waits for, is released."""
         move.awaits = files
         if move.choice in self.enabled:
             del self.enabled[move.choice]
         self._waiting[move.choice] = move
 
     def drop(self, move: Move) -> None:
-        """Take *move* out."""
+        """Remove *move*."""
         if move.choice in self.enabled:
             del self.enabled[move.choice]
         self._waiting.pop(move.choice, None)
         self.woken.pop(move.choice, None)
 
     def forget(self, state: WorkerState) -> None:
-        """Take out what the process of *state* had parked; calls not yet made stay."""
+        """Remove all moves of the process of *state* except calls that are not made yet."""
         for moves in (self.enabled, self._waiting, self.woken):
             for gone in [move for move in moves.values() if move.state is state and move.client is None]:
                 del moves[gone.choice]
 
     def hold_calls(self, state: WorkerState, hold: bool) -> None:
-        """Hold back the calls that *state*'s worker could take, or offer them again."""
+        """Hold back the calls to the worker of *state* if *hold*, else offer them again."""
         here: dict[str, Move] = self.enabled if hold else self._waiting
         there: dict[str, Move] = self._waiting if hold else self.enabled
         for move in [move for move in here.values() if move.kind == "call" and move.state is state]:
@@ -85,7 +85,7 @@ class Moves:
             there[move.choice] = move
 
     def released(self, file: str | None, cause: int) -> None:
-        """Step *cause* let a lock on *file* go (None: on any): whoever waits for that may try again."""
+        """Let the moves that wait for *file* (None: for anything) try again, because step *cause* released it."""
         for moves in (self._waiting, self.enabled):
             for move in [move for move in moves.values() if move.awaits and (file is None or file in move.awaits)]:
                 there: dict[str, Move] = self.enabled
@@ -96,24 +96,25 @@ class Moves:
                 there[move.choice] = move
 
     def waiting_for_locks(self, inside: bool) -> list[Move]:
-        """Return what waits for a lock *inside* SQLite, or else what was refused one and would ask again."""
+        """Return the blocked moves, if *inside* (a library, or memory), or else the moves that were refused a lock."""
         found = [move for move in self._waiting.values() if move.awaits and move.blocked == inside]
         return sorted(found, key=_BY_ORDER)
 
     def asleep(self) -> Sequence[str]:
-        """Return the choices of what waits for a lock inside SQLite."""
+        """Return the choices of the blocked moves, which wait inside a library or in memory."""
         return (
             [choice for choice, move in self._waiting.items() if move.awaits and move.blocked] if self._waiting else ()
         )
 
     def sleeper(self, choice: str) -> Move:
-        """Return that one of them."""
+        """Return the blocked move named *choice*."""
         return self._waiting[choice]
 
     def key(self, name: Callable[[int], object], ran: Mapping[str, int]) -> object:
-        """Return what tells these moves from others, causes by their *name*.
+        """Return the part of a state fingerprint that stands for these moves, with the *name* of each cause.
 
-        *ran* says when each choice was made last, which decides whose turn it is to ask again.
+        *ran* says after how many steps each choice was made last, which decides which refused move asks again
+        first.
         """
         refused = sorted(self.waiting_for_locks(inside=False), key=lambda move: ran.get(move.choice, -1))
         every = [
@@ -126,11 +127,11 @@ class Moves:
         return repr(every), tuple([move.choice for move in refused])
 
     def waiting_for(self) -> frozenset[tuple[str, str, Source | None]]:
-        """Return what waits, by choice, and at which line."""
+        """Return the choice, kind and source line of each waiting move."""
         return frozenset((move.choice, move.kind, move.source) for move in self._waiting.values())
 
     def deadlines(self) -> list[float]:
-        """Return the virtual times at which something that waits would go on."""
+        """Return the virtual times at which waiting moves would go on."""
         return [due for move in self._waiting.values() if (due := move.due) is not None]
 
     @property
@@ -139,7 +140,7 @@ class Moves:
         return bool(self._waiting)
 
     def passable(self, held: Collection[tuple[str, str]]) -> list[float] | None:
-        """Return those of other calls than *held*, by worker and lane; None while something waits inside a library."""
+        """Return the deadlines of calls not in *held* (worker, lane); None if a move inside a library has one."""
         found: list[float] = []
         for move in self._waiting.values():
             if (due := move.due) is not None:
@@ -150,7 +151,7 @@ class Moves:
         return found
 
     def due(self, now: float) -> None:
-        """It is *now*: offer what has waited long enough."""
+        """Enable the waiting moves that are due at virtual time *now*."""
         for move in list(self._waiting.values()):
             if move.due is not None and move.due <= now:
                 self.enabled[move.choice] = self._waiting.pop(move.choice)
