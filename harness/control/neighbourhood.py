@@ -1,4 +1,4 @@
-"""Makes a race that was recorded elsewhere again here, by meaning, and looks around it: is it gone, or only moved?"""
+"""Replays a race on changed code, task by task, and tries nearby schedules: is the race gone, or only moved?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.stored import event_as_data, step_as_data
 __all__ = ["Around", "look_around"]
 
 _MOST, _SECONDS = 200, 20.0
-"""So many executions, or so long, go into the neighbours."""
+"""No further neighbour is run after so many distinct ones, or so many seconds of real time since the beginning."""
 _MOVES = (1, -1, 2, -2)
 _WALKS = 20
 _SEQUENCE = "one call after another"
@@ -30,12 +30,14 @@ _SEQUENCE = "one call after another"
 
 @dataclass(slots=True)
 class Around:
-    """What was found.
+    """The result of ``look_around``.
 
-    ``recorded`` is the rule that the recorded schedule breaks here (empty: none), ``fails`` how many of the ``tried``
-    neighbours break the same rule, ``nearest`` the first of these, ``others`` the other rules that broke. ``stuck`` says
-    why it can't be judged. ``calls`` counts how calls ended in passing executions, by operation and kind; ``alone`` says
-    how each ends with one call after another. ``execution`` is that of the recorded schedule here, as plain data.
+    ``recorded`` is the rule that the recorded schedule breaks here (empty: none). ``fails`` is how many of the
+    ``tried`` neighbours break the rule that the counterexample broke, ``nearest`` the schedule of the first of these;
+    ``others`` are the other rules that broke. ``stuck`` says why an execution could not be judged (empty: all could).
+    ``calls`` counts how calls ended in passing executions, by operation and kind; ``alone`` says how each call ends
+    when the calls run one after another. ``execution`` is the execution of the recorded schedule here, as plain data
+    without secrets.
     """
 
     recorded: str = ""
@@ -50,11 +52,11 @@ class Around:
 
 
 def look_around(scenario: Scenario, found: Counterexample, *, patience: float = 5.0) -> Around:
-    """Return what becomes of the race *found* over the code that *scenario* is of now.
+    """Return whether the race in the counterexample *found* still occurs in the present code of *scenario*.
 
-    1. Make its schedule again, task by task, each as far as it had come.
-    2. Try the schedules in which one switch or fault is moved by one or two steps, then those with one more moved.
-    3. Run the calls one after another, and a few random walks, to see how they end.
+    1. Run its schedule again, task by task: each task goes as far as it had come, though its steps may differ.
+    2. Run the schedules in which one switch or fault is moved by one or two steps, then those with one more moved.
+    3. Run the calls one after another, then in a few random walks, to see how they end.
 
     Raises as ``theatre`` does.
     """
@@ -94,7 +96,7 @@ class _Looking:
             kinds[kind] = kinds.get(kind, 0) + 1
 
     def replay(self, plan: Sequence[Atom]) -> None:
-        """Make the recorded schedule."""
+        """Run the recorded schedule, and keep its execution and the rule that it breaks."""
         self._first = self._run(plan)
         if self._first is not None:
             shown = redacted(self._first, self._stage.driver.scenario.secrets)[0]
@@ -111,7 +113,7 @@ class _Looking:
                 self.around.others.append(_rule(failure.sort))
 
     def neighbours(self) -> None:
-        """Move one switch, then one more."""
+        """Run the schedules with one switch or fault moved, then those with one more moved."""
         level = [self._first] if self._first is not None else []
         self._seen.update(execution.schedule for execution in level)
         for _ in range(2):
@@ -137,7 +139,7 @@ class _Looking:
             self.around.others.append(rule)
 
     def walk(self) -> None:
-        """Run the calls one after another, and at random."""
+        """Run the calls one after another, then in random walks, and count how they end."""
         in_turn = self._stage.driver.run(Planned(()), self._found.workload)
         ends: Counter[str] = Counter()
         for outcome in in_turn.history.outcomes():

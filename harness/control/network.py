@@ -1,6 +1,6 @@
-"""The messages of an execution that are on their way: requests to workers, answers to clients, and word of clients that left.
+"""The messages of an execution in transit: requests to workers, answers to clients, and notices that a client has left.
 
-Which of them arrives when, and at which worker, is for the schedule to choose.
+The schedule chooses when each message arrives, and at which worker.
 """
 
 from __future__ import annotations
@@ -17,17 +17,21 @@ _SHOWN = 200
 
 
 def request(name: str) -> Access:
-    """Return what steps touch that decide the fate of request *name*."""
+    """Return the access, a write, that is made by every step that decides whether or when request *name* arrives."""
     return Access(f"request:{name}", "w")
 
 
 def answer(name: str) -> Access:
-    """Return what steps touch that decide the fate of the answer to request *name*."""
+    """Return the access, a write, that is made by every step that decides the fate of the answer to *name*."""
     return Access(f"answer:{name}", "w")
 
 
 class Network:
-    """``clients`` is the process of clients, None where calls go to workers directly: then there are no messages."""
+    """The messages in transit.
+
+    ``clients`` is the process that runs all clients; None where calls go to workers directly: then there are no
+    messages.
+    """
 
     def __init__(self, states: list[WorkerState]) -> None:
         self._workers = [state for state in states if state.role == "worker"]
@@ -48,7 +52,10 @@ class Network:
         return bool(self.requests or self.answers)
 
     def moves(self) -> list[Move]:
-        """Return every delivery that is possible. Of workers that have served nobody yet, which are alike, only the first."""
+        """Return every delivery that is possible now.
+
+        Workers that have served no request yet are alike, so a request can go to only the first of them.
+        """
         found = list(self.answers.values())
         if self.requests:
             fresh = next((state for state in self._workers if not state.used), None)
@@ -63,7 +70,10 @@ class Network:
         return found
 
     def key(self, name: Callable[[int], object]) -> object:
-        """Return what tells these messages from others; causes by their *name*."""
+        """Return a value that is equal for equal sets of messages.
+
+        *name* turns the number of the step that caused a message into an identity that other interleavings share.
+        """
         if self.clients is None:
             return None
         last = [(each, moves[0].message, name(moves[0].cause)) for each, moves in self.requests.items()]
@@ -75,7 +85,7 @@ class Network:
     # Requests
 
     def sent(self, name: str, content: Message, cause: int) -> None:
-        """A client has sent the request *name*."""
+        """Record that a client has sent the request *name*; *cause* is the number of that step."""
         self._awaited.add(name)
         self._offer(name, content, cause)
 
@@ -90,7 +100,7 @@ class Network:
             moves.append(move)
 
     def arrives(self, move: Move) -> None:
-        """The request of *move* is taken in by its worker."""
+        """Record that the worker of *move* has taken in its request."""
         name = move.lane
         del self.requests[name]
         move.state.used = True
@@ -98,12 +108,12 @@ class Network:
         self._served_by[name] = move.state
 
     def lose(self, name: str) -> None:
-        """What is on its way of the exchange *name* never arrives."""
+        """Drop the request *name*, or its answer, whichever is in transit."""
         self.requests.pop(name, None)
         self.answers.pop(name, None)
 
     def duplicate(self, name: str, cause: int) -> None:
-        """The request *name*, still on its way, will be delivered once more; nobody hears the answer to the copy."""
+        """Add a second delivery of the request *name*, still in transit; no client waits for the copy's answer."""
         copy = f"{name}b"
         while copy in self.requests or copy in self._served_by:
             copy += "b"
@@ -114,34 +124,40 @@ class Network:
     # Answers
 
     def responded(self, name: str, status: int, headers: Message, body: bytes, cause: int) -> bool:
-        """A worker has answered; status 0 stands for closing the connection. Return whether somebody waits for it."""
+        """Record that a worker has answered, and return whether a client waits for that.
+
+        The status 0 means that the worker closed the connection.
+        """
         self._left.pop(name, None)
         if name not in self._awaited or self.clients is None:
             return False
         text = f"{status} {_shown(body)}".rstrip() if status else "connection closed"
         move = Move(self.clients, name, name.partition("#")[0], "answer", text)
-        # The default is to go on with the request: its answer arrives.
+        # The answer goes on with its request, so without a preemption it is what arrives next.
         move.family = name
         move.message, move.cause = (status, headers, body), cause
         self.answers[name] = move
         return True
 
     def answered(self, name: str) -> None:
-        """The answer has arrived."""
+        """Record that the answer has arrived."""
         del self.answers[name]
         self._awaited.discard(name)
 
     def gave_up(self, name: str) -> None:
-        """The client no longer waits for the answer. Where a worker serves the request, it may hear of that."""
+        """Record that the client no longer waits for the answer.
+
+        If the application has asked to be told (``listens``), word of that is in transit from now on.
+        """
         self._awaited.discard(name)
         self.answers.pop(name, None)
 
     def listens(self, name: str) -> None:
-        """The application has asked to be told when the client of *name* leaves."""
+        """Record that the application has asked to be told when the client of *name* leaves."""
         self._left.setdefault(name, self._served_by[name])
 
     def told(self, name: str) -> None:
-        """The application was told that its client has left."""
+        """Record that the application was told that the client of *name* has left."""
         self._left.pop(name, None)
 
     def _departure(self, name: str, state: WorkerState) -> Move:
@@ -151,11 +167,11 @@ class Network:
         return [self._departure(name, state) for name, state in self._left.items() if name not in self._awaited]
 
     def ended(self, name: str) -> None:
-        """The request is no longer served."""
+        """Record that no worker serves the request any longer."""
         self._left.pop(name, None)
 
     def crashed(self, state: WorkerState, cause: int) -> list[Access]:
-        """The process of *state* is gone, and its connections are closed; return what that touches."""
+        """Record that the process of *state* is dead and its connections are closed; return the accesses of that."""
         touched = []
         for name in state.requests:
             self._left.pop(name, None)

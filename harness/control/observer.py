@@ -1,4 +1,4 @@
-"""Asks the scenario's checks about the shared state, on a copy of it, and remembers the answers by content."""
+"""Evaluates the scenario's checks on a copy of the shared state, and remembers their answers by its content."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ __all__ = ["Broken", "Observer", "asks_state", "breaks", "first_broken"]
 class Observer:
     """Checks invariants and postconditions from outside the workers.
 
-    A check looks at a copy of the files, so it takes no lock that the code under test could meet. It sees virtual time, that
-    of the last ``at``. What it answered is remembered where all that it looked at is compared (``Answers``). Every
-    method that asks raises ``RuleFailed``.
+    A check looks at a copy of the files, so it takes no lock that the code under test could meet. It sees the virtual
+    time set by the last ``at``. Its answer is remembered if everything that it looked at can be compared (``Answers``).
+    Every method that evaluates checks raises ``RuleFailed`` if one raises something else than ``AssertionError``.
     """
 
     def __init__(self, world: World, scenario: Scenario) -> None:
@@ -38,20 +38,23 @@ class Observer:
 
     @property
     def memory(self) -> tuple[tuple[str, str], ...]:
-        """What rules about changes have noted so far."""
+        """The notes that rules about changes have made so far, sorted by name."""
         return tuple(sorted(self._notes.items()))
 
     @property
     def looks_elsewhere(self) -> bool:
-        """Whether some rule depends on more than the shared state, the time and what clients were told."""
+        """Whether some rule depends on more than the shared state, the time and the answers that clients were given."""
         return self._answers.look_elsewhere
 
     def forget(self) -> None:
-        """Ask everything anew from now on."""
+        """Forget the remembered answers, so that every check is evaluated anew."""
         self._answers.forget()
 
     def begin(self) -> None:
-        """Take the state as it is for the one from which an execution begins; ``states`` are what rules look at from now on."""
+        """Take the present state for the one in which an execution begins.
+
+        ``states`` collects the hashes of the states that rules look at from now on.
+        """
         self.states = []
         self._now = 0.0
         if self._scenario.transitions:
@@ -59,15 +62,15 @@ class Observer:
             self._notes = {}
 
     def at(self, now: float, readings: int) -> None:
-        """Ask from now on as of the virtual time *now*, and after *readings* (ns) of clocks by the code under test."""
-        # A moment later, so that the same answers serve after one reading more.
+        """Set the time that checks see: *now* (virtual seconds) plus the *readings* (ns) of clocks by the code."""
+        # Rounded up to a millisecond, so that remembered answers still serve after one reading more.
         self._now = now + -(-readings // _MOMENT_NS) * _MOMENT_NS / 1e9
         self._world.be(now)
 
     def invariants(self, lane: str) -> Broken | None:
-        """Return the first invariant that the shared state breaks, or rule that its last change did.
+        """Return the first invariant that the shared state breaks, or else the first rule that its last change breaks.
 
-        *lane* is whose step it was.
+        *lane* is the task that made the step.
         """
         broken = self._ask("invariants", self._scenario.invariants, None)
         return self._changed(lane) if broken is None and self._scenario.transitions else broken
@@ -90,17 +93,18 @@ class Observer:
         return broken  # type: ignore[no-any-return]
 
     def at_end(self) -> Broken | None:
-        """Return the first rule for the end that the shared state breaks."""
+        """Return the first rule for the end of an execution that the shared state breaks."""
         return self._ask("at end", self._scenario.at_end, None)
 
     def told(self, history: History) -> Broken | None:
-        """Return the first rule that is broken by what the clients were told, given the shared state."""
+        """Return the first postcondition that the clients' answers break, given the shared state."""
         return self._ask("postconditions", self._scenario.postconditions, history)
 
     def happened(self, history: History, steps: Sequence[Step], whole: bool) -> tuple[str, ...]:
-        """Return the names of the things that must happen in a run and did in this execution.
+        """Return the names of the required events (``must_happen``) that occurred in this execution.
 
-        Where that was not *whole* but given up as redundant, the state at its end is nobody's.
+        If it is not *whole* but was given up as redundant, events that look at the state at the end are left out: the
+        state at which it was given up is not one in which an execution ends.
         """
         every = self._scenario.must_happen
         found = {check.name for check in every if not asks_state(check) and _happened(check, history, steps)}
@@ -115,7 +119,7 @@ class Observer:
         return bool(self._answer(group, [check], key, lambda: _happened(check, self._world.observe(files))))
 
     def outcome(self, history: History) -> str:
-        """Return a digest of the content of the database and of what the clients were told."""
+        """Return a digest of the content of the database and of the answers that clients were given."""
         told = sorted((event.client, event.call, event.kind, repr(event.value), event.error) for event in history)
         digest = hashlib.sha256(repr(told).encode())
         for part in self._world.content(self._world.snapshot()):
@@ -137,7 +141,7 @@ class Observer:
 
     def _answer(self, group: str, checks: Sequence[Check], key: object, asks: Callable[[], Any]) -> Any:
         if self._world.tells_time:
-            # Nobody sees whether a rule asked a server for the time.
+            # A rule may ask the server for the time, and the window does not see that: no answer outlives its moment.
             key = key, self._now
         return self._answers.get(group, checks, key, self._window, asks, self._now)
 
@@ -146,7 +150,7 @@ class Observer:
 
 
 def _told(history: History, ordered: bool) -> object:
-    """Return what a postcondition can see of *history*, in a form to compare."""
+    """Return everything that a postcondition can see of *history*, as a value to compare."""
     return history.left_open, tuple(
         (
             event.kind,
@@ -165,7 +169,7 @@ def _told(history: History, ordered: bool) -> object:
 
 
 def asks_state(check: Check) -> bool:
-    """Return whether *check*, of what must happen, looks at the shared state: then it takes one argument."""
+    """Return whether *check*, a required event, looks at the shared state: such a check takes one argument."""
     return len(inspect.signature(check.holds).parameters) == 1
 
 

@@ -1,4 +1,4 @@
-"""Keeps one exploration on one core: only one of its processes runs at any time, so handing over stays cheap."""
+"""Pins an exploration to one core: only one of its processes runs at any time, and hand-overs on one core are cheap."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import contextmanager, suppress
 __all__ = ["pinned"]
 
 _MOST_LAYERS = 64
-"""Explorations on one core that are told apart: where there are more of them than cores, they are spread evenly."""
+"""Most claims on one core. Where there are more explorations than cores, they are spread evenly up to this."""
 
 
 @contextmanager
 def pinned() -> Iterator[int | None]:
-    """Pin this process, and what it forks, to a core that fewest other explorations of this machine use: none, if there is one.
+    """Pin this process, and those it forks, to a core that the fewest other explorations on this machine use.
 
-    Yields the core, or None where pinning is not permitted. The claim is an abstract socket: it leaves no file, and
-    ends with the process.
+    Yields the core, or None where pinning is not permitted. The claim on the core is an abstract socket: it leaves no
+    file, and ends with the process.
     """
     allowed = os.sched_getaffinity(0)
     claim, core = _claim(sorted(allowed, reverse=True))

@@ -1,4 +1,4 @@
-"""The shared state where it is in PostgreSQL: a database of the exploration's own, put back before each execution."""
+"""The shared state in PostgreSQL: a database that belongs to the exploration, restored before each execution."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from harness.tables import Tables, read_rows
 __all__ = ["PostgresWorld"]
 
 _LOCK_WAIT = "50ms"
-"""How long reading the state waits for a table that somebody has locked against all others."""
+"""How long reading the state waits for a table that a transaction has locked against readers."""
 _LOOKS_SECONDS = 0.002
-"""How long after a session began to wait it has surely looked for a deadlock: the server is told 1 ms."""
+"""A session that has waited so long has looked for a deadlock: ``deadlock_timeout`` is set to 1 ms."""
 _GONE_SECONDS = 10.0
 _PURSUED_SECONDS = 1.0
-"""How long a statement that was let go may take before rules are asked about the state, whatever it will come to."""
+"""How long rules wait for statements that were just unblocked; after that they see the state as it is."""
 _AT_WORK = """
 SELECT pid FROM pg_stat_activity WHERE pid = ANY($1) AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'
   AND cardinality(pg_blocking_pids(pid)) = 0 AND cardinality(pg_safe_snapshot_blocking_pids(pid)) = 0
@@ -37,9 +37,9 @@ SELECT pid FROM pg_stat_activity WHERE pid = ANY($1) AND state = 'active' AND wa
 _READS = urlencode(
     {"application_name": KEPT, "options": "-c default_transaction_read_only=on -c lock_timeout=2s"}, quote_via=quote
 )
-"""How checks look at the database: who they are need not be ended, and what they do changes nothing."""
+"""How checks connect: their sessions are not ended between executions (see ``_OTHERS``), and can only read."""
 _MISSING = ("42P01", "42703", "3F000", "55000", "XX000")
-"""What the server says of a table that is not there any more, or not as it was."""
+"""The SQLSTATEs of reading a table that no longer exists, or has other columns than before."""
 
 _OTHERS = (
     "FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid() AND pid <> $2::int "
@@ -48,10 +48,11 @@ _OTHERS = (
 
 
 class PostgresWorld(World):
-    """See ``World``: the files that workers share are put back too, and ``db`` is the URL of the database.
+    """A ``World`` with a database in PostgreSQL: ``db`` is its URL; the files that workers share are restored too.
 
-    It is on the server at *url*, or without one on a server of its own. There the files of tables are laid out anew before each
-    execution; elsewhere the database is copied from a template, and always where more than rows may have changed.
+    The database is on the server at *url*; without one, on a server that belongs to the exploration. There, the files
+    of its tables are restored before each execution. On the server of somebody else, and wherever more than rows may
+    have changed, the database is copied anew from a template.
     """
 
     tells_time = True
@@ -84,17 +85,17 @@ class PostgresWorld(World):
             raise
 
     def ails(self, history: History, steps: list[Step]) -> str:
-        """See ``World``: besides, the server has ended."""
+        """See ``World``; the server may have failed, too."""
         return self.server.ended(history) or super().ails(history, steps)
 
     def close(self) -> None:
-        """End the server, or drop what is ours in it."""
+        """Stop the server if it belongs to the exploration, else drop the exploration's databases."""
         for link in (self._link, self._earlier, self._admin):
             link.close()
         self.server.stop()
 
     def take_template(self) -> None:
-        """See ``World``; besides, the database is kept as a template for executions that change more than rows."""
+        """See ``World``; a copy of the database is kept, too, for executions that change more than rows."""
         self.server.calm(self._connected())
         clock.replace_defaults(self._link)
         super().take_template()
@@ -122,7 +123,7 @@ class PostgresWorld(World):
             ) from None
 
     def reset(self) -> None:
-        """See ``World``: files are laid out anew where only rows may have changed, else the database is made anew."""
+        """See ``World``; restore the tables' files where only rows may have changed, else make the database anew."""
         super().reset()
         self._resets += 1
         self._end_sessions(self._raced)
@@ -137,15 +138,16 @@ class PostgresWorld(World):
         self._link.ask(";".join(filter(None, (relations, clock.setting(0.0)))))
 
     def be(self, now: float) -> None:
-        """See ``World``."""
+        """Set the clock of the server to *now*, in virtual seconds."""
         if now != self._now:
             self._now = now
             clock.set_clock(self._connected(), now)
 
     def waits(self, since: float) -> None:
-        """See ``World``: a session that waits looks for a deadlock once, and that is to be before anybody closes a circle.
+        """Wait until the session that began to wait at *since* has looked for a deadlock, which it does only once.
 
-        So who closes it is the one whose statement fails, whatever the machine is busy with.
+        After that, only the session that closes a cycle of waits can find it. So that session's statement is the one
+        that fails, however slow the machine is.
         """
         time.sleep(max(0.0, since + _LOOKS_SECONDS - time.perf_counter()))
 
@@ -170,7 +172,7 @@ class PostgresWorld(World):
         return self._link
 
     def _end_sessions(self, database: str) -> None:
-        """End what sessions are left in *database*, and wait until the server has."""
+        """End the sessions left in *database*, and wait until they are gone; raises ``HarnessError`` after 10 s."""
         deadline = time.monotonic() + _GONE_SECONDS
         while self._admin.ask(f"SELECT pid, pg_terminate_backend(pid) {_OTHERS}", database, self._own()):
             if time.monotonic() > deadline:
@@ -181,15 +183,16 @@ class PostgresWorld(World):
         return str(self._link.backend)
 
     def snapshot(self) -> dict[str, bytes]:
-        """See ``World``: what is committed in tables and sequences, as they are called, beside the files."""
+        """See ``World``; the committed content of tables and sequences is added to the files, by name."""
         return {**self.files(), **self._read()}
 
     def _read(self) -> Contents:
-        """Return what is committed; under ``MARK`` nothing while there is nothing new but rows and sequences."""
+        """Return the committed content; ``MARK`` is empty while nothing but rows and sequences has changed."""
         try:
             found = self._read_as_known()
             if found[MARK] != self._mark:
-                # Tables may have come, gone and changed. What else is new can't be compared with other executions.
+                # Tables may have been created, dropped or altered. The other changes can't be compared between
+                # executions, so the number of this one makes its states differ from those of all others.
                 self._look_anew()
                 found = self._read_as_known()
                 found[MARK] += b" %d" % self._resets
@@ -199,7 +202,8 @@ class PostgresWorld(World):
         except ServerSaid as said:
             if said.sqlstate != "55P03":
                 raise
-            # A table is locked against all others by a transaction that has not ended: what could be read before stands.
+            # A transaction that has not ended holds a lock against readers: its changes are not committed, and the
+            # content that was read before still stands.
         return self._last
 
     def _read_as_known(self) -> Contents:
@@ -213,7 +217,7 @@ class PostgresWorld(World):
         return self._layout.read(self._connected())
 
     def observe(self, snapshot: dict[str, bytes], earlier: bool = False) -> Path:
-        """See ``World``: the database itself, which nobody changes now; one that is *earlier* is laid out beside it."""
+        """See ``World``; return the database itself, which no worker changes now, or a second one if *earlier*."""
         if not earlier:
             return _to_read(str(self.db))
         if self._earlier.idle:
@@ -231,11 +235,11 @@ class PostgresWorld(World):
         return _to_read(self._earlier.url)
 
     def likeness(self) -> int | None:
-        """See ``World``: what sessions hold and see in a server can't be told from outside."""
+        """Return None: the locks that sessions hold in a server, and the data they see, can't be read from outside."""
         return None
 
     def tables(self, snapshot: dict[str, bytes]) -> Tables:
-        """See ``World``."""
+        """Return the tables in *snapshot*, their rows sorted by primary key."""
         assert self._layout is not None
         return {
             ("", name.removeprefix("public.")): read_rows(
@@ -249,17 +253,17 @@ class PostgresWorld(World):
         }
 
     def content(self, snapshot: dict[str, bytes]) -> Iterator[bytes]:
-        """See ``World``: rows in whatever order, for they come in none unless they are asked to."""
+        """See ``World``; the rows of a table are sorted, for without ORDER BY their order has no meaning."""
         return (f"{name}\n".encode() + sorted_rows(snapshot[name]) for name in sorted(snapshot) if name != MARK)
 
     def pursue(self, sessions: list[int]) -> None:
-        """See ``World``: none of the server's processes *sessions* is at work on a statement and waits for nobody."""
+        """Wait, 1 s at most, until each of the server's processes *sessions* is idle, or blocked by another session."""
         deadline = time.monotonic() + _PURSUED_SECONDS
         while self._admin.ask(_AT_WORK, _array(sessions)) and time.monotonic() < deadline:
             time.sleep(0.0005)
 
     def settle(self, abandoned: list[int]) -> None:
-        """See ``World``: each of the server's processes *abandoned* has ended, or waits for a lock."""
+        """Wait until each of the server's processes *abandoned* has ended or is blocked; remove those that ended."""
         while abandoned:
             rows = self._admin.ask(
                 "SELECT pid, cardinality(pg_blocking_pids(pid)) > 0 FROM pg_stat_activity WHERE pid = ANY($1)",
@@ -276,7 +280,7 @@ def _to_read(url: str) -> Path:
 
 
 def _by(keys: list[str]) -> Callable[[Mapping[str, str | None]], list[tuple[int, str]]]:
-    """Return what sorts rows by the columns *keys*, shorter numbers first; without any by all they have."""
+    """Return a key to sort rows by the columns *keys* (by all if there are none), shorter values first."""
     return lambda row: [(len(row[key] or ""), row[key] or "") for key in keys or row]
 
 

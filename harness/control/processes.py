@@ -1,4 +1,4 @@
-"""The only file that starts, kills and waits for processes: the fleet of workers and their fork server."""
+"""The worker pool and its fork server. No other file has workers started, killed or waited for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ __all__ = ["Fleet", "FleetGone", "Worker", "WorkerDied", "WorkerStuck"]
 
 
 class WorkerDied(HarnessError):
-    """A worker process ended by itself. ``exit_code`` is negative for a signal."""
+    """A worker process ended by itself.
+
+    ``exit_code`` is negative for a signal, None if it is not known; ``passed`` is the content of its flight recorder.
+    """
 
     def __init__(self, number: int, exit_code: int | None) -> None:
         self.number, self.exit_code = number, exit_code
@@ -42,7 +45,7 @@ class WorkerDied(HarnessError):
 
 
 class FleetGone(HarnessError):
-    """The process that forks the workers has ended, and they with it."""
+    """The fork server has ended, and the workers with it."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -52,7 +55,7 @@ class FleetGone(HarnessError):
 
 
 class WorkerStuck(HarnessError):
-    """A worker reached no schedule point in time. ``stack`` is where its threads were."""
+    """A worker reached no schedule point in time; ``stack`` shows where its threads were."""
 
     def __init__(self, number: int, how: str, stack: str) -> None:
         self.number, self.stack = number, stack
@@ -63,7 +66,7 @@ class WorkerStuck(HarnessError):
 
 
 def ending(exit_code: int | None) -> str:
-    """Say in words how a process ended."""
+    """Return in words how a process ended."""
     if exit_code is None:
         return "ended"
     if exit_code < 0:
@@ -73,7 +76,7 @@ def ending(exit_code: int | None) -> str:
 
 
 class Worker:
-    """The controller's side of one worker: its pipes, its process and how long it may take."""
+    """The controller's side of one worker: its pipes, its process, and its time limit (``patience``, in seconds)."""
 
     def __init__(self, number: int, peer: Peer, stacks: int, trail: Trail, patience: float) -> None:
         self.number, self.peer, self.pid = number, peer, 0
@@ -89,7 +92,7 @@ class Worker:
         return f"<Worker {self.number} pid={self.pid} generation={self.generation}>"
 
     def forked(self, pid: int) -> None:
-        """Take *pid* for this worker's process."""
+        """Record that *pid* is now this worker's process, and watch for its end."""
         self.pid = pid
         self.generation += 1
         with ascribed("a descriptor for a worker process (pidfd_open)"):
@@ -130,7 +133,7 @@ class Worker:
         return died
 
     def wait_dead(self) -> None:
-        """Return when the process has ended, and forget it and what it wrote last."""
+        """Wait until the process has ended, and discard it with all that it has written and was not read."""
         poll = select.poll()
         poll.register(self._process, select.POLLIN)
         poll.poll()
@@ -155,14 +158,14 @@ class Worker:
 
 
 def _readable(stack: str) -> str:
-    """Leave out what is ours from a stack as ``faulthandler`` writes it."""
+    """Return a stack that ``faulthandler`` wrote, without the frames of the harness."""
     mark = os.sep + "harness" + os.sep
     lines = [line for line in stack.splitlines() if not (mark in line and ("/worker/" in line or "/control/" in line))]
     return "\n".join(line for line in lines if "multiprocess/" not in line)
 
 
 class Fleet:
-    """The workers of one run, their fork server, and the shared directory that dies with it."""
+    """The worker pool of a run: its workers, and their fork server, which removes the shared directory when it ends."""
 
     def __init__(
         self, scenario: Scenario, workers: int, directory: Path, patience: float, imports: tuple[str, ...] = ()
@@ -183,7 +186,8 @@ class Fleet:
             for number, (down, up) in enumerate(pipes)
         ]
         self._ends = [*to_server[1:], *from_server[:1], *(end for down, up in pipes for end in (down[1], up[0]))]
-        # Here, for the next exploration of this process finds it imported.
+        # Imported in this process, not in the fork server, so that it need not be imported again for the next
+        # exploration.
         warm(scenario)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -216,7 +220,7 @@ class Fleet:
             )
 
     def _start_server(self, its_ends: tuple[int, int]) -> None:
-        """Start the fork server, and close *its_ends* of the pipes here; where it can't be had, close all others too."""
+        """Start the fork server and close *its_ends* of the pipes; on ``Shortage``, close all other ends too."""
         try:
             with _out_of_collections(), ascribed("a process that forks the workers"):
                 self._process.start()
@@ -231,11 +235,11 @@ class Fleet:
 
     @property
     def size(self) -> int:
-        """How many of the processes are workers that the workload can name."""
+        """The number of workers that the workload can name, without the probe and the clients' process."""
         return self.roles.count("worker")
 
     def set_up(self, db: Path, seed: str) -> None:
-        """Have ``setup`` make the shared state at *db*; raises ``SetupFailed``."""
+        """Run ``setup`` in a process of its own to make the shared state at *db*; raises ``SetupFailed``."""
         report = self._order("set up", str(db), seed)
         if report != "ok":
             raise SetupFailed(f"The scenario's setup failed, so nothing was raced:\n{str(report).rstrip()}")
@@ -247,13 +251,13 @@ class Fleet:
         worker.report()
 
     def reap(self, worker: Worker) -> int | None:
-        """Wait for the end of *worker*'s process; return its exit code."""
+        """Wait for the end of *worker*'s process; return its exit code, None if it is not known."""
         worker.wait_dead()
         code = self._order("reap", worker.number)
         return code if isinstance(code, int) else None
 
     def kill(self, worker: Worker) -> None:
-        """Kill *worker* with SIGKILL and wait until it is gone, its locks with it."""
+        """Kill *worker* with SIGKILL, and wait until it is gone and its locks are released."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker.pid, signal.SIGKILL)
         self.reap(worker)
@@ -275,16 +279,16 @@ class Fleet:
         return said
 
     def short(self) -> str:
-        """Return which worker has no descriptor left to open, in words; nothing where none has."""
+        """Return in words which worker has run out of file descriptors; an empty string if none has."""
         return without_descriptors(worker.pid for worker in self.workers if worker.pid)
 
     def lacked_memory(self) -> bool:
-        """Return whether the system has killed a process for want of memory since this was last asked."""
+        """Return whether the system has killed any process for lack of memory since the last call."""
         before, self._oom_kills = self._oom_kills, oom_kills()
         return self._oom_kills > before
 
     def close(self) -> None:
-        """End every process; the fork server removes the shared directory before it goes."""
+        """End every process; the fork server removes the shared directory before it ends."""
         for end in self._ends:
             os.close(end)
         self._process.join()
@@ -298,7 +302,7 @@ class Fleet:
 
 @contextlib.contextmanager
 def _out_of_collections() -> Iterator[None]:
-    """Have a process forked here leave alone what is on the heap now: to go through all of it would copy it."""
+    """Exempt the present heap from garbage collection in a process forked here: a pass through it would copy it."""
     frozen_before = gc.get_freeze_count() > 0
     gc.freeze()
     try:
@@ -310,7 +314,7 @@ def _out_of_collections() -> Iterator[None]:
 
 def _stack_file(number: int) -> int:
     file = os.memfd_create(f"harness-stack-{number}")
-    # Appending, so that a second stack begins at the start of the file once that has been emptied.
+    # With O_APPEND, the next stack is written at the start of the file once that has been truncated.
     fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_APPEND)
     return file
 

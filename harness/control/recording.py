@@ -22,18 +22,18 @@ __all__ = ["Recorded", "record_tables", "tables_now"]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The tables of one execution: what each changing step did to them, or ``why_not`` there is nothing."""
+    """The changes that the steps of one execution made to the tables; if unknown, ``why_not`` says why."""
 
     tables: tuple[TablesAt, ...] = ()
     why_not: str = ""
 
 
 def record_tables(scenario: Scenario, counterexample: Counterexample, *, patience: float = 5.0) -> Recorded:
-    """Make the choices of *counterexample* again, and return what its steps did to the tables.
+    """Replay *counterexample*, and return the changes that its steps made to the tables.
 
-    It is made twice: what the clients are told at its end is secret in the tables from the beginning. A replay that
-    departs from the recording, or can't be made, gives no tables but the reason: it is no error, for the counterexample
-    is evidence without them.
+    It is replayed twice: a secret that clients are told only at the end must be hidden in the tables from the
+    beginning. If a replay departs from the recording, or can't be made, the result has no tables but the reason. That
+    is no error, for the counterexample is evidence without them.
     """
     scenario = counterexample.staged(scenario).allowing(counterexample.schedule)
     try:
@@ -57,12 +57,12 @@ def _again(stage: Theatre, counterexample: Counterexample) -> Execution:
 
 
 def tables_now(world: World, clean: Callable[[str], str]) -> tuple[Changed, ...]:
-    """Return the tables as they are committed now, every text passed through *clean*."""
+    """Return the committed content of the tables now, with every text passed through *clean*."""
     return compare({}, world.tables(world.snapshot()), clean)
 
 
 def _departs(execution: Execution, counterexample: Counterexample) -> str:
-    """Return how *execution* differs from what was recorded, if it does."""
+    """Return how *execution* differs from the recorded one; an empty string if it does not."""
     if execution.stuck:
         return _first_line(execution.stuck)
     if (number := len(execution.steps)) < len(counterexample.steps):
@@ -79,7 +79,7 @@ def _first_line(error: object) -> str:
 
 
 class _Watch:
-    """Compares the tables after a step with those after the one before."""
+    """Records how the tables after a step differ from those at the look before."""
 
     def __init__(self, world: World, redact: Callable[[str], str]) -> None:
         self.found: list[TablesAt] = []
@@ -88,7 +88,7 @@ class _Watch:
         self._tables: Tables = {}
 
     def __call__(self, step: int) -> None:
-        """Look at the shared files after *step*; -1 is the beginning."""
+        """Look at the shared state after *step*; -1 is the beginning."""
         files = self._world.snapshot()
         if files == self._files:
             return
@@ -99,8 +99,8 @@ class _Watch:
 
 
 class _StepByStep(Wrapper):
-    """Is asked about every step: what one did must be seen before the next."""
+    """Forbids looking ahead, so that the tables can be read after each step, before the next."""
 
     def ahead(self, view: View) -> int:
-        """Let no worker go on unasked."""
+        """Return 0: no worker passes a schedule point without asking."""
         return 0

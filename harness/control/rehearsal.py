@@ -1,7 +1,7 @@
-"""Runs one execution to see what it imports, so that processes to come have it imported before they are forked.
+"""Runs one execution to learn which modules it imports, so that they can be imported before later processes are forked.
 
-Only modules of the standard library and of installed packages: those of the code under test may read, as they are
-imported, what ``open`` has set before.
+Only modules of the standard library and of installed packages: modules of the code under test may read, while they are
+imported, settings that ``open`` has made before.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ __all__ = ["rehearse"]
 
 
 class _Rehearsal:
-    """Takes what costs no preemption and no fault, once."""
+    """A scheduler for one execution without preemptions and faults."""
 
     name = "rehearsal"
 
     def start(self, previous: Execution | None) -> bool:
-        """Run one execution."""
+        """Return True for the first execution only."""
         return previous is None
 
     def choose(self, view: View) -> str:
-        """Go on."""
+        """Return the default choice: no preemption, no fault."""
         return by_default(view)
 
 
 def rehearse(driver: Driver, workers: int) -> tuple[str, ...]:
-    """Run the scenario's workload once; return the modules that it imported, in the order in which they are to be imported.
+    """Run the scenario's workload once, and return the modules that it imported, in the order to import them in.
 
-    What becomes of the execution does not matter: the search will meet it again.
+    How the execution ends does not matter: the search will run it again.
     """
     scheduler = _Rehearsal()
     scheduler.start(None)

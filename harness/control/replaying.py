@@ -19,7 +19,7 @@ __all__ = ["Replayed", "replay"]
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What came of replaying: how often it failed as recorded, or where it parted from the recording."""
+    """The result of replaying: how often it failed as recorded, or where it departed from the recording."""
 
     times: int
     failed_again: int
@@ -38,10 +38,11 @@ def replay(
     isolation: str | None = None,
     patience: float | None = None,
 ) -> Replayed:
-    """Make the choices of *counterexample* again, *times* times.
+    """Replay *counterexample*, *times* times.
 
     The verdict is invalid when every replay fails as recorded, valid when none fails, and unknown when one departs from
-    the recording (``divergence`` says where) or they differ among themselves. Raises as ``theatre`` does.
+    the recording (``divergence`` says where) or they differ among themselves. Raises ``BadInput`` if *times* is less
+    than 1, and as ``theatre`` does.
     """
     if times < 1:
         raise BadInput(f"A counterexample can't be replayed {times} times: give 1 or more.")

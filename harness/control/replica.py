@@ -1,7 +1,7 @@
-"""A directory tree as values, and its exact copy: content, kinds of entries, links, modes, owners.
+"""Reads a directory tree into a value, and writes it back exactly: content, kinds of entries, links, modes, owners.
 
-``Files`` maps the relative name of each entry to its bytes, in the order in which entries were made. What is no regular file
-has a name that says so: that of a directory ends with a slash, others with one of the marks below.
+``Files`` maps the relative name of each entry to its bytes, in the order in which entries were made. The name of a
+directory ends with a slash; that of any other entry that is no regular file ends with one of the marks below.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["LINK", "Files", "collect", "lay_out", "names_in"]
 Files = dict[str, bytes]
 
 LINK = "\0link"
-"""A symbolic link; its content is where it points."""
+"""A symbolic link; its content is its target."""
 _SAME = "\0same"
-"""Another name of a file (a hard link); its content is the name under which the file itself is."""
+"""A further hard link to a file; its content is the name of the entry that has the bytes."""
 _PIPE, _SOCKET = "\0pipe", "\0socket"
 _SPARSE = "\0sparse"
-"""A large file with holes; its content is its size and its pieces."""
+"""A large file with holes; its content is its size and the pieces between the holes, marshalled."""
 _ABOUT = "\0about"
-"""Not an entry: marshalled, what mode, owner and group each entry has, where they are not the usual ones."""
+"""Not an entry: the mode, owner and group of each entry that does not have the usual ones, marshalled."""
 
 _FILE, _FOLDER = 0o644, 0o755
 _LARGE = 1 << 20
@@ -34,20 +34,20 @@ _OWN = os.geteuid(), os.getegid()
 
 
 def _masked() -> int:
-    """Return this process' umask, which can't be asked for without being set."""
+    """Return this process' umask; the only way to read it is to set it."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
 
 
 _EXACT = not _masked() & (_FILE | _FOLDER)
-"""Whether what is made has the usual mode at once."""
+"""Whether a new entry has the usual mode without a chmod: the umask takes no bit of it away."""
 
 _About = dict[str, tuple[int, int, int]]
 
 
 def names_in(files: Files) -> Iterator[str]:
-    """Yield the path of every entry in *files*, without marks, the directory itself (an empty text) last."""
+    """Yield the path of every entry in *files*, without marks; the directory itself (an empty string) comes last."""
     for name in files:
         if name == _ABOUT or name.startswith("\0"):
             continue
@@ -57,7 +57,7 @@ def names_in(files: Files) -> Iterator[str]:
 
 
 def collect(root: str, found: Files) -> None:
-    """Put what is in the directory *root* into *found*, but for SQLite's shared-memory indexes."""
+    """Read the entries of the directory *root* into *found*, except SQLite's shared-memory indexes (``-shm``)."""
     about: _About = {}
     several: dict[int, list[str]] = {}
     _note(about, "", os.lstat(root), _FOLDER)
@@ -79,7 +79,7 @@ def _note(about: _About, name: str, info: os.stat_result, usual: int) -> None:
 
 
 def _collect(root: str, prefix: str, found: Files, about: _About, several: dict[int, list[str]]) -> None:
-    # The file system lists the newest entry first.
+    # tmpfs lists the newest entry first, and they are to be in the order of making.
     for entry in reversed(_entries(root)):
         name = prefix + entry.name
         if entry.is_file(follow_symlinks=False):
@@ -134,7 +134,7 @@ def _collect_file(path: str, name: str, found: Files, about: _About, several: di
 
 
 class _readable:
-    """Gives an entry, while it lasts, the permissions without which its owner can't read it."""
+    """A context in which the owner of an entry has the permissions to read it; its mode is restored afterwards."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -155,7 +155,7 @@ def _read(descriptor: int, size: int) -> bytes:
 
 
 def _pieces(descriptor: int, size: int) -> Iterator[tuple[int, bytes]]:
-    """Yield what is between the holes of a file, each with where it begins."""
+    """Yield the pieces between the holes of a file, each with its offset."""
     end = 0
     while end < size:
         try:
@@ -169,7 +169,7 @@ def _pieces(descriptor: int, size: int) -> Iterator[tuple[int, bytes]]:
 
 
 def lay_out(root: str, files: Files) -> None:
-    """Empty the directory *root*, and make in it what *files* says."""
+    """Empty the directory *root*, and make the entries of *files* in it."""
     _empty(root)
     about: _About = dict(marshal.loads(files[_ABOUT])) if _ABOUT in files else {}
     folders: list[str] = []
@@ -190,6 +190,7 @@ def lay_out(root: str, files: Files) -> None:
     for first, other in same:
         os.link(f"{root}/{first}", f"{root}/{other}")
     os.chmod(root, _FOLDER)
+    # Modes of folders come last, and from the bottom up: they may forbid their owner to go in or write.
     for folder in (*reversed(folders), ""):
         if folder in about or not _EXACT:
             mode, user, group = about.get(folder, (_FOLDER, *_OWN))
@@ -224,7 +225,7 @@ def _write(path: str, data: bytes, about: tuple[int, int, int] | None) -> None:
         if about is not None or not _EXACT:
             mode, user, group = about or (_FILE, *_OWN)
             os.fchown(descriptor, user, group)
-            # Last, for a change of owner or of content takes some bits away.
+            # The mode comes last: a change of owner or of content clears the set-user-id and set-group-id bits.
             os.fchmod(descriptor, mode)
     finally:
         os.close(descriptor)
@@ -236,7 +237,7 @@ def _give(path: str, user: int, group: int) -> None:
 
 
 def _make(root: str, name: str, data: bytes, about: _About) -> None:
-    """Make what is neither a directory nor a plain file."""
+    """Make an entry that is neither a directory nor a plain file."""
     plain, _, _ = name.partition("\0")
     path, mark = f"{root}/{plain}", name[len(plain) :]
     if mark == LINK:
@@ -245,7 +246,8 @@ def _make(root: str, name: str, data: bytes, about: _About) -> None:
     if mark == _PIPE:
         os.mkfifo(path)
     elif mark == _SOCKET:
-        # Nobody listens at one that was left in a directory: whoever connects is refused, here as there.
+        # No process listens at a socket that setup left in the directory: a connection is refused, as it would be
+        # there.
         os.mknod(path, stat.S_IFSOCK | _FILE)
     elif mark == _SPARSE:
         size, pieces = marshal.loads(data)

@@ -1,4 +1,4 @@
-"""What is said where the file system of the shared directory is full, and how that is noticed."""
+"""Notices that the file system of the shared directory is full, and says so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.history import Event, Step
 __all__ = ["LEAST", "NoRoom", "check_room", "no_room", "short"]
 
 LEAST = 1 << 20
-"""Bytes that must be free: with less, SQLite soon can't write its journal, and whatever fails then fails for that."""
+"""Bytes that must be free: with less, SQLite soon can't write its journal, and any failure may come from that."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SAID = ("database or disk is full", "No space left on device", "Disk quota exceeded")
@@ -24,20 +24,21 @@ class NoRoom(Shortage):
 
 
 def no_room(directory: str | Path, error: OSError) -> OSError | NoRoom:
-    """Return what to raise for *error*: itself, unless it is for want of room."""
+    """Return the exception to raise for *error*: ``NoRoom`` if the file system is full, else *error* itself."""
     return NoRoom(_text(directory, str(error.strerror))) if error.errno in _FULL else error
 
 
 def check_room(directory: Path) -> None:
-    """Raise ``NoRoom`` if too little is free where *directory* is."""
+    """Raise ``NoRoom`` if less than ``LEAST`` bytes are free in the file system of *directory*."""
     if why := _too_little(directory):
         raise NoRoom(why)
 
 
 def short(directory: str | Path, events: Iterable[Event], steps: Iterable[Step]) -> str:
-    """Return why what was seen can't be relied on, if too little is free, or a client was told of some shortage; else nothing.
+    """Return why an execution can't be judged, if the machine ran short of something; else an empty string.
 
-    What was told of a full disk counts only where no step is a disk that the schedule made full.
+    That is so if too little room is free now, or if a call was told of a shortage of any kind. A call that was told of
+    a full disk counts only if no step is a full disk that the schedule injected.
     """
     events = tuple(events)
     if why := _too_little(directory) or told_of_shortage(events):

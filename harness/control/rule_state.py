@@ -1,4 +1,4 @@
-"""What rules keep of their own between two times they are asked: closures, globals, objects whose methods they are."""
+"""The state that rules keep between evaluations: in closures, globals, and the objects that they are methods of."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ _LONG = 10_000
 
 
 def own_state(checks: Sequence[Check]) -> str:
-    """Return a text that is another one where something has changed that a rule of *checks* has written to."""
+    """Return a text that changes when a value changes that a rule of *checks* can keep for itself.
+
+    Of a container with more than 10,000 items, only the number of items counts.
+    """
     return "\n".join(_shown(value) for check in checks for value in _kept(check.holds, set()))
 
 
 def _kept(holds: Any, known: set[int]) -> Iterator[Any]:
-    """Yield the values that *holds*, and functions that it has in a closure, can change by name or by content."""
+    """Yield the values that *holds*, or a function in its closure or defaults, can rebind or modify."""
     if id(holds) in known:
         return
     known.add(id(holds))

@@ -1,4 +1,4 @@
-"""Many executions: until a failure is found, everything is covered, or the budget is spent."""
+"""Runs many executions: until one fails, every interleaving is covered, or the budget is spent."""
 
 from __future__ import annotations
 
@@ -76,23 +76,26 @@ def run(
     explain: bool = True,
     examples: str | None = None,
 ) -> Result:
-    """Explore *scenario* and return what was found.
+    """Explore *scenario* and return the result.
 
-    1. Start the processes, run ``setup`` once, take the shared state it made as the template.
+    1. Start the processes, run ``setup`` once, and take the shared state that it made as the template.
     2. Run executions as the scheduler asks, until one fails, everything is covered or the budget is spent.
-    3. Run one passing execution again: if it does not repeat itself, the verdict is unknown and says where it parted.
-    4. Confirm a failure in freshly forked workers, shrink it, and confirm what was shrunk.
-    5. With *explain*, run neighbours of what was shrunk to say why it fails.
-    6. Where executions did not repeat themselves in processes that had run others: do all of it once more in fresh ones.
+    3. Without a failure, run one more random walk and repeat it in fresh processes: if it does not repeat itself, the
+       verdict is unknown and says where the two parted.
+    4. Confirm a failure in freshly forked workers, shrink it, and confirm the shrunk execution.
+    5. With *explain*, run neighbours of the shrunk execution to find out why it fails.
+    6. If executions did not repeat themselves in processes that had run others, do all of this once more, with fresh
+       processes for each execution.
 
-    *scheduler* is a name from ``SCHEDULERS`` or a scheduler, *depth* that of ``pct``; the budget is *max_executions*,
-    *seconds* of real time (shrinking not counted), and *stop_after* executions in a row that show nothing new. *preemptions*
-    leaves out executions with more (exhaustive only), *faults* and *delays* overrule the scenario's bounds. *outcomes* counts
-    distinct outcomes (slower); the other parameters are ``theatre``'s. With *jobs* above 1 so many processes explore at
-    once, each on a core of its own if there are so many; as many find the same again, whatever the timing. On a *cluster* so
-    many do on its nodes, however many these are; by default one for each of their threads. *examples* is a folder or a
-    ``redis://`` URL where Hypothesis is to keep what failed, instead of where its settings say.
-    Raises ``BadInput``, ``SetupFailed`` and ``Unsupported``.
+    *scheduler* is a name from ``SCHEDULERS`` or a scheduler, *depth* the depth of ``pct``. The budget is
+    *max_executions*, *seconds* of real time (shrinking not counted), and *stop_after* executions in a row that show
+    nothing new. *preemptions* leaves out executions with more (exhaustive search only); *faults* and *delays* replace
+    the scenario's bounds. *outcomes* has distinct outcomes counted, which is slower. With *jobs* above 1, so many
+    processes explore at once, each on a core of its own if there are enough; the same number of jobs finds the same
+    again, whatever the timing. On a *cluster*, *jobs* processes explore on its nodes, however many nodes there are; by
+    default one for each of their threads. *examples* is a folder or a ``redis://`` URL in which Hypothesis keeps
+    failing examples, instead of where its settings say. The other parameters are those of ``theatre``. Raises
+    ``BadInput``, ``SetupFailed`` and ``Unsupported``.
     """
     workers = scenario.workers if workers is None else workers
     _check_budget(max_executions, seconds, stop_after)
@@ -119,7 +122,8 @@ def run(
         reason = f"Nor could the run go on with fresh processes for each execution: {error}"
         return replace(result, reasons=(*result.reasons, reason))
     if tally.failed is not None and result.verdict is Verdict.VALID and not result.complete:
-        # It may be the race of a process that has served others before, which not all was tried to find again.
+        # The failure may take a process that has run other executions before. The search in fresh processes was not
+        # complete, so it does not show that there is no such race.
         reason = (
             "One execution failed in processes that had run others before, and the search in fresh ones did not end."
         )
@@ -129,7 +133,10 @@ def run(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a run does; the fields are ``run``'s parameters, once looked at; ``name`` is the scheduler's."""
+    """The checked parameters of ``run``.
+
+    ``name`` is the name of the scheduler, ``remembered`` the example database of Hypothesis.
+    """
 
     scenario: Scenario
     workers: int
@@ -145,7 +152,7 @@ class _Plan:
     remembered: ExampleDatabase | None
 
     def carry_out(self, tally: Tally) -> Result:
-        """Explore, confirm, shrink and explain, and return what it comes to. All is counted in *tally*."""
+        """Explore, confirm, shrink and explain; count everything in *tally*, and return the result."""
         scenario, workers, seed = self.scenario, self.workers, self.seed
         scheduler = self.scheduler
         if isinstance(scheduler, str) and scheduler != "hypothesis":
@@ -158,6 +165,7 @@ class _Plan:
             setting = Setting(scenario, workers, seed, scenario.isolation, scenario.patience, self.outcomes)
             dealer = dealer_of(scheduler, self.preemptions)
             startup, jobs = _dealt(_opened(jobs, self.cluster, setting), dealer, self.preemptions, tally)
+        # With several jobs, this testbed is only for the recheck, confirming, shrinking and explaining.
         with theatre(scenario, workers, seed=seed) as stage:
             stage.driver.wants_outcomes = self.outcomes
             run_of = partial(
@@ -189,7 +197,7 @@ class _Plan:
 
 
 def _partial(tally: Tally) -> Result:
-    """Return what *tally* came to when the run was interrupted."""
+    """Return the result of an interrupted run: its counts so far, and an unknown verdict."""
     text = "It was interrupted."
     if tally.failed is not None and tally.failed.failure is not None:
         failure = tally.failed.failure
@@ -199,7 +207,7 @@ def _partial(tally: Tally) -> Result:
 
 
 def _doubt(tally: Tally, text: str, short: str = "") -> str:
-    """Note *text* as why nothing can be claimed, without the secrets of what failed; return *short* without them."""
+    """Add *text*, without the failure's secrets, to the reasons for an unknown verdict; return *short* without them."""
     tally.explored()
     history = tally.failed.history if tally.failed is not None else ()
     redactor = Redactor(history, tally.scenario.secrets)
@@ -238,7 +246,7 @@ def _check_jobs(jobs: int | None, cluster: Place | None, scheduler: str | Schedu
 def _dealt(
     opened: AbstractContextManager[Troupe], dealer: Dealer, preemptions: int | None, tally: Tally
 ) -> tuple[float, int]:
-    """Explore together; return what ``explore_together`` does."""
+    """Explore with several jobs; return the seconds that it took to start them, and their number."""
     startup, jobs = explore_together(opened, dealer, tally)
     _conclude(dealer, preemptions, tally)
     tally.seen, tally.pct = getattr(dealer, "seen", None), getattr(dealer, "pct", {})
@@ -259,7 +267,10 @@ def _remembered(examples: str | None, scheduler: str | Scheduler) -> ExampleData
 
 
 def _opened(jobs: int, cluster: Place | None, setting: Setting) -> AbstractContextManager[Troupe]:
-    """Return what opens the troupe: explorers on this machine, or on a cluster, where 0 jobs are as many as it has threads."""
+    """Return the context manager that starts the explorers, on this machine or on a cluster.
+
+    On a cluster, 0 *jobs* stand for as many as its nodes have threads.
+    """
     if cluster is not None:
         from harness.cluster.spread import spread
 
@@ -268,7 +279,7 @@ def _opened(jobs: int, cluster: Place | None, setting: Setting) -> AbstractConte
 
 
 def bounded(scenario: Scenario, preemptions: int | None, faults: int | None, delays: int | None = None) -> Scenario:
-    """Return *scenario* with budgets of *faults* and *delays*; raises ``BadInput`` for bounds that make no sense."""
+    """Return *scenario* with budgets of *faults* and *delays*; raises ``BadInput`` for a bound that makes no sense."""
     if preemptions is not None and preemptions < 0:
         raise BadInput(f"A bound of {preemptions} preemptions makes no sense: give 0 or more.")
     if delays is not None:
@@ -303,7 +314,7 @@ def _explore(
     tally: Tally,
     remembered: ExampleDatabase | None,
 ) -> None:
-    """Run executions until there are no more, one fails, none can be judged, or the budget is spent."""
+    """Run executions until there are no more, one fails, one can't be judged, or the budget is spent."""
     if isinstance(scheduler, str):
         from harness.control.drawing import explore_drawn
 
@@ -334,10 +345,10 @@ def _search(stage: Theatre, chosen: Scheduler, workers: int, preemptions: int | 
 
 
 def _conclude(chosen: Scheduler | Dealer, preemptions: int | None, tally: Tally) -> None:
-    """Note what was covered, if the search ended by itself."""
+    """Record in *tally*, if the search ended by itself, whether it covered everything, or the bound it hit."""
     if tally.bound or tally.failed is not None or tally.stuck or tally.doubts:
         return
-    # A limit that was hit is never a pass in full, whatever the scheduler thinks of it.
+    # An execution that hit the limit of steps was not explored to its end, whatever the scheduler says.
     tally.complete = bool(getattr(chosen, "complete", False)) and not tally.survey.bounded
     if tally.complete and getattr(chosen, "cut", False):
         tally.within = f"at most {preemptions} preemptions in an execution"
@@ -356,12 +367,15 @@ def _minimal(stage: Theatre, failed: Execution, tally: Tally) -> Execution:
     try:
         return confirm(stage, smallest)
     except Unconfirmed:
-        # What was found first has repeated itself, and that is what counts.
+        # The failure that was found first has repeated itself, so it stands.
         return confirmed
 
 
 def _explained(stage: Theatre, result: Result, found: Execution, tally: Tally) -> Result:
-    """Return *result* with why *found* fails; whatever goes wrong meanwhile takes nothing away from the failure."""
+    """Return *result* with an explanation of why *found* fails.
+
+    If explaining raises an error, the failure stands, and ``unexplained`` has the error's text.
+    """
     tally.report("explaining")
     try:
         explanation = explained(stage.driver, found, executions=tally.executions, failures=tally.failures)
@@ -371,7 +385,10 @@ def _explained(stage: Theatre, result: Result, found: Execution, tally: Tally) -
 
 
 def _recheck(stage: Theatre, tally: Tally) -> None:
-    """Run one more random walk, then again in fresh processes: raises ``Diverged`` when that does not repeat it."""
+    """Run one more random walk, and repeat it in fresh processes; raises ``Diverged`` if that differs.
+
+    If the walk itself fails or can't be judged, it is counted like any other execution instead.
+    """
     walk = RandomWalk(stage.driver.seed)
     walk.start(None)
     first = stage.driver.run(walk, tally.scenario.workload(stage.driver.fleet.size))

@@ -1,4 +1,4 @@
-"""The state of one execution between steps: workers, clients, messages, locks, time, and what can be done next."""
+"""The state of one execution between steps: workers, clients, messages, locks, time, and the moves that can be made."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BY_ORDER = attrgetter("order")
 
 
 class Scene:
-    """See the module's text. ``events`` is the history so far, ``changed`` that the shared state may have changed."""
+    """The execution state. ``events`` is the history so far, ``changed`` whether the shared state may have changed."""
 
     def __init__(
         self, scenario: Scenario, fleet: Fleet, workload: Workload, seed: int, db: Path, concurrent: bool
@@ -43,12 +43,15 @@ class Scene:
         self.faulting = Faulting(scenario.faults, self._states, self.network)
         self.delaying = Delaying(scenario.delays)
         self.may_delay = self.more_delays = False
-        """Whether more could have been held up than the bound on delays allows."""
+        """Whether a delay is among the moves now; whether one was ever left out, such as one beyond the bound."""
         self.undivided = False
-        """Whether an operation that waits for no lock could have been refused in the middle of another's statement."""
+        """Whether an operation ran that waits for no lock: it could be refused in the middle of another's statement."""
         self.tries_to_write: set[str] = set()
         self.wrote_at_once: set[str] = set()
-        """The files that a transaction which had read would write, and those that one statement took and let go again."""
+        """The files that transactions tried to write after reading them, and those that lone statements wrote.
+
+        SQLite refuses the first at once while the second is under way; here the second is never seen under way.
+        """
         self.now = 0.0
         self.last = ""
         self.last_state: WorkerState | None = None
@@ -56,18 +59,18 @@ class Scene:
         self.unended = sum(bool(client.calls) for client in self._clients)
         self.pool = Moves()
         self.failed: tuple[str, str] | None = None
-        """The first exception that left an operation or an application and is not expected: its type, and in words."""
+        """The first unexpected exception that left an operation or an application: its type, and a message."""
         self.continues = False
         self.events: list[Event] = []
         self.changed = False
         self.retracted = 0
-        """How many answers counted as heard and were not."""
+        """The number of answers that had counted as heard, until a kill showed that they were not."""
         self.abandoned: list[int] = []
-        """The server's processes for sessions whose worker is dead."""
+        """The process ids of a database server's sessions whose worker is dead."""
         self.notes: dict[str, None] = {}
-        """What was left alone, in words."""
+        """Actions of the code under test that are left uncontrolled, in words."""
         self.unseen: dict[Touch, None] = {}
-        """What was touched that no schedule decides, in the order of touching."""
+        """Everything touched that no schedule controls, in the order of touching."""
 
     # Beginning and end
 
@@ -78,7 +81,10 @@ class Scene:
             self.offer(client)
 
     def probe(self) -> bool:
-        """All is quiet: have the probe make its calls, on a worker that begins now; return whether there is one."""
+        """Offer the probe's calls, on a worker that begins now; return whether there is a probe that has not begun.
+
+        To be called when every other call has ended. No fault and no delay comes after this.
+        """
         client, self._probe = self._probe, None
         if client is None or not client.calls:
             return False
@@ -88,7 +94,7 @@ class Scene:
         self._clients.append(client)
         self.unended += 1
         self.faulting.left = self.delaying.left = 0
-        # It comes after everything, so no step in particular brought it about.
+        # The probe comes after all other steps, so no single one of them is its cause.
         self.offer(client)
         return True
 
@@ -96,24 +102,25 @@ class Scene:
 
     @property
     def all_ended(self) -> bool:
-        """Whether every client has made its last call and heard of it, and no request is on its way or being served."""
+        """Whether every call has ended, no message is in transit, and no request is being served."""
         if self.unended:
             return False
         return not self.network.busy and not any(state.requests for state in self._states)
 
     def endings(self) -> list[Move]:
-        """All calls have ended: return the kills by which somebody would not have heard of that."""
+        """Return the kills that can still come when all calls have ended: those by which a client gets no answer."""
         return self.faulting.unheard_kills() if self.faulting.left else []
 
     def unfinished(self) -> list[str]:
-        """The calls under way, in words."""
+        """Return the calls under way and the requests being served, in words."""
         calls = [f"{client.name} {client.calls[client.next_call]}" for client in self._clients if client.busy]
         return calls + [f"request {name} at {state.name}" for state in self._states for name in state.requests]
 
     def moves(self) -> list[Move]:
-        """Return what can be done now, first what goes on with the call that ran last, faults last.
+        """Return the enabled moves: first those that go on with the task that ran last, and the faults at the end.
 
-        Empty when only time can help. ``continues`` is set to whether the first one goes on with that call.
+        The list is empty when only the passing of time can help. ``continues`` is set to whether the first move goes on
+        with that task.
         """
         found = self.pool.enabled.sorted.copy()
         if any(state.down for state in self._states):
@@ -124,7 +131,7 @@ class Scene:
         last = self.last
         for move in found:
             if move.kind == "turn":
-                # What a task has made ready goes on with it.
+                # The event loop's next turn goes on with the task that ran last: it runs what that task has made ready.
                 move.family = last if move.state is self.last_state else move.lane
         if len(found) > 1:
             if self.delaying.held:
@@ -146,7 +153,7 @@ class Scene:
         return found
 
     def offer(self, client: ClientState, cause: int = -1) -> None:
-        """Make the call that *client* makes next a possible move, once its worker can take it."""
+        """Offer the next call of *client* as a move; it waits while its worker can take no other call."""
         call = client.call
         if call is None:
             return
@@ -161,30 +168,30 @@ class Scene:
         self.pool.offer(move, waits=not self._concurrent and bool(state.calls))
 
     def shuts_out(self, move: Move) -> bool:
-        """Whether making *move* keeps other clients from calling its worker."""
+        """Return whether making *move* keeps other clients from calling its worker."""
         return move.client is not None and not self._concurrent and not move.state.alone
 
     def free_or_busy(self, state: WorkerState) -> None:
-        """A worker that takes one call at a time has taken one, or ended it: hold the others back, or offer them."""
+        """Hold back other calls to *state*'s worker while it has one, or offer them, if it takes one call at a time."""
         if not self._concurrent and not state.alone:
             self.pool.hold_calls(state, bool(state.calls))
 
     def waiting(self, inside: bool) -> list[Move]:
-        """Return what waits for a lock *inside* SQLite, or else what was refused one and would ask again."""
+        """Return the moves that wait for a lock *inside* SQLite, or else those that were refused one and retry."""
         return self.pool.waiting_for_locks(inside)
 
     def deadlines(self) -> list[float]:
-        """Return the virtual times to come at which something that waits would go on, the first one first."""
+        """Return, in order, the virtual times after now at which a waiting move or a timer is due."""
         timers = [state.timer[0] for state in self._states if state.timer is not None]
         return sorted(time for time in (*self.pool.deadlines(), *timers) if time > self.now)
 
     def passable(self) -> list[float]:
-        """Return the deadlines of others to which time may pass while all that can run is held up, in order.
+        """Return, in order, the deadlines to which time may pass while every enabled move is held up by a delay.
 
-        None while something waits inside a library for a lock, until it gives up: every program that waits so would fail
-        somewhere. So would every one that waits for itself, but not for ever: the deadlines of a call that is held up are not
-        passed for their own sake. Nor is the time-out of an HTTP client, unless messages may be lost: then the client is ready
-        for it.
+        A delay must not make every program fail that has a time-out. So there are none while a move waits inside a
+        library for a lock, until it gives up. The deadlines of a call that is itself held up, such as its time-outs, do
+        not count. No time-out of an HTTP client is passed, unless messages may be lost: a client is then expected to be
+        ready for it.
         """
         if not self.pool.anything_waits and all(state.timer is None for state in self._states):
             return []
@@ -200,12 +207,12 @@ class Scene:
         return sorted(time for time in found or () if self.now < time < limit)
 
     def waiting_for(self) -> object:
-        """Return what is equal where the same wait at the same places, whatever the time."""
+        """Return a value that is equal if the same moves wait at the same lines, whatever the time."""
         timers = tuple([state.timer is not None for state in self._states])
         return self.pool.waiting_for(), timers, self.network.busy, tuple(self.crew.running)
 
     def be(self, now: float) -> None:
-        """It is *now*: offer what has waited until then."""
+        """Set the virtual time to *now*, in seconds, and offer the moves and timers that are due."""
         self.now = now
         self.pool.due(now)
         for state in self._states:
@@ -215,11 +222,15 @@ class Scene:
                 self.pool.offer(move)
 
     def lives(self, worker: int) -> tuple[int, int]:
-        """Return which process *worker* is by now, and how often it has begun."""
+        """Return the virtual process id of *worker* at present, and how often it has begun."""
         return self._fleet.ids.of(worker), self._states[worker].beginnings
 
     def key(self, name: Callable[[int], object], ran: Mapping[str, int]) -> object:
-        """Return what tells this moment from others, but for what is in processes and files; causes by their *name*."""
+        """Return a value that is equal for equal execution states, without the content of processes and files.
+
+        *name* turns the number of a step that caused a move into an identity that other interleavings share; *ran* says
+        when each choice was made last.
+        """
         states = [
             (
                 state.used,
@@ -249,7 +260,7 @@ class Scene:
         )
 
     def where_they_wait(self) -> list[str]:
-        """Return at which lines threads wait for each other; ask the workers where their unfinished tasks do."""
+        """Return in words where threads wait for each other, and where the workers' unfinished tasks wait."""
         found: list[str] = []
         for state in self._states:
             for move in state.parked.values():

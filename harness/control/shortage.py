@@ -1,4 +1,4 @@
-"""Tells what the machine refuses (a process, a thread, a descriptor, memory) from what the code under test does wrong."""
+"""Tells a shortage of the machine (of processes, threads, descriptors, memory) from an error of the code under test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 LEAST_DESCRIPTORS = 4
-"""A process with fewer descriptors free is taken to have none: a database alone opens three files."""
+"""A process with fewer free descriptors counts as one without any: a database alone opens three files."""
 
 _CAUSES = {
     errno.EAGAIN: "the limit of processes of this user or container is reached (`ulimit -u`, pids.max)",
@@ -35,17 +35,20 @@ _CAUSES = {
     errno.EPERM: "a sandbox (seccomp, a container's profile) forbids the system call",
 }
 SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC})
-"""The numbers of errors by which a system says that there is no more of something."""
+"""The error numbers by which a system says that it has run out of something."""
 
 _SAID = ("can't start new thread", "Too many open files", "Cannot allocate memory")
 
 
 class Shortage(Unsupported):
-    """The machine did not give what the harness or the code under test needs, so nothing can be said of the code."""
+    """The machine lacks something that the harness or the code under test needs, so the code can't be judged."""
 
 
 def refused(what: str, error: OSError) -> Shortage:
-    """Return what to raise where the system refused *what* with *error*."""
+    """Return the exception to raise where the system refused something with *error*.
+
+    *what* names the thing that was refused.
+    """
     name = errno.errorcode.get(error.errno or 0, "")
     cause = _CAUSES.get(error.errno or 0, "see the limits of this user and container")
     return Shortage(
@@ -56,7 +59,10 @@ def refused(what: str, error: OSError) -> Shortage:
 
 @contextmanager
 def ascribed(what: str) -> Iterator[None]:
-    """Raise ``Shortage`` in the place of an ``OSError`` for want of *what*; let every other error pass."""
+    """Raise ``Shortage`` instead of an ``OSError`` by which the system refuses something; let other errors pass.
+
+    *what* names in the message the thing that was refused.
+    """
     try:
         yield
     except OSError as error:
@@ -66,7 +72,7 @@ def ascribed(what: str) -> Iterator[None]:
 
 
 def told_of_shortage(events: Iterable[Event]) -> str:
-    """Return why what was seen can't be relied on, if a call was told that the machine is short of something; else nothing."""
+    """Return why *events* can't be judged if a call was told of a shortage of the machine; else an empty string."""
     for event in events:
         text = str(event.value)
         if (event.error == "MemoryError" and _has_limited_memory()) or any(said in text for said in _SAID):
@@ -78,14 +84,17 @@ def told_of_shortage(events: Iterable[Event]) -> str:
 
 
 def _has_limited_memory() -> bool:
-    """Return whether this process has a limit of memory, which its workers inherit; without one, wanting too much is a bug."""
+    """Return whether this process has a limit of memory, which its workers inherit.
+
+    Without one, a ``MemoryError`` is a bug: the code asked for too much.
+    """
     return any(
         resource.getrlimit(kind)[0] != resource.RLIM_INFINITY for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)
     )
 
 
 def without_descriptors(pids: Iterable[int]) -> str:
-    """Return which of the processes *pids* has (almost) no descriptor left to open, in words; nothing where none has."""
+    """Return in words which of the processes *pids* is (almost) out of descriptors; an empty string if none is."""
     for pid in pids:
         with suppress(OSError, ValueError):
             most = resource.prlimit(pid, resource.RLIMIT_NOFILE)[0]
@@ -100,7 +109,7 @@ def without_descriptors(pids: Iterable[int]) -> str:
 
 
 def oom_kills() -> int:
-    """Return how many processes this kernel has killed for want of memory since it began; 0 where it does not say."""
+    """Return how many processes the kernel has killed for lack of memory since it booted; 0 if it does not say."""
     with suppress(OSError), open("/proc/vmstat", encoding="ascii") as lines:
         for line in lines:
             if line.startswith("oom_kill "):

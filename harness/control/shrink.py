@@ -1,4 +1,4 @@
-"""Makes a failing execution small: fewer clients and calls, fewer faults and preemptions, shorter."""
+"""Shrinks a failing execution: fewer clients and calls, fewer delays, faults and preemptions, fewer steps."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ from harness.schedulers.planned import Planned, atoms, without
 __all__ = ["Deviations", "shrink"]
 
 _MOST, _SECONDS = 2_000, 60.0
-"""Executions, and seconds, after which what was found so far is small enough."""
+"""Limits of shrinking, in executions and seconds: the smallest execution found by then is small enough."""
 
 _PATIENCE = 300
-"""Executions in a row that save no call, fault or preemption after which none will: fewer steps alone are not worth more."""
+"""Shrinking ends after so many executions in a row that save no call, delay, fault or preemption.
+
+Fewer steps alone are not worth more executions.
+"""
 
 _SEARCH = 150
 """Executions that one attempt to find a cheaper failure, or a failure of a smaller workload, may take."""
 
 
 class Deviations:
-    """Goes on with the same task except at the steps given, where another choice is made if it can be."""
+    """A scheduler that goes on with the same task, except at given steps: there it makes another choice if it can."""
 
     name = "deviations"
 
@@ -53,7 +56,7 @@ class Deviations:
 
 
 class Following:
-    """Makes the choices of *plan* in order, leaving out what can't be made, and then goes on without preemption."""
+    """A scheduler that makes the possible choices of *plan* in order, and then goes on without preemption."""
 
     name = "following"
 
@@ -75,7 +78,7 @@ class Following:
 
 
 def cost(execution: Execution) -> tuple[int, int, int, int, int]:
-    """Return what is to be made small: calls, delays, faults and preemptions, waits, steps."""
+    """Return the cost of *execution*, to be made small: calls, delays, faults and preemptions, waits, steps."""
     calls = sum(len(client.calls) for client in execution.workload.clients)
     waits = sum(step.waited for step in execution.steps)
     disturbed = fault_count(execution.steps) + execution.preemptions
@@ -100,7 +103,7 @@ class _Shrinker:
             # Endless executions take long, and show no more for being a little shorter.
             return self._best, self._tried
         if self._driver.scenario.workloads is not None:
-            # Only then do the rules hold for other workloads than the one given.
+            # Only a scenario with ``workloads`` promises that its rules hold for smaller workloads, too.
             while not self._spent and any(self._fails_anywhere(each) for each in smaller(self._best.workload)):
                 pass
         self._end_by_default()
@@ -116,7 +119,7 @@ class _Shrinker:
         return late or time.perf_counter() - self._began > _SECONDS
 
     def _end_by_default(self) -> None:
-        """Find by halves how much of the schedule is needed before the default does the rest."""
+        """Find by binary search how much of the schedule is needed before default choices lead to the failure."""
         low, high = 0, len(self._best.steps)
         while low < high and not self._spent:
             middle = (low + high) // 2
@@ -127,7 +130,7 @@ class _Shrinker:
                 low = middle + 1
 
     def _without_tasks(self) -> None:
-        """Have tasks run when all is over, in ever smaller groups, where that still fails (after Zeller's delta debugging)."""
+        """Move tasks to the end, in ever smaller groups, where that still fails (after Zeller's delta debugging)."""
         tasks = sorted({step.lane for step in self._best.steps})
         size = len(tasks) // 2
         while size and not self._spent:
@@ -154,12 +157,12 @@ class _Shrinker:
         return True
 
     def _fails_anywhere(self, workload: Workload) -> bool:
-        """Whether *workload* fails under the schedule at hand, or under one that a short search finds."""
+        """Return whether *workload* fails under the best schedule so far, or under one that a short search finds."""
         same = Deviations({number: step.choice for number, step in enumerate(self._best.steps)})
         return self._accept(self._run(same, workload)) or self._search(workload, _SEARCH)
 
     def _cheaper(self) -> bool:
-        """Look for a failure with fewer delays, preemptions and faults, cheapest first."""
+        """Search for a failure with fewer delays, preemptions and faults, cheapest first; return True if found."""
         if not any(cost(self._best)[1:3]):
             return False
         return self._search(self._best.workload, _SEARCH)
@@ -178,7 +181,10 @@ class _Shrinker:
         return False
 
     def _fewer(self) -> Iterator[Scheduler]:
-        """Yield the schedule at hand with less in it; where that is in vain, also with a fault elsewhere at the same time."""
+        """Yield the best schedule so far without one of its switches, then one of its faults, then one of its blocks.
+
+        If it has preemptions, blocks are also left out or joined while one fault is moved elsewhere.
+        """
         choices = [step.choice for step in self._best.steps]
         switches = [number for number in range(1, len(choices)) if choices[number] != choices[number - 1]]
         for left_out in switches:
@@ -196,16 +202,16 @@ class _Shrinker:
 
 
 Blocks = Sequence[Sequence[str]]
-"""A schedule in parts: what one task, with those it started, does without a break, or a fault."""
+"""A schedule in blocks: the uninterrupted choices of one task and those that it started, or a fault."""
 
 
 def blocks_of(choices: Sequence[str]) -> Blocks:
-    """Return *choices* in blocks."""
+    """Return *choices* divided into blocks."""
     return [list(block) for _, block in groupby(choices, lambda choice: choice.partition("/")[0])]
 
 
 def with_less(blocks: Blocks) -> Iterator[Blocks]:
-    """Yield *blocks* without one of them, and with two of the same task made one: the earlier moved, or the later."""
+    """Yield *blocks* without one of them, and with two of a task joined, in the place of the first or the second."""
     last: dict[str, int] = {}
     for number, block in enumerate(blocks):
         yield [*blocks[:number], *blocks[number + 1 :]]
@@ -219,7 +225,7 @@ def with_less(blocks: Blocks) -> Iterator[Blocks]:
 
 
 def elsewhere(choices: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield *choices* with one fault at another place."""
+    """Yield *choices* with one fault moved to another place."""
     for number, choice in enumerate(choices):
         if choice.startswith(FAULT_MARK):
             others = [*choices[:number], *choices[number + 1 :]]
@@ -229,7 +235,7 @@ def elsewhere(choices: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def smaller(workload: Workload) -> Iterator[Workload]:
-    """Yield *workload* with one client or one call less."""
+    """Yield *workload* without one of its clients or calls."""
     clients = workload.clients
     if len(clients) > 1:
         for number in range(len(clients)):

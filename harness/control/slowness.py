@@ -1,4 +1,4 @@
-"""Tells a worker that is slow from one that is stuck: by the processor time it gets, and by whether it imports."""
+"""Tells a slow worker from a stuck one, by the processor time that it gets and by whether it is importing."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ FIRST = 0.25
 """Seconds, or a quarter of the patience if that is less, after which a worker that has not reported is watched."""
 
 _IMPORTING = 12
-"""A worker that imports may use so many times the patience: the first import of a large library takes seconds."""
+"""A worker that is importing may use so many times the patience: importing a large library takes seconds."""
 
 _AT_MOST = 24
 """No worker may take longer than so many times the patience, however little processor time it gets."""
 
 _LOOKS = 8
-"""How often it is looked at in the time of the patience."""
+"""The number of looks at a worker within the patience."""
 
 _IDLE = 0.02
-"""Who got less than this part of the time on the processor, and waits for nothing but an event, has done nothing."""
+"""A worker was idle if it was on a processor for less than this part of the time, and no thread waits for one."""
 
 _MARK = "importlib._bootstrap"
-"""What the stack of a thread that imports has in it."""
+"""A text in the stack of every thread that is importing."""
 
 
 class Watch:
-    """Watches one worker from when it has kept the controller waiting for a short while. ``pause`` is when to look again."""
+    """Watches a worker that has not reported for *waited* seconds; look again after ``pause`` milliseconds."""
 
     def __init__(self, pid: int, patience: float, waited: float) -> None:
         self._pid, self._patience = pid, patience
@@ -41,7 +41,11 @@ class Watch:
         self.pause = int(patience * 1000 / _LOOKS) + 1
 
     def stuck(self, stack: Callable[[], str]) -> tuple[str, str]:
-        """Look; return for how long it did what, in words, and its *stack*, if it is stuck, else two empty texts."""
+        """Look at the worker; if it is stuck, return in words how, and its *stack*; else two empty strings.
+
+        It is stuck if it looped or idled for as long as the patience (or more, see ``_IMPORTING``), or took
+        ``_AT_MOST`` times the patience in all.
+        """
         now, used = time.monotonic(), self._processor()
         if used - self._used > _IDLE * (now - self._looked) or self._is_runnable():
             self._idle_since = now
@@ -65,13 +69,13 @@ class Watch:
         return "", ""
 
     def _processor(self) -> float:
-        """Return the processor time of the process, in seconds."""
+        """Return the processor time of the process, in seconds; 0 if it is gone."""
         with suppress(OSError):
             return time.clock_gettime(self._clock)
         return 0.0
 
     def _is_runnable(self) -> bool:
-        """Whether a thread of the process runs, would run if there were a processor for it, or waits for a disk."""
+        """Return whether a thread of the process runs, or waits for a processor or a disk."""
         with suppress(OSError):
             for thread in os.listdir(f"/proc/{self._pid}/task"):
                 with suppress(OSError), open(f"/proc/{self._pid}/task/{thread}/stat", "rb") as file:

@@ -1,4 +1,4 @@
-"""The clock of SQLite in the process that asks rules: what ``now`` is in a statement."""
+"""Sets the clock of SQLite (``now`` in a statement) in the process that evaluates rules."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["SqliteClock"]
 
 _CurrentTime = ctypes.CFUNCTYPE(c_int, c_void_p, ctypes.POINTER(c_int64))
 _JULIAN_UNIX_EPOCH_MS = 210_866_760_000_000
-"""1 January 1970 in the milliseconds since noon of 24 November 4714 BC that SQLite counts."""
+"""1 January 1970 as SQLite counts time: in milliseconds since noon of 24 November 4714 BC."""
 
 
 class _FileSystem(ctypes.Structure):
-    """``sqlite3_vfs`` (sqlite.org/c3ref/vfs.html)."""
+    """The C structure ``sqlite3_vfs`` (sqlite.org/c3ref/vfs.html), up to the field that tells the time."""
 
     _fields_ = (
         *((name, c_int) for name in ("version", "file_size", "longest_path")),
@@ -28,7 +28,7 @@ class _FileSystem(ctypes.Structure):
 
 
 class SqliteClock:
-    """Has SQLite's default file system tell the time of *wall_ns*, and back."""
+    """Makes SQLite's default file system tell the time of *wall_ns*, in nanoseconds since 1970, and undoes that."""
 
     def __init__(self, wall_ns: Callable[[], int]) -> None:
         find = ctypes.PyDLL(_sqlite3.__file__).sqlite3_vfs_find
@@ -44,10 +44,10 @@ class SqliteClock:
         self._was = self._system.current_time_ms
 
     def put(self) -> None:
-        """Show the other time from now on."""
+        """Make SQLite tell the time of *wall_ns*."""
         self._was = self._system.current_time_ms
         self._system.current_time_ms = self._ours
 
     def take_back(self) -> None:
-        """Show the machine's time again."""
+        """Make SQLite tell the machine's time again."""
         self._system.current_time_ms = self._was

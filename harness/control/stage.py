@@ -1,4 +1,4 @@
-"""What a step does to the state of an execution: carries moves out, and takes in what workers report."""
+"""Makes the moves of an execution, and changes its state by the reports of the workers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ _accesses: dict[tuple[str, str], Access] = {}
 
 
 class _News:
-    """What a report comes to: the operation's error, whether it waits for a lock now, whether others can see that."""
+    """The outcome of a report.
+
+    ``error`` is the operation's error; ``blocked`` says that it waits for a lock now, and ``visible`` that others can
+    see that. It was refused a lock on one of the files ``busy`` at once; ``sent`` is the request that it sent.
+    """
 
     __slots__ = ("accesses", "blocked", "busy", "error", "sent", "visible")
 
@@ -33,7 +37,7 @@ class _News:
 
 
 class Stage(Deaths):
-    """See the module's text."""
+    """The execution state, with the moves that change it."""
 
     def prepare(self, isolated: bool) -> None:
         """See ``Scene``."""
@@ -47,7 +51,7 @@ class Stage(Deaths):
         return begun
 
     def _opened(self, cause: int) -> None:
-        """Take in what tasks and threads of applications just made have parked at."""
+        """Record the operations at which tasks and threads of newly opened applications have parked."""
         for state, item in self.crew.opened_with:
             (self._park if item[0] == "parked" else self._wait)(state, *item[1:])
             state.parked[item[1]].cause = cause
@@ -56,10 +60,10 @@ class Stage(Deaths):
         self.crew.opened_unseen.clear()
 
     def take(self, move: Move, preempts: bool, ahead: int = 0) -> list[Step]:
-        """Do *move*; return the steps taken: none where a blocked operation only went on waiting.
+        """Make *move*, and return its steps: none if a blocked operation only went on waiting.
 
-        With *ahead*, the worker goes on by itself with up to so many operations of the same task, as long as nothing
-        it does matters to anybody else; each is a step. Raises ``WorkerDied`` and ``WorkerStuck``.
+        The worker may go on by itself with up to *ahead* further operations of the same task, as long as none of them
+        matters to another task; each is a step. Raises ``WorkerDied`` and ``WorkerStuck``.
         """
         if move.fault:
             if move.kind == "delay":
@@ -98,7 +102,7 @@ class Stage(Deaths):
         ]
 
     def _order(self, move: Move, how: int, ahead: int) -> Message:
-        """Have the worker of *move* do it, and return its report."""
+        """Send the order for *move* to its worker, and return the report."""
         worker, now = move.state.worker, self.now
         if move.kind == "cancel":
             self._cancels(move)
@@ -133,21 +137,25 @@ class Stage(Deaths):
             client.cancelled = True
 
     def passed_before_death(self, move: Move, records: list[Message], preempts: bool) -> tuple[list[Step], Move]:
-        """Return the steps that a worker took before the one in which it died, and that one, from the trail it left."""
+        """Return the steps that a worker took before it died, and the move in which it died.
+
+        *records* are from its flight recorder.
+        """
         steps, last, _ = passed(move.of or move, records, self._first_accesses(move), self.now, preempts)
         self.count += len(steps)
         return steps, last
 
     def _first_accesses(self, move: Move) -> list[Access]:
-        """Return what *move* touches whatever comes of it."""
+        """Return the accesses that *move* makes, whatever the worker will report."""
         if move.state.role == "clients":
-            # The clients of this process know nothing of each other.
+            # Clients that share this process do not affect each other, so each is a resource of its own.
             lanes = [client.name for client in self._clients] if move.kind == "timer" else [move.lane]
             found = [Access(f"client:{lane}", "w") for lane in lanes]
         else:
             found = [move.state.process]
         if move.kind == "turn" and move.detail:
-            # It only carries something on. But what else comes then, and what is made ready before, is before or after that.
+            # This turn only passes on what has come to the loop. That matters to no other step but those that write the
+            # queue: they make something ready, or cancel.
             return [Access(move.state.queue.resource, "r")]
         if move.kind in ("cancel", "lost"):
             found.append(move.state.queue)
@@ -178,7 +186,7 @@ class Stage(Deaths):
     # What workers report
 
     def _absorb(self, move: Move, report: Message, accesses: list[Access]) -> _News:
-        """Note everything *report* says: what parked, what was touched, which calls ended."""
+        """Take in everything that *report* says: parked operations, accesses, ended calls, released locks and more."""
         state = move.state
         items, timer = report
         news = _News(accesses)
@@ -281,11 +289,12 @@ class Stage(Deaths):
         else:
             whose = (lane.partition("/")[0],)
         move = state.parked[key] = Move(state, key, lane, kind, text, detail, source_of(place), key=key)
-        # What has come before a turn did not bring the turn about.
+        # A turn that is still parked is reported again; it keeps the cause that it had at first.
         move.cause = before.cause if before is not None else self.count
         move.errors, move.movable, move.whose = errors, movable, whose
         if (call := self.pool.called(move.choice)) is not None and call.client is not None:
-            # The call before it has ended, and something that it asked for is still to be done in its lane.
+            # The previous call has ended, but an operation that it began parks under the name of the next call: offer
+            # that call again, under another name.
             self.pool.drop(call)
             self.offer(call.client, call.cause)
         if not_before is not None and not_before > self.now:
@@ -295,14 +304,14 @@ class Stage(Deaths):
             self.pool.offer(move)
 
     def _block(self, move: Move, key: str, deadline: float, files: tuple[str, ...]) -> None:
-        """The operation just let go waits for a lock, from now on under *key*."""
+        """Record that the operation just let go waits for a lock on one of *files*, under *key*, until *deadline*."""
         state = move.state
         blocked = Move(state, key, move.lane, move.kind, move.text, move.detail, move.source, key=key)
         blocked.cause, blocked.movable = move.cause, move.movable
         self._hold(blocked, deadline, files)
 
     def _wait(self, state: WorkerState, key: str, *wanted: Any) -> None:
-        """A thread waits in memory, from the first."""
+        """Record that a thread waits for something in memory; it was not parked before it began to wait."""
         lane, kind, text, place, resource, deadline, movable = wanted
         blocked = Move(state, key, lane, kind, text, "", source_of(place), key=key)
         blocked.cause, blocked.movable = self.count, movable
@@ -324,7 +333,7 @@ class Stage(Deaths):
         if timer is not None:
             when, lane, place, state.timers = timer
             move = Move(state, "clock", lane, "timer", "timer", f"at {when:g} s", source_of(place))
-            # It is told with each report: what has come meanwhile did not set it.
+            # Each report has the timer. If it is the same as before, the present step did not set it.
             same = before is not None and (before[0], before[1].lane) == (when, lane)
             move.cause = before[1].cause if before is not None and same else self.count
             state.timer = when, move
@@ -332,14 +341,14 @@ class Stage(Deaths):
                 self.pool.offer(move)
 
     def _returned(self, state: WorkerState, news: _News, lane: str, kind: str, value: Any, error: str) -> None:
-        """A call has ended, or the serving of a request."""
+        """Record that a call, or the serving of a request, has ended."""
         if lane in state.requests:
             del state.requests[lane]
             self.network.ended(lane)
             return
         client = state.calls.pop(lane)
         if client.cancelled and error == _CANCELLED:
-            # Who cancelled it does not know how far it had come.
+            # A client that cancels a call does not learn how far it had come.
             kind, value = "info", None
         event = self._note(kind, client, value, error)
         if kind != "info" and state.role == "worker":
@@ -352,23 +361,26 @@ class Stage(Deaths):
             news.accesses.append(ENDED)
 
     def _will_spin(self, move: Move, files: tuple[str, ...]) -> None:
-        """The statement was refused at once. If the code asks again, that is waiting: not before a lock was released."""
+        """Hold back the same statement, if it was refused a lock at once and parks again, until a lock is released.
+
+        Code that retries in a loop is waiting for that; without this, there would be no end of retries to explore.
+        """
         for parked in move.state.parked.values():
             same = parked.lane == move.lane and parked.text == move.text and parked.source == move.source
             if same and not parked.blocked and parked.choice in self.pool.enabled:
                 self.pool.hold(parked, files)
 
-    # What befalls them
+    # Delays and faults
 
     def _hold_up(self, move: Move) -> Step:
-        """Have time pass although something could run."""
+        """Make the delay *move*: let time pass although something could run."""
         now, move.text, self.last = self.now, self.delaying.begin(move), ""
         self.be(self.delaying.until)
         self.count += 1
         return move.step(now, _PASSES)
 
     def _befall(self, move: Move) -> Step:
-        """Have a fault happen that no worker takes part in."""
+        """Inject a fault in which no worker takes part: a kill, a jump of the clock, a lost or duplicated message."""
         name, now = move.lane, self.now
         if move.kind == "kill":
             self._fleet.kill(move.state.worker)

@@ -1,4 +1,4 @@
-"""Walks through a recorded execution: stops where it is told to, and asks the workers what they are at."""
+"""Replays an execution with stops between steps, at which the workers can be inspected."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ __all__ = ["Moment", "walk"]
 
 
 _SHORTEST = 8
-"""A shorter text is too likely to be a part of something else."""
+"""A shorter secret is not hidden: it is too likely to be a part of some other text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Where the walk stands: before step ``number``, or at the end. What is asked for is without secrets."""
+    """A stop in a replay: before step ``number``, or at the end.
+
+    The results of ``frames`` and ``tables`` are without secrets; those of ``seen`` must be passed through ``clean``.
+    """
 
     number: int
     steps: Sequence[Step]
@@ -39,7 +42,8 @@ class Moment:
     def frames(self) -> dict[str, Sequence[Message]]:
         """Return for each worker the frames of its tasks: the task, and file, line, function and variables of each.
 
-        What stands in a variable with a name such as ``secret`` is one, though no client has been told of it yet.
+        The value of a variable with a name such as ``secret`` is hidden, too, although no client has been told of it
+        yet.
         """
         found = self._look("frames")
         held = [
@@ -67,16 +71,16 @@ class Moment:
         }
 
     def seen(self) -> dict[str, Sequence[Message]]:
-        """Return for each worker the tables as its open connections see them: whose, name, columns, rows."""
+        """Return for each worker the tables as its open connections see them: connection, name, columns, rows."""
         return self._look("tables")
 
     def debug(self, worker: int, lane: str, terminal: str) -> bool:
-        """Have the debugger stop in *lane* of *worker* at *terminal*; return afterwards whether there was such a task."""
+        """Debug the task *lane* of *worker* at *terminal*; return afterwards whether there was such a task."""
         news, _ = self._stage.driver.fleet.workers[worker].ask("look", self._now, f"debug {lane} {terminal}")
         return any(item[0] == "debugged" and item[1] for item in news)
 
     def tables(self) -> tuple[Changed, ...]:
-        """Return the tables as they are committed."""
+        """Return the committed content of the tables."""
         return tables_now(self._stage.driver.world, self.clean)
 
     def _look(self, what: str) -> dict[str, Sequence[Message]]:
@@ -90,7 +94,7 @@ class Moment:
 
 
 Visit = Callable[[Moment], int | None]
-"""Is shown a moment; returns the number of the step to stop before next, or None to leave."""
+"""A function that gets a moment, and returns the number of the step to stop before next, or None to leave."""
 
 
 class _Leave(Exception):
@@ -101,10 +105,10 @@ class _Leave(Exception):
 def walk(
     scenario: Scenario, counterexample: Counterexample, visit: Visit, *, start: int = 0, patience: float = 5.0
 ) -> Execution:
-    """Replay *counterexample*, stopping where *visit* says, first before step *start*; return the last whole execution.
+    """Replay *counterexample*, stopping where *visit* says, first before step *start*.
 
-    To go back is to replay from the beginning. Raises ``Diverged`` where the replay departs from the recording, and as
-    ``theatre`` does.
+    Returns the execution of a first replay without stops, with its secrets redacted. To go back, the execution is
+    replayed from the beginning. Raises ``Diverged`` if a replay departs from the recording, and as ``theatre`` does.
     """
     scenario = counterexample.staged(scenario).allowing(counterexample.schedule)
     with theatre(scenario, counterexample.workers, seed=counterexample.seed, patience=patience) as stage:
@@ -124,14 +128,14 @@ def walk(
 
 
 class _Walking(Wrapper):
-    """Makes the recorded choices, and stops before the step it is told to."""
+    """Makes the recorded choices, and stops before a given step."""
 
     def __init__(self, inner: object, target: int, visit: Visit, stage: Theatre, clean: Callable[[str], str]) -> None:
         super().__init__(inner)  # type: ignore[arg-type]
         self._target, self._visit, self._stage, self._clean = target, visit, stage, clean
 
     def choose(self, view: View) -> str | None:
-        """Stop here if this is the place, then go on."""
+        """Return the recorded choice, after a stop if this is the step to stop before."""
         number = len(view.steps)
         choice = super().choose(view)
         if self._target <= number:
@@ -142,5 +146,5 @@ class _Walking(Wrapper):
         return choice
 
     def ahead(self, view: View) -> int:
-        """Let no worker go on unasked."""
+        """Return 0: no worker passes a schedule point without asking."""
         return 0

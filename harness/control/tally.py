@@ -1,4 +1,4 @@
-"""What the executions of a run come to while it goes on: how many, of what kind, and whether the budget is spent."""
+"""Counts the executions of a run while it goes on, and makes the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.unseen import Ledger
 from harness.verdict import Verdict
 
 _KINDS = {"lost": "cancel"}
-"""Which kind of fault a kind of step belongs to, where the names differ."""
+"""The kind of fault that a kind of step belongs to, where the names differ."""
 
 __all__ = ["Budget", "Progress", "Tally"]
 
@@ -33,7 +33,7 @@ class Progress:
 
 @dataclass(slots=True)
 class Budget:
-    """When to stop: after so many executions, seconds, or executions in a row that showed nothing new (None: no limit)."""
+    """The limits of a run: executions, seconds, and executions in a row that show nothing new (None: no limit)."""
 
     executions: int
     seconds: float | None
@@ -41,12 +41,12 @@ class Budget:
     began: float = field(default_factory=time.perf_counter)
 
     def begin(self) -> None:
-        """Take now for the beginning."""
+        """Start the clock."""
         self.began = time.perf_counter()
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds of real time since the beginning."""
         return time.perf_counter() - self.began
 
     def spent(self, executions: int) -> str:
@@ -59,17 +59,20 @@ class Budget:
 
 
 _UNDIVIDED = "each SQL statement in one piece"
-"""What a search rests on where something waits for no lock: it may be refused in the middle of another's statement."""
+"""An assumption of a search in which an operation waits for no lock.
+
+In reality it may be refused in the middle of another's statement; that is not explored.
+"""
 
 
 def bound_on_delays(most: int) -> str:
-    """Return in words that at most so many delays were tried."""
+    """Return in words that at most *most* delays were tried in an execution."""
     return f"at most {most} delay{'s' if most != 1 else ''} in an execution" if most else "no delay"
 
 
 @dataclass(slots=True)
 class Tally:
-    """What the executions of a run came to so far."""
+    """The counts and findings of a run so far."""
 
     scenario: Scenario
     budget: Budget
@@ -91,9 +94,9 @@ class Tally:
     doubts: list[str] = field(default_factory=list)
     seconds: float = 0.0
     earlier: float = 0.0
-    """Seconds of executions before the run began anew."""
+    """Seconds of exploring before the run began anew."""
     departed: str = ""
-    """How an execution did not repeat itself, where that may be because of what executions before it left in the processes."""
+    """How an execution failed to repeat itself, perhaps because of earlier ones in its processes (empty: none did)."""
     anew: str = ""
     """When and why the run began anew with fresh processes."""
     shrinking: int = 0
@@ -103,14 +106,14 @@ class Tally:
     seen: float | None = None
     pct: Mapping[int, int] = field(default_factory=dict)
     answers: Counter[str] = field(default_factory=Counter)
-    """How often the application answered with which status."""
+    """The number of the application's answers by status."""
 
     def __post_init__(self) -> None:
         self.happened = {check.name: 0 for check in self.scenario.must_happen}
         self.happened.update((f"fault {kind}", 0) for kind in self.scenario.faults.kinds)
 
     def count(self, execution: Execution) -> None:
-        """Take *execution* into account."""
+        """Add *execution* to the counts and findings."""
         self.executions += 1
         self.steps += len(execution.steps)
         self.abandoned += execution.abandoned
@@ -144,15 +147,19 @@ class Tally:
         return self.budget.spent(self.executions) or stale(self.survey, self.budget.stop_after)
 
     def report(self, phase: str) -> None:
-        """Say how far the run has come."""
+        """Report how far the run has come in *phase*."""
         self.progress(Progress(self.executions, self.seconds or self.budget.elapsed, self.failures, phase))
 
     def explored(self) -> None:
-        """Note that exploring is over: what follows does not count as its time."""
+        """Record the time that exploring took, if it is not recorded yet: later work does not count."""
         self.seconds = self.seconds or self.budget.elapsed
 
     def reasons(self, found: Execution | None) -> tuple[str, ...]:
-        """Return why nothing can be claimed, given the failure *found*, if any."""
+        """Return the reasons against a verdict of valid.
+
+        With a failure *found*, they are only the doubts and the executions that could not be judged; the verdict is
+        invalid all the same.
+        """
         missing = [rule for rule, times in self.happened.items() if not times]
         never = (
             ["what the scenario is about never happened: " + ", ".join(missing)] if missing and found is None else []
@@ -162,13 +169,13 @@ class Tally:
         return (*self.doubts, *self.stuck, *self.unseen.reasons(self.scenario.allows), *never, *self._only_errors())
 
     def _bounds(self) -> str:
-        """Return in words what bounds a complete search beside the schedule, if anything does."""
+        """Return in words the bounds of a complete search other than the schedule's; an empty string if none."""
         delays = [bound_on_delays(self.scenario.delays)] if self.more_delays else []
         return " and ".join([*delays, *([_UNDIVIDED] if self.undivided else [])])
 
     def _only_errors(self) -> list[str]:
-        """Return that the application never did what was asked, if so: what it would have done was not raced."""
-        # "connection closed" is none.
+        """Return a reason if every answer of the application was a server error: then its real work was never raced."""
+        # "connection closed" is no status.
         heard = {status: times for status, times in self.answers.items() if status.isdigit()}
         if not heard or any(not status.startswith("5") for status in heard):
             return []
@@ -180,12 +187,12 @@ class Tally:
         ]
 
     def _left_alone(self, found: Execution | None) -> tuple[str, ...]:
-        """Return what was outside and changes nothing, but that it is said."""
+        """Return notes on accesses that no schedule controls, but that do not change the verdict."""
         allows = self.scenario.allows
         return (*self.unseen.notes(allows), *(self.unseen.met(allows) if found is not None else ()))
 
     def result(self, found: Execution | None) -> Result:
-        """Return what the run amounts to, given the minimal failure *found*, if any."""
+        """Return the result of the run, given the minimal failure *found*, if any."""
         reasons = self.reasons(found)
         complete = self.complete and not (self.within or self.survey.bounded or reasons or found)
         coverage = self.survey.coverage(self.seen, self.pct, whole=complete)

@@ -1,4 +1,4 @@
-"""Everything an exploration needs, set up once and gone at the end: directory, template, processes, pinning."""
+"""The testbed of an exploration, set up once and removed at the end: directory, template, processes, pinning."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ MOST_WORKERS = 64
 
 
 class Theatre:
-    """A driver with its processes; ``startup_seconds`` is what it took to get it."""
+    """A testbed: a driver with its processes. It took ``startup_seconds`` to set up."""
 
     def __init__(self, driver: Driver, startup_seconds: float) -> None:
         self.driver, self.startup_seconds = driver, startup_seconds
 
     @contextmanager
     def isolated(self) -> Iterator[Driver]:
-        """Have every execution run in freshly forked workers for a while."""
+        """Have every execution run in freshly forked workers while the context lasts."""
         before = self.driver.isolated
         self.driver.isolated = True
         try:
@@ -48,12 +48,12 @@ class Theatre:
 def theatre(
     scenario: Scenario, workers: int, *, seed: int = 0, isolation: str | None = None, patience: float | None = None
 ) -> Iterator[Theatre]:
-    """Set the stage for executions of *scenario* over *workers* worker processes.
+    """Set up a testbed for executions of *scenario* with *workers* worker processes.
 
-    *seed* seeds the randomness of the code under test; *isolation* is ``warm`` (workers live on between executions)
-    or ``fork`` (each execution gets fresh ones, which are rehearsed: libraries that the first execution imported are
-    imported before they are forked). A worker that reaches no schedule point for *patience* seconds of real
-    time is stuck. Both are the scenario's by default. Raises ``BadInput``, ``SetupFailed`` and ``Unsupported``.
+    *seed* seeds the randomness of the code under test. *isolation* is ``warm`` (workers live on between executions) or
+    ``fork`` (each execution gets fresh workers; libraries that a first execution, the rehearsal, imported are imported
+    before they are forked). A worker that reaches no schedule point for *patience* seconds of real time is stuck.
+    *isolation* and *patience* are the scenario's by default. Raises ``BadInput``, ``SetupFailed`` and ``Unsupported``.
     """
     require_asserts()
     if not 1 <= workers <= MOST_WORKERS:
@@ -70,6 +70,7 @@ def theatre(
             stage.startup_seconds = time.perf_counter() - started
             yield stage
             return
+    # The fork server of the first testbed has forked already, too early for these imports: set up a second one.
     with _theatre(scenario, workers, seed, started, imports) as stage:
         stage.driver.isolated = True
         yield stage
@@ -79,7 +80,7 @@ def theatre(
 def _theatre(
     scenario: Scenario, workers: int, seed: int, started: float, imports: tuple[str, ...] = ()
 ) -> Iterator[Theatre]:
-    """Set the stage, with *imports* imported before workers are forked."""
+    """Set up a testbed, with the modules *imports* imported before workers are forked."""
     with pinned():
         directory = shared_directory()
         fleet = world = driver = None

@@ -1,6 +1,6 @@
-"""What rules are given while they are asked: the virtual clocks of that moment, and somebody who notes where they look.
+"""Shows rules the virtual clocks while they are evaluated, and notes whether they look elsewhere than at the state.
 
-Put in place for as long as a rule runs, and for the threads that it starts; threads that were there before see real time.
+In place while a rule runs, also for the threads that it starts; threads that were there before see real time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SURE = frozenset(
         "shutil.copyfile", "pty.spawn", "ctypes.dlopen",
     )
 )  # fmt: skip
-"""Audit events of what reaches something else than files."""
+"""Audit events of actions that reach something else than files."""
 _PATHS = frozenset(
     (
         "open", "os.listdir", "os.scandir", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.utime",
@@ -38,11 +38,14 @@ _PATHS = frozenset(
 )  # fmt: skip
 """Audit events whose first argument is a path."""
 _LOOKS = ("stat", "lstat", "access", "readlink")
-"""Functions of ``os`` that look at a path, of which no audit event tells."""
+"""Functions of ``os`` that look at a path and raise no audit event."""
 
 
 class Window:
-    """The clocks of rules, put in place by ``with``. Each process has one that is used, ``Window.only``."""
+    """A context in which rules see virtual clocks. Each process uses only one, ``Window.only``.
+
+    ``clock`` says that a clock was read in it, ``elsewhere`` that a rule looked at something else than the state.
+    """
 
     only: Window | None = None
 
@@ -60,7 +63,7 @@ class Window:
 
     @classmethod
     def at(cls, now: float, inside: tuple[str, ...]) -> Window:
-        """Return this process' window, for virtual seconds *now* and rules that look *inside* these directories."""
+        """Return this process' window, set to virtual seconds *now* and to rules that look *inside* these folders."""
         if cls.only is None:
             cls.only = cls()
         window = cls.only
@@ -90,7 +93,7 @@ class Window:
     # The clocks
 
     def wall_ns(self) -> int:
-        """See ``Teller``: each reading is a microsecond after the one before it."""
+        """See ``Teller``; each reading is a microsecond after the one before it."""
         if self._others and threading.get_native_id() in self._others:
             return int(self._real["time_ns"]())
         self.clock = True
@@ -98,7 +101,7 @@ class Window:
         return _EPOCH_NS + self._now_ns + self._readings
 
     def since_ns(self) -> int:
-        """See ``Teller``: this one runs on, so that what waits with a time-out in a rule comes to an end."""
+        """See ``Teller``; this clock runs on with real time, so that a wait with a time-out in a rule ends."""
         real = int(self._real["monotonic_ns"]())
         if self._others and threading.get_native_id() in self._others:
             return real
@@ -126,7 +129,7 @@ class Window:
             self.elsewhere = True
 
     def _is_inside(self, path: Any) -> bool:
-        """Whether *path* is of the copy, or of code: that is not changed by what is raced."""
+        """Return whether *path* is in the copy of the state, or is code, which the code under test does not change."""
         if isinstance(path, int) or path is None:
             return True
         text = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
@@ -139,22 +142,25 @@ class Window:
 
 
 def _other_threads() -> frozenset[int]:
-    """Return the system's ids of all threads but the running one. (Python's own are given again once a thread has ended.)"""
+    """Return the system's ids of all threads but the running one.
+
+    Python's own ids won't do: they are given again once a thread has ended.
+    """
     return frozenset(map(int, os.listdir("/proc/self/task"))) - {threading.get_native_id()}
 
 
 def _imports(frame: FrameType) -> bool:
-    """Whether *frame* looks for a module on behalf of an import."""
+    """Return whether *frame* looks for a module on behalf of an import."""
     return frame.f_code.co_filename.startswith("<frozen importlib")
 
 
 def _libraries() -> tuple[str, ...]:
-    """Return where the interpreter and the system keep what programs only read."""
+    """Return the paths of the interpreter and the system that programs only read."""
     folders = [path for path in sys.path if path and os.path.basename(path).startswith(("site-", "dist-", "python"))]
     return (*folders, "/usr/share/zoneinfo", "/dev/null", "/dev/urandom", "/proc/self", "/etc/localtime")
 
 
 def real_monotonic() -> float:
-    """Return real seconds, whatever ``time.monotonic`` says now."""
+    """Return the seconds of the real monotonic clock, also while ``time.monotonic`` is replaced."""
     window = Window.only
     return float((window._real["monotonic"] if window is not None else time.monotonic)())

@@ -1,4 +1,4 @@
-"""The shared state of an execution: a directory on tmpfs that is put back from a template before each one."""
+"""The shared state of an execution: a directory on tmpfs, restored from a template before each one."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _BEGINNING = int(EPOCH * 1e9)
 _REMEMBERED = 20_000
 
 _IN_MEMORY = "\0memory"
-"""What the memory that workers share is called in a snapshot."""
+"""The name in a snapshot of the memory that workers share."""
 
 
 class World:
-    """The files that workers share, with *inherited* memory, and a second directory in which invariants look at a copy."""
+    """The files and the *inherited* memory that workers share, and a second directory in which rules see a copy."""
 
     tells_time = False
-    """Whether rules can ask what keeps the shared state for the time."""
+    """Whether rules can ask the store of the shared state, such as a database server, for the time."""
 
     def __init__(self, directory: Path, inherited: Inherited, database: str = "db.sqlite") -> None:
         self.directory = directory / "world"
@@ -49,31 +49,32 @@ class World:
         self._inherited = inherited
         self._times: list[tuple[str, tuple[int, int]]] = []
         self._now_ns = _BEGINNING
-        # The kernel's clock for files is coarser than the one we read.
+        # The kernel's clock for files is coarser than this one, and lags behind it: a second is on the safe side.
         self._made = time.time_ns() - 1_000_000_000
         self._database_files = {database, *(f"{database}-{kind}" for kind in ("journal", "wal", "shm"))}
         self.shows_times = False
-        """Whether rules were ever shown when a file was changed."""
+        """Whether a snapshot ever had times at which files were changed, for rules to see."""
         self._likenesses: dict[int, int | None] = {}
         self._shared, self._seen = str(self.directory), str(self._copy)
         self.seen: tuple[str, ...] = (self._seen, str(self._copy_of_earlier))
         """The directories that rules are given."""
 
     def take_template(self) -> None:
-        """Take what is in the directory now for the state in which executions begin."""
+        """Take the present content of the directory for the state in which executions begin."""
         self._inherited.take_template()
         self._template = self.files()
+        # These two are put back by other means: by ``Inherited``, and from ``_times``.
         self._template.pop(_IN_MEMORY, None)
         self._template.pop(TIMES, None)
         self._times = [(path, _times(path, self._made)) for path in self._paths()]
 
     def _paths(self) -> Iterator[str]:
-        """Yield where everything in the template is, the directory itself last."""
+        """Yield the path of every entry of the template, the directory itself last."""
         for name in names_in(self._template):
             yield f"{self._shared}/{name}"
 
     def reset(self) -> None:
-        """Put the directory back as the template has it, with fresh files (nobody's old descriptor reaches them)."""
+        """Restore the directory from the template, with fresh files that no old descriptor reaches."""
         self._inherited.reset()
         _restore(self._shared, self._template)
         for path, times in self._times:
@@ -84,9 +85,10 @@ class World:
         return self.files()
 
     def files(self) -> dict[str, bytes]:
-        """Return the bytes of every shared file by relative name, but for shared-memory indexes of write-ahead logs.
+        """Return the bytes of every shared file by relative name, except shared-memory indexes of write-ahead logs.
 
-        All else that ``harness/control/replica.py`` tells of the directory is there too, and the memory that workers share.
+        Everything else that ``harness/control/replica.py`` reads of the directory is there, too; so are the memory that
+        workers share and the times at which files were changed, in virtual time.
         """
         found: dict[str, bytes] = {}
         if self._inherited.size:
@@ -98,9 +100,10 @@ class World:
         return found
 
     def observe(self, snapshot: dict[str, bytes], earlier: bool = False) -> Path:
-        """Lay out *snapshot* aside and return the path of its database: looking at it takes nobody's lock.
+        """Write *snapshot* into a separate directory, and return the path of its database.
 
-        One that is *earlier* is laid out in a place of its own, so that two can be compared.
+        Looking at that copy takes no lock that workers could meet. An *earlier* state has a directory of its own, so
+        that two states can be compared.
         """
         place = self._copy_of_earlier if earlier else self._copy
         snapshot = dict(snapshot)
@@ -112,7 +115,7 @@ class World:
         return place / self._name
 
     def content(self, snapshot: dict[str, bytes]) -> Iterator[bytes]:
-        """Yield what is in *snapshot*, in an order and a form that tell equal content by being equal."""
+        """Yield the content of *snapshot* in an order and a form that are equal for equal content."""
         db = self.observe(snapshot)
         for name in sorted(snapshot):
             if not name.startswith(self._name) and name != TIMES:
@@ -123,10 +126,11 @@ class World:
                     yield line.encode()
 
     def likeness(self) -> int | None:
-        """Return a digest of the shared state that is equal where it is the same to everybody; None where none can be had.
+        """Return a hash of the shared state that is equal if workers can see no difference; None if it can't be told.
 
-        Of databases, what is in them, down to the numbers of rows, for the bytes tell how often they were written. Where there
-        is a journal, whoever looks next must deal with it. Of locks in memory, how often each can be taken.
+        Of a database, it covers the content, down to the ids of rows, but not the bytes: these differ with the
+        number of writes. Whether it has a journal counts, for the next connection must deal with that. Of a lock in
+        memory, it covers how often the lock can be taken.
         """
         files = self.files()
         locks = tuple([self._inherited.count(number) for number in range(len(self._inherited.locks))])
@@ -146,30 +150,31 @@ class World:
         return read_tables({name: copy / name for name in sorted(snapshot) if snapshot[name].startswith(_SQLITE)})
 
     def be(self, now: float) -> None:
-        """It is *now*, in virtual seconds: have what tells the time beside the workers tell that."""
+        """Set the virtual clock of files, and of services outside the workers, to *now* (seconds)."""
         self._now_ns = _BEGINNING + int(now * 1e9)
 
     def waits(self, since: float) -> None:
-        """Somebody has begun to wait, at the real time *since*, for what decides beside the workers who goes on."""
+        """Let an external service notice that a session waits since the real time *since*; there is none here."""
 
     def settle(self, abandoned: list[int]) -> None:
-        """Return when nothing goes on by itself any more for clients that are dead; take what has ended out of *abandoned*."""
+        """Wait until the sessions *abandoned* by dead workers end or block; remove those that ended. A no-op here."""
 
     def pursue(self, sessions: list[int]) -> None:
-        """Return when what may have been let go beside the workers, *sessions*, has gone as far as it goes by itself."""
+        """Wait until *sessions*, which may just have been unblocked, finish or block again. A no-op here."""
 
     def ails(self, history: History, steps: list[Step]) -> str:
-        """Return why what failed can't be laid to the code under test, if the place in which it ran has failed."""
+        """Return why the environment, not the code under test, failed; an empty string if it did not."""
         return short(self._shared, history.events, steps)
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """Release external services; there are none here."""
 
 
 def _times(path: str, made: int) -> tuple[int, int]:
-    """Return the times of access and of change (ns) with which executions find what setup left at *path*.
+    """Return the times of access and of change (ns) that executions are to find at *path*, which setup left.
 
-    Those that setup gave it. What got its time by being made, after the real time *made*, is from when virtual time begins.
+    A time that setup has set is kept. A time that is not before the real time *made* came from making or using the
+    file; the beginning of virtual time takes its place.
     """
     info = os.lstat(path)
     accessed, changed = info.st_atime_ns, info.st_mtime_ns

@@ -1,1 +1,1 @@
-"""One exploration by several processes at once: explorers run executions, this process deals them and learns from them."""
+"""Explores with several processes: explorers run executions, this process deals them and learns from the results."""

@@ -1,4 +1,4 @@
-"""An explorer: a process with a theatre of its own that runs the executions it is given, one at a time."""
+"""An explorer: a process with a testbed of its own that runs the executions it is given, one at a time."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from harness.wire import Peer, PeerGone
 __all__ = ["DIVERGED", "RAN", "READY", "Setting", "leave", "perform", "serve", "told", "trouble"]
 
 READY, RAN = "ready", "ran"
-"""What an explorer says before the first execution, and with the answer to each."""
+"""The kinds of an explorer's messages: before the first execution, and with the result of each."""
 
 BUG, DIVERGED = "bug", "diverged"
-"""What went wrong with an explorer, beside the errors of a user, which go by the name of their class."""
+"""The kinds of message of an explorer that failed, beside a user's errors, which go by the name of their class."""
 
 
 class Setting(NamedTuple):
-    """What an explorer sets up its theatre with; the names are ``theatre``'s and ``run``'s."""
+    """The parameters of an explorer's testbed, named as those of ``theatre`` and ``run``."""
 
     scenario: Scenario
     workers: int
@@ -42,7 +42,7 @@ class Setting(NamedTuple):
 
 
 def perform(stage: Theatre, workload: Workload, data: bytes) -> Ran:
-    """Run the execution that *data* tells, a pickled task; return what came of it."""
+    """Run the execution that *data*, a pickled task, stands for; return it with its findings."""
     task: Branch | Scheduler = pickle.loads(data)
     scheduler = Excursion(task) if isinstance(task, Branch) else task
     execution = stage.driver.run(scheduler, workload)
@@ -50,7 +50,10 @@ def perform(stage: Theatre, workload: Workload, data: bytes) -> Ran:
 
 
 def told(error: Exception) -> tuple[str, str]:
-    """Return *error*, which ended an explorer, as plain data. To be called where it is handled."""
+    """Return *error*, which ended an explorer, as a kind and a value.
+
+    To be called while the error is handled, for the traceback is that of the moment.
+    """
     if isinstance(error, Diverged):
         return DIVERGED, str(error)
     if isinstance(error, HarnessError):
@@ -59,23 +62,27 @@ def told(error: Exception) -> tuple[str, str]:
 
 
 def trouble(kind: str, value: str, who: str) -> Exception:
-    """Return what to raise for what *who*, an explorer, ended with: ``told`` made *kind* and *value* of it."""
+    """Return the exception to raise for the error that ended an explorer.
+
+    ``told`` made *kind* and *value* of that error; *who* names the explorer.
+    """
     if kind == DIVERGED:
         return Departed(value)
     if kind == BUG:
         return RuntimeError(f"{who} failed:\n{value}")
-    # What is no error of a user's has no class there: the server refused what the harness asked of it.
+    # A ``ServerSaid`` has no class there: a database server refused something that the harness asked of it.
     error: Exception = getattr(errors, kind, HarnessError)(value)
     return error
 
 
 def serve(orders: Peer, setting: Setting, parent: int, unneeded: Sequence[int]) -> None:
-    """Run what comes from *orders*, until nobody is there to send more.
+    """Run the tasks that come from *orders*, until its other end is closed.
 
-    *parent* is the process that started this one, which ends with it; *unneeded* are the others' ends of pipes.
+    *parent* is the process that started this one; this one ends with it. *unneeded* are the other processes' ends of
+    pipes, which this one closes.
     """
     die_with(parent)
-    # Ctrl-C reaches every process of the terminal; what becomes of it is decided by the one that deals.
+    # Ctrl-C reaches every process of the terminal; only the one that deals acts on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, leave)
     for end in unneeded:
@@ -90,7 +97,7 @@ def serve(orders: Peer, setting: Setting, parent: int, unneeded: Sequence[int]) 
 
 
 def leave(*_: object) -> None:
-    """Leave in an orderly way, once: what is being taken down must not be interrupted."""
+    """Exit in an orderly way, and ignore further SIGTERM: taking the testbed down must not be interrupted."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(0)
 

@@ -1,4 +1,4 @@
-"""The explorers of one run, from outside: started, given executions, listened to, found dead, ended."""
+"""Starts the explorers of a run, gives them executions, takes in their results and deaths, and ends them."""
 
 from __future__ import annotations
 
@@ -24,18 +24,21 @@ from harness.wire import Peer, PeerGone
 __all__ = ["Explorers", "News", "explorers", "mourned"]
 
 DIED = "died"
-"""The kind of news that an explorer's end is; the value says how it ended."""
+"""The kind of news that says that an explorer died; the value says how."""
 
 _IN_HAND, _SMALL = 2, 16_000
-"""Executions that an explorer has at a time, so that it need not wait for the next; the second only if it fits in the pipe
-(64 KiB) whatever else does: else both sides could be writing, and nobody reading."""
+"""The number of executions that an explorer has at a time, so that it need not wait for the next.
+
+The second is sent only if it has fewer bytes than ``_SMALL`` and so fits in the pipe (64 KiB) whatever else is in it:
+else both sides could be writing, and neither reading.
+"""
 
 _LAST_EXECUTION, _LAST_WORDS = 0.5, 2.0
-"""Seconds that an explorer may take to end its execution before it is told to leave it, then to leave before it is killed."""
+"""Seconds that an explorer may take to end its execution before SIGTERM, and then to exit before SIGKILL."""
 
 
 def mourned(how: str) -> str:
-    """Return what becomes of a verdict when an explorer ended as *how* says."""
+    """Return the reason for an unknown verdict when an explorer ended as *how* says."""
     return (
         f"The search was not finished: {how} while it explored, and what it was at was never judged. Usual causes: the kernel "
         "ran out of memory, or somebody killed it; try fewer jobs."
@@ -43,7 +46,7 @@ def mourned(how: str) -> str:
 
 
 class News(NamedTuple):
-    """What was heard of explorer *number*: ``kind`` and ``value`` are as it sent them, or ``DIED``."""
+    """News of explorer *number*: ``kind`` and ``value`` are as it sent them; or ``DIED``, and how it ended."""
 
     number: int
     kind: str
@@ -51,9 +54,10 @@ class News(NamedTuple):
 
 
 class Explorers:
-    """Processes that run executions, numbered from 0: an ``Executor``. Made by ``explorers`` only.
+    """An ``Executor`` of processes, numbered from 0, that run executions. Only ``explorers`` makes one.
 
-    A promise ends with ``Lost`` where an explorer died, or met what it can't judge; nothing is begun after that.
+    A promise ends with ``Lost`` if an explorer died or met an execution that it can't judge; no execution begins after
+    that.
     """
 
     ahead = far = 4
@@ -62,7 +66,7 @@ class Explorers:
         self.slots, self._workload = jobs, workload
         self._starting = set(range(jobs))
         self._hands: dict[int, deque[Future[Ran]]] = {}
-        """The executions that each explorer has in hand, the one that it runs first."""
+        """The promises of the executions that each explorer has, in the order in which it runs them."""
         self._waiting: deque[tuple[bytes, Future[Ran]]] = deque()
         self._lost = ""
         self._peers: list[Peer] = []
@@ -74,7 +78,7 @@ class Explorers:
         self._gone: set[int] = set()
 
     def start(self, setting: Setting) -> None:
-        """Start all of them."""
+        """Start all explorers."""
         pipes = [(os.pipe(), os.pipe()) for _ in range(self.slots)]
         self._ends += [end for down, up in pipes for end in (down[1], up[0])]
         theirs = [end for down, up in pipes for end in (down[0], up[1])]
@@ -83,6 +87,7 @@ class Explorers:
         try:
             for number, (down, up) in enumerate(pipes):
                 self._peers.append(Peer(up[0], down[1]))
+                # A pipe ends for its reader only when no process has the other end open.
                 unneeded = [*self._ends, *(end for end in theirs if end not in (down[0], up[1]))]
                 process = get_context("fork").Process(
                     target=serve,
@@ -103,12 +108,12 @@ class Explorers:
         self._poll.register(life, select.POLLIN)
 
     def await_ready(self) -> None:
-        """Return when every explorer can run executions, or one has died; raises what else kept one from it."""
+        """Wait until every explorer can run executions, or one has died; raises any other error that ended one."""
         while self._starting and not self._lost:
             self._note(self.hear())
 
     def submit(self, task: bytes) -> Future[Ran]:
-        """Have *task* run by whoever has room for it."""
+        """Have *task* run by the next explorer that has room for it, and return the promise of its result."""
         promise: Future[Ran] = Future()
         if self._lost:
             fail(promise, Lost(self._lost))
@@ -118,18 +123,18 @@ class Explorers:
         return promise
 
     def wait(self, seconds: float | None = None) -> None:
-        """Take the next news in, and give out what waits; nothing is said so often that *seconds* matter."""
+        """Wait for the next news, take it in, and give out waiting tasks. *seconds* is ignored."""
         self._note(self.hear())
         self._give()
 
     def _give(self) -> None:
-        """Give out what waits, to those first who have nothing to do."""
+        """Give out waiting tasks, first to the explorers that have nothing to do."""
         for in_hand in range(_IN_HAND):
             for number, promises in self._hands.items():
                 if self._waiting and len(promises) == in_hand and (not promises or len(self._waiting[0][0]) < _SMALL):
                     task, promise = self._waiting.popleft()
                     promises.append(promise)
-                    with suppress(BrokenPipeError):  # It has died, as will be heard.
+                    with suppress(BrokenPipeError):  # It has died; ``hear`` will say so.
                         self._peers[number].send((task,))
 
     def _note(self, news: News) -> None:
@@ -150,7 +155,7 @@ class Explorers:
             self._waiting.clear()
 
     def hear(self) -> News:
-        """Wait for the next news. What an explorer sent comes before that it died."""
+        """Wait for the next news. The messages of an explorer come before the news of its death."""
         while True:
             for number, peer in enumerate(self._peers):
                 if (message := peer.complete()) is not None:
@@ -173,7 +178,7 @@ class Explorers:
         return f"explorer {number} (process {process.pid}) {ending(process.exitcode)}"
 
     def close(self) -> None:
-        """End all of them, and return when they are gone with all that is theirs."""
+        """End all explorers, and return when they are gone."""
         for end in self._ends:
             os.close(end)
         self._join(_LAST_EXECUTION)
@@ -181,12 +186,12 @@ class Explorers:
             process.terminate()
         self._join(_LAST_WORDS)
         for process in self._processes:
-            # The fork server of one that is killed ends its workers and removes its directory.
+            # If an explorer is killed, its fork server ends its workers and removes its directory.
             process.kill()
             process.join()
 
     def _join(self, seconds: float) -> None:
-        """Wait for all to end, but no longer than so many seconds."""
+        """Wait until all explorers have ended, but *seconds* at most."""
         deadline = time.monotonic() + seconds
         for process in self._processes:
             process.join(max(deadline - time.monotonic(), 0))

@@ -1,4 +1,4 @@
-"""What came of executions, as bytes from whoever ran them to whoever deals; what is equal in several is written once."""
+"""Results of executions as bytes, for the way from explorer to dealer; parts equal in several are written once."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _Value = TypeVar("_Value")
 
 
 class Ran(NamedTuple):
-    """An execution, and where it was a branch of the tree what it found out about that."""
+    """An execution, and its findings about the search tree if it was a branch of that (else None)."""
 
     execution: Execution
     findings: Findings | None
 
 
 def packed(ran: Sequence[Ran]) -> bytes:
-    """Return *ran* as bytes. The workload stays here: it is always the scenario's."""
+    """Return *ran* as bytes, without the workload: it is always the scenario's."""
     bare = [Ran(replace(execution, workload=_NO_WORKLOAD), findings) for execution, findings in ran]
     if len(bare) > 1:
         once = _Once()
@@ -35,19 +35,22 @@ def packed(ran: Sequence[Ran]) -> bytes:
 
 
 def unpacked(data: bytes, workload: Workload) -> list[Ran]:
-    """Return what ``packed`` made bytes of. Another process of this very run sent it, so it is trusted as far as we are."""
+    """Return the results that ``packed`` made bytes of, with *workload* put back.
+
+    Unpickling runs code. *data* comes from another process of this very run, which is trusted as far as this one.
+    """
     ran: list[Ran] = pickle.loads(data)
     return [Ran(replace(execution, workload=workload), findings) for execution, findings in ran]
 
 
 class _Once:
-    """Puts one object in the place of equal ones: pickle writes it once, and whoever reads it has less to make.
+    """Puts one object in the place of equal ones: pickle writes it once, and the reader has fewer objects to make.
 
-    Executions of one tree have most of their steps in common: of 24 in a row one step in five is new.
+    Executions of one tree have most of their steps in common: of 24 in a row, one step in five is new.
     """
 
     def __init__(self) -> None:
-        # One for each kind: a named tuple equals any other of the same values.
+        # One table for each kind: a named tuple equals any other tuple of the same values.
         self._steps: dict[Any, Any] = {}
         self._touched: dict[Any, Any] = {}
         self._options: dict[Any, Any] = {}
@@ -55,7 +58,7 @@ class _Once:
         self._chances: dict[Any, Any] = {}
 
     def ran(self, ran: Ran) -> Ran:
-        """Return what equals *ran*, made of parts of those before where they are equal."""
+        """Return an equal of *ran*, in which parts equal to those of earlier results are the same objects."""
         execution, findings = ran
         steps = tuple([_one(self._steps, step) for step in execution.steps])
         execution = replace(execution, steps=steps, chances=_one(self._chances, execution.chances))

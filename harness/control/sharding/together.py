@@ -1,4 +1,4 @@
-"""Deals executions to an executor, and takes what comes back in the order of dealing, whoever was quicker."""
+"""Deals executions to an executor, and counts the results in the order of dealing, whichever comes first."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ __all__ = ["MOST_SLOTS", "Place", "Troupe", "explore_together"]
 
 
 MOST_SLOTS = 4096
-"""Beyond it nobody has tried; a tree rarely has so many branches that can be walked at once."""
+"""The most slots of a cluster. More were never tried; a tree rarely has so many branches to be run at once."""
 
 _LATE = 1.0
-"""Seconds by which a run may be late that has a budget in seconds: what is away then is waited for."""
+"""Seconds by which a run may exceed its budget in seconds, for it waits for the executions that are out."""
 
 _ALLOCATIONS = 50_000
-"""After so many objects that can be in a cycle, instead of 700, the garbage collector looks through them."""
+"""The garbage collector runs after so many new objects that can be in a cycle, instead of 700."""
 
 
 class Place(NamedTuple):
-    """A cluster: its address, and how the scenario is called on its nodes, as for ``registry.find``."""
+    """A cluster: its address, and the reference to the scenario on its nodes, as for ``registry.find``."""
 
     address: str
     reference: str
 
 
 class Troupe(Executor[bytes, Ran], Protocol):
-    """Who runs executions: each task is a pickled ``Deal.task``.
+    """An executor of executions: each task is a pickled ``Deal.task``.
 
-    ``ahead`` is how many executions per slot may be dealt before the first of them is taken into account: more, and the tree is
-    searched with older knowledge; fewer, and one long execution keeps the others waiting. ``far`` is how many if those beyond
-    ``ahead`` lose nothing by it.
+    ``ahead`` is how many executions per slot may be dealt before the first of them is counted. With more, the tree is
+    searched with older knowledge; with fewer, one long execution keeps the others waiting. ``far`` is the same limit
+    for executions that lose nothing by older knowledge.
     """
 
     ahead: int
@@ -50,11 +50,11 @@ class Troupe(Executor[bytes, Ran], Protocol):
 
 
 def explore_together(opened: AbstractContextManager[Troupe], dealer: Dealer, tally: Tally) -> tuple[float, int]:
-    """Have the troupe that *opened* gives run what *dealer* deals, until there is no more, one fails, or the budget is spent.
+    """Run the executions that *dealer* deals, until there are no more, one fails, or the budget is spent.
 
-    All is counted in *tally*, in the order of dealing: what comes after the first failure is as if it had not been. What is
-    lost leaves a doubt there. Returns the seconds it took to start, and how many explored at once.
-    Raises ``BadInput``, ``SetupFailed`` and ``Unsupported`` as an explorer did.
+    *opened* gives the executor. Executions are counted in *tally* in the order of dealing; those dealt after the first
+    that fails are ignored. A lost one leaves a doubt there. Returns the seconds it took to start, and how many
+    processes explored at once. Raises ``BadInput``, ``SetupFailed`` and ``Unsupported`` as an explorer did.
     """
     began = time.perf_counter()
     with opened as troupe:
@@ -68,10 +68,10 @@ def explore_together(opened: AbstractContextManager[Troupe], dealer: Dealer, tal
 
 @contextmanager
 def _collecting_seldom() -> Iterator[None]:
-    """Have the garbage collector look less often for cycles, while the context lasts.
+    """Have the garbage collector run less often while the context lasts.
 
-    What comes back is a hundred objects and more for each execution, none of them garbage: to look through them all again
-    and again took as long as to make them.
+    The result of each execution is a hundred objects and more, none of them garbage: to look through them all again and
+    again took as long as to make them.
     """
     before = gc.get_threshold()
     gc.set_threshold(_ALLOCATIONS, *before[1:])
@@ -92,7 +92,7 @@ class _Table:
         self._stopping = False
 
     def play(self) -> None:
-        """Deal and count until nothing is left, or one has failed."""
+        """Deal and count executions until none is left, or one has failed."""
         self._deal()
         while self._away:
             deal, promise = self._away[0]
@@ -118,14 +118,14 @@ class _Table:
             self._dealt += 1
 
     def _most(self) -> int:
-        """Return how many may be away: fewer where all that could be would not be back in time."""
+        """Return how many executions may be out: fewer if, with a budget in seconds, all would not be back in time."""
         done, budget = self._tally.executions, self._tally.budget
         if budget.seconds is None or (done and budget.elapsed / done * self._far < _LATE):
             return self._far
         return self._ahead
 
     def _count(self, deal: Deal, promise: Future[Ran]) -> bool:
-        """Take into account what came of *deal*; return whether it failed."""
+        """Count the execution of *deal*, and learn from it; return whether it failed."""
         try:
             execution, findings = promise.result()
         except Lost as lost:
