@@ -201,7 +201,7 @@ def _replay(config: pytest.Config, nodeid: str, scenario: Scenario) -> Result:
     assert again.execution is not None or again.divergence
     if again.verdict is Verdict.UNKNOWN or again.execution is None:
         raise Undecided(
-            f"\nThe recording can't be followed, so nothing can be said.\n{again.divergence}", _nothing(found)
+            f"\nThe recording can't be followed, so the verdict is unknown.\n{again.divergence}", _nothing(found)
         )
     result = replace(result_of(scenario, again.execution, found.workers), explanation=found.explanation)
     judge(result, command=_command(nodeid, Path(config.getoption("--harness-replay"))))

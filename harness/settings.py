@@ -96,10 +96,10 @@ KEYS: dict[str, tuple[Reader, str]] = {
         "what is gated: names or patterns of installed scenarios (`keyed-*`), or references (`races.py:COUNTER`, "
         "`my_package.races:COUNTER`); default: all that are installed",
     ),
-    "executions": (_count, "at most so many for each exploration of a reference; default 20000"),
-    "seconds": (_seconds, "at most so long for each exploration of a reference; default 8"),
-    "variant-executions": (_count, "at most so many until a faulty variant must be caught; default 1000"),
-    "variant-seconds": (_seconds, "at most so long until a faulty variant must be caught; default 60"),
+    "executions": (_count, "the most executions of each exploration of a reference; default 20000"),
+    "seconds": (_seconds, "the most seconds of each exploration of a reference; default 8"),
+    "variant-executions": (_count, "the most executions until a faulty variant must be caught; default 1000"),
+    "variant-seconds": (_seconds, "the most seconds until a faulty variant must be caught; default 60"),
     "jobs": (_count, "explorations at the same time; default: one per core"),
     "seed": (_seed, "of the schedulers and the code under test; default 0"),
     "isolation": (

@@ -223,7 +223,7 @@ def allowed(name: str, allows: Sequence[str]) -> bool:
 
 def uncontrolled(text: str, name: str) -> str:
     """Return why nothing can be said once a worker ran *text*, which can be allowed by *name* (empty: it can't)."""
-    why = f"ran {text}, which the harness does not control. What that does is not explored, so nothing can be said."
+    why = f"ran {text}, which the harness does not control. What that does is not explored, so the verdict is unknown."
     return f"{why} {_advice(name)}" if name else why
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from harness.covered import Coverage
 from harness.result import Result
 from reports.table import GateRow
-from reports.terminal import escaped, one_line, padded, shortened, wrapped
+from reports.terminal import counted, escaped, one_line, padded, shortened, wrapped
 
 __all__ = ["at_most", "coverage_lines", "not_covered", "part"]
 
@@ -28,12 +28,12 @@ def coverage_lines(result: Result, width: int) -> list[str]:
 
 
 def _seen(coverage: Coverage, result: Result) -> str:
-    outcomes = "" if coverage.outcomes is None else f", {coverage.outcomes:,} outcomes"
-    states = f", {coverage.states:,} states of the shared files" if coverage.states else ""
+    outcomes = "" if coverage.outcomes is None else f", {counted(coverage.outcomes, 'outcome')}"
+    states = f", {counted(coverage.states, 'state')} of the shared files" if coverage.states else ""
     since = "" if result.complete else f" Executions since anything was new: {coverage.since_new:,}."
     return (
-        f"Different ones seen: {coverage.interleavings:,} interleavings (up to the order of independent steps), "
-        f"{coverage.answers:,} sets of answers{outcomes}{states}.{since}"
+        f"Covered: {counted(coverage.interleavings, 'interleaving')} (up to the order of independent steps), "
+        f"{counted(coverage.answers, 'set of answers', 'sets of answers')}{outcomes}{states}.{since}"
     )
 
 
@@ -42,17 +42,17 @@ def _left(coverage: Coverage, result: Result) -> Iterator[str]:
     if result.complete:
         return
     if coverage.bounded:
-        yield f"Too long, so that a fair schedule took over: {coverage.bounded:,} executions."
+        yield f"Reached the step limit, after which a fair schedule took over: {counted(coverage.bounded, 'execution')}."
     if coverage.seen is not None and not result.within:
         yield f"Of the tree of interleavings, {part(coverage.seen)} was seen."
     if coverage.pct:
         chances = ", ".join(f"{at_most(chance)} (depth {depth})" for depth, chance in sorted(coverage.residual.items()))
         yield (
-            f"Greatest chance that a bug escaped: {chances}. That is PCT's bound for {coverage.tasks} tasks and "
+            f"Probability that a bug escaped, at most: {chances}. That is PCT's bound for {coverage.tasks} tasks and "
             f"{coverage.steps:,} steps, without faults."
         )
     else:
-        yield "Chance that a bug escaped: no bound, as no execution was PCT's."
+        yield "No bound on the probability that a bug escaped: PCT ran no execution."
 
 
 def _missing(coverage: Coverage, result: Result) -> Iterator[str]:
@@ -64,7 +64,7 @@ def _missing(coverage: Coverage, result: Result) -> Iterator[str]:
             f"{_named(pairs, coverage.one_order, 1)}."
         )
     if coverage.faults_tried < coverage.fault_places and not result.complete:
-        yield f"Faults struck at {coverage.faults_tried:,} of {coverage.fault_places:,} places where one could."
+        yield f"Faults were injected at {coverage.faults_tried:,} of {coverage.fault_places:,} possible places."
     if coverage.uncalled:
         yield f"Never called: {_named(coverage.uncalled, len(coverage.uncalled))}."
     if coverage.unreached:
@@ -100,8 +100,8 @@ def not_covered(rows: Sequence[GateRow], *, width: int = 80) -> str:
     references = sum(not row.variant for row in rows)
     lines = wrapped(
         f"Not covered in full: {len(left)} of {references} explorations of the reference. For each: the part of the tree seen; "
-        f"the greatest chance that a bug of depth {_DEPTH} escaped (PCT's bound, without faults); of all executions, how many "
-        "since anything was new.",
+        f"the probability that a bug of depth {_DEPTH} escaped, at most (PCT's bound, without faults); of all executions, "
+        "how many since anything was new.",
         width,
     )
     for row in left:

@@ -10,8 +10,7 @@ from harness.explain import Exchange, Explanation, FaultRole, Named, Place, Wind
 from harness.history import Step
 from harness.result import Execution
 from harness.undone import Undone, undone
-from reports.summary import counted
-from reports.terminal import columns, escaped, one_line, padded, shortened, wrapped
+from reports.terminal import columns, counted, escaped, one_line, padded, shortened, wrapped
 from reports.words import NOUNS, Words
 
 __all__ = ["as_data", "explanation_lines", "place_of", "sentences"]
@@ -173,7 +172,7 @@ def _undone(each: Undone, words: Words) -> str:
         f"{words.whose(steps[number])} {words.what(Named(steps[number], number))}" for number in each.writes
     )
     if step.kind == "kill":
-        return f"That took back what was not committed: {written}."
+        return f"That rolled back uncommitted changes: {written}."
     return f"{_capital(words.whose(step))} {words.what(Named(step, each.at))} took back {written}: they share a connection."
 
 

@@ -9,8 +9,7 @@ from harness.verdict import Verdict
 from reports.coverage import at_most, part
 from reports.gated import Gated
 from reports.places import marks, message_of, relative
-from reports.summary import counted
-from reports.terminal import escaped
+from reports.terminal import counted, escaped
 from reports.transcript import transcript
 
 __all__ = ["gate_markdown", "md"]
@@ -70,7 +69,7 @@ def _references(gated: Gated) -> Iterator[str]:
     rows = [row for row in gated.rows if not row.variant and not row.known]
     if not rows:
         return
-    yield from ("", "### What was covered, and what not", "")
+    yield from ("", "### Coverage", "")
     yield "| scenario | verdict | executions | covered | part of the tree seen | a bug of depth 2 escaped (at most) |"
     yield "|---|---|---|---|---|---|"
     for row in rows:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from harness.result import Result
 from harness.stress.result import Stressed, Violation
 from harness.verdict import Verdict
-from reports.summary import counted
-from reports.terminal import escaped, paragraph, wrapped
+from reports.terminal import counted, escaped, paragraph, wrapped
 
 __all__ = ["stress_report"]
 
 _MEANINGS = {
     Verdict.VALID: "No rule was seen broken, which proves nothing: the schedules were nobody's choice.",
     Verdict.INVALID: "A rule broke.",
-    Verdict.UNKNOWN: "Nothing can be said, which is not a pass:",
+    Verdict.UNKNOWN: "Unknown, which is not a pass:",
 }
 
 
@@ -28,7 +27,9 @@ def stress_report(stressed: Stressed, searched: Result | None = None, *, width: 
     lines += wrapped(escaped(f"Calls ended with: {ended}."), width)
     if stressed.happened:
         happened = ", ".join(f"{rule} ({times:,})" for rule, times in stressed.happened.items())
-        lines += wrapped(escaped(f"It happened, in so many turns: {happened}."), width)
+        lines += wrapped(
+            escaped(f"Required events, with the number of turns in which each occurred: {happened}."), width
+        )
     for violation in stressed.violations:
         lines += ["", *wrapped(escaped(_how_often(violation, stressed.turns)), width)]
         lines += paragraph(violation.message, width, "  ")

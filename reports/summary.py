@@ -5,14 +5,9 @@ from __future__ import annotations
 from harness.result import Result
 from harness.verdict import Verdict
 from reports.coverage import coverage_lines
-from reports.terminal import escaped, paragraph, wrapped
+from reports.terminal import counted, escaped, paragraph, wrapped
 
-__all__ = ["counted", "summary"]
-
-
-def counted(number: int, noun: str) -> str:
-    """Return *number* with *noun* in the right form: ``1 step``, ``2,000 steps``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+__all__ = ["summary"]
 
 
 def summary(result: Result, *, width: int = 80) -> str:
@@ -31,10 +26,12 @@ def summary(result: Result, *, width: int = 80) -> str:
             escaped(f"Allowed, so that nothing is claimed of it: {', '.join(result.allowed)}."), width, most=8
         )
     if result.notes:
-        lines += wrapped(escaped(f"Left alone, and so not explored: {'; '.join(result.notes)}."), width, most=4)
+        lines += wrapped(escaped(f"Not explored: {'; '.join(result.notes)}."), width, most=4)
     if result.happened and result.verdict is not Verdict.INVALID:
         happened = ", ".join(f"{rule} ({times:,})" for rule, times in result.happened.items())
-        lines += wrapped(escaped(f"It happened, in so many executions: {happened}."), width)
+        lines += wrapped(
+            escaped(f"Required events, with the number of executions in which each occurred: {happened}."), width
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -44,11 +41,15 @@ def _meaning(result: Result) -> str:
     if result.verdict is Verdict.INVALID:
         failing = counted(result.failures, "execution")
         return f"A rule broke in {failing}, first in number {result.first_failure}."
-    return "Nothing can be said, which is not a pass:" if result.reasons else "Nothing can be said."
+    return "Unknown, which is not a pass:" if result.reasons else "Nothing can be said."
 
 
 def _effort(result: Result) -> str:
-    foreseen = f" Not run, as all of it had been seen in others: {result.foreseen:,} more." if result.foreseen else ""
+    foreseen = (
+        f" Skipped, as their outcome follows from states visited before: {result.foreseen:,} more."
+        if result.foreseen
+        else ""
+    )
     return (
         f"{counted(result.executions, 'execution')} of {counted(result.workers, 'worker')} "
         f"({result.scheduler}, seed {result.seed}) in {result.seconds:.2f} s, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["columns", "escaped", "one_line", "padded", "paragraph", "shortened", "styled", "wrapped"]
+__all__ = ["columns", "counted", "escaped", "one_line", "padded", "paragraph", "shortened", "styled", "wrapped"]
 
 _STYLES = {"title": "1", "broken": "1;31", "error": "31", "waiting": "33", "told": "32", "dim": "2"}
 _DOTS = "..."
@@ -94,3 +94,8 @@ def styled(style: str, text: str, colour: bool) -> str:
     """Return *text* in the colour of *style*, or as it is."""
     code = _STYLES.get(style)
     return f"\x1b[{code}m{text}\x1b[0m" if colour and code and text else text
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return *number* with *noun* in the right form: ``1 step``, ``2,000 steps``; *plural* where an ``s`` does not make it."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

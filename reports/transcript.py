@@ -12,8 +12,8 @@ from harness.history import Event, Outcome, Step
 from harness.result import Execution, Failure, Result, delay_count, fault_count
 from harness.schedule import DELAY, FAULT_MARK
 from reports.explanation import explanation_lines
-from reports.summary import counted, summary
-from reports.terminal import columns, escaped, one_line, padded, paragraph, shortened, styled, wrapped
+from reports.summary import summary
+from reports.terminal import columns, counted, escaped, one_line, padded, paragraph, shortened, styled, wrapped
 
 __all__ = ["title_of", "title_of_counterexample", "transcript", "transcript_of"]
 

@@ -125,7 +125,7 @@ def _names(options: Namespace, base: Side) -> list[str]:
     settings = load_settings(start=base.folder)
     names = [name for name in settings.scenarios if ":" in name or not set("*?[") & set(name)]
     if not names or len(names) < len(settings.scenarios):
-        said = [str(each["name"]) for each in base.ask("list", seconds=_GRACE)["scenarios"]]
+        said = base.scenarios(_GRACE)
         from fnmatch import fnmatchcase
 
         names = [each for each in said if any(fnmatchcase(each, name) for name in settings.scenarios or ("*",))] + names

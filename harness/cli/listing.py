@@ -7,8 +7,7 @@ from argparse import Namespace
 from harness.cli.terminal import colour, print_json, width
 from harness.registry import GROUP, scenarios
 from harness.scenario import Scenario
-from reports.summary import counted
-from reports.terminal import escaped, paragraph, styled
+from reports.terminal import counted, escaped, paragraph, styled
 
 __all__ = ["command"]
 

@@ -180,7 +180,7 @@ def _add_run(commands: Commands) -> None:
         help="explore with N processes at once, one core each, 1 to 64 (default: 1; not with hypothesis)",
     )
     _add_cluster(run, "explore on a cluster's nodes, with --jobs of them at once (default: one per thread)")
-    add("--database", metavar="WHERE", help="where hypothesis keeps what failed: a folder, or redis://HOST:PORT/N")
+    add("--database", metavar="WHERE", help="where hypothesis keeps failing examples: a folder, or redis://HOST:PORT/N")
     _add_isolation(run)
     _add_postgres(run)
     _add_output(run)
@@ -192,7 +192,7 @@ def _add_run(commands: Commands) -> None:
 
 def _add_limits(run: ArgumentParser) -> None:
     add = run.add_argument
-    add("--max-executions", type=arguments.count, metavar="N", help="stop after so many executions")
+    add("--max-executions", type=arguments.count, metavar="N", help="stop after N executions")
     add(
         "--preemptions",
         type=arguments.bound,
@@ -260,7 +260,7 @@ def _add_replay(commands: Commands) -> None:
     replay = _command(commands, "replay", "replaying", "run a saved counterexample again, step by step")
     add = replay.add_argument
     add("file", metavar="FILE", help="a counterexample that `harness run` saved")
-    add("--times", type=arguments.count, default=1, metavar="N", help="so many times (default: 1)")
+    add("--times", type=arguments.count, default=1, metavar="N", help="replay N times (default: 1)")
     _add_isolation(replay, "the counterexample's")
     _add_postgres(replay)
     add(
@@ -338,7 +338,7 @@ def _add_stress(commands: Commands) -> None:
         type=arguments.seed,
         default=0,
         metavar="N",
-        help="of who is killed and who goes away (default: 0); the schedule is nobody's choice",
+        help="seed of kills and disconnects (default: 0); the schedule is not controlled",
     )
 
 

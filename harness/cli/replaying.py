@@ -15,8 +15,7 @@ from harness.errors import BadInput
 from harness.scenario import Scenario
 from harness.schedule import Schedule
 from harness.verdict import Verdict
-from reports.summary import counted
-from reports.terminal import escaped, paragraph, wrapped
+from reports.terminal import counted, escaped, paragraph, wrapped
 from reports.transcript import title_of_counterexample, transcript
 
 __all__ = ["command", "scenario_of"]
@@ -73,7 +72,7 @@ def _edited(options: Namespace, scenario: Scenario, counterexample: Counterexamp
         )
     else:
         words = {Verdict.INVALID: "fails", Verdict.VALID: "passes: every rule held", Verdict.UNKNOWN: "can't be judged"}
-        print(*wrapped(f"So changed it {words[verdict]}. {escaped(execution.stuck)}", width()), sep="\n")
+        print(*wrapped(f"The edited schedule {words[verdict]}. {escaped(execution.stuck)}", width()), sep="\n")
         print()
         print(transcript(execution, title=title, width=width(), colour=colour()), end="")
     return EXIT_CODES[verdict]

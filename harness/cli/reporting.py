@@ -26,8 +26,8 @@ from reports.markdown import gate_markdown
 from reports.perfetto import trace
 from reports.report import Report, as_data, report_of
 from reports.sarif import sarif
-from reports.summary import counted
 from reports.table import GateRow
+from reports.terminal import counted
 
 __all__ = ["RENDERERS", "Entry", "Renderer", "command", "write_page"]
 
@@ -81,7 +81,7 @@ def command(options: Namespace) -> int:
     wanted = {name: out for name in RENDERERS if (out := getattr(options, name)) is not None}
     if not wanted and not options.json:
         known = " or ".join(f"--{name} OUT" for name in RENDERERS)
-        raise BadInput(f"Nothing says what to make of {options.files[0]!r}: give {known}.")
+        raise BadInput(f"No output is named for {options.files[0]!r}: give {known}.")
     if (list(wanted.values()).count(_STDOUT) + options.json) > 1:
         raise BadInput("Only one document can go to standard output: give the others a file.")
     counterexamples = [(Path(file), load(Path(file))) for file in options.files]

@@ -42,12 +42,19 @@ class Side:
     paths: tuple[str, ...] = ()
 
     def ask(self, *arguments: str, seconds: float) -> dict[str, Any]:
-        """Run a command of the harness over this version's code, and return the JSON value that it prints.
+        """Run a command of the harness over this version's code, and return the JSON object that it prints.
 
-        Raises ``SideFailed`` if it gives none within *seconds*.
+        Raises ``SideFailed`` if it prints none within *seconds*.
         """
         variant = ["--variant", self.variant] if self.variant else []
-        command = [self.python, "-m", "harness", *arguments, *variant, "--json"]
+        return dict(self._said(*arguments, *variant, seconds=seconds))
+
+    def scenarios(self, seconds: float) -> list[str]:
+        """Return the names of the scenarios that are installed there; raises as ``ask`` does."""
+        return [str(each["scenario"]) for each in self._said("list", seconds=seconds)]
+
+    def _said(self, *arguments: str, seconds: float) -> Any:
+        command = [self.python, "-m", "harness", *arguments, "--json"]
         environment = config.child_environment(self.paths)
         try:
             done = subprocess.run(
@@ -64,7 +71,7 @@ class Side:
         except ValueError:
             words = done.stderr.decode(errors="replace").strip() or f"it ended with exit code {done.returncode}"
             raise SideFailed(f"`harness {arguments[0]}` over {self.name} gave no answer: {words}") from None
-        return dict(said)
+        return said
 
 
 @contextmanager

@@ -181,5 +181,5 @@ def _unimportable(error: Exception, where: str) -> BadInput:
 def _gone(address: str) -> str:
     return (
         f"The search was not finished: the cluster at {address!r} was lost, its scheduler or the last of its nodes, and "
-        "what they were at was never judged."
+        "their current executions were not judged."
     )

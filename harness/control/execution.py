@@ -337,7 +337,7 @@ class _Run:
     def _died(self, move: Move, number: int) -> Step:
         """Return the step in which a worker died by itself, if SIGKILL ended it: that is a crash like any other.
 
-        Every other ending is a failure (``_Over``). Raises ``Broke`` if the system killed it for want of memory.
+        Every other ending is a failure (``_Over``). Raises ``Broke`` if the system killed it for lack of memory.
         """
         code = self.fleet.reap(move.state.worker)
         if self.likeness is not None:
@@ -345,7 +345,7 @@ class _Run:
         step = self.stage.lost(move, ending(code))
         if code == _SIGKILL and self.fleet.lacked_memory():
             raise Broke(
-                f"Worker {number} was killed by the system for want of memory, so what it did can't be judged. "
+                f"Worker {number} was killed by the system for lack of memory, so what it did can't be judged. "
                 "Give the machine or the container more."
             )
         if code != _SIGKILL:

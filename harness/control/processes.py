@@ -50,7 +50,7 @@ class FleetGone(HarnessError):
     def __init__(self) -> None:
         super().__init__(
             "The process that forks the workers has ended, and so have they. Did the code under test kill its parent "
-            "process, or did the system, for want of memory? What was under way can't be judged."
+            "process, or did the system, for lack of memory? The current execution can't be judged."
         )
 
 

@@ -101,7 +101,7 @@ def without_descriptors(pids: Iterable[int]) -> str:
             held = len(os.listdir(f"/proc/{pid}/fd"))
             if most != resource.RLIM_INFINITY and most - held < LEAST_DESCRIPTORS:
                 return (
-                    f"A worker has {held} of at most {most} files open, so what it fails at may be for want of a descriptor. "
+                    f"A worker has {held} of at most {most} files open, so what it fails at may be for lack of a descriptor. "
                     "Raise the limit (`ulimit -n`). If the code under test leaves files open from one execution to the next, "
                     "isolation='fork' gives each execution processes of its own."
                 )

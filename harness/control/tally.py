@@ -161,9 +161,7 @@ class Tally:
         invalid all the same.
         """
         missing = [rule for rule, times in self.happened.items() if not times]
-        never = (
-            ["what the scenario is about never happened: " + ", ".join(missing)] if missing and found is None else []
-        )
+        never = ["a required event never occurred: " + ", ".join(missing)] if missing and found is None else []
         if found is not None:
             return (*self.doubts, *self.stuck)
         return (*self.doubts, *self.stuck, *self.unseen.reasons(self.scenario.allows), *never, *self._only_errors())

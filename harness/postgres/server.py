@@ -130,7 +130,7 @@ class Server:
             return ""
         return (
             f"The PostgreSQL server of this exploration has ended (exit code {code}; negative: killed by that signal), so what "
-            "failed can't be laid to the code under test. Did the system kill it, for want of memory, or the code itself?"
+            "failed can't be laid to the code under test. Did the system kill it, for lack of memory, or the code itself?"
         )
 
     def _answers(self) -> bool:

@@ -7,13 +7,16 @@ import json
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.cli import comparing
 from harness.cli.comparing import judged
 from harness.cli.main import main
+from harness.cli.versions import Side
 from reports.comparison import ORDER, Compared, comparison_lines, comparison_markdown, worst
 from reports.terminal import columns
 from tests.cli.test_gate_project import FAULTY, FIXED, RACES, git, write
@@ -104,6 +107,17 @@ def test_variants_of_a_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "issue-token: worse" in capsys.readouterr().out
     assert main(["compare", "reference", "reference", *where]) == 3
     assert "nor on reference" in capsys.readouterr().out
+
+
+@pytest.mark.forks
+@pytest.mark.slow
+def test_scenarios_by_pattern_are_those_that_the_base_lists(tmp_path: Path) -> None:
+    """Where neither a scenario nor a counterexample is named, `[tool.harness]` says which; a pattern asks the base."""
+    (tmp_path / "pyproject.toml").write_text('[tool.harness]\nscenarios = ["issue-tok*", "races.py:OWN"]\n')
+    options = Namespace(scenario=None, counterexample=None)
+    names = comparing._names(options, Side("base", tmp_path))
+    assert "issue-token" in names
+    assert not [name for name in names if not name.startswith(("issue-tok", "races.py:"))]
 
 
 AROUND: dict[str, Any] = {

@@ -100,7 +100,7 @@ def test_the_other_way_round_it_passes(recorded: Path, capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().out)["verdict"] == "valid"
     assert main(["replay", str(recorded), "--edit", str(load(recorded).schedule)]) == 1
     said = capsys.readouterr().out
-    assert said.startswith("So changed it fails.")
+    assert said.startswith("The edited schedule fails.")
     assert "BROKEN HERE" in said
     assert recorded.read_bytes() == before
 

@@ -142,7 +142,7 @@ def test_what_must_happen_can_be_a_coroutine_function_too() -> None:
 
     result = explored(scenario(must_happen=(Check("no", no), Check("yes", yes))))
     assert result.verdict is Verdict.UNKNOWN
-    assert result.reasons == ("what the scenario is about never happened: no",)
+    assert result.reasons == ("a required event never occurred: no",)
 
 
 def raises_key_error(_: Path) -> None:

@@ -122,7 +122,7 @@ def test_no_descriptor_left_in_a_worker() -> None:
     with at_most(len(os.listdir("/proc/self/fd")) + 60):
         result = explored(raced(hoards), explain=False)
     assert result.verdict is Verdict.UNKNOWN
-    assert "may be for want of a descriptor" in result.reasons[0]
+    assert "may be for lack of a descriptor" in result.reasons[0]
 
 
 def test_no_descriptor_for_the_harness() -> None:
@@ -190,7 +190,7 @@ def test_a_kernel_without_what_is_needed(monkeypatch: pytest.MonkeyPatch, name: 
 
 
 def kills_itself(_: Path) -> None:
-    """End as the kernel ends a process for want of memory."""
+    """End as the kernel ends a process for lack of memory."""
     os.kill(os.getpid(), 9)
 
 
@@ -201,7 +201,7 @@ def test_a_worker_killed_for_want_of_memory(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(processes, "oom_kills", lambda: next(counts))
     result = explored(raced(kills_itself), explain=False)
     assert result.verdict is Verdict.UNKNOWN
-    assert "killed by the system for want of memory" in result.reasons[0]
+    assert "killed by the system for lack of memory" in result.reasons[0]
 
 
 def test_the_kernel_counts_its_kills() -> None:

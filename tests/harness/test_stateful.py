@@ -114,7 +114,9 @@ def test_a_run_says_how_many_were_not_run() -> None:
     result = explored(KILLED)
     assert result.complete
     assert result.foreseen
-    assert f"Not run, as all of it had been seen in others: {result.foreseen} more." in summary(result, width=200)
+    assert f"Skipped, as their outcome follows from states visited before: {result.foreseen} more." in summary(
+        result, width=200
+    )
 
 
 @contextmanager

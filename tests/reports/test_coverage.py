@@ -35,16 +35,15 @@ def _result(**more: Any) -> Result:
 def test_a_limited_pass_says_what_it_does_not_mean() -> None:
     """What was seen, how much of the tree, the chance that a bug escaped, and what never came."""
     assert "\n".join(coverage_lines(_result(), 80)) == (
-        "Different ones seen: 84 interleavings (up to the order of independent steps), 5\n"
-        "sets of answers, 27 states of the shared files. Executions since anything was\n"
-        "new: 19.\n"
-        "Too long, so that a fair schedule took over: 2 executions.\n"
+        "Covered: 84 interleavings (up to the order of independent steps), 5 sets of\n"
+        "answers, 27 states of the shared files. Executions since anything was new: 19.\n"
+        "Reached the step limit, after which a fair schedule took over: 2 executions.\n"
         "Of the tree of interleavings, at most 53.2 % was seen.\n"
-        "Greatest chance that a bug escaped: 0.0013 (depth 1), 0.45 (depth 2), 1 (depth\n"
-        "3). That is PCT's bound for 2 tasks and 10 steps, without faults.\n"
+        "Probability that a bug escaped, at most: 0.0013 (depth 1), 0.45 (depth 2), 1\n"
+        "(depth 3). That is PCT's bound for 2 tasks and 10 steps, without faults.\n"
         "Conflicting pairs: 11 in both orders, 3 in one only: c0 COMMIT at database.py:63\n"
         "before c1 INSERT at reservations.py:332; and 2 more.\n"
-        "Faults struck at 31 of 88 places where one could.\n"
+        "Faults were injected at 31 of 88 possible places.\n"
         "Never called: c0: later(1)@w0.\n"
         "Never reached in functions that ran: a.py:1 execute; a.py:2 commit; and 1 more."
     )
@@ -61,7 +60,7 @@ def test_a_complete_pass_says_what_it_did_not_reach() -> None:
 def test_without_pct_there_is_no_bound() -> None:
     """Then nothing is claimed."""
     (said,) = (line for line in coverage_lines(_result(coverage=Coverage(answers=1)), 80) if "escaped" in line)
-    assert said == "Chance that a bug escaped: no bound, as no execution was PCT's."
+    assert said == "No bound on the probability that a bug escaped: PCT ran no execution."
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
@@ -112,8 +111,8 @@ def test_the_gate_says_what_it_did_not_cover() -> None:
     """The references that passed without being complete, each with what is known of the rest."""
     assert not_covered(ROWS) == (
         "Not covered in full: 2 of 4 explorations of the reference. For each: the part of\n"
-        "the tree seen; the greatest chance that a bug of depth 2 escaped (PCT's bound,\n"
-        "without faults); of all executions, how many since anything was new.\n"
+        "the tree seen; the probability that a bug of depth 2 escaped, at most (PCT's\n"
+        "bound, without faults); of all executions, how many since anything was new.\n"
         "  keyed-three                           at most 12.3 %    0.021     451 of 3,210\n"
         "  bearer-unaffected-over-http-and-m...               -        1       0 of 7\n"
     )

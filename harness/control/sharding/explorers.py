@@ -40,8 +40,8 @@ _LAST_EXECUTION, _LAST_WORDS = 0.5, 2.0
 def mourned(how: str) -> str:
     """Return the reason for an unknown verdict when an explorer ended as *how* says."""
     return (
-        f"The search was not finished: {how} while it explored, and what it was at was never judged. Usual causes: the kernel "
-        "ran out of memory, or somebody killed it; try fewer jobs."
+        f"The search was not finished: {how} while it explored, and its current execution was not judged. "
+        "Usual causes: the kernel ran out of memory, or somebody killed it; try fewer jobs."
     )
 
 
