@@ -33,9 +33,9 @@ class Frontier(Generic[_Node]):
     """A priority queue of choices by price; at one price, the one that shows the rarest pair comes first.
 
     Of equally rare ones, the oldest comes first. Prices come in ascending order. But if *fair* is true, all prices take
-    turns after ``_PATIENCE`` entries of one: with many tasks there are more orders of whole tasks, which cost nothing, than
-    can be tried, and most races need a preemption or a fault. At one price, faults and other choices take turns: there are
-    many more places for a fault than orders of two calls.
+    turns after ``_PATIENCE`` entries of one: with many tasks there are more orders of whole tasks, which cost nothing,
+    than can be tried, and most races need a preemption or a fault. At one price, faults and other choices take turns:
+    there are many more places for a fault than orders of two calls.
     """
 
     def __init__(self, fair: bool = True) -> None:

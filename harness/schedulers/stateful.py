@@ -40,7 +40,7 @@ class Stateful(Exhaustive):
         return self._visited is not None
 
     def start(self, previous: Execution | None) -> bool:
-        """Learn from *previous*, then turn to the cheapest choice not yet tried that needs a run to know its outcome."""
+        """Learn from *previous*, then turn to the cheapest choice not yet tried that can't be predicted."""
         if previous is not None and self._visited is not None:
             self._ran += 1
             if not self._visited.learn(previous):
