@@ -134,7 +134,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-# --- what it comes to -----------------------------------------------------------------------------
+# --- causes ---------------------------------------------------------------------------------------
 
 
 def _causes(why: Explanation, words: Words) -> list[str]:
@@ -232,7 +232,7 @@ def _fault(role: FaultRole, words: Words) -> str:
     return f"{_capital(words.fault(role.at))} {' and '.join(edges)}".rstrip() + "."
 
 
-# --- what shows it --------------------------------------------------------------------------------
+# --- evidence -------------------------------------------------------------------------------------
 
 
 def _details(why: Explanation, words: Words) -> list[str]:

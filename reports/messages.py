@@ -26,7 +26,7 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A request or an answer, sent in step ``sent`` of lane ``source``, received in step ``received`` of lane ``target``.
+    """A request or an answer, sent in step ``sent`` of lane ``source``, received in ``received`` of lane ``target``.
 
     ``fate`` is ``arrived``, ``lost`` or ``on its way``. A message that never arrived has no ``target``; its
     ``received`` is the number of the fault that lost it, if any.

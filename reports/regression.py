@@ -17,7 +17,7 @@ _WIDTH = 100
 def regression_test(found: Counterexample, reference: str, calls: str, legs: Sequence[tuple[object, ...]]) -> str:
     """Return the source of a test that fails while the race of *found* is there.
 
-    *reference* is the name of the scenario or a reference to it; *calls* and *legs* are for ``harness.regression.check``.
+    *reference* is the scenario's name or a reference to it; *calls* and *legs* are for ``harness.regression.check``.
     """
     variant = repr(found.variant) if found.variant else "None"
     lines = [

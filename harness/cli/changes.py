@@ -51,7 +51,7 @@ def _changed(root: Path, revision: str) -> list[str]:
     return [name for name in (names + new).split("\0") if name]
 
 
-# --- what a scenario is made of -------------------------------------------------------------------
+# --- the files of a scenario ----------------------------------------------------------------------
 
 
 def _file_named(reference: str) -> Iterator[Path]:

@@ -70,7 +70,7 @@ class _Runs:
 
     def run(self) -> None:
         """Submit all rows, and collect the results until none is left."""
-        # Long runs first, so that no core is idle for long at the end: a reference uses its whole budget, a variant rarely.
+        # Long runs first, so that no core is idle for long at the end: a reference uses all its time, a variant seldom.
         for number in sorted(range(len(self._todo)), key=self._rank):
             self._submit(number)
         with Ticker() as ticker:

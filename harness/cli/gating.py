@@ -94,7 +94,7 @@ def _judged(row: GateRow) -> Verdict:
     return Verdict.UNKNOWN if row.verdict is Verdict.UNKNOWN else Verdict.INVALID
 
 
-# --- what is to be done ---------------------------------------------------------------------------
+# --- the rows to run ------------------------------------------------------------------------------
 
 
 def _settings(options: Namespace) -> Settings:
