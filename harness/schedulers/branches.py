@@ -35,10 +35,11 @@ and, after an early search in vain, how many branches must return before the nex
 class Branch(NamedTuple):
     """A choice to be tried at a decision, with all that an excursion must know of the tree.
 
-    ``path`` has the name, the virtual time and the step's digest of each edge from the root to the decision. ``target``
-    is the choice to be tried there (empty for the first branch, when nothing is known of the tree yet). The other
-    fields are copied from the decision's node. ``touched`` and ``sleep`` are as they are when the branch is handed out:
-    so of two branches that are tried at once, neither is in the sleep set of the other.
+    ``path`` has the name, the virtual time and the step's digest of each edge from the root to the decision. ``target`` is
+    the choice to be tried there (empty for the first branch, when nothing is known of the tree yet). ``reduction`` and
+    ``preemptions`` are those of the search, the other fields those of the decision's node. ``touched`` and ``sleep`` are
+    as they are when the branch is handed out: so of two branches that are tried at once, neither is in the sleep set of
+    the other.
     """
 
     reduction: bool
@@ -75,7 +76,7 @@ class Wanted(NamedTuple):
 
 
 class Raced(NamedTuple):
-    """A race with a step chosen at decision *number* of the path (from the root) as the earlier one; its initials."""
+    """A race, with its initials. Its earlier step was chosen at decision *number* of the path, from the root."""
 
     number: int
     initials: tuple[str, ...]
@@ -148,7 +149,7 @@ class Excursion(Exhaustive):
         self._learn(execution)
         new = self._root if self._fork is None else next(iter(self._fork.children.values()), None)
         if new is not None and new.via in self._touched:
-            new = None  # The target could not run, and the default led to a branch that is known.
+            new = None  # The target could not run; a choice that is already known ran instead.
         first = self._fork.touched.get(new.via) if self._fork is not None and new is not None else None
         met: list[Met] = []
         numbers: dict[int, int] = {}
