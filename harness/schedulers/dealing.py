@@ -1,4 +1,4 @@
-"""Deal the executions of a scheduler to several processes, and learn from their results.
+"""Dealers, which deal the executions of a scheduler to several processes and learn from the results.
 
 All decisions are made in one process, which learns from executions in the order in which they were dealt, however long
 each took. So with the same number of jobs, the same seed deals the same executions, whatever the timing.
@@ -43,8 +43,9 @@ class Dealer(Protocol):
 
 
 class SamplesDealer:
-    """Deals a sampler's executions. Execution number n has the same random stream as in a run with one process.
+    """Deals a sampler's executions.
 
+    Execution number n has the same random stream as in a run with one process, so the set of executions is the same.
     The sampler learns from earlier executions (their lengths, the footprints of operations) some executions later than
     there.
     """
