@@ -37,9 +37,9 @@ class Branch(NamedTuple):
 
     ``path`` has the name, the virtual time and the step's digest of each edge from the root to the decision.
     ``target`` is the choice to be tried there (empty for the first branch, when nothing is known of the tree yet).
-    ``reduction`` and ``preemptions`` are those of the search, the other fields those of the decision's node. ``touched``
-    and ``sleep`` are as they are when the branch is handed out: so of two branches that are tried at once, neither is
-    in the sleep set of the other.
+    ``reduction`` and ``preemptions`` are those of the search, the other fields those of the decision's node.
+    ``touched`` and ``sleep`` are as they are when the branch is handed out: so of two branches that are tried at once,
+    neither is in the sleep set of the other.
     """
 
     reduction: bool
