@@ -1,1 +1,1 @@
-"""Renders what the harness found: pure functions from its values to text. Nothing here runs, or reads but its own template."""
+"""Reports: pure functions from the harness's values to text. They run nothing and read only their own template."""

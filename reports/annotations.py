@@ -1,4 +1,4 @@
-"""The races that a gate found as annotations of GitHub Actions: workflow commands that mark lines of source."""
+"""Annotations for GitHub Actions: workflow commands that mark the source lines of the races a gate found."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["workflow_commands"]
 
 
 def workflow_commands(gated: Gated) -> Iterator[str]:
-    """Yield a line for each place of a race window, and for each row without one that is not as expected."""
+    """Yield commands for rows that are not as expected: one per line of a race window, or one if there is no race."""
     for number, row in enumerate(gated.rows):
         if row.as_expected:
             continue

@@ -1,4 +1,4 @@
-"""What a comparison of two versions came to, as a value, and in words for a terminal and for a pull request."""
+"""The result of comparing two versions: as a value, and as text for a terminal or a pull request."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from reports.terminal import escaped, styled, wrapped
 __all__ = ["ORDER", "Compared", "as_data", "comparison_lines", "comparison_markdown", "worst"]
 
 ORDER = ("not fixed", "worse", "masked", "can't tell", "fixed", "no race")
-"""Verdicts, the gravest first."""
+"""Verdicts, the worst first."""
 _STYLES = {"fixed": "told", "no race": "dim", "can't tell": "waiting"}
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One scenario on both versions: the ``verdict``, the ``reasons`` for it, what was done, what shows the race again."""
+    """The comparison of one scenario on both versions.
+
+    ``reasons`` explain the ``verdict``; ``rule`` is the rule that broke on the base, with its message; ``done`` are
+    sentences on the runs that were made; ``command`` replays the race, whose file is ``counterexample``.
+    """
 
     scenario: str
     verdict: str
@@ -30,7 +34,7 @@ class Compared:
 
 
 def worst(compared: Sequence[Compared]) -> str:
-    """Return the gravest verdict of all."""
+    """Return the worst verdict of all; "can't tell" if there is none."""
     return min((each.verdict for each in compared), key=ORDER.index, default="can't tell")
 
 

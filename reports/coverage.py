@@ -1,4 +1,4 @@
-"""What a run covered and what it did not, in a few lines; and over a whole gate."""
+"""Coverage as text: a few lines on the coverage of a run and its gaps, and a table for a whole gate."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from reports.terminal import counted, escaped, one_line, padded, shortened, wrap
 __all__ = ["at_most", "coverage_lines", "not_covered", "part"]
 
 _FIRST = 2
-"""So many of a list are named; the rest is counted."""
+"""How many entries of a list are named; the rest are counted."""
 _DEPTH = 2
 _SURE = 0.995
 
 
 def coverage_lines(result: Result, width: int) -> list[str]:
-    """Return what *result* covered and what it did not; nothing where nothing was counted."""
+    """Return lines on the coverage of *result*; none if no coverage was counted."""
     coverage = result.coverage
     if coverage == Coverage():
         return []
@@ -38,7 +38,7 @@ def _seen(coverage: Coverage, result: Result) -> str:
 
 
 def _left(coverage: Coverage, result: Result) -> Iterator[str]:
-    """Say how much is left, where the run is not complete."""
+    """Yield sentences on how much is left, if the run is not complete."""
     if result.complete:
         return
     if coverage.bounded:
@@ -56,7 +56,7 @@ def _left(coverage: Coverage, result: Result) -> Iterator[str]:
 
 
 def _missing(coverage: Coverage, result: Result) -> Iterator[str]:
-    """Say what no execution showed."""
+    """Yield sentences on orders, faults, calls and code that no execution showed."""
     if coverage.one_order and not result.complete:
         pairs = [f"{earlier} before {later}" for earlier, later in coverage.only]
         yield (
@@ -77,12 +77,12 @@ def _named(names: Sequence[str], number: int, first: int = _FIRST) -> str:
 
 
 def part(seen: float) -> str:
-    """Return which part of a tree that was not seen in full *seen* is: never more than it is."""
+    """Return *seen*, the part of a tree that was seen, as a percentage below 100, rounded down."""
     return "less than 0.1 %" if seen < 0.001 else f"at most {min(math.floor(seen * 1000), 999) / 10:.1f} %"
 
 
 def at_most(chance: float) -> str:
-    """Return *chance* in two digits, never less than it is."""
+    """Return *chance* with two digits, rounded up."""
     if chance > _SURE:
         return "1"
     if chance <= 0.0:
@@ -92,7 +92,7 @@ def at_most(chance: float) -> str:
 
 
 def not_covered(rows: Sequence[GateRow], *, width: int = 80) -> str:
-    """Return which explorations of the reference among *rows* passed without being complete, and how much was seen."""
+    """Return a table of the references among *rows* that passed but are not complete, with how much was seen."""
     left = [row for row in rows if not row.variant and row.as_expected and not row.complete]
     if not left:
         return ""

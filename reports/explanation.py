@@ -1,4 +1,4 @@
-"""Why a race fails, in words: the window, the order that decides, the faults it takes, how its neighbours fare."""
+"""Why a race fails, in sentences: its window, the deciding order, the faults it needs, how its neighbours end."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from reports.words import NOUNS, Words
 __all__ = ["as_data", "explanation_lines", "place_of", "sentences"]
 
 Line = tuple[str, str]
-"""A style and the text in it."""
+"""A style, and the text to show in it."""
 
 _PROBE = "probe"
 _MOST_WINDOWS = 4
-"""How many are put into words; the data has all."""
+"""How many windows are put into words; the data has all of them."""
 _MOST_STEPS = 6
 """How many steps of a loop are named."""
 _DOES = {"r": "reads", "w": "writes", "a": "makes or removes"}
 
 
 def explanation_lines(why: Explanation | str, race: Execution | Counterexample, width: int) -> Iterator[Line]:
-    """Yield *why* the *race* fails in lines of at most *width* columns; for a text, the reason why that can't be said."""
+    """Yield lines of at most *width* columns on why *race* fails; a *why* that is text says why that is unknown."""
     if not why:
         return
     if isinstance(why, str):
@@ -49,18 +49,18 @@ def explanation_lines(why: Explanation | str, race: Execution | Counterexample, 
 
 
 def sentences(why: Explanation, race: Execution | Counterexample) -> list[str]:
-    """Return *why* the *race* fails as sentences, the most telling first."""
+    """Return *why* as sentences about *race*, the most important first."""
     words = Words(race)
     return [*_causes(why, words), *_details(why, words)]
 
 
 def place_of(race: Execution | Counterexample) -> Callable[[Step], str]:
-    """Return what gives for a step of *race* the line of source that tells most: of a helper, where it was called from."""
+    """Return a function from a step of *race* to its most telling source line: for a helper, the line that calls it."""
     return Words(race).place
 
 
 def as_data(why: Explanation, race: Execution | Counterexample) -> dict[str, Any]:
-    """Return *why* the *race* fails as plain data."""
+    """Return *why* as plain data, with sentences about *race*."""
     return {
         "sentences": sentences(why, race),
         "windows": [
@@ -133,11 +133,11 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-# --- what it comes to -----------------------------------------------------------------------------
+# --- causes ---------------------------------------------------------------------------------------
 
 
 def _causes(why: Explanation, words: Words) -> list[str]:
-    """Return what must come together so that it fails."""
+    """Return sentences on the conditions that together make the race fail."""
     if why.repeats:
         return _endless(why.repeats, words)
     found = [_window(window, words) for window in why.windows[:_MOST_WINDOWS]]
@@ -165,7 +165,7 @@ def _causes(why: Explanation, words: Words) -> list[str]:
 
 
 def _undone(each: Undone, words: Words) -> str:
-    """Return what a step took back that others had written, or a worker before it was killed."""
+    """Return a sentence on writes that a step rolled back: those of other tasks, or a killed worker's own."""
     steps = words.steps
     step = steps[each.at]
     written = ", ".join(
@@ -177,7 +177,7 @@ def _undone(each: Undone, words: Words) -> str:
 
 
 def _endless(repeats: Sequence[Named], words: Words) -> list[str]:
-    """Return which tasks go on for ever, and what each repeats."""
+    """Return a sentence for each task that never ends, with the steps that it repeats."""
     found: dict[str, list[str]] = {}
     for each in repeats:
         found.setdefault(words.who(each.step), []).append(words.what(each))
@@ -204,17 +204,17 @@ def _window(window: Window, words: Words) -> str:
 
 
 def _shown(found: Named | None) -> Named | None:
-    """Return *found* where it is a step of the counterexample: of a step that only a neighbour made the reader sees nothing."""
+    """Return *found* if it is a step of the counterexample, else None: the reader can't see a neighbour's steps."""
     return found if found is not None and found.number is not None else None
 
 
 def _decides(pair: Exchange | None, first: Named, second: Named) -> bool:
-    """Return whether *pair*, whose other order was run and passes, is of these two steps."""
+    """Return whether *pair* consists of these two steps: its reversed order was run and passes."""
     return pair is not None and {pair.first.number, pair.second.number} == {first.number, second.number}
 
 
 def _other(opens: Named, closes: Named, words: Words) -> str:
-    """Return what *closes* does, as another one if it reads the same."""
+    """Return the words for *closes*, with "next" before them if they are the same as those for *opens*."""
     one, other = words.what(opens), words.what(closes)
     return f"next {other}" if one == other else other
 
@@ -225,17 +225,17 @@ def _fault(role: FaultRole, words: Words) -> str:
     edges = [
         f"{word} {'its' if words.who(end.step) == own else words.whose(end.step)} {words.what(end)}"
         for word, end in ends
-        # What the fault came before is shown even where it never was: a worker that is killed does not reach its next step.
+        # The step after the fault is shown even if it never ran: a worker that is killed does not reach it.
         if end is not None and (end.number is not None or end is role.before)
     ]
     return f"{_capital(words.fault(role.at))} {' and '.join(edges)}".rstrip() + "."
 
 
-# --- what shows it --------------------------------------------------------------------------------
+# --- evidence -------------------------------------------------------------------------------------
 
 
 def _details(why: Explanation, words: Words) -> list[str]:
-    """Return which orders decide, what became of moving and leaving things out, and how the neighbours fared."""
+    """Return sentences on the deciding orders, on moved or omitted preemptions and faults, and on the neighbours."""
     found = [_orders(why, words)]
     for window in why.windows[:_MOST_WINDOWS]:
         if window.preempts:
@@ -262,7 +262,7 @@ def _details(why: Explanation, words: Words) -> list[str]:
 
 
 def _orders(why: Explanation, words: Words) -> str:
-    """Return every pair of steps whose order decides, once."""
+    """Return a sentence with the pairs of steps that decide by their order, each once; empty if there is none."""
     pairs: dict[tuple[str, str], Exchange] = {}
     for window in why.windows[:_MOST_WINDOWS]:
         for pair in (window.opening, window.closing):
@@ -298,7 +298,7 @@ def _by(steps: int) -> str:
 
 
 def _meeting(why: Explanation, words: Words, width: int) -> Iterator[str]:
-    """Yield a line for each step that matters: number, task, what ran, what it touched."""
+    """Yield a line for each step that matters: its number, its task, its text, and the resources it touched."""
     found: dict[tuple[int | None, str], Named] = {}
     for window in why.windows[:_MOST_WINDOWS]:
         deciding = [end for pair in (window.opening, window.closing) if pair for end in (pair.first, pair.second)]
@@ -329,7 +329,7 @@ def _told(found: Named) -> str:
 
 
 def _touched(step: Step) -> str:
-    """Return what *step* did to data and, if nothing was written, to locks."""
+    """Return the data that *step* read or wrote, or the locks it took if it took any without writing data."""
     data: dict[str, str] = {}
     for access in sorted(step.accesses, key=lambda access: access.mode):
         if access.resource.startswith("data:") and access.mode != "a":

@@ -1,4 +1,4 @@
-"""What a gate came to, as a value that every form of report is made of."""
+"""The result of a gate, as a value from which every kind of report is made."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["Gated", "as_data"]
 class Gated:
     """A gate that has run.
 
-    ``found`` has for the number of a row the counterexample that it ended with, and ``files`` its file. ``left_out`` are
-    scenarios that were not run, and why. ``root`` is the folder from which paths of source are shown.
+    ``found`` maps the number of a row to its counterexample, ``files`` to the counterexample's file. ``left_out`` maps
+    scenarios that were not run to the reason. Source paths are shown relative to the folder ``root``.
     """
 
     rows: Sequence[GateRow]
@@ -31,7 +31,7 @@ class Gated:
 
     @property
     def wrong(self) -> int:
-        """How many rows did not come as expected."""
+        """The number of rows that are not as expected."""
         return sum(not row.as_expected for row in self.rows)
 
 

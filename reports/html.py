@@ -1,4 +1,4 @@
-"""One self-contained page of reports: opens offline, asks for nothing, runs no script but its own."""
+"""One self-contained page of reports: it opens offline, loads nothing, and runs no script but its own."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def page(reports: Sequence[Report]) -> str:
         "DATA": _inert(reports),
         "SCRIPT": script,
     }
-    # In one pass over the template, so that nothing a report says is taken for a place to fill.
+    # Fill the template in one pass, so that text of a report that looks like ``@NAME@`` is not replaced.
     return re.sub("@([A-Z_]+)@", lambda place: parts[place[1]], _file("page.html"))
 
 
 def _inert(reports: Sequence[Report]) -> str:
-    """Return *reports* as JSON that ends no script element, opens no comment and breaks no line."""
+    """Return *reports* as JSON that is safe inside a script element: without ``<``, ``>`` and ``&``, on one line."""
     text = json.dumps({"reports": [as_data(report) for report in reports]}, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

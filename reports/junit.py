@@ -1,4 +1,4 @@
-"""A gate as JUnit XML, in the form that Jenkins' ``junit-10.xsd`` describes: a suite per scenario, a case per row."""
+"""A gate as JUnit XML, in the format of Jenkins' ``junit-10.xsd``: a suite per scenario, a case per row."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from reports.transcript import transcript
 __all__ = ["junit"]
 
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 can't hold, not even escaped."""
+"""Characters that XML 1.0 can't contain, not even escaped."""
 _WIDTH = 100
 
 
 def junit(gated: Gated) -> str:
-    """Return *gated* as XML: a failure where something is wrong, an error where nothing can be said."""
+    """Return *gated* as XML: a wrong row is a failure, an unexpected unknown verdict is an error."""
     numbered = list(enumerate(gated.rows))
     unknown = sum(_is_unknown(gated, number) for number, _ in numbered)
     top = ElementTree.Element(

@@ -1,4 +1,4 @@
-"""The lanes of a report: one for each task of each worker, and how they are called."""
+"""The lanes of a report: one for each task of each worker, with their names."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness.schedulers.planned import story
 __all__ = ["MOST_LANES", "Lane", "Lanes"]
 
 MOST_LANES = 24
-"""With more, the tasks of one client in one process share a lane."""
+"""With more lanes than this, the tasks of one client in one process share a lane."""
 _DIGITS = 9
-"""A longer number is no number of ours, and is sorted as text."""
+"""Longer digit strings are not numbers that the harness gives, and are sorted as text."""
 _MESSAGES = ("request", "answer")
 
 
@@ -29,12 +29,12 @@ class Lane:
 
     @property
     def name(self) -> str:
-        """What to call it in a word or two."""
+        """The lane's name in a word or two."""
         return f"w{self.worker} {self.task}" if self.role == "worker" else f"{self.process} {self.task}"
 
 
 class Lanes:
-    """Knows the lanes of *steps*, taken in a run with so many *workers*."""
+    """The lanes of *steps* from a run with that number of *workers*."""
 
     def __init__(self, steps: Sequence[Step], workers: int) -> None:
         self._workers = workers
@@ -47,19 +47,19 @@ class Lanes:
         self.lanes = tuple(self._lane(*key) for key in self._places)
 
     def of(self, step: Step) -> int | None:
-        """Return the number of *step*'s lane; None for what befalls a whole process, a message or the clock."""
+        """Return the number of *step*'s lane; None if the step concerns a whole process, a message or the clock."""
         return self.task(step.worker, step.lane) if _has_lane(step) else None
 
     def task(self, worker: int, task: str) -> int | None:
-        """Return the number of the lane of that *task* of that *worker*, if it took a step."""
+        """Return the number of the lane of *worker*'s *task*, or None if the task made no step."""
         return self._places.get((worker, story(task) if self._merged else task))
 
     def is_client(self, worker: int) -> bool:
-        """Return whether that process is the one of the clients."""
+        """Return whether process *worker* is the one that runs the clients (over HTTP)."""
         return self._over_http and worker == self._workers
 
     def _order(self, key: tuple[int, str]) -> tuple[object, ...]:
-        """Return what sorts the clients before the workers, and tasks by their numbers."""
+        """Return a sort key that puts clients before workers, and sorts tasks by their numbers."""
         worker, task = key
         parts = task.replace("#", "/").split("/")
         numbers = [
@@ -78,5 +78,5 @@ class Lanes:
 def _has_lane(step: Step) -> bool:
     if step.worker < 0 or not step.lane:
         return False
-    # A message that is lost or doubled has the lane of its request, but no worker takes part.
+    # The fault of a lost or duplicated message has the lane of its request, but no worker takes part in it.
     return not step.choice.startswith(FAULT_MARK) or step.kind not in ("kill", "clock", "lose", "duplicate")

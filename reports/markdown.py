@@ -1,4 +1,4 @@
-"""A gate as Markdown: for the summary of a job, or a comment on a pull request."""
+"""A gate as Markdown, for the summary of a CI job or a comment on a pull request."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _WIDTH = 100
 
 
 def md(text: str) -> str:
-    """Return *text* as Markdown that shows it and does nothing."""
+    """Return *text* escaped, so that Markdown shows it literally."""
     return _SPECIAL.sub(r"\\\1", " ".join(escaped(text).split()))
 
 
 def gate_markdown(gated: Gated) -> str:
-    """Return *gated*: the verdict, what is wrong with its window and transcript, what was covered and what not."""
+    """Return *gated* as Markdown: the verdict, each wrong row with its race window and transcript, the coverage."""
     lines = [
         f"## Race gate: {_MEANINGS[gated.verdict]}",
         "",

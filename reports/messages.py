@@ -1,4 +1,4 @@
-"""Where tasks waited, and which messages went between clients and workers: told from the steps alone."""
+"""Waits for locks, and messages between clients and workers, derived from the steps alone."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Blocked", "Message", "blocked_spans", "messages"]
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """A task waited for a lock: from step ``start``, which met it, to step ``end`` (None: until the end).
+    """A task's wait for a lock, from step ``start``, which found it held, to step ``end`` (None: the wait never ended).
 
-    ``how`` it ended: ``went on``, ``gave up``, ``cancelled``, ``killed`` or ``still waiting``.
+    ``how`` says how the wait ended: ``went on``, ``gave up``, ``cancelled``, ``killed`` or ``still waiting``.
     """
 
     lane: int
@@ -26,10 +26,10 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A request or an answer: sent by step ``sent`` of one lane, taken in by step ``received`` of another.
+    """A request or an answer, sent in step ``sent`` of lane ``source``, received in ``received`` of lane ``target``.
 
-    ``fate`` is ``arrived``, ``lost`` or ``on its way``; what never arrived has no ``target``, and ``received`` is the fault
-    that lost it, if any.
+    ``fate`` is ``arrived``, ``lost`` or ``on its way``. A message that never arrived has no ``target``; its
+    ``received`` is the number of the fault that lost it, if any.
     """
 
     kind: str
@@ -73,7 +73,7 @@ def _span(lanes: Lanes, key: tuple[int, str], start: int, end: int | None, how: 
 
 
 def messages(steps: Sequence[Step], lanes: Lanes) -> tuple[Message, ...]:
-    """Return every request and answer whose sending or arrival is among *steps*, in the order of their sending."""
+    """Return every request and answer that was sent or that arrived in *steps*, in the order of sending."""
     post = _Post(lanes)
     for number, step in enumerate(steps):
         post.see(number, step)
@@ -81,7 +81,7 @@ def messages(steps: Sequence[Step], lanes: Lanes) -> tuple[Message, ...]:
 
 
 class _Post:
-    """Follows the messages through the steps."""
+    """Tracks the messages from step to step."""
 
     def __init__(self, lanes: Lanes) -> None:
         self.found: list[Message] = []
@@ -91,7 +91,7 @@ class _Post:
         self._served: dict[str, int | None] = {}
 
     def see(self, number: int, step: Step) -> None:
-        """Take in step *number*: what it received, what was lost with it, what it sent."""
+        """Update the messages by step *number*: those it received, lost or sent."""
         name = step.choice.rpartition(":")[2]
         lane = self._lanes.of(step)
         if step.kind == "request":
@@ -105,7 +105,7 @@ class _Post:
                     sent, source = pending.pop(name)
                     self.found.append(Message(kind, name, step.text, sent, source, number, None, "lost"))
         elif step.kind == "duplicate" and name in self._requests:
-            # The copies' names end in b: only one of them is sent at a time.
+            # A duplicate has the name of its request with a ``b`` appended; only one duplicate is under way at a time.
             self._requests[f"{name}b"] = number, self._requests[name][1]
         else:
             self._sends(number, step, lane)
@@ -123,6 +123,10 @@ class _Post:
                 self._answers[name] = number, lane if lane is not None else self._served.get(name)
 
     def under_way(self) -> Iterator[Message]:
-        """Yield the requests that never arrived. Of answers nobody can say: a worker may only have asked for its client."""
+        """Yield the requests that never arrived.
+
+        Answers are left out: an access to an answer does not prove that one was sent, because a worker may only have
+        asked whether its client is still there.
+        """
         for name, (sent, source) in self._requests.items():
             yield Message("request", name, "", sent, source, None, None, "on its way")

@@ -1,4 +1,4 @@
-"""Why a history is not linearizable, as a picture's data: the calls over time, and the orders that came furthest."""
+"""Data for a picture of why a history is not linearizable: the calls over time, and the longest orders tried."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Order", "OrderedCall", "Orders", "Placed", "orders_of"]
 
 @dataclass(frozen=True, slots=True)
 class OrderedCall:
-    """A call over time: ``begin`` and ``end`` are places in the history (None: it never returned)."""
+    """A call over time: ``begin`` and ``end`` are positions in the history (``end`` is None if it never returned)."""
 
     client: str
     text: str
@@ -22,7 +22,7 @@ class OrderedCall:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A call, by its number among the calls, put next in an order; ``state`` after it, empty where it may be one of several."""
+    """A call put next in an order: its number among the calls, and the ``state`` after it (empty if ambiguous)."""
 
     call: int
     state: str
@@ -30,7 +30,11 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order that came as far as any: what was ``placed``, the ``state`` then, what is ``stuck``, what else did not help."""
+    """An order of calls that could not be extended.
+
+    ``placed`` are the calls in order, ``state`` is the state after them. ``stuck`` is the number of the call that can't
+    come next, ``others`` are those of other calls that could not come next either.
+    """
 
     placed: tuple[Placed, ...]
     state: str
@@ -40,7 +44,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """The calls of the part of the object that was refuted, and every way that was tried to its furthest."""
+    """The calls of the partition that is not linearizable, and the orders that were tried as far as they go."""
 
     spec: str
     partition: str
@@ -50,9 +54,9 @@ class Orders:
 
 
 def orders_of(found: Linearizability) -> Orders | None:
-    """Return the view of *found*, None where nothing was refuted.
+    """Return the calls and orders of *found*, or None if no partition was refuted.
 
-    The calls are those that the orders name: what was placed, what could not be, and what else might have come.
+    The calls are those that the orders name: calls placed, the calls that got stuck, and those that waited with them.
     """
     part = found.refuted
     if part is None:
@@ -81,6 +85,6 @@ def _order(end: DeadEnd, spec: Spec, numbers: dict[Operation, int]) -> Order:
 def _placed(end: DeadEnd, spec: Spec, numbers: dict[Operation, int]) -> Iterator[Placed]:
     states = [spec.initial]
     for call in end.order:
-        # Where there was a choice, the states in between are not remembered.
+        # Once a call can lead to several states, the later states are ambiguous and not shown.
         states = list(spec.step(states[0], call.name, call.arguments, call.result)) if len(states) == 1 else []
         yield Placed(numbers[call], spec.describe(states[0]) if len(states) == 1 else "")

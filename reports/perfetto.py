@@ -1,7 +1,7 @@
 """Reports as a trace in Chrome's JSON format, which Perfetto opens: a track for each task, a millisecond for each step.
 
-Virtual time stands still while most steps run, so a step's place on the time line is its number; its virtual time is among
-its arguments.
+Virtual time does not advance during most steps, so a step's position on the time line is its number. Its virtual time
+is among its arguments.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ __all__ = ["trace"]
 Event = dict[str, Any]
 
 _STEP, _LENGTH = 1000, 900
-"""Microseconds from one step to the next, and how long one is drawn: what waits is drawn from its end."""
+"""Microseconds from one step to the next, and the length of a step; a wait is drawn from the end of its step on."""
 _APART = 1000
-"""Process numbers of one report, at most."""
+"""How many process numbers are reserved for each report."""
 
 
 def trace(reports: Sequence[Report]) -> str:
-    """Return *reports* as one trace: what a report's lanes are tracks, its workers processes."""
+    """Return *reports* as one trace: each lane of a report is a track, each worker a process."""
     events = [
         event for number, report in enumerate(reports) for event in _Tracks(report, number, len(reports)).events()
     ]
@@ -32,7 +32,7 @@ def trace(reports: Sequence[Report]) -> str:
 
 
 class _Tracks:
-    """Makes the events of one report."""
+    """The trace events of one report."""
 
     def __init__(self, report: Report, number: int, reports: int) -> None:
         self._report = report
@@ -41,7 +41,7 @@ class _Tracks:
         self._flow = number * 1_000_000
 
     def events(self) -> Iterator[Event]:
-        """Yield them: names of tracks, steps, waits, instants, then what joins steps."""
+        """Yield the events: names of tracks, steps, waits, the violation, then arrows for race windows and messages."""
         report = self._report
         yield from self._names()
         for step in report.steps:
@@ -70,7 +70,7 @@ class _Tracks:
             yield {"ph": "M", "name": "thread_sort_index", "pid": pid, "tid": tid, "args": {"sort_index": lane}}
 
     def _track(self, lane: int) -> tuple[int, int]:
-        """Return the process and the thread that stand for *lane*; threads have numbers of their own."""
+        """Return the process and thread numbers for *lane*. Thread numbers are unique across the trace."""
         return self._process(self._report.lanes[lane].worker), self._first * _APART + lane
 
     def _process(self, worker: int) -> int:
@@ -94,7 +94,7 @@ class _Tracks:
         return {"pid": pid, "tid": tid}
 
     def _instant(self, step: ReportStep, name: str, later: int = 0) -> Event:
-        """Return a mark: across the whole trace where no worker takes part, across a process where one does."""
+        """Return a mark: on the step's track if it has one, else across its worker's process, else across the trace."""
         scope = "t" if step.lane is not None else "p" if step.worker >= 0 else "g"
         at = step.number * _STEP + later
         return {"ph": "i", "name": name, "cat": step.kind, "ts": at, "s": scope, **self._where(step), "args": {}}
@@ -125,7 +125,7 @@ class _Tracks:
             yield from self._joined(f"{message.kind} {message.name}", "message", [message.sent, message.received])
 
     def _joined(self, name: str, category: str, numbers: Sequence[int]) -> Iterator[Event]:
-        """Yield a flow through the steps *numbers*, if they are on tracks: arrows from one to the next."""
+        """Yield a flow (arrows from each step to the next) through the steps *numbers*, leaving out faults."""
         steps = [step for step in (self._report.steps[number] for number in numbers) if not step.fault]
         if len(steps) < 2:
             return

@@ -1,4 +1,4 @@
-"""Where in the source a race is: the lines of its window, each with what it has to do with it."""
+"""Source lines of a race: the lines of its window, each with its role."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROLES = {"opens": "the window opens", "intruding": "what came between", "closes
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A line of the code under test. ``role`` says what it has to do with the race, ``step`` which step stands there."""
+    """A line of the code under test. ``role`` is its role in the race, ``step`` the number of the step on that line."""
 
     file: str
     line: int
@@ -27,10 +27,10 @@ class Mark:
 
 
 def marks(found: Counterexample) -> tuple[Mark, ...]:
-    """Return the lines of the race window of *found*, what came between first; each line once.
+    """Return the source lines of the race windows of *found*, the intruding step first; each line once.
 
-    Without an explanation, or where it names no line, the line of the step after which the rule was broken, or the last
-    before it that has one.
+    If there is no explanation, or it names no line, return the line of the step after which the rule was broken, or of
+    the last step before it that has a line.
     """
     unique: dict[tuple[str, int], Mark] = {}
     for mark in _of_windows(found):
@@ -65,7 +65,7 @@ def _mark(named: Named | None, role: str) -> Mark | None:
 
 
 def message_of(found: Counterexample) -> str:
-    """Return in a sentence or two which rule is broken, what it said, and what came together."""
+    """Return a sentence or two: the rule that broke, its message, and the first sentence of the explanation."""
     failure = found.failure
     rule = f"{failure.kind} '{failure.rule}'" if failure.rule else failure.kind
     first = sentences(found.explanation, found)[:1] if found.explanation is not None else []
@@ -74,6 +74,6 @@ def message_of(found: Counterexample) -> str:
 
 
 def relative(file: str, root: str) -> str:
-    """Return *file* as it reads from the folder *root*, with slashes; as it stands if it lies elsewhere."""
+    """Return *file* relative to the folder *root*, with slashes; unchanged if it is not below *root*."""
     path = os.path.relpath(file, root)
     return file if path.startswith("..") else path.replace(os.sep, "/")

@@ -1,4 +1,4 @@
-"""A counterexample as a regression test: a file for pytest that makes the race again on the code as it is."""
+"""A counterexample as a regression test: a pytest file that reproduces the race on the current code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WIDTH = 100
 def regression_test(found: Counterexample, reference: str, calls: str, legs: Sequence[tuple[object, ...]]) -> str:
     """Return the source of a test that fails while the race of *found* is there.
 
-    *reference* is what the scenario is called, *calls* and *legs* are what ``harness.regression.check`` takes.
+    *reference* is the scenario's name or a reference to it; *calls* and *legs* are for ``harness.regression.check``.
     """
     variant = repr(found.variant) if found.variant else "None"
     lines = [
@@ -50,7 +50,7 @@ def _rule(found: Counterexample) -> str:
 
 
 def _told(text: str) -> str:
-    """Return *text* so that it ends no docstring."""
+    """Return *text* on one line, safe inside a docstring: no double quotes, backslashes escaped."""
     return " ".join(text.replace("\\", "\\\\").replace('"', "'").split())
 
 

@@ -1,4 +1,4 @@
-"""What a report says of a counterexample, as one value: every decision is made here, and what renders it makes none."""
+"""The content of a counterexample's report, as one value. All decisions are made here; renderers make none."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _OTHERS = {
 class ReportStep:
     """One step as it is shown.
 
-    ``lane`` is the number of its lane, None for what befalls a whole process (``worker``), a message or the clock.
-    ``state`` is empty or what became of waiting for a lock; ``marks`` are ``preempts``, ``fault``, ``violation`` and the
-    roles in race windows, such as ``opens 1``. ``touches`` is what it touched, in words; ``does`` is ``writes``, ``reads`` or
-    nothing, as to shared data. ``told`` is what clients were told in consequence. ``rows_of`` is the number of the step whose
-    rows it fetches, ``place`` the line of source that tells most.
+    ``lane`` is the number of its lane, None if it concerns a whole process (``worker``), a message or the clock.
+    ``state`` says how the step waited for a lock, empty if it did not; ``marks`` are ``preempts``, ``fault``,
+    ``violation`` and roles in race windows, such as ``opens 1``. ``touches`` is its footprint in words; ``does`` is
+    ``writes``, ``reads`` or empty, for shared data. ``told`` are the answers that clients got after the step.
+    ``rows_of`` is the number of the statement whose rows it fetches; ``place`` is its most telling source line.
     """
 
     number: int
@@ -69,13 +69,13 @@ class ReportStep:
 
     @property
     def fault(self) -> bool:
-        """Whether it is an injected fault."""
+        """Whether the step is an injected fault."""
         return "fault" in self.marks
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A step with a part in a race window: ``number`` is None where only a neighbouring schedule has it."""
+    """A step with a role in a race window: ``number`` is None if only a neighbouring schedule has the step."""
 
     number: int | None
     text: str
@@ -84,7 +84,10 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class RaceWindow:
-    """One task comes between two steps of another: ``opens``, ``intrudes``, ``closes``, and where it took over (``at``)."""
+    """A race window: a step of one task (``intrudes``) between two steps of another (``opens`` and ``closes``).
+
+    ``at`` is the number of the step at which the intruding task took over.
+    """
 
     at: int
     preempts: bool
@@ -96,7 +99,7 @@ class RaceWindow:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A client's call and what it was told: ``kind`` is ``ok``, ``fail``, ``info`` or ``pending``."""
+    """A client's call and its answer: ``kind`` is ``ok``, ``fail``, ``info`` or ``pending``."""
 
     client: str
     worker: int
@@ -109,10 +112,11 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that a report of one counterexample says.
+    """Everything in the report of one counterexample.
 
-    ``violation`` is the number of the step after which the rule broke, None where it was no step. ``no_tables`` says why no
-    tables were recorded, ``orders`` is there where the rule is that of linearizability. ``command`` replays it.
+    ``violation`` is the number of the step after which the rule broke, None if it broke elsewhere. ``no_tables`` says
+    why no tables were recorded. ``orders`` is set if the broken rule is linearizability. ``command`` replays the
+    counterexample.
     """
 
     title: str
@@ -155,10 +159,10 @@ def report_of(
     no_tables: str = "",
     linearizability: Linearizability | None = None,
 ) -> Report:
-    """Return what there is to say of *counterexample*.
+    """Return the report of *counterexample*.
 
-    *command* replays it. *tables* is what its steps did to the database, *no_tables* the reason why that is not known.
-    *linearizability* is the answer of the check, where that is the rule that broke.
+    *command* replays it. *tables* are the changes its steps made to the database, *no_tables* is the reason why they
+    are not known. *linearizability* is the answer of the check, if linearizability is the rule that broke.
     """
     failure, why, made = counterexample.failure, counterexample.explanation, counterexample.made_with
     lanes = Lanes(counterexample.steps, counterexample.workers)
@@ -196,7 +200,7 @@ def report_of(
 
 
 def as_data(report: Report) -> dict[str, Any]:
-    """Return *report* as plain data, what JSON can hold."""
+    """Return *report* as plain data that JSON can represent."""
     data = asdict(report)
     data["lanes"] = [{**asdict(lane), "name": lane.name} for lane in report.lanes]
     return data

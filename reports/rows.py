@@ -1,4 +1,4 @@
-"""How the rows of a changed table are laid out: what the step changed stands where it is seen first."""
+"""The order of columns in a changed table: the cells that a step changed come first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def changed_first(table: Changed) -> Changed:
     changed = {place for row in rows for place in row.changed}
     order = sorted(range(len(table.columns)), key=lambda place: (place > 0, place not in changed, place))
     if any(len(row.cells) != len(order) for row in rows):
-        # Its columns changed, too: each side has its own.
+        # The columns changed too, so the two sides have different ones: keep the order.
         return table
     return replace(
         table,

@@ -1,4 +1,4 @@
-"""The races that a gate found as SARIF 2.1.0: a result per counterexample, its window as locations, its steps as a flow."""
+"""A gate's races as SARIF 2.1.0: a result per counterexample, with its window as locations and its steps as flows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_STEPS = 500
 
 
 def sarif(gated: Gated, version: str = "") -> dict[str, Any]:
-    """Return the counterexamples of rows that are not as expected as a SARIF log; *version* is the harness'."""
+    """Return a SARIF log of the counterexamples of rows that are not as expected; *version* is the harness's."""
     wrong = [number for number, row in enumerate(gated.rows) if not row.as_expected and number in gated.found]
     rules: dict[str, dict[str, Any]] = {}
     results = []
@@ -79,7 +79,7 @@ def _uri(path: str) -> str:
 
 
 def _flows(found: Counterexample, root: str) -> list[dict[str, Any]]:
-    """Return a thread flow for each task, whose steps say when in the execution they came."""
+    """Return a thread flow for each task; its steps have their numbers in the execution."""
     flows: dict[str, list[dict[str, Any]]] = {}
     for number, step in enumerate(found.steps[:_MOST_STEPS]):
         flows.setdefault(f"w{step.worker} {step.lane}".strip(), []).append(_flow_step(number, step, root))
@@ -104,6 +104,6 @@ def _rule_id(found: Counterexample) -> str:
 
 
 def _fingerprint(found: Counterexample) -> str:
-    """Return what stays the same while lines move: the rule, and the statements of the window."""
+    """Return a digest of the rule and the statements of the window: it stays the same when lines move."""
     parts = [_rule_id(found), *sorted(f"{mark.role} {mark.text}" for mark in marks(found))]
     return hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Two reports beside each other: one page that holds two whole ones, and opens offline like each of them."""
+"""Two reports side by side, in one page that contains both whole pages and opens offline."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ iframe { flex: 1; border: 0; border-top: 1px solid GrayText; }
 
 
 def side_by_side(title: str, sides: tuple[tuple[str, Report], tuple[str, Report]]) -> str:
-    """Return a page with both *sides*, each a heading and a report, ASCII only."""
+    """Return a page with both *sides* (each a heading and a report), ASCII only."""
     parts = [
         f"<section><h2>{_text(heading)}</h2>"
         f'<iframe title="{_text(heading)}" srcdoc="{html.escape(page([report]), quote=True)}"></iframe></section>'

@@ -1,4 +1,4 @@
-"""What an uncontrolled run came to, beside the controlled search of the same variant."""
+"""The result of an uncontrolled run as text, with the controlled search of the same variant."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MEANINGS = {
 
 
 def stress_report(stressed: Stressed, searched: Result | None = None, *, width: int = 80) -> str:
-    """Return *stressed* as text; *searched* is what the controlled search found of the same variant."""
+    """Return *stressed* as text; *searched* is the result of the controlled search of the same variant."""
     name = f"{stressed.scenario}{f' ({stressed.variant})' if stressed.variant else ''}"
     lines = wrapped(escaped(f"{name}, uncontrolled: {stressed.verdict}. {_MEANINGS[stressed.verdict]}"), width)
     for reason in stressed.reasons:

@@ -1,4 +1,4 @@
-"""What a run amounts to, in a paragraph."""
+"""The result of a run, in a paragraph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["summary"]
 
 
 def summary(result: Result, *, width: int = 80) -> str:
-    """Return what *result* says: the verdict, how much was covered, in what time; and why it is unknown."""
+    """Return *result* as text: the verdict, with reasons if it is unknown; executions and time; the coverage."""
     name = f"{result.scenario}{f' ({result.variant})' if result.variant else ''}"
     lines = wrapped(escaped(f"{name}: {result.verdict}. {_meaning(result)}"), width)
     lines += [*wrapped(_effort(result), width), *wrapped(_scope(result), width)]

@@ -1,4 +1,4 @@
-"""The gate's table: a line per scenario and variant, what was expected of it and what came."""
+"""The gate's table: a line per scenario and variant, with the expected and the actual verdict."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ _WIDTHS = {"variant": 32, "expected": 8, "verdict": 7, "runs": 6, "first": 5, "p
 _RIGHT = ("runs", "first", "pre/flt", "s")
 _LEGEND = "runs: executions, + if complete; pre/flt: of the minimal counterexample"
 _BESIDE = 24
-"""With so many columns left, the oracle stands beside the row, else under it."""
+"""With at least this many columns left, the oracle is shown beside the row, else under it."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateRow:
-    """One scenario on the reference (``variant`` empty) or on a variant, and what came of it; or a ``known`` counterexample.
+    """The result of a scenario on the reference (``variant`` empty) or on a variant, or of a ``known`` counterexample.
 
-    ``first_failure`` is the number of the first execution that failed; ``preemptions`` and ``faults`` are
-    those of the minimal counterexample, ``oracle`` is the rule that it breaks. ``note`` says what went wrong
-    where the row is not as expected, ``command`` shows it again. A known counterexample, named by its file, is ``stale`` where
-    the code has changed so that it can't be replayed. ``seen``, ``residual`` (at depth 2) and ``since_new`` are of its
-    ``Coverage``, and ``delays`` is the bound on delays up to which it is ``complete``. ``allowed`` names what happened
-    that no schedule decides and the scenario allows. ``anew`` says why the run began anew with fresh processes, if it did.
+    ``first_failure`` is the number of the first execution that failed; ``preemptions`` and ``faults`` are those of the
+    minimal counterexample, ``oracle`` is the rule that it breaks. If the row is not as expected, ``note`` says why and
+    ``command`` reproduces it. ``known`` is the file name of a known counterexample; the row is ``stale`` if the code
+    has changed so that it can't be replayed. ``seen``, ``residual`` (at depth 2) and ``since_new`` are from the run's
+    ``Coverage``; ``delays`` is the bound on delays within which the run is ``complete``. ``allowed`` names events that
+    no schedule decides and that the scenario allows. ``anew`` says why the run began anew with fresh processes, if it
+    did.
     """
 
     scenario: str
@@ -54,26 +55,26 @@ class GateRow:
 
     @property
     def as_expected(self) -> bool:
-        """Whether it came as it had to; of what is stale nothing is expected."""
+        """Whether the verdict is the expected one; a stale row always counts as expected."""
         return self.stale or self.verdict is self.expected
 
     @property
     def covered(self) -> str:
-        """Whether every interleaving was covered, and but for what, in words."""
+        """Whether every interleaving was covered, and with which exceptions, in words."""
         how = f"complete{self.delays and f' with {self.delays}'}" if self.complete else "not complete"
         how += ", each execution in fresh processes" if self.anew else ""
         return f"{how}, but for what it allows: {', '.join(self.allowed)}" if self.allowed else how
 
     @property
     def name(self) -> str:
-        """What the row is called beside its scenario."""
+        """The row's name within its scenario."""
         return f"known {self.known}" if self.known else self.variant or "(reference)"
 
 
 def gate_table(rows: Sequence[GateRow], *, width: int = 80, colour: bool = False) -> str:
     """Return *rows* as a table of at most *width* columns, with a heading per scenario.
 
-    A row that is not as expected begins with ``!`` and says why.
+    A row that is not as expected begins with ``!``, and its note follows.
     """
     spare = width - sum(_WIDTHS.values()) - len(_WIDTHS) - 2
     head = _cells(dict(zip(_WIDTHS, _WIDTHS, strict=True)))

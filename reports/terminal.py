@@ -1,4 +1,4 @@
-"""Text for a terminal: made harmless, measured in columns, wrapped, shortened, coloured."""
+"""Text for a terminal: escaped, measured in columns, wrapped, shortened, coloured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DOTS = "..."
 
 
 def escaped(text: str) -> str:
-    """Return *text* with all that a terminal might obey, or that can't be seen, written as an escape."""
+    """Return *text* with control characters and other unprintable characters as escapes."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escape(char) for char in text)
@@ -22,12 +22,12 @@ def _escape(char: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return *text* on one line, blanks run together, and escaped."""
+    """Return *text* on one line, escaped, with each run of blanks as one space."""
     return escaped(" ".join(text.split()))
 
 
 def columns(text: str) -> int:
-    """Return how many columns of a terminal *text* takes."""
+    """Return the number of terminal columns that *text* takes."""
     if text.isascii():
         return len(text)
     return sum(_columns(char) for char in text)
@@ -40,7 +40,7 @@ def _columns(char: str) -> int:
 
 
 def padded(text: str, width: int) -> str:
-    """Return *text* filled up with blanks to *width* columns."""
+    """Return *text* padded with spaces to *width* columns."""
     return text + " " * (width - columns(text))
 
 
@@ -52,7 +52,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def _cut(text: str, width: int) -> tuple[str, str]:
-    """Cut *text* after as much as fits in *width* columns."""
+    """Return the longest beginning of *text* that fits in *width* columns, and the rest."""
     used = 0
     for place, char in enumerate(text):
         used += _columns(char)
@@ -64,8 +64,8 @@ def _cut(text: str, width: int) -> tuple[str, str]:
 def wrapped(text: str, width: int, most: int = 1000, hang: int = 0) -> list[str]:
     """Return *text* in lines of at most *width* columns, broken at blanks where possible.
 
-    At most *most* lines: the last one ends in dots if something is left. All but the first are narrower by
-    *hang*.
+    There are at most *most* lines: the last one ends in dots if some text is left. All lines but the first are narrower
+    by *hang* columns. No line is limited to fewer than 8 columns.
     """
     lines: list[str] = []
     rest = text.strip()
@@ -82,7 +82,7 @@ def wrapped(text: str, width: int, most: int = 1000, hang: int = 0) -> list[str]
 
 
 def paragraph(text: str, width: int, indent: str = "") -> list[str]:
-    """Return *text*, whose own line breaks and margins are kept, escaped, wrapped and indented."""
+    """Return *text* escaped, wrapped and indented; its own line breaks and margins are kept."""
     found: list[str] = []
     for line in text.splitlines():
         margin = indent + " " * min(len(line) - len(line.lstrip(" ")), width // 4)
@@ -91,7 +91,7 @@ def paragraph(text: str, width: int, indent: str = "") -> list[str]:
 
 
 def styled(style: str, text: str, colour: bool) -> str:
-    """Return *text* in the colour of *style*, or as it is."""
+    """Return *text* in the colour of *style* if *colour* is true, else unchanged."""
     code = _STYLES.get(style)
     return f"\x1b[{code}m{text}\x1b[0m" if colour and code and text else text
 

@@ -1,4 +1,4 @@
-"""The transcript of a failing execution: who ran what in which order, and where the rule broke."""
+"""The transcript of a failing execution: each task's steps in order, and the point where the rule broke."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reports.terminal import columns, counted, escaped, one_line, padded, paragr
 __all__ = ["title_of", "title_of_counterexample", "transcript", "transcript_of"]
 
 Line = tuple[str, str]
-"""A style and the text in it."""
+"""A style, and the text to show in it."""
 
 _MOST_STEPS, _AT_EACH_END = 240, 100
 _SOURCE = 28
@@ -29,7 +29,7 @@ _PREEMPTED = "> took over from a task that could have gone on (a preemption)"
 
 
 def transcript_of(result: Result, *, command: str = "", width: int = 80, colour: bool = False) -> str:
-    """Return the transcript of the counterexample in *result*, and where there is none the summary."""
+    """Return the transcript of the counterexample in *result*, or the summary if there is none."""
     if result.counterexample is None:
         return summary(result, width=width)
     title = title_of(result.scenario, result.variant, result.workers, result.counterexample.skew, result.allowed)
@@ -48,10 +48,10 @@ def transcript(
 ) -> str:
     """Return *race* as text of at most *width* columns, ending with the *command* that replays it.
 
-    1. What was raced, the rule that broke, and *why*: an explanation, or the reason that there is none.
-    2. A line per step: its number, the task that ran in a column of its own, what ran, the line of source.
-       Under it what the step led to: an error, or what a client was told. The point where the rule broke.
-    3. What each client was told in the end.
+    1. The scenario, the rule that broke, and *why*: an explanation, or the reason why there is none.
+    2. A line per step: its number, its task (each in a column of its own), its text, its source line. Under it, its
+       consequences: an error, or the answer to a client. The point where the rule broke.
+    3. The final answer to each client.
     """
     if isinstance(race, Counterexample):
         title = title or title_of_counterexample(race)
@@ -61,7 +61,7 @@ def transcript(
     lines += _steps(race, width)
     lines += _told(race, width)
     if command:
-        # Not wrapped: it is there to be copied.
+        # Not wrapped, so that it can be copied.
         lines += [("", ""), ("", "To replay it:"), ("", f"  {escaped(command)}")]
     return "\n".join(styled(style, text.rstrip(), colour) for style, text in lines) + "\n"
 
@@ -74,7 +74,8 @@ def title_of_counterexample(race: Counterexample) -> str:
 def title_of(scenario: str, variant: str, workers: int, skew: Sequence[float] = (), allowed: Sequence[str] = ()) -> str:
     """Return the first line of a transcript.
 
-    *skew* is by how many seconds each worker's clock is ahead, *allowed* what no schedule decides and the scenario allows.
+    *skew* has for each worker the seconds by which its clock is ahead. *allowed* names events that no schedule decides
+    and that the scenario allows.
     """
     clocks = [
         f"the clock of worker {number} {abs(by):g} s {'ahead' if by > 0 else 'behind'}"
@@ -107,20 +108,20 @@ def _rule(failure: Failure) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where things stand in a line: number and mark, the tasks' labels, what ran, the source."""
+    """The columns of a line: number and mark, the task's label, the step's text, the source line."""
 
     number: int
     tasks: dict[str, int]
-    """Each task's label and the column where it stands, from the end of the mark."""
+    """For each task's label, its column, counted from the end of the mark."""
     labels: int
     area: int
-    """Columns from there to the end of the line."""
+    """The number of columns from the end of the labels to the end of the line."""
     text: int
-    """Columns of it for what ran; the source stands after them."""
+    """The number of those columns for the step's text; the source line comes after them."""
     source: int
 
     def line(self, number: str, mark: str, label: str, text: str, source: str) -> str:
-        """Return one line."""
+        """Return the first line of a step."""
         where = padded(" " * self.tasks.get(label, 0) + label, self.labels)
         return f"{number:>{self.number}} {mark:1} {where} " + self._with(text, source)
 
@@ -148,7 +149,7 @@ def _layout(steps: tuple[Step, ...], width: int) -> _Layout:
     if area - source - 2 < _LEAST_TEXT:
         source = 0
     text = area - (source + 2 if source else 0)
-    # On a wide terminal the source stays near what ran.
+    # On a wide terminal, keep the source line close to the text.
     widest = max((columns(_what(step)) for step in steps), default=0)
     return _Layout(number, tasks, used, area, min(text, max(widest, _LEAST_TEXT)) if source else text, source)
 
@@ -160,14 +161,14 @@ def _label(step: Step) -> str:
 
 
 def _source(step: Step) -> str:
-    """Return the line of the code under test, short enough for a column."""
+    """Return the step's source file and line, short enough for a column."""
     if step.source is None:
         return ""
     return _short(f"{step.source.file.rpartition('/')[2]}:{step.source.line}")
 
 
 def _caller(step: Step) -> str:
-    """Return where in another file that line was called from."""
+    """Return the line in another file that called the step's line, if it is known."""
     return _short(f"< {step.source.caller}") if step.source is not None and step.source.caller else ""
 
 
@@ -191,7 +192,7 @@ def _steps(race: Execution | Counterexample, width: int) -> Iterator[Line]:
             if number == left_out.start:
                 yield "dim", f"... {len(left_out):,} steps left out ..."
         else:
-            # A delay has said it already.
+            # The line of a delay has already said that time passes.
             if step.now > now and not (number and steps[number - 1].choice.startswith(DELAY)):
                 yield "dim", layout.under(f"-- time passes: {step.now:g} s --")
             yield from _step(layout, number, step)
@@ -226,7 +227,7 @@ def _step(layout: _Layout, number: int, step: Step) -> Iterator[Line]:
 
 
 def _with_source(lines: list[str], source: str, width: int) -> list[str]:
-    """Return *lines* with *source* after them: at the end of the only one if it fits, else below."""
+    """Return *lines* with *source* after them: on the same line if there is one line and it fits, else below."""
     if len(lines) == 1 and columns(lines[0]) + 2 + columns(source) <= width:
         return [f"{lines[0]}  {source}"]
     return [*lines, *wrapped(source, width - 2)]

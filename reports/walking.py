@@ -1,4 +1,4 @@
-"""What is shown on a walk through an execution: the step that comes, stacks, variables, tables."""
+"""Text for a walk through an execution: the next step, stacks, variables, tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_CELL = 40
 
 
 def step_line(number: int, step: Step, width: int) -> str:
-    """Return the step in a line."""
+    """Return the step as one line of at most *width* columns."""
     mark = ">" if step.preempts else " "
     where = f"  {step.source}" if step.source is not None else ""
     what = one_line(f"{step.text} {step.detail}".strip() or step.kind)
@@ -24,7 +24,7 @@ def step_line(number: int, step: Step, width: int) -> str:
 
 
 def stack_lines(found: Mapping[str, Sequence[Any]], width: int) -> Iterator[str]:
-    """Yield where every task is, innermost call first."""
+    """Yield the stack of every task, innermost call first."""
     for worker, tasks in found.items():
         if not tasks:
             yield f"{worker}: nothing of the code under test is under way"
@@ -35,7 +35,7 @@ def stack_lines(found: Mapping[str, Sequence[Any]], width: int) -> Iterator[str]
 
 
 def variable_lines(found: Mapping[str, Sequence[Any]], width: int) -> Iterator[str]:
-    """Yield the variables of every frame."""
+    """Yield the local variables of every frame."""
     for worker, tasks in found.items():
         for task, frames in tasks:
             for file, line, function, variables in frames:
@@ -48,7 +48,7 @@ def variable_lines(found: Mapping[str, Sequence[Any]], width: int) -> Iterator[s
 def table_lines(
     name: str, titles: Sequence[str], rows: Sequence[Sequence[str | None]], clean: Any, width: int
 ) -> Iterator[str]:
-    """Yield a table, its columns as wide as they must be."""
+    """Yield a table, its columns as wide as their widest cell (at most 40)."""
     yield shortened(escaped(name), width)
     cells = [[shortened(one_line(clean("NULL" if cell is None else cell)), _MOST_CELL) for cell in row] for row in rows]
     heads = [shortened(one_line(title), _MOST_CELL) for title in titles]
@@ -62,7 +62,7 @@ def table_lines(
 
 
 def committed_lines(tables: Sequence[Changed], only: str, width: int) -> Iterator[str]:
-    """Yield the committed *tables*, or only the one of that name."""
+    """Yield the committed *tables*, or only those named *only* if it is not empty."""
     for table in tables:
         if not only or table.table == only:
             more = f" ({table.rows_after} rows)" if table.rows_after > len(table.after or ()) else ""

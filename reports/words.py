@@ -1,4 +1,4 @@
-"""What the tasks and the steps of one race are called in sentences."""
+"""Names for the tasks and steps of a race, for use in sentences."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _BEFALLS = {
 _BOTH_WORDS = {"BEGIN": ("IMMEDIATE", "EXCLUSIVE", "DEFERRED"), "PRAGMA": None, "ROLLBACK": ("TO",)}
 NOUNS = {"cancel": "cancellation", "lost": "cancellation", "clock": "jump of the clock", "lose": "loss"}
 NOUNS.update(dict.fromkeys(("busy", "full", "io"), "error"), duplicate="second delivery")
-"""What a fault is called, by its kind."""
+"""The noun for a fault, by its kind, if it differs from the kind."""
 
 
 class Words:
-    """What to call the tasks and the steps of one race."""
+    """The words for the tasks and steps of one race."""
 
     def __init__(self, race: Execution | Counterexample) -> None:
         steps = [step for step in race.steps if not step.choice.startswith(FAULT_MARK)]
@@ -43,10 +43,10 @@ class Words:
             if step.source is not None and step.source.caller:
                 callers.setdefault(step.source.file, set()).add(step.source.caller)
         self._helpers = {file for file, found in callers.items() if len(found) > 1}
-        """Files that are called from several places, so that who called says more than the line."""
+        """Files with helpers called from several places: for their steps, the calling line says more than their own."""
 
     def who(self, step: Step) -> str:
-        """Return whose step it is."""
+        """Return the name of the step's task: its worker, its client or the probe."""
         task = story(step.lane)
         if task == _PROBE:
             return "the probe"
@@ -55,23 +55,23 @@ class Words:
         return f"client {escaped(task)}" if task else f"worker {step.worker}"
 
     def whose(self, step: Step) -> str:
-        """Return the same, as an owner."""
+        """Return the name of the step's task in the possessive."""
         return f"{self.who(step)}'s"
 
     def what(self, found: Named, *, place: bool = True) -> str:
-        """Return what the step does in a word or two, and its line."""
+        """Return the step's action in a word or two, and with *place* its source line."""
         step = found.statement or found.step
         where = self.place(found.step) if place else ""
         return f"{_verb(step)} ({where})" if where else _verb(step)
 
     def step(self, found: Named) -> str:
-        """Return a step by its owner, what it does, and its number, if it is in the counterexample."""
+        """Return a step as its task, its action, and its number, or its line if it is not in the counterexample."""
         if found.number is None:
             return f"{self.whose(found.step)} {self.what(found)}"
         return f"{self.whose(found.step)} {self.what(found, place=False)} (step {found.number})"
 
     def meet(self, conflicts: Sequence[Conflict]) -> str:
-        """Return where two steps meet."""
+        """Return the name of the resource on which two steps conflict."""
         kind, _, name = conflicts[0].resource.partition(":")
         names = {
             "data": name,
@@ -82,7 +82,7 @@ class Words:
         return escaped(names.get(kind, f"{kind} {name}".strip()))
 
     def fault(self, at: int) -> str:
-        """Return what the fault at step *at* did."""
+        """Return a clause on the effect of the fault at step *at*."""
         step = self.steps[at]
         if step.kind not in _BEFALLS:
             return one_line(step.text).replace(" jumps ", " jumped ")
@@ -90,7 +90,7 @@ class Words:
         return _BEFALLS[step.kind].format(who=self.who(step), whose=whose, what=self.what(Named(step, at)))
 
     def place(self, step: Step) -> str:
-        """Return the line of source that tells most."""
+        """Return the most telling source line of *step*: for a helper the line that calls it, else its own."""
         source = step.source
         if source is None:
             return ""

@@ -1,1 +1,1 @@
-"""The command line: parses, calls, renders. Heavy imports wait until a command needs them."""
+"""The command line: parses, calls, renders. Heavy modules are imported only when a command needs them."""

@@ -1,4 +1,4 @@
-"""What the arguments of the command line may be: each function raises what ``argparse`` reports."""
+"""Converters for command-line arguments; each raises ``ArgumentTypeError``, which ``argparse`` reports."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def workers(text: str) -> int:
 
 
 def slots(text: str) -> int:
-    """Return a number of executions at once: to 64 on one machine, as is checked later, but to 4096 on a cluster."""
+    """Return a number of executions at once, from 1 to 4096; ``check_slots`` checks the limit of 64 for one machine."""
     if _NUMBER.fullmatch(text) is None or not 1 <= int(text) <= _MOST_SLOTS:
         raise ArgumentTypeError(f"{text!r} is not a number from 1 to {_MOST_WORKERS} (on a cluster to {_MOST_SLOTS})")
     return int(text)
 
 
 def check_slots(jobs: int | None, cluster: str | None) -> None:
-    """Raise ``BadInput`` for more *jobs* than one machine is to have, without a *cluster*."""
+    """Raise ``BadInput`` if there are more than 64 *jobs* and no *cluster*."""
     if cluster is None and jobs is not None and jobs > _MOST_WORKERS:
         raise BadInput(
             f"{jobs} jobs are too many for one machine: give a number from 1 to {_MOST_WORKERS}, or a --cluster to run them on."
@@ -64,14 +64,14 @@ def seconds(text: str) -> float:
 
 
 def bound(text: str) -> int:
-    """Return a number of things, none included."""
+    """Return a number of things, at least 0."""
     if _NUMBER.fullmatch(text) is None:
         raise ArgumentTypeError(f"{text!r} is not a number of at least 0")
     return int(text)
 
 
 def postgres(text: str) -> str:
-    """Return the URL of a PostgreSQL server."""
+    """Return the URL of a PostgreSQL server, checked."""
     from harness.postgres.address import Address
 
     try:

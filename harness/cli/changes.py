@@ -1,4 +1,4 @@
-"""Which scenarios a change concerns: those whose code, or anything it imports from the repository, is among what changed."""
+"""Select scenarios by changed files: those with a change in their code or in its imports from the repository."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ _OTHERWISE = (
 
 
 def unchanged(chosen: Sequence[tuple[str, Scenario]], revision: str, root: Path) -> dict[str, str]:
-    """Return by name the scenarios of *chosen* that nothing concerns that has changed since *revision*, and why.
+    """Return the names of the scenarios in *chosen* that no change since *revision* affects, each with the reason.
 
-    Looked at are the files that a scenario's functions come from, those of its variants too, all that these import from the
-    repository at *root*, and whatever is no Python and lies beside one of them. Where a file that says what is installed has
-    changed, all are concerned. Raises ``BadInput`` for what is no revision, or no repository.
+    A scenario is affected by changes in the files that its functions and those of its variants come from, in all files
+    that these import from the repository at *root*, and in files beside one of them that are not Python. If a file that
+    lists dependencies has changed, all scenarios are affected; a scenario without a file in the repository always is.
+    Raises ``BadInput`` if *revision* is not a revision or *root* is not in a repository.
     """
     top = top_of(root, otherwise=_OTHERWISE)
     changed = {top / name for name in _changed(root, revision)}
@@ -50,7 +51,7 @@ def _changed(root: Path, revision: str) -> list[str]:
     return [name for name in (names + new).split("\0") if name]
 
 
-# --- what a scenario is made of -------------------------------------------------------------------
+# --- the files of a scenario ----------------------------------------------------------------------
 
 
 def _file_named(reference: str) -> Iterator[Path]:
@@ -60,7 +61,7 @@ def _file_named(reference: str) -> Iterator[Path]:
 
 
 def _closure(files: Iterable[Path], top: Path) -> set[Path]:
-    """Return *files* and all that they import, as far as they lie in the repository at *top*."""
+    """Return *files* and all files that they import, directly or not, if they lie in the repository at *top*."""
     found: set[Path] = set()
     todo = [file for file in files if file.is_relative_to(top)]
     while todo:
@@ -73,7 +74,7 @@ def _closure(files: Iterable[Path], top: Path) -> set[Path]:
 
 
 def _imported(file: Path) -> Iterator[Path]:
-    """Yield the files of the modules that *file* may import, packages on the way included."""
+    """Yield the files of the modules that *file* may import, with the packages that contain them."""
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):

@@ -1,4 +1,4 @@
-"""``harness compare``: does the race of one version still happen in another, and is what was done about it a fix?"""
+"""``harness compare``: whether a race in one version is fixed in another."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _REFERENCE = "reference"
 
 
 def command(options: Namespace) -> int:
-    """Compare; return 0 for fixed, 1 for not fixed, masked or worse, 3 where nothing can be said."""
+    """Compare two versions; return 0 for fixed, 1 for not fixed, masked or worse, 3 if no verdict is possible."""
     with _sides(options) as (base, head), Ticker() as ticker:
         compared = [_Comparison(options, base, head, name, ticker).judge() for name in _names(options, base)]
     if options.markdown is not None:
@@ -55,7 +55,7 @@ def _write(file: Path, text: str) -> None:
 
 
 def _write_pages(options: Namespace, compared: Sequence[Compared]) -> None:
-    """Write for each race both timelines side by side: the recorded schedule on BASE, and what it came to on HEAD."""
+    """Write a page for each race with two timelines side by side: the recorded schedule on BASE and on HEAD."""
     found = [each for each in compared if each.counterexample]
     if not found:
         print("No page is written: no race was found to show.", file=sys.stderr)
@@ -82,9 +82,10 @@ def _page(options: Namespace, each: Compared) -> str:
 
 
 def after_change(base: Counterexample, around: Mapping[str, Any], variant: str = "") -> Counterexample:
-    """Return what became of *base* on the other version, as ``harness around`` says, in the form of a counterexample.
+    """Return the execution of *base*'s schedule on the other version, in the form of a counterexample.
 
-    *variant* is what it is called there.
+    *around* is the output of ``harness around`` on that version; *variant* is the variant's name there. If every rule
+    held, the failure's kind is ``held``; if the execution can't be judged, it is ``unknown``.
     """
     base = replace(base, variant=variant)
     said = Part("execution", around["execution"])
@@ -102,7 +103,7 @@ def after_change(base: Counterexample, around: Mapping[str, Any], variant: str =
 
 @contextmanager
 def _sides(options: Namespace) -> Iterator[tuple[Side, Side]]:
-    """Yield both versions: variants where the scenario has them by these names, else revisions."""
+    """Yield both versions: variants if the scenario has variants of both names, else git revisions."""
     if options.scenario is not None:
         try:
             known = {_REFERENCE: "", **{name: name for name in registry.find(options.scenario).variants}}
@@ -117,7 +118,7 @@ def _sides(options: Namespace) -> Iterator[tuple[Side, Side]]:
 
 
 def _names(options: Namespace, base: Side) -> list[str]:
-    """Return which scenarios to compare: the one named, that of the counterexample, or those that the project gates."""
+    """Return the scenarios to compare: the one named, that of the counterexample, or those that the project gates."""
     if options.scenario is not None:
         return [options.scenario]
     if options.counterexample is not None:
@@ -135,14 +136,14 @@ def _names(options: Namespace, base: Side) -> list[str]:
 
 
 class _Comparison:
-    """One scenario on both versions."""
+    """The comparison of one scenario on both versions."""
 
     def __init__(self, options: Namespace, base: Side, head: Side, name: str, ticker: Ticker) -> None:
         self._options, self._base, self._head, self._name, self._ticker = options, base, head, name, ticker
         self._seconds = float(options.time)
 
     def judge(self) -> Compared:
-        """Return the verdict, with the reasons."""
+        """Return the verdict with its reasons; "can't tell" if a command of one side gave no answer."""
         try:
             with tempfile.TemporaryDirectory(prefix="race-harness-found-") as folder:
                 return self._judge(Path(folder))
@@ -170,7 +171,7 @@ class _Comparison:
         )  # fmt: skip
 
     def _nothing_on_base(self, first: dict[str, Any], folder: Path) -> Compared:
-        """Nothing fails on the base: the head must not be worse."""
+        """Return the verdict if no execution fails on the base: the head must not be worse."""
         if first["verdict"] == "unknown":
             return Compared(self._name, "can't tell", (f"On {self._base.name}: {' '.join(first['reasons'])}",))
         after = self._explore(self._head, folder / "head")
@@ -217,10 +218,10 @@ def _with_delays(said: dict[str, Any]) -> str:
 
 
 def judged(rule: str, before: dict[str, Any], around: dict[str, Any], after: dict[str, Any]) -> tuple[str, list[str]]:
-    """Return the verdict on a race that breaks *rule*, and why.
+    """Return the verdict on a race that breaks *rule*, and the reasons.
 
-    *before* and *around* are what ``harness around`` says of the race on the old and on the new version, *after* what
-    exploring the new one says.
+    *before* and *around* are the output of ``harness around`` for the race on the old and on the new version, *after*
+    is the output of ``harness run`` on the new one.
     """
     failure = after["failure"]
     broken = f"{failure['kind']} {failure['rule']}".strip() if failure else ""
@@ -252,7 +253,7 @@ def judged(rule: str, before: dict[str, Any], around: dict[str, Any], after: dic
 
 
 def _lost(before: dict[str, Any], around: dict[str, Any]) -> list[str]:
-    """Say which calls succeeded before and do so no longer: one after another, and in what passes."""
+    """Return sentences on calls that succeeded before but no longer do: one after another, or in passing executions."""
     found = []
     for name, kind in before["alone"].items():
         now = around["alone"].get(name, "pending")

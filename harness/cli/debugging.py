@@ -1,4 +1,4 @@
-"""``harness replay FILE --pdb WORKER:STEP``: the debugger in one worker, where it is before that step."""
+"""``harness replay FILE --pdb WORKER:STEP``: the debugger in one worker, stopped before that step."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["debug"]
 
 _WHERE = re.compile(r"w?([0-9]{1,3}):([0-9]{1,6})")
 _PATIENCE = 1e6
-"""Seconds that somebody may sit at the prompt."""
+"""Seconds that the user may stay at the debugger's prompt before the worker counts as stuck."""
 
 
 def debug(scenario: Scenario, found: Counterexample, where: str) -> int:
-    """Replay *found* up to the step, have the worker debugged there, and go on to the end; return 0.
+    """Replay *found* up to the step, start the debugger in the worker there, and continue to the end; return 0.
 
-    Raises ``BadInput`` for a worker or a step that there is not, and where there is no terminal.
+    Raises ``BadInput`` if there is no such worker or step, or if standard input is not a terminal.
     """
     worker, step = _parsed(where, found)
     if not sys.stdin.isatty():

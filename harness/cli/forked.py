@@ -1,4 +1,4 @@
-"""A command of the harness in a process forked from this one, which has imported already what it takes longest to import."""
+"""A command of the harness in a fork of this process, which has already imported the modules that take longest."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["Forked", "can_fork"]
 
 
 def can_fork() -> bool:
-    """Whether a fork of this process is as good as a new one: no other thread, and the hash seed that a new one would have."""
+    """Return whether a fork is as good as a new process: no other thread, and the hash seed a new one would have."""
     return threading.active_count() == 1 and config.hash_seed() != "random"
 
 
 class Forked:
-    """``python -m harness`` with *arguments*, what it prints going to *output* and *errors*; as a ``Popen`` otherwise."""
+    """``python -m harness`` with *arguments*, printing to the files *output* and *errors*; used like ``Popen``."""
 
     def __init__(self, arguments: Sequence[str], output: IO[bytes], errors: IO[bytes]) -> None:
         self.returncode: int | None = None
@@ -41,19 +41,19 @@ class Forked:
         return self.returncode
 
     def wait(self) -> int:
-        """Return the exit code when it has ended."""
+        """Wait until the command has ended, and return its exit code."""
         while (code := self.poll()) is None:
             time.sleep(0.001)
         return code
 
     def kill(self) -> None:
-        """Kill it, if it has not ended."""
+        """Kill the command if it has not ended."""
         if self.poll() is None:
             os.kill(self.pid, signal.SIGKILL)
 
 
 def _be_the_command(arguments: Sequence[str], output: IO[bytes], errors: IO[bytes]) -> NoReturn:
-    """In the child: run the command, and leave without the parent's clean-up."""
+    """Run the command in the child process, and exit without the parent's clean-up."""
     code = 70
     try:
         nothing = os.open(os.devnull, os.O_RDONLY)

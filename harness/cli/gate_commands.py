@@ -1,4 +1,4 @@
-"""The commands of a gate, one per row, and the two who carry them out: processes of this machine, nodes of a cluster."""
+"""Executors for the commands of a gate, one command per row: processes of this machine, or nodes of a cluster."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _POLL = 0.02
 
 
 class _Process(NamedTuple):
-    """One command under way."""
+    """A command under way: its future result, its process, its deadline (monotonic seconds) and its output files."""
 
     promise: Future[Said]
     process: subprocess.Popen[bytes] | Forked
@@ -44,7 +44,7 @@ class _Process(NamedTuple):
 
 
 class _Processes:
-    """An executor of commands: *slots* processes of this machine at a time."""
+    """An executor that runs up to *slots* commands at a time, each in a process of this machine."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -52,13 +52,13 @@ class _Processes:
         self._running: list[_Process] = []
 
     def submit(self, command: Command) -> Future[Said]:
-        """Have *command* carried out when it is its turn."""
+        """Return the future result of *command*, which starts when a slot is free."""
         promise: Future[Said] = Future()
         self._waiting.append((command, promise))
         return promise
 
     def wait(self, seconds: float | None = None) -> None:
-        """Start what there is room for, and see, after a short while, what has ended."""
+        """Start commands while slots are free; after a short pause, collect the results of those that have ended."""
         while self._waiting and len(self._running) < self.slots:
             self._start(*self._waiting.popleft())
         time.sleep(_POLL)
@@ -83,16 +83,16 @@ class _Processes:
         return each.process.returncode is not None
 
     def close(self) -> None:
-        """Kill what is under way."""
+        """Kill the commands under way."""
         for each in self._running:
             each.process.kill()
             each.process.wait()
 
 
 class _OnNodes:
-    """An executor of commands on the nodes of a cluster, which takes turns with them; one that is lost is carried out again.
+    """An executor that runs commands on the nodes of a cluster; a command lost with its node runs again elsewhere.
 
-    Files go there and come back with the command: a known counterexample, and those that were found.
+    Files travel with the command: a known counterexample to the node, and the counterexamples found back.
     """
 
     def __init__(self, cluster: Cluster, slots: int) -> None:
@@ -103,13 +103,13 @@ class _OnNodes:
         self._away: dict[Future[Said], tuple[Command, Future[Said]]] = {}
 
     def submit(self, command: Command) -> Future[Said]:
-        """Have *command* carried out when there is room for it."""
+        """Return the future result of *command*, which is sent when a slot is free."""
         promise: Future[Said] = Future()
         self._waiting.append((command, promise))
         return promise
 
     def wait(self, seconds: float | None = None) -> None:
-        """Send what there is room for; return when a node has answered, or after so many *seconds*."""
+        """Send commands while slots are free; return when a node has answered, or after *seconds*."""
         while self._waiting and len(self._away) < self.slots:
             command, promise = self._waiting.popleft()
             parcel = pickle.dumps((self.key, config.hash_seed(), command, command.content()))
@@ -127,7 +127,7 @@ class _OnNodes:
 
 
 def _brought(said: Said, command: Command) -> Said:
-    """Return *said* with the paths of a node replaced by those here, where what came back with it is kept."""
+    """Return *said* with a node's path replaced by one here; a counterexample that came back is saved first."""
     try:
         data = json.loads(said.output)
     except ValueError:
@@ -145,7 +145,7 @@ def _brought(said: Said, command: Command) -> Said:
 
 def _begun(arguments: Sequence[str], output: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
     if can_fork():
-        # What every row needs, imported once.
+        # Import the modules that every row needs once, before the fork.
         import harness.cli.running
         import harness.control.run  # noqa: F401
 
@@ -161,10 +161,10 @@ def _begun(arguments: Sequence[str], output: IO[bytes], errors: IO[bytes]) -> su
 
 @contextmanager
 def carriers(address: str | None, jobs: int | None) -> Iterator[Executor[Command, Said]]:
-    """Give an executor of commands: on the cluster at *address*, or without one processes here; stop all at the end.
+    """Yield an executor of commands: on the cluster at *address*, else in processes here; stop all commands at the end.
 
-    *jobs* is how many at once, by default as many as there are cores, or threads on the cluster. Raises ``BadInput`` for a
-    cluster that won't do, and for more jobs than one machine is to have.
+    *jobs* is the number of commands at once, by default the number of cores, or of the cluster's threads. Raises
+    ``BadInput`` if the cluster can't be used, or if there are more than 64 jobs without a cluster.
     """
     check_slots(jobs, address)
     if address is None:

@@ -1,4 +1,4 @@
-"""Where the reports of a gate go: files, the summary of a job, annotations on source lines."""
+"""Publish the reports of a gate: to files, to the summary of a CI job, as annotations on source lines."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["publish"]
 
 
 def publish(gated: Gated, options: Namespace, settings: Settings, references: Mapping[str, str]) -> None:
-    """Write every report that *options* and *settings* ask for, and what the job's surroundings take.
+    """Write every report that *options* and *settings* ask for, and those that the CI environment takes.
 
-    ``GITHUB_STEP_SUMMARY`` names a file that the Markdown is added to; under GitHub Actions annotations are printed, on
-    standard error where standard output is JSON. *references* is what the command line calls each scenario. Raises
-    ``BadInput`` where a file can't be written.
+    The Markdown is appended to the file that ``GITHUB_STEP_SUMMARY`` names. Under GitHub Actions, annotations are
+    printed: on standard error if standard output is JSON, else on standard output. *references* maps the name of each
+    scenario to its reference on the command line. Raises ``BadInput`` if a file can't be written.
     """
     texts: dict[str, Callable[[], str]] = {
         "junit": lambda: junit(gated),
@@ -48,7 +48,7 @@ def publish(gated: Gated, options: Namespace, settings: Settings, references: Ma
 
 
 def _write_pages(gated: Gated, folder: Path, references: Mapping[str, str]) -> None:
-    """Write a page for each counterexample that should not be, called as its file is."""
+    """Write a page for each unexpected counterexample, with the stem of the counterexample's file as its name."""
     for number, found in gated.found.items():
         from harness.cli.reporting import write_page
 

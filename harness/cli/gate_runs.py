@@ -1,4 +1,4 @@
-"""The runs of a gate: one process for each row, so many at a time, and what each said."""
+"""The runs of a gate: one process per row, several at a time; their output fills the rows."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from reports.terminal import one_line
 __all__ = ["Todo", "carry_out"]
 
 _POLL = 0.05
-"""Seconds between two looks at how far they are."""
+"""Seconds between two checks of the progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """A row to fill, what the command line calls its scenario, and the file of the known counterexample to be replayed."""
+    """A row to fill, its scenario's reference on the command line, and the known counterexample to replay, if any."""
 
     row: GateRow
     reference: str
@@ -38,17 +38,17 @@ class Todo:
 
     @property
     def own(self) -> str:
-        """The reference, where that is no installed name."""
+        """The reference if it is ``place:ATTRIBUTE``, empty if it is an installed name."""
         return self.reference if ":" in self.reference else ""
 
 
 def carry_out(
     todo: Sequence[Todo], settings: Settings, cluster: str | None = None
 ) -> tuple[list[GateRow], dict[int, Path]]:
-    """Fill the rows of *todo*, here or on the *cluster* at that address.
+    """Fill the rows of *todo*, on this machine or on the cluster at address *cluster*.
 
-    Returns them, and by number the counterexamples that were saved (or failed again). Raises ``BadInput`` for a cluster that
-    won't do.
+    Returns the rows and, by row number, the files of counterexamples that were saved or that failed again. Raises
+    ``BadInput`` if the cluster can't be used.
     """
     with carriers(cluster, settings.jobs) as them:
         runs = _Runs(todo, settings, them)
@@ -57,7 +57,7 @@ def carry_out(
 
 
 class _Runs:
-    """Only a failure that should not be is saved."""
+    """The runs of a gate under way. Only counterexamples of the reference are saved, not those of faulty variants."""
 
     def __init__(self, todo: Sequence[Todo], settings: Settings, them: Executor[Command, Said]) -> None:
         self._todo, self._settings, self._executor = todo, settings, them
@@ -69,8 +69,8 @@ class _Runs:
         self._began = time.monotonic()
 
     def run(self) -> None:
-        """Have all carried out, and collect what they say until there are none left."""
-        # A reference takes as long as it may, a variant is caught soon: so no core waits long for another's last row.
+        """Submit all rows, and collect the results until none is left."""
+        # Long runs first, so that no core is idle for long at the end: a reference uses all its time, a variant seldom.
         for number in sorted(range(len(self._todo)), key=self._rank):
             self._submit(number)
         with Ticker() as ticker:
@@ -121,7 +121,7 @@ class _Runs:
             row, file = filled(todo, said.output, said.errors, said.code)
         late = row.variant and not row.known and row.verdict is Verdict.VALID and not row.complete
         if late and number not in self._second:
-            # Cheapest first comes too late to what takes several faults together: let chance have a try.
+            # The default scheduler, cheapest first, is slow to find bugs that need several faults: try the random one.
             self._second.add(number)
             self._submit(number)
             return
@@ -142,7 +142,7 @@ class _Runs:
 
 
 def filled(todo: Todo, output: bytes, errors: bytes, code: int) -> tuple[GateRow, Path | None]:
-    """Return the row with what its command printed, and the file of the counterexample that it ended with, if any."""
+    """Return the row filled from its command's output, and the file of the unexpected counterexample, if any."""
     row = replace(todo.row, command=_command(todo))
     try:
         said: dict[str, Any] = json.loads(output)
@@ -180,7 +180,7 @@ def _explored(row: GateRow, said: Mapping[str, Any]) -> GateRow:
 def _replayed(row: GateRow, said: Mapping[str, Any]) -> GateRow:
     stale = said["verdict"] == "unknown" and bool(said["divergence"])
     row = replace(_both(row, said), executions=said["times"], stale=stale)
-    # What a replay ends otherwise with is in its divergence; the rule is that of the recording.
+    # The failure in the output is the recorded one, so its rule was broken only if the replay failed again.
     return row if row.verdict is Verdict.INVALID else replace(row, oracle="")
 
 
@@ -204,7 +204,7 @@ def _command(todo: Todo) -> str:
 
 
 def _note(row: GateRow, said: Mapping[str, Any]) -> str:
-    """Say what is wrong with *row*, and what to do."""
+    """Return sentences that say why *row* is wrong, and which command to run next."""
     if row.stale:
         why = " ".join(said["divergence"].split("Usual causes")[0].split())
         return (

@@ -1,4 +1,7 @@
-"""``harness gate``: known counterexamples first, then the reference valid in every scenario, every faulty variant caught."""
+"""``harness gate``: every scenario must be valid on the reference, and every faulty variant must be caught.
+
+Known counterexamples are replayed first.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ from reports.table import GateRow, gate_table
 __all__ = ["command"]
 
 Chosen = Sequence[tuple[str, Scenario]]
-"""Scenarios, each with what the command line calls it."""
+"""Scenarios, each with its reference on the command line."""
 
 _MEANINGS = {
     Verdict.VALID: "passed",
@@ -39,7 +42,7 @@ _MEANINGS = {
 
 
 def command(options: Namespace) -> int:
-    """Run all; return 0 if all came as expected, 1 if something is wrong, 3 if something is unknown."""
+    """Run the gate; return 0 if every row is as expected, 1 if one is wrong, 3 if one is unknown and none is wrong."""
     settings = _settings(options)
     if settings.postgres and not config.postgres():
         config.use_postgres(settings.postgres)
@@ -85,17 +88,17 @@ def _show(options: Namespace, gated: Gated) -> None:
 
 
 def _judged(row: GateRow) -> Verdict:
-    """Return what *row* means for the gate."""
+    """Return the verdict of *row* for the gate: valid if it is as expected."""
     if row.as_expected:
         return Verdict.VALID
     return Verdict.UNKNOWN if row.verdict is Verdict.UNKNOWN else Verdict.INVALID
 
 
-# --- what is to be done ---------------------------------------------------------------------------
+# --- the rows to run ------------------------------------------------------------------------------
 
 
 def _settings(options: Namespace) -> Settings:
-    """Return the settings of the project, overruled by the command line."""
+    """Return the settings of the project, overridden by those on the command line."""
     settings = load_settings(Path(options.config) if options.config is not None else None)
     given = {
         "jobs": options.jobs,
@@ -112,7 +115,10 @@ def _settings(options: Namespace) -> Settings:
 
 
 def _chosen(settings: Settings) -> Chosen:
-    """Return the scenarios that the settings name; raises ``BadInput`` for a name that fits none."""
+    """Return the scenarios that the settings name, by default all installed ones.
+
+    Raises ``BadInput`` if a name matches no scenario, or if there is none.
+    """
     installed = registry.scenarios() if not all(":" in name for name in settings.scenarios or ("",)) else {}
     if not settings.scenarios:
         if not installed:
@@ -140,7 +146,10 @@ def _chosen(settings: Settings) -> Chosen:
 
 
 def _over(database: str, chosen: Chosen) -> tuple[Chosen, dict[str, str]]:
-    """Return those of *chosen* that race over *database* (``all``: all), and why the others are left out."""
+    """Return the scenarios of *chosen* that use *database* (``all``: all), and the reasons why others are left out.
+
+    Raises ``BadInput`` if no scenario uses *database*.
+    """
     fit = [each for each in chosen if database in ("all", each[1].database)]
     if not fit:
         raise BadInput(
@@ -152,7 +161,7 @@ def _over(database: str, chosen: Chosen) -> tuple[Chosen, dict[str, str]]:
 
 
 def _rooted(reference: str, root: Path) -> str:
-    """Return *reference*, the path of its file, if it names one, being from *root*, as it reads from here."""
+    """Return *reference* with its file's path, if it has one, changed from relative to *root* to relative to here."""
     place, _, attribute = reference.rpartition(":")
     if not (place.endswith(".py") or "/" in place):
         return reference
@@ -169,7 +178,10 @@ def _explorations(chosen: Chosen) -> list[Todo]:
 
 
 def _known(settings: Settings, chosen: Chosen, left_out: dict[str, str]) -> list[Todo]:
-    """Return the replays of the known counterexamples; raises ``BadInput`` for a folder or a file that can't be used."""
+    """Return the replays of the known counterexamples.
+
+    Raises ``BadInput`` if the folder is not there, or if a file can't be used or is of a scenario that is not gated.
+    """
     folder = settings.counterexamples
     if folder is None:
         return []

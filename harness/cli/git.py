@@ -1,4 +1,4 @@
-"""Asks git."""
+"""Runs git commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ __all__ = ["git", "top_of"]
 
 
 def git(folder: Path, *arguments: str, otherwise: str) -> str:
-    """Return what ``git`` prints in *folder*; raises ``BadInput``, whose last sentence is *otherwise*."""
+    """Return the output of ``git`` in *folder*.
+
+    Raises ``BadInput`` if git fails or can't be run; if it fails, the message ends with *otherwise*.
+    """
     try:
         done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, errors="surrogateescape")
     except OSError as error:
@@ -23,5 +26,5 @@ def git(folder: Path, *arguments: str, otherwise: str) -> str:
 
 
 def top_of(folder: Path, *, otherwise: str) -> Path:
-    """Return the top folder of the repository that *folder* is in; raises ``BadInput`` where it is in none."""
+    """Return the top folder of the repository that contains *folder*; raises ``BadInput`` if there is none."""
     return Path(git(folder, "rev-parse", "--show-toplevel", otherwise=otherwise).strip())

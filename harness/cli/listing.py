@@ -13,7 +13,7 @@ __all__ = ["command"]
 
 
 def command(options: Namespace) -> int:
-    """Print what there is; always 0."""
+    """Print the installed scenarios; return 0."""
     known = scenarios()
     if options.json:
         print_json([_as_json(scenario) for scenario in known.values()])
@@ -34,7 +34,7 @@ def _as_json(scenario: Scenario) -> dict[str, object]:
 
 def _text(scenario: Scenario) -> str:
     heading = f"{escaped(scenario.name)} ({counted(scenario.workers, 'worker')})"
-    # Only the first paragraph of a story: the rest is for who reads the scenario's file.
+    # Only the first paragraph of a story: the rest is for readers of the scenario's file.
     story = " ".join(scenario.story.strip().split("\n\n")[0].split())
     lines = [styled("title", heading, colour()), *(paragraph(story, width(), "  ") if story else [])]
     lines += [f"  --variant {escaped(name)}" for name in scenario.variants]

@@ -1,4 +1,4 @@
-"""The command ``harness``: its arguments, its exit codes, and what becomes of errors.
+"""The command ``harness``: its arguments, its exit codes, and its handling of errors.
 
 Exit codes: 0 valid (replay: no longer fails), 1 invalid (replay: fails again), 2 bad input or usage,
 3 unknown; 130 when interrupted, 70 for a bug in the harness.
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # The reader of our output has gone.
+        # The reader of our output has closed the pipe.
         streams.discard_output()
         return NOBODY_READS
     except OSError as error:
@@ -73,7 +73,7 @@ def _run(options: Namespace) -> int:
             config.use_postgres(options.postgres)
         command = import_module(f"harness.cli.{options.module}").command
         if options.module == "gating":
-            # It prints workflow commands of its own.
+            # The gate prints workflow commands of its own, so it stops others by itself.
             return int(command(options))
         with streams.workflow_commands_stopped(sys.stderr if getattr(options, "json", False) else sys.stdout):
             return int(command(options))
@@ -99,13 +99,13 @@ def _run(options: Namespace) -> int:
 
 
 def _complain(text: str) -> None:
-    """Print *text*, which may hold anything, on standard error."""
+    """Print *text* on standard error, without obeying workflow commands that it may contain."""
     with streams.workflow_commands_stopped(sys.stderr):
         print(text, file=sys.stderr)
 
 
 class _Version(Action):
-    """Looks the version up only when asked, for that takes longer than all else here."""
+    """Prints the version. It is looked up only here, because that takes longer than parsing."""
 
     def __call__(self, parser: ArgumentParser, *_: object) -> None:
         print(f"harness {config.version()}")

@@ -1,4 +1,4 @@
-"""``harness replay``: runs a saved counterexample again and says whether it still fails."""
+"""``harness replay``: runs a saved counterexample again and reports whether it still fails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["command", "scenario_of"]
 
 
 def command(options: Namespace) -> int:
-    """Replay; return 0 where it no longer fails, 1 where it fails again, 3 where nothing can be said."""
+    """Replay; return 0 if it no longer fails, 1 if it fails again, 3 if the verdict is unknown."""
     if options.dies_with is not None:
         from harness.parent import die_with
 
@@ -54,7 +54,7 @@ def command(options: Namespace) -> int:
 
 
 def _edited(options: Namespace, scenario: Scenario, counterexample: Counterexample) -> int:
-    """Make other choices than the recorded ones, as far as they go; what follows runs without preemption."""
+    """Run the choices given instead of the recorded ones; after the last one, run on without preemption."""
     from harness.control.editing import make
 
     execution = make(scenario, counterexample, Schedule.parse(options.edit))
@@ -99,10 +99,13 @@ def _export(options: Namespace, counterexample: Counterexample) -> int:
 
 
 def scenario_of(options: Namespace, path: Path, counterexample: Counterexample) -> Scenario:
-    """Return what the *counterexample* in the file *path* was found in; raises ``BadInput`` where that is not to be had."""
+    """Return the scenario of the *counterexample* in the file *path*.
+
+    Raises ``BadInput`` if it is not installed, or if the scenario given on the command line is another one.
+    """
     name, variant = counterexample.scenario, counterexample.variant or None
     if options.scenario is None:
-        # The name comes from the file, so it is only looked up, never imported.
+        # The name comes from the file, which is not trusted: it is only looked up, never imported.
         if name not in (known := registry.scenarios()):
             raise BadInput(
                 f"{str(path)!r} is of the scenario {name!r}, which is not installed. "

@@ -1,4 +1,4 @@
-"""``harness report``: renders saved counterexamples as documents, in every format that was asked for."""
+"""``harness report``: renders saved counterexamples as documents, in each format asked for."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _STDOUT = "-"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One counterexample to render: the file it is from, its value, and the report of it."""
+    """A counterexample to render: its file, its value, and its report."""
 
     path: Path
     counterexample: Counterexample
@@ -45,14 +45,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """A format: ``render`` makes one document of any number of entries; ``suffix`` ends the names of files in a folder."""
+    """A format: ``render`` makes one document of all entries; ``suffix`` is the suffix of files in a folder."""
 
     suffix: str
     render: Callable[[Sequence[Entry]], str]
 
 
 def _gated(entries: Sequence[Entry]) -> Gated:
-    """Return *entries* as a gate in which each failed that should not."""
+    """Return *entries* as a gate in which each of them failed unexpectedly."""
     rows = [
         GateRow(
             found.scenario, found.variant, Verdict.VALID, Verdict.INVALID, 1, first_failure=1,
@@ -73,11 +73,11 @@ RENDERERS = {
     "sarif": Renderer(".sarif", lambda entries: json.dumps(sarif(_gated(entries), config.version()), indent=1) + "\n"),
     "perfetto": Renderer(".perfetto.json", lambda entries: trace([entry.report for entry in entries])),
 }
-"""Every format, by its option."""
+"""The formats, by the name of their option."""
 
 
 def command(options: Namespace) -> int:
-    """Render; return 0. Raises ``BadInput`` for a file that is no counterexample and a place that can't be written to."""
+    """Render; return 0. Raises ``BadInput`` if a file is not a counterexample or a document can't be written."""
     wanted = {name: out for name in RENDERERS if (out := getattr(options, name)) is not None}
     if not wanted and not options.json:
         known = " or ".join(f"--{name} OUT" for name in RENDERERS)
@@ -100,7 +100,7 @@ def command(options: Namespace) -> int:
 
 
 def write_page(counterexample: Counterexample, scenario: Scenario, again: str, out: str) -> None:
-    """Write the page of a *counterexample* just found in *scenario* to *out*; *again* is the command that replays it."""
+    """Write the page of *counterexample*, just found in *scenario*, to *out*; *again* is its replay command."""
     report = _report(counterexample, scenario, again, record_tables(scenario, counterexample))
     _write(RENDERERS["html"], [Entry(Path(counterexample.scenario), counterexample, report)], out)
 
@@ -132,7 +132,7 @@ def _report(counterexample: Counterexample, scenario: Scenario | None, again: st
 
 
 def _linearizability(scenario: Scenario, counterexample: Counterexample) -> Linearizability | None:
-    """Return the answer of the check that broke, if it is one that gives an answer."""
+    """Return the linearizability answer of the check that broke, or None if it has none."""
     failure = counterexample.failure
     if failure.kind != "postcondition":
         return None
@@ -142,12 +142,12 @@ def _linearizability(scenario: Scenario, counterexample: Counterexample) -> Line
     try:
         return check.answer(counterexample.history)
     except Exception:
-        # The history is from a file: what it says may be nothing that the scenario ever answers.
+        # The history is from a file, so it may hold values that the scenario never produces.
         return None
 
 
 def _write(renderer: Renderer, entries: Sequence[Entry], out: str) -> list[str]:
-    """Write *entries* to *out*: one document of all, or in a folder one of each; return where."""
+    """Write *entries* to *out*: one document for all, or one for each if it is a folder; return the paths."""
     if out == _STDOUT:
         sys.stdout.write(renderer.render(entries))
         return []

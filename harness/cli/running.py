@@ -1,4 +1,4 @@
-"""``harness run``: explores a scenario, saves what it finds, shows it."""
+"""``harness run``: explores a scenario, saves the counterexample, shows the result."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def command(options: Namespace) -> int:
         again = replay_command(path, options.scenario) if path else ""
         write_page(Counterexample.of(result), scenario, again, options.html)
     if unsaved is not None:
-        # Only now, so that what was found is not lost.
+        # Raised only after the result was shown, so that it is not lost.
         raise unsaved
     return EXIT_CODES[result.verdict]
 
@@ -168,6 +168,6 @@ def _show(options: Namespace, result: Result, path: Path | None) -> None:
 
 
 def replay_command(path: Path, scenario: str) -> str:
-    """Return the command that replays *path*; *scenario* is what the command line called the scenario."""
+    """Return the command that replays *path*; *scenario* is the scenario's reference on the command line."""
     own = f" --scenario {shlex.quote(scenario)}" if ":" in scenario else ""
     return f"harness replay {shlex.quote(str(path))}{own}"

@@ -1,4 +1,4 @@
-"""The standard streams of the command: there, harmless to those that read them, and not to be blamed on the verdict."""
+"""Standard streams: open, able to write any text, and safe for CI systems that read commands from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
 
 
 def make_usable() -> None:
-    """Have all three streams be open, and able to write any text.
+    """Make sure that all three standard streams are open and can write any text.
 
     A stream that was closed (``>&-``) becomes one to ``/dev/null``, before another file gets its descriptor.
     """
@@ -32,16 +32,17 @@ def make_usable() -> None:
 
 
 def discard_output() -> None:
-    """Have standard output go nowhere from now on, so that Python does not fail on it once more on its way out."""
+    """Send standard output to ``/dev/null`` from now on, so that Python's flush at exit does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
 def workflow_commands_stopped(stream: TextIO) -> Iterator[None]:
-    """Under GitHub Actions, have lines that begin with ``::`` be plain text meanwhile; *stream* is where that is said.
+    """Stop workflow commands in this context: GitHub Actions then takes lines that begin with ``::`` as plain text.
 
-    What is printed holds names and messages of the code under test, which must not be obeyed as workflow commands. The token
-    that ends this is random, so that no text can hold it. (GitHub Docs, "Stopping and starting workflow commands".)
+    The output contains names and messages of the code under test, which must not be obeyed as workflow commands. The
+    command to stop goes to *stream*. The token that ends it is random, so that no printed text can contain it. (GitHub
+    Docs, "Stopping and starting workflow commands".) Outside of GitHub Actions this does nothing.
     """
     if not config.under_actions():
         yield
@@ -57,7 +58,7 @@ def workflow_commands_stopped(stream: TextIO) -> Iterator[None]:
 
 
 def _reopen(number: int) -> None:
-    """Open ``/dev/null`` as the descriptor *number*."""
+    """Open ``/dev/null`` as file descriptor *number*."""
     opened = os.open(os.devnull, os.O_RDWR)
     if opened != number:
         os.dup2(opened, number)

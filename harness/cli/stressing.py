@@ -1,4 +1,4 @@
-"""``harness stress``: the same scenario uncontrolled, as a baseline for what is found under control."""
+"""``harness stress``: the same scenario without control, as a baseline for the controlled search."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _SEARCH_EXECUTIONS, _SEARCH_SECONDS = 1_000, 60.0
 
 
 def command(options: Namespace) -> int:
-    """Run uncontrolled; of a variant also search under control. Return 0 where nothing was seen, 1, or 3 for unknown."""
+    """Run without control, and search a variant under control too.
+
+    Return 0 if no rule was seen broken in the uncontrolled run, 1 if one was, 3 for unknown.
+    """
     from harness.stress.running import stress
     from reports.stress import stress_report
 

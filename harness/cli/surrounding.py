@@ -1,4 +1,4 @@
-"""``harness around``, a command for commands: what becomes of a recorded race over the code as it is here, as JSON."""
+"""``harness around``, used by other commands: reruns a recorded race and its neighbours on this code; prints JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["command"]
 
 
 def command(options: Namespace) -> int:
-    """Look around the race; return 0."""
+    """Run the race and its neighbouring schedules, print the results as JSON, and return 0."""
     found = load(Path(options.file))
     print_json(asdict(look_around(registry.find(options.scenario, options.variant), found)))
     return 0

@@ -1,4 +1,4 @@
-"""The terminal this command writes to: how wide it is, whether it has colours, the line that is rewritten."""
+"""The terminal: its width, its colours, and the progress line that is rewritten in place."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _NARROWEST, _WIDEST = 40, 160
 
 
 def width() -> int:
-    """Return how many columns to write: the terminal's, or 80 where there is none."""
+    """Return the width of output in columns: the terminal's, from 40 to 160, or 80 if there is no terminal."""
     return min(max(shutil.get_terminal_size((80, 24)).columns, _NARROWEST), _WIDEST)
 
 
 def colour() -> bool:
-    """Return whether to write colours on standard output."""
+    """Return whether to use colours on standard output."""
     return config.colourful(sys.stdout)
 
 
 def print_json(value: object) -> None:
-    """Print *value* as JSON that any reader takes: one value, finite numbers only, ASCII."""
+    """Print *value* as JSON that any parser accepts: one value, finite numbers only, ASCII."""
     print(json.dumps(value, indent=1, allow_nan=False))
 
 
 class Ticker:
-    """A line on standard error that says how far things are, rewritten in place; silent where it is none.
+    """A progress line on standard error, rewritten in place; prints nothing if standard error is not a terminal.
 
-    Use it as a context: the line is gone at the end.
+    Use it as a context manager: the line is removed at the end.
     """
 
     def __init__(self, every: float = 0.1) -> None:
@@ -51,7 +51,7 @@ class Ticker:
         self.clear()
 
     def show(self, text: str) -> None:
-        """Put *text* in the place of what is shown, at most ten times a second."""
+        """Show *text* in place of the current line, at most once in *every* seconds (ten times a second by default)."""
         now = time.monotonic()
         if self.live and now - self._last >= self._every:
             self._last = now
@@ -59,7 +59,7 @@ class Ticker:
             sys.stderr.flush()
 
     def clear(self) -> None:
-        """Remove what is shown."""
+        """Remove the line."""
         if self.live and self._last:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

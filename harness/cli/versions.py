@@ -28,12 +28,12 @@ _PINS = ("constraints.txt", "requirements.txt", "uv.lock", "poetry.lock", "pdm.l
 
 
 class SideFailed(HarnessError):
-    """A command of one side gave no answer."""
+    """Raised if a command of one side gives no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One version: what it is called, where its commands run, with which Python, and the variant of scenarios there."""
+    """One version: its name, its folder, the Python that runs its commands, and the variant of scenarios there."""
 
     name: str
     folder: Path
@@ -42,9 +42,9 @@ class Side:
     paths: tuple[str, ...] = ()
 
     def ask(self, *arguments: str, seconds: float) -> dict[str, Any]:
-        """Run a command of the harness over this version's code, and return the JSON object that it prints.
+        """Run a command of the harness on this version's code, and return the JSON object that it prints.
 
-        Raises ``SideFailed`` if it prints none within *seconds*.
+        Raises ``SideFailed`` if the command prints no JSON or takes longer than *seconds*.
         """
         variant = ["--variant", self.variant] if self.variant else []
         return dict(self._said(*arguments, *variant, seconds=seconds))
@@ -76,10 +76,11 @@ class Side:
 
 @contextmanager
 def revisions(base: str, head: str) -> Iterator[tuple[Side, Side]]:
-    """Check *base* and *head* out into temporary worktrees of the repository here; yield both sides.
+    """Check out *base* and *head* into temporary worktrees of the repository here; yield both sides.
 
-    Their code comes first on the path of a Python like this one. Where what they need installed differs, each gets a virtual
-    environment of its own, with what it asks for before what is installed here. Raises ``BadInput`` for what is no revision.
+    Both run with this Python, with their own code first on its path. If their dependencies differ, each gets a virtual
+    environment instead, in which its dependencies come before the packages installed here. Raises ``BadInput`` if
+    *base* or *head* is not a revision.
     """
     top = top_of(Path.cwd(), otherwise=_OTHERWISE)
     below = Path.cwd().resolve().relative_to(top.resolve())
@@ -119,7 +120,7 @@ def _paths(tree: Path, below: Path) -> tuple[str, ...]:
 
 
 def _needs(tree: Path) -> object:
-    """Return what the version at *tree* says that it needs installed."""
+    """Return the dependencies of the version at *tree*: from ``pyproject.toml`` and the files that pin versions."""
     project: Any = {}
     if (file := tree / "pyproject.toml").is_file():
         try:
@@ -131,7 +132,7 @@ def _needs(tree: Path) -> object:
 
 
 def _installed(tree: Path, root: Path) -> str:
-    """Install the version at *tree* in an environment of its own, with what is installed here behind it; return its Python."""
+    """Install the version at *tree* in a new environment, before the packages installed here; return its Python."""
     place = root / f"environment-{tree.name}"
     venv.create(place, with_pip=True)
     python = place / "bin" / "python"

@@ -1,4 +1,4 @@
-"""``harness replay FILE --step``: walks through a counterexample, a command a line, in a terminal or from a pipe."""
+"""``harness replay FILE --step``: walks through a counterexample, one command per line, from a terminal or a pipe."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _HELP = """\
 
 
 def step_through(scenario: Scenario, found: Counterexample) -> int:
-    """Walk through *found*; return 0."""
+    """Walk through *found* as the user's commands say; return 0."""
     walk(scenario, found, _Guide(found).visit)
     return 0
 
 
 class _Guide:
-    """Reads commands, and says where to go."""
+    """Reads commands and decides which step to go to."""
 
     def __init__(self, found: Counterexample) -> None:
         self._found = found
         self._last = len(found.steps)
 
     def visit(self, moment: Moment) -> int | None:
-        """Show *moment*, and obey until a command leads elsewhere."""
+        """Show *moment*, and obey commands until one leads to another step; return that step, or None to quit."""
         self._show(moment)
         while True:
             words = self._ask(moment).split()
@@ -55,7 +55,7 @@ class _Guide:
         return line.strip() or ("n" if line else "q")
 
     def _obey(self, moment: Moment, command: str, arguments: list[str]) -> int | None:
-        """Do *command*; return the step to stop before, which is this one where it leads nowhere."""
+        """Do *command*; return the step to stop before: the current one if the command doesn't move, None to quit."""
         here = moment.number
         if command == "q":
             return None

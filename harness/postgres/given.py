@@ -142,7 +142,8 @@ class Given:
             what = "has been started anew"
         except ServerSaid as said:
             what = f"does not answer any more ({said})"
-        return f"The PostgreSQL server at {self._address.text} {what}, so the failure can't be attributed to the code under test."
+        server = f"The PostgreSQL server at {self._address.text}"
+        return f"{server} {what}, so the failure can't be attributed to the code under test."
 
     def stop(self) -> None:
         """Drop the databases of this exploration. What that does not reach, the next one drops."""

@@ -1,1 +1,1 @@
-"""Things that choose. One strategy per file; each has the two methods of ``base.Scheduler``."""
+"""The schedulers, one strategy per file. Each has the two methods of ``base.Scheduler``."""

@@ -1,4 +1,4 @@
-"""What a scheduler is: two methods. What it sees: the options at a decision and the steps so far."""
+"""The scheduler protocol: two methods, and the view of a decision (its options and the steps so far) that they get."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ __all__ = ["PASS", "Option", "Scheduler", "View", "by_default"]
 
 
 class Option(NamedTuple):
-    """An operation that can be let go, or a fault that can be injected.
+    """An operation that can run next, or a fault that can be injected.
 
-    ``continues`` says that it belongs to the task that ran last; ``fault`` that it is one. ``group`` is what options have in
-    common of which only one can be made (a request that may arrive at one worker or another), empty for none. ``retries`` says
-    that it asks for a lock again: in vain it is no step. ``operation`` is the kind and the text of what would run.
+    ``choice`` is the text that selects the option, ``lane`` the name of its task. ``continues`` is true if the option
+    belongs to the task that ran last, ``fault`` if it is a fault. Options with the same nonempty ``group`` exclude each
+    other (a request that may arrive at one worker or another). ``retries`` is true if the operation asks again for a
+    lock: if it does not get it, there is no step. ``operation`` is the kind and the text of the operation.
     """
 
     choice: str
@@ -29,13 +30,13 @@ class Option(NamedTuple):
 
 
 PASS = Option("@", "")
-"""Offered where all else that can be done is a fault: lets time pass (or what waits ask again) instead. It is no step."""
+"""Offered where every other option is a fault: lets time pass or blocked operations ask again. It is no step."""
 
 
 class View(NamedTuple):
-    """A decision. ``options`` has at least one entry, those that continue the last task first, faults last.
+    """A decision. ``options`` is never empty: options that continue the last task come first, faults last.
 
-    The first one is never a fault: where nothing else can be done it is ``PASS``.
+    The first option is never a fault: where every other option is a fault, it is ``PASS``.
     """
 
     options: Sequence[Option]
@@ -45,29 +46,35 @@ class View(NamedTuple):
     faults_left: bool = False
     """Whether faults may still be injected, now or at a later step."""
     waiting: Sequence[str] = ()
-    """What waits for a lock inside SQLite and was told of no release. Chosen, it asks again, mostly in vain."""
+    """Choices of operations that wait for a lock inside SQLite and were told of no release.
+
+    A scheduler may choose one: the operation then asks for the lock again, mostly without success.
+    """
     state: int = 0
-    """Equal where executions stand at the same state, so that the same choice has the same consequence; 0 where nobody can
-    tell, or the scheduler does not want to know."""
+    """Fingerprint of the execution state: in equal states the same choice leads to the same steps.
+
+    It is 0 where the state is not known, or where the scheduler does not ask for it (``wants_states``).
+    """
 
     delays: int = 0
-    """How many more there may be in this execution."""
+    """How many more delays may be injected in this execution."""
 
     @property
     def could_continue(self) -> bool:
-        """Whether the task that ran last could go on."""
+        """Whether the task that ran last could continue."""
         return self.options[0].continues
 
 
 class Scheduler(Protocol):
-    """Chooses. ``name`` is what the command line calls it.
+    """Chooses the next move at each decision of each execution. ``name`` is its name on the command line.
 
-    A scheduler may have a third method, ``ahead(view)``, called right after ``choose`` with the same view: how many more times
-    it would go on with the task it chose, if the options stay as they are (but for faults: where one may be injected, each
-    step is a decision, even one that nobody else can notice). The worker then need not ask, and
-    executions are faster; ``choose`` may see several new steps at once.
+    A scheduler may have a third method, ``ahead(view)``, which is called right after ``choose`` with the same view. It
+    returns how many more times the scheduler would choose the same task if the options stay the same. (Faults are the
+    exception: where one may be injected, each step is a decision, even a step that no other task can notice.) The
+    worker then passes that many points without asking, which makes executions faster; ``choose`` may see several new
+    steps at once.
 
-    One that has ``wants_states`` and says True there is told the state of each decision (``View.state``).
+    A scheduler whose attribute ``wants_states`` is true gets the state of each decision (``View.state``).
 
     ``start(previous)`` is called before each execution with the one before it (None at first) and returns whether
     there is another one to run. ``choose(view)`` returns the choice, or None to abandon the execution.
@@ -79,9 +86,9 @@ class Scheduler(Protocol):
         """Return whether there is another execution to run."""
 
     def choose(self, view: View) -> str | None:
-        """Return one of the options, or None."""
+        """Return the choice of one of the options, or None to abandon the execution."""
 
 
 def by_default(view: View) -> str:
-    """Return what costs no preemption and no fault: going on with the same task, else the first that can run."""
+    """Return the choice that costs no preemption and no fault: the same task, else the first that can run."""
     return view.options[0].choice

@@ -1,8 +1,9 @@
-"""The exhaustive search cut in two: one process has the tree, others walk its branches and say what they met.
+"""The exhaustive search with several processes: one holds the tree, the others run its branches.
 
 After Yang, Chen, Gopalakrishnan and Kirby, "Distributed dynamic partial order reduction based verification of threaded
-software" (SPIN 2007), but that the tree stays in one place, and a branch is one execution, not a search of its own. So
-what a race says about a decision further up is always known where that decision is, and nothing is tried twice.
+software" (SPIN 2007), with two differences: the tree stays in one process, and a branch is one execution, not a search
+of its own. So a race that asks for a choice at an earlier decision always reaches the process that has this decision,
+and nothing is tried twice.
 """
 
 from __future__ import annotations
@@ -27,16 +28,18 @@ Asleep = dict[str, Sequence[Access]]
 Shows = tuple[str, str]
 
 _LOOKED_AT, _LOOKED_AT_EARLY, _PAUSE = 20, 100, 8
-"""Branches that are looked at for one that need not await others; the same for one to be walked early; and where none of those
-was found, how many must come back before it is looked for again."""
+"""How many branches to examine for one that need not wait for those under way; the same for a branch to be dealt early;
+and, after an early search in vain, how many branches must return before the next early search."""
 
 
 class Branch(NamedTuple):
-    """What an excursion is to try, and all it has to know of the tree.
+    """A choice to be tried at a decision, with all that an excursion must know of the tree.
 
-    ``path`` has the name, the time and the digest of each way on from the root; ``target`` is to be tried at its end (empty at
-    the root of a tree of which nothing is known). The rest is what that decision knows: ``touched`` and ``sleep`` as they
-    are when the branch is handed out, so of two that are tried at once neither sleeps on account of the other.
+    ``path`` has the name, the virtual time and the step's digest of each edge from the root to the decision.
+    ``target`` is the choice to be tried there (empty for the first branch, when nothing is known of the tree yet).
+    ``reduction`` and ``preemptions`` are those of the search, the other fields those of the decision's node.
+    ``touched`` and ``sleep`` are as they are when the branch is handed out: so of two branches that are tried at once,
+    neither is in the sleep set of the other.
     """
 
     reduction: bool
@@ -51,7 +54,7 @@ class Branch(NamedTuple):
 
 
 class Met(NamedTuple):
-    """A new decision: how the one before leads to it, and what is known of it now."""
+    """A new decision: the edge that leads to it from the one before, and the fields of its node."""
 
     via: str
     now: float
@@ -64,7 +67,7 @@ class Met(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What has to be tried at new decision *number*: the choice, its cost, what it shows."""
+    """A choice to be tried at new decision *number*, with its cost and the pair of operations that it shows."""
 
     number: int
     choice: str
@@ -73,7 +76,7 @@ class Wanted(NamedTuple):
 
 
 class Raced(NamedTuple):
-    """A race whose earlier step was taken at decision *number* from the root, on the path: what could come first there."""
+    """A race, with its initials. Its earlier step was chosen at decision *number* of the path, from the root."""
 
     number: int
     initials: tuple[str, ...]
@@ -82,10 +85,10 @@ class Raced(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """What an excursion found out about the tree.
+    """The result of an excursion.
 
-    ``met`` are the new decisions, each below the one before; ``notes`` what is to be done about them and those on the path, in
-    order. ``first`` is what the first new step touched.
+    ``met`` are the new decisions, each a child of the one before. ``notes`` are the choices to be tried at them and the
+    races with steps of the path, in order. ``first`` is the footprint and the digest of the first new step.
     """
 
     met: list[Met]
@@ -96,11 +99,12 @@ class Findings(NamedTuple):
 
 
 class Excursion(Exhaustive):
-    """Walks one branch, in one execution, of a tree that is elsewhere."""
+    """Runs one branch, in one execution, of a tree that another process holds."""
 
     def __init__(self, branch: Branch) -> None:
         super().__init__(branch.reduction, branch.preemptions)
-        # What is offered further up on the path, and whether somewhere the times of files are looked at, is not known here.
+        # This process does not know the options at the decisions of the path, nor whether code in other branches looks
+        # at file times. So every delay is tried, and file times are taken to matter.
         self._races_ask_for_delays, self._dates_matter = False, True
         self._known: dict[int, int] = {}
         self._touched = branch.touched
@@ -112,7 +116,10 @@ class Excursion(Exhaustive):
             self._retrace(branch)
 
     def _retrace(self, branch: Branch) -> None:
-        """Lay out the path: its decisions are not new, so nothing is noted there, but what runs must be what ran before."""
+        """Build the nodes of the path. They are not new, so nothing is noted at them.
+
+        The digests are kept: ``Diverged`` is raised if another step runs on the path than before.
+        """
         node = self._root
         self._known[id(node)] = 0
         for number, (via, now, digest) in enumerate(branch.path, 1):
@@ -138,11 +145,11 @@ class Excursion(Exhaustive):
             self._notes.append(Raced(number, race.initials, shows, race.delayed))
 
     def findings(self, execution: Execution) -> Findings:
-        """Return what *execution*, the one it chose in, says about the tree."""
+        """Return the findings from *execution*, the one in which this excursion chose."""
         self._learn(execution)
         new = self._root if self._fork is None else next(iter(self._fork.children.values()), None)
         if new is not None and new.via in self._touched:
-            new = None  # It had to go where somebody was before.
+            new = None  # The target could not run; a choice that is already known ran instead.
         first = self._fork.touched.get(new.via) if self._fork is not None and new is not None else None
         met: list[Met] = []
         numbers: dict[int, int] = {}
@@ -162,7 +169,7 @@ class Excursion(Exhaustive):
 
 
 class SharedTree(Exhaustive):
-    """The tree, for several to walk at once: hands out branches, and learns what was met there."""
+    """The tree of a search by several processes: hands out branches, and adds their findings."""
 
     def __init__(self, reduction: bool = True, preemptions: int | None = None) -> None:
         super().__init__(reduction, preemptions)
@@ -173,24 +180,24 @@ class SharedTree(Exhaustive):
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to try, and nobody is away who could come back with more."""
+        """Whether nothing is left to try, and no branch is under way that could find more."""
         return self._begun and not self._away and not self._frontier
 
     @property
     def complete(self) -> bool:
-        """Whether every interleaving was covered and no limit was hit on the way."""
+        """Whether every interleaving was covered and no limit was hit."""
         return self.over and not self._limited
 
     def _left(self) -> Iterator[Node]:
-        """Yield the node of each branch that is still to be taken, or that somebody is away on."""
+        """Yield the node of each branch that is still to be handed out or is under way."""
         yield from super()._left()
         yield from (node for node, _ in self._away)
 
     def branch(self, early: bool = False) -> tuple[Branch, tuple[Node, str]] | None:
-        """Return the cheapest branch not yet tried, and its origin here; None where all that are known are being tried.
+        """Return the cheapest branch not yet tried, and its origin; None if all known branches are tried or under way.
 
-        Where there are others, not one that might turn out to be redundant when those that are away come back; such a one in
-        no case if it is *early*.
+        Branches that may turn out redundant once the branches under way return are put off: one is returned only if
+        there is no other branch among the first ``_LOOKED_AT``, and never if *early* is true.
         """
         if not self._begun:
             self._begun = True
@@ -230,7 +237,7 @@ class SharedTree(Exhaustive):
         )
 
     def _awaits(self, node: Node, choice: str) -> bool:
-        """Return whether somebody is away on a branch on account of which this one, or much of it, could be left out."""
+        """Return whether the findings of a branch under way could make this one, or much of it, redundant."""
         if not self._reduction:
             return False
         if self._out[node]:
@@ -244,7 +251,7 @@ class SharedTree(Exhaustive):
         return False
 
     def take(self, origin: tuple[Node, str], findings: Findings) -> None:
-        """Add what was met past *origin* to the tree, and note what has to be tried on account of it."""
+        """Add the decisions found past *origin* to the tree, and note the choices to be tried because of them."""
         node, _ = origin
         self._pause = max(self._pause - 1, 0)
         del self._away[origin]
@@ -265,7 +272,7 @@ class SharedTree(Exhaustive):
                 self._push(note.cost, note.shows, new[note.number], note.choice)
 
     def _graft(self, node: Node, findings: Findings) -> list[Node]:
-        """Add the new decisions below *node* and return them; none where somebody was before."""
+        """Add the new decisions below *node* and return their nodes; none if the tree has this branch already."""
         new: list[Node] = []
         if findings.met and findings.met[0].via in node.children:
             return new

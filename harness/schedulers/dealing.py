@@ -1,7 +1,7 @@
-"""How a scheduler's executions are dealt to several processes: what each is to do, and what is learnt of what it did.
+"""Dealers, which deal the executions of a scheduler to several processes and learn from the results.
 
-Whatever decides is in one place, and learns from executions in the order in which they were dealt, however long each took. So
-with as many jobs the same seed deals the same executions, whatever the timing.
+All decisions are made in one process, which learns from executions in the order in which they were dealt, however long
+each took. So with the same number of jobs, the same seed deals the same executions, whatever the timing.
 """
 
 from __future__ import annotations
@@ -20,31 +20,34 @@ __all__ = ["Deal", "Dealer", "dealer_of"]
 
 
 class Deal(NamedTuple):
-    """One execution to be run: ``task`` is what chooses in it, as it is now, and can be pickled; ``origin`` is the dealer's."""
+    """An execution to be run: ``task`` chooses in it and must be pickled at once; ``origin`` is for the dealer."""
 
     task: Branch | Scheduler
     origin: Any
 
 
 class Dealer(Protocol):
-    """Deals executions. ``complete``, ``cut`` and ``seen`` are as the scheduler's, where it has them."""
+    """Deals executions. It has the attributes ``complete``, ``cut`` and ``seen`` if its scheduler has them."""
 
     name: str
 
     def deal(self, early: bool = False) -> Deal | None:
-        """Return another execution, to be pickled before the next call; None where there is none, or none yet.
+        """Return another execution, to be pickled before the next call; None if there is none, or none yet.
 
-        If it is *early*, so many are away that only one should be dealt that loses nothing by what is not learnt yet.
+        *early* is true if many executions are under way: then only an execution that does not depend on their results
+        is returned.
         """
 
     def learn(self, deal: Deal, execution: Execution, findings: Findings | None) -> None:
-        """Take what came of *deal* into account. Called for every deal, in the order of dealing."""
+        """Learn from the *execution* of *deal*. Called for every deal, in the order of dealing."""
 
 
 class SamplesDealer:
-    """Deals a sampler's executions: number n has the stream it has without jobs, so they are the same set.
+    """Deals a sampler's executions.
 
-    What a sampler learns from earlier executions (how long they are, what operations touch) it learns some executions later.
+    Execution number n has the same random stream as in a run with one process, so the set of executions is the same.
+    The sampler learns from earlier executions (their lengths, the footprints of operations) some executions later than
+    there.
     """
 
     def __init__(self, sampler: Scheduler) -> None:
@@ -54,11 +57,11 @@ class SamplesDealer:
 
     @property
     def pct(self) -> dict[int, int]:
-        """The executions of PCT for which its guarantee holds, by depth; none of another sampler."""
+        """The number of PCT's executions for which its guarantee holds, by depth; empty for another sampler."""
         return self._sampler.pct if isinstance(self._sampler, PCT) else {}
 
     def deal(self, early: bool = False) -> Deal | None:
-        """Return the next execution, if there is one; *early* or not, for it hardly depends on others."""
+        """Return the next execution, if there is one; also if *early*, for a sample hardly depends on others."""
         if not self._sampler.start(self._lessons.popleft() if self._lessons else None):
             return None
         return Deal(self._sampler, None)
@@ -82,32 +85,32 @@ class TreeDealer:
 
     @property
     def cut(self) -> bool:
-        """Whether there were interleavings beyond the bound on preemptions."""
+        """Whether interleavings were left out because of the preemption bound."""
         return self._tree.cut
 
     @property
     def seen(self) -> float:
-        """Which part of the tree was seen, as the search estimates it."""
+        """The search's estimate of the part of the tree that was seen, from 0 to 1."""
         return self._tree.seen
 
     @property
     def over(self) -> bool:
-        """Whether no more can come."""
+        """Whether there will be no further execution."""
         return self._tree.over
 
     def deal(self, early: bool = False) -> Deal | None:
-        """Return the cheapest branch; if it is *early* of those only that await no other."""
+        """Return the cheapest branch; if *early*, only one that need not wait for branches under way."""
         found = self._tree.branch(early)
         return Deal(*found) if found is not None else None
 
     def learn(self, deal: Deal, execution: Execution, findings: Findings | None) -> None:
-        """Add what was met to the tree."""
+        """Add the *findings* to the tree."""
         assert findings is not None
         self._tree.take(deal.origin, findings)
 
 
 class PortfolioDealer:
-    """Deals as the portfolio takes turns: the tree first, then every other execution a sample."""
+    """Deals in the portfolio's order: branches of the tree first, then every other execution is a sample."""
 
     def __init__(self, portfolio: Portfolio) -> None:
         self.name = portfolio.name
@@ -123,18 +126,19 @@ class PortfolioDealer:
 
     @property
     def seen(self) -> float:
-        """Which part of the tree was seen, as the exhaustive search estimates it."""
+        """The exhaustive search's estimate of the part of the tree that was seen, from 0 to 1."""
         return self._tree.seen
 
     @property
     def pct(self) -> dict[int, int]:
-        """The executions of PCT for which its guarantee holds, by depth."""
+        """The number of PCT's executions for which its guarantee holds, by depth."""
         return self._portfolio.pct
 
     def deal(self, early: bool = False) -> Deal | None:
-        """Return an execution of whoever's turn it is; past the beginning a sample, where the tree has nothing to give.
+        """Return an execution of the strategy that has its turn, or a sample if the tree has no branch to give.
 
-        But not if it is *early*: then samples would take the turns of the tree, which has something later.
+        In the first executions, which are for the tree alone, no sample takes its place; nor if *early* is true: the
+        samples would take turns from the tree, which has a branch to give later.
         """
         over = self._tree.over
         if over and self._tree.complete:
@@ -157,7 +161,7 @@ class PortfolioDealer:
         return Deal(dealt.task, (dealer, dealt))
 
     def learn(self, deal: Deal, execution: Execution, findings: Findings | None) -> None:
-        """Have whoever dealt it learn from it, and the greybox search in any case."""
+        """Pass *execution* on to the dealer that dealt it, and to the greybox search in any case."""
         dealer, dealt = deal.origin
         dealer.learn(dealt, execution, findings)
         if dealt.task is not self._portfolio.greybox:
@@ -165,7 +169,7 @@ class PortfolioDealer:
 
 
 def dealer_of(scheduler: Scheduler, preemptions: int | None) -> Dealer:
-    """Return the dealer of the executions of *scheduler*, which has begun none; *preemptions* is its bound, if it has one."""
+    """Return a dealer for *scheduler*, which has not begun an execution; *preemptions* is its bound, if it has one."""
     if isinstance(scheduler, Portfolio):
         return PortfolioDealer(scheduler)
     if isinstance(scheduler, Exhaustive):

@@ -1,12 +1,13 @@
-"""What a process that is held up makes possible, for the exhaustive search: which delays to try, and what need not follow one.
+"""Delays in the exhaustive search: which delays of a process to try, and which choices are redundant after one.
 
-A delay lets time pass although something could run, which conflicts with having read the clock. It is tried where a race asks
-for it: two dependent steps between which time passed by itself. So it comes as late as it can, right before the step that
-others are to overtake. Where time did not pass by itself (a time-out that was called off) there is no such race, and it is
-always tried. So is a timer that is due where a step of its process comes first, which may call it off.
+A delay lets time pass although a task could run. It conflicts with reading the clock. It is tried where a race asks for
+it: two dependent steps between which time passed by itself. So a delay comes as late as possible, right before the step
+that others are to overtake. Where time did not pass by itself (a time-out that was called off), there is no such race,
+and the delay is always tried. A timer that is due is always tried too, where a step of its process comes first, which
+may call it off.
 
-A step that changes a file gives it the time of that. This too conflicts with a delay if anybody looks at such times; as long as
-nobody has in any execution, the executions that differ in them alone are equal.
+A step that changes a file sets its modification time. This too conflicts with a delay if code looks at file times; as
+long as no execution has shown that, executions that differ only in file times count as equal.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from harness.schedulers.node import Node
 __all__ = ["before_a_delay", "comes_by_itself", "delayed_races", "looked_at_dates", "timers_overtaken"]
 
 _OWN_WAITS = ("lock", "thread", "notify")
-"""Waits whose time-out the code itself has set, and hears of as such."""
+"""Kinds of waits whose time-out the code under test sets itself, and is told of when it passes."""
 
 
 def looked_at_dates(steps: Sequence[Step]) -> bool:
-    """Return whether code under test was told in *steps* when a file was changed."""
+    """Return whether the code under test read in *steps* when a file was changed."""
     return any(access.resource == "dates" for step in steps for access in step.accesses)
 
 
@@ -35,10 +36,11 @@ def _reads_the_clock(accesses: Sequence[Access], dates: bool) -> bool:
 
 
 def delayed_races(steps: Sequence[Step], causes: Sequence[int] = (), dates: bool = True) -> Iterator[Race]:
-    """Yield the pairs of *steps* between which time passes, and which come the other way round if the earlier one is held up.
+    """Yield the races among *steps* that a delay of the earlier step reverses: time passes between the two.
 
-    *steps* and *causes* are those of ``races``; *dates*: it matters when files were changed. To pass time conflicts with having
-    read the clock. Where a lock's time-out inside a library has ended the wait, nobody was held up for it.
+    *steps* and *causes* are those of ``races``. If *dates* is true, it matters when files were changed. A step before
+    which time passes conflicts with each step that read the clock. If the time passed until a lock's time-out inside a
+    library, the steps before it are left out: no task was delayed for it.
     """
     if not steps or steps[-1].now <= steps[0].now:
         return
@@ -73,9 +75,10 @@ def delayed_races(steps: Sequence[Step], causes: Sequence[int] = (), dates: bool
 
 
 def comes_by_itself(delay: Option, events: Sequence[Step]) -> bool:
-    """Return whether the time to which *delay* lasts came in *events*, which follow, just as it would have by the delay.
+    """Return whether time reaches the end of *delay* in *events*, those after the decision, as it would by the delay.
 
-    It did if until then nothing else went on than what the delay would hold up.
+    That is so if, until then, only steps of the delayed processes and messages ran, and the next step then is not one
+    of theirs.
     """
     held = delay.choice.removeprefix(DELAY).split("+")
     for step in events:
@@ -87,7 +90,7 @@ def comes_by_itself(delay: Option, events: Sequence[Step]) -> bool:
 
 
 def timers_overtaken(nodes: Sequence[Node], steps: Sequence[Step]) -> Iterator[tuple[Node, str, Step]]:
-    """Yield each of *nodes* at which a timer was due but its process took a step; with it the timer's choice and that step."""
+    """Yield each node where a timer was due but its process made another step; with the timer's choice and the step."""
     for node, step in zip(nodes, steps, strict=True):
         timer = f"{step.choice.partition(':')[0]}:clock"
         if step.choice != timer and any(option.choice == timer for option in node.options or ()):
@@ -95,10 +98,11 @@ def timers_overtaken(nodes: Sequence[Node], steps: Sequence[Step]) -> Iterator[t
 
 
 def before_a_delay(node: Node, delay: Step, dates: bool = True) -> dict[str, Sequence[Access]]:
-    """Return what was tried at *node* and need not be tried right after *delay*: with the delay after it, it is the same.
+    """Return the choices tried at *node* that are redundant right after *delay*, with their footprints.
 
-    For that it must not be later by the clock, nor by the dates of files where *dates* matter, and the same delay must be
-    possible after it, or time pass by itself.
+    A choice is redundant if the delay right after it has the same outcome. So it must not depend on the delay (it did
+    not read the clock), must not change a file if *dates* is true, and after it the same delay must be possible, or
+    time must pass by itself to the same moment.
     """
     until = next(option.operation for option in node.options or () if option.choice == delay.choice)
     return {

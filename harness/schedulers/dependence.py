@@ -1,4 +1,4 @@
-"""Which steps depend on each other, which happen before which, and which pairs of an execution are races.
+"""Dependence, happens-before and races among the steps of an execution.
 
 The vocabulary and the use of races to find schedules worth trying are those of dynamic partial-order reduction:
 Flanagan and Godefroid, "Dynamic partial-order reduction for model checking software" (POPL 2005); Abdulla, Aronis,
@@ -22,15 +22,15 @@ _CONFLICTS = {mode: tuple(other for first, other in _CONFLICTING if first == mod
 _EVERYTHING = "*"
 _CLOCKED = ("timer", "sleep")
 PROBE = "probe"
-"""The kind of the step with which the probe begins: after everything else, by definition."""
+"""The kind of the probe's first step. It comes after every other step, by definition."""
 
 
 class Race(NamedTuple):
     """Two dependent steps of which the later could have come first.
 
-    ``position`` is the number of the earlier one, ``later`` that of the other; ``initials`` are the choices any of which,
-    made there instead, leads to executions in which the later comes first. It is ``delayed`` where time passes between them:
-    then it takes a delay of the earlier one.
+    ``position`` is the number of the earlier step, ``later`` that of the later one. ``initials`` are choices: each of
+    them, made in place of the earlier step, leads to executions in which the later step comes first. ``delayed`` is
+    true if time passes between the two: then the earlier step must be delayed.
     """
 
     position: int
@@ -40,19 +40,19 @@ class Race(NamedTuple):
 
 
 def unit_of(step: Step) -> str:
-    """Return what is held up if *step* is: its process, or the message on its way."""
+    """Return the name of the unit that a delay of *step* holds up: its process, or the message on its way."""
     return step.lane if step.kind in ("request", "answer", "disconnect") else f"w{step.worker}"
 
 
 def is_event(step: Step) -> bool:
-    """Return whether *step* did anything at all: an attempt that only met somebody else's lock did not."""
+    """Return whether *step* had an effect: an attempt that only found a lock held by another task had none."""
     if not step.waited or step.choice.startswith(FAULT_MARK):
         return True
     return any(access.mode in "wa" and not access.resource.startswith("process:") for access in step.accesses)
 
 
 def depend(first: Sequence[Access], second: Sequence[Access]) -> bool:
-    """Return whether steps with these accesses may not be exchanged."""
+    """Return whether steps with these footprints are dependent: exchanging them may change the outcome."""
     for resource, mode in first:
         for other, other_mode in second:
             if resource == other:
@@ -66,11 +66,12 @@ def depend(first: Sequence[Access], second: Sequence[Access]) -> bool:
 def races(steps: Sequence[Step], causes: Sequence[int] = ()) -> Iterator[Race]:
     """Yield every race among *steps* (events only), each with the choices that would reverse it.
 
-    *causes* gives for each the number of the one that brought it about (-1 for none); without, that is the last one of
-    its task. The two differ where a task has gone on while an operation of its still waits: past a time-out, say.
+    *causes* has for each step the number of the step that brought it about (-1 for none); if it is empty, this is the
+    last step of the same task. The two differ where a task has continued while one of its operations still waits (past
+    a time-out).
 
-    A pair counts when nothing the later task had done before it is ordered after the earlier step, whatever lies
-    between them: so the two acquisitions of a lock are a pair, not only a release and the acquisition after it.
+    Two dependent steps are a race unless the later step's cause happens after the earlier step, whatever lies
+    between them. So two acquisitions of a lock are a race, not only a release and the acquisition after it.
     """
     before: list[int] = []
     last_of_lane: dict[str, int] = {}
@@ -93,7 +94,7 @@ def races(steps: Sequence[Step], causes: Sequence[int] = ()) -> Iterator[Race]:
 
 
 class Seen:
-    """The steps so far, as sets of numbers (bits of an integer): by lane, by access, by time."""
+    """The steps so far, as sets of step numbers (bits of an integer): by task, by access, by time."""
 
     def __init__(self) -> None:
         self._all = self._older = self._accessing = self._everything = 0
@@ -102,7 +103,7 @@ class Seen:
         self._accesses: dict[tuple[str, str], int] = {}
 
     def add(self, step: Step, number: int) -> None:
-        """Take in *step* as the one of that *number*."""
+        """Add *step* under its *number*."""
         bit = 1 << number
         if step.now > self._now:
             self._now, self._older = step.now, self._all
@@ -114,15 +115,16 @@ class Seen:
             self._accesses[access] = self._accesses.get(access, 0) | bit
 
     def ordered_before(self, step: Step, timed: bool = True) -> int:
-        """Return those of the steps so far that *step*, which comes now, may not be exchanged with.
+        """Return the set of earlier steps that *step*, the next one, depends on.
 
-        *timed*: time is taken to pass only when nothing else can run.
+        If *timed* is true, time is taken to pass only when nothing else can run: a step that waited for its time then
+        depends on all steps before that time.
         """
         if step.kind == PROBE:
             return self._all
         found = self._lanes.get(step.lane, 0)
         if timed and _by_clock(step):
-            # Time passes only when nothing else can run, so all that came before had to.
+            # Time passes only when nothing else can run, so all earlier steps had to come first.
             found |= self._all if step.now > self._now else self._older
         for resource, mode in step.accesses:
             if resource == _EVERYTHING:
@@ -135,7 +137,7 @@ class Seen:
 
 
 def bits(numbers: int) -> Iterator[int]:
-    """Yield the numbers in a set, in order."""
+    """Yield the numbers in the set *numbers*, in ascending order."""
     while numbers:
         lowest = numbers & -numbers
         yield lowest.bit_length() - 1
@@ -150,16 +152,18 @@ def _reversible(earlier: Step, later: Step) -> bool:
     if earlier.lane == later.lane or later.kind == PROBE:
         return False
     if later.choice.startswith(FAULT_MARK):
-        # Every fault is tried at every decision anyway. But what could have come before it is not.
+        # Faults are tried at every decision anyway, so no race need ask for one. Plain steps are not: a race whose
+        # earlier step is a fault counts.
         return False
     if earlier.now < later.now and _by_clock(later):
-        # A timer could not have fired before. Who gave up waiting for a lock could have come first and had it.
+        # A timer could not have fired earlier. But a task that gave up waiting for a lock could have asked first and
+        # got it.
         return later.gave_up and depend(earlier.accesses, later.accesses)
     return True
 
 
 def initials_of(steps: Sequence[Step], before: Sequence[int], earlier: int, later: int) -> tuple[str, ...]:
-    """Return the choices that can come first among what need not wait for *earlier*, up to *later* (which counts)."""
+    """Return the choices that can come first among the steps after *earlier*, up to *later*, independent of it."""
     free = [number for number in range(earlier + 1, later) if not before[number] >> earlier & 1]
     free.append(later)
     found: list[str] = []

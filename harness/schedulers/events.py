@@ -12,14 +12,14 @@ __all__ = ["causes_among_events", "pending_events", "shown"]
 
 
 def causes_among_events(steps: Sequence[Step], causes: Sequence[int]) -> list[int]:
-    """Return for each event among *steps* the number of the event that brought it about, or -1."""
+    """Return for each event among *steps* the number of the event that caused it, or -1."""
     events = (place for place, step in enumerate(steps) if is_event(step))
     numbers = {place: number for number, place in enumerate(events)}
     return [numbers.get(causes[place], -1) for place in numbers]
 
 
 def pending_events(steps: Sequence[Step], causes: Sequence[int]) -> list[tuple[Step, int]]:
-    """Return the operations that still wait at the end of *steps*, each with the number of the event that brought it about."""
+    """Return the operations that still wait at the end of *steps*, each with the number of the event that caused it, or -1."""
     last = {step.lane: place for place, step in enumerate(steps)}
     waiting = [place for place in sorted(last.values()) if steps[place].waited and not is_event(steps[place])]
     if not waiting:
@@ -30,5 +30,5 @@ def pending_events(steps: Sequence[Step], causes: Sequence[int]) -> list[tuple[S
 
 
 def shown(events: Sequence[Step], race: Race) -> tuple[str, str]:
-    """Return which operations would meet the other way round: what was tried often for such a pair can wait."""
+    """Return the two operations in reversed order: a pair for which many choices were tried already can wait."""
     return operation(events[race.later]), operation(events[race.position])

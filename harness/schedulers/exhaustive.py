@@ -1,8 +1,9 @@
 """Every interleaving, or one of each class of equivalent ones; fewest preemptions and faults first.
 
-The search is stateless: each execution begins anew, follows a prefix to a decision, tries something else there and
-goes on without preemption. With ``reduction``, what to try comes from the races seen (source sets), and what would
-only repeat an equivalent execution is cut short by sleep sets (Godefroid 1996). Without, everything is tried.
+The search is stateless: each execution begins anew, follows a prefix to a decision, makes another choice there and
+continues without preemption. With ``reduction``, the choices to try come from the races seen (source sets), and
+executions that would only repeat an equivalent one are cut short by sleep sets (Godefroid 1996). Without it, every
+choice is tried.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from harness.schedulers.node import Node
 __all__ = ["Exhaustive", "gives_way"]
 
 _LONG = 1_000
-"""Steps that are as good as all."""
+"""Unlimited look-ahead: more steps than any execution has."""
 
 _STANDING = ("!kill:", "!cancel:", "!lose:", "!duplicate:")
-"""Faults after which the task that ran last can still go on."""
+"""Prefixes of faults after which the task that ran last can still continue."""
 
 
 class Exhaustive:
-    """Covers every interleaving at schedule-point granularity. ``complete`` says that nothing is left to try.
+    """Covers every interleaving at schedule-point granularity. ``complete`` is true if nothing is left to try.
 
-    With *reduction* False every order of every pair of steps is tried, which is what the reduction is tested against.
-    With *preemptions* only executions with at most so many are looked at; ``cut`` says that there were others.
+    If *reduction* is False, every order of every pair of steps is tried; the reduction is tested against this. With
+    *preemptions*, only executions with at most that many preemptions are run; ``cut`` is true if others were left out.
     """
 
     def __init__(self, reduction: bool = True, preemptions: int | None = None) -> None:
@@ -58,15 +59,15 @@ class Exhaustive:
 
     @property
     def complete(self) -> bool:
-        """Whether every interleaving was covered and no limit was hit on the way."""
+        """Whether every interleaving was covered and no limit was hit."""
         return self._ended and not self._limited
 
     @property
     def seen(self) -> float:
-        """Which part of the tree was seen, from 0 to 1: each branch is taken to be as large as its siblings.
+        """The estimated part of the tree that was seen, from 0 to 1: a branch is taken to be as large as its siblings.
 
-        Branches are found on the way, so this is more than the truth until it is 1. After Knuth, "Estimating the efficiency of
-        backtrack programs" (1975).
+        More branches are found during the search, so the estimate is too high until it is 1. After Knuth, "Estimating
+        the efficiency of backtrack programs" (1975).
         """
         left = Counter(map(id, self._left()))
         nodes = [self._root]
@@ -79,14 +80,14 @@ class Exhaustive:
         return part[id(self._root)]
 
     def _left(self) -> Iterator[Node]:
-        """Yield the node of each branch that is still to be taken, that of an execution that was only begun included."""
+        """Yield the node of each branch that is still to be tried, including that of the execution under way."""
         ends = [(node, choice) for *_, node, choice in self._frontier]
         for node, choice in ends if self._pending is None else [*ends, self._pending]:
             if choice not in node.children and not self._covered(node, choice):
                 yield node
 
     def start(self, previous: Execution | None) -> bool:
-        """Learn from *previous*, then turn to the cheapest thing not yet tried."""
+        """Learn from *previous*, then turn to the cheapest choice not yet tried; return whether there is one."""
         if previous is None or self._matters_now(previous):
             self._begin()
             return True
@@ -94,17 +95,21 @@ class Exhaustive:
         return self._turn()
 
     def _matters_now(self, execution: Execution) -> bool:
-        """Return whether to begin anew, for it matters when files were changed, as *execution* shows and none before it did."""
+        """Return whether to restart the search because *execution* is the first to show that file times matter.
+
+        The search has left out choices as if they did not. A restart is not needed in the first execution: nothing was
+        left out yet.
+        """
         if self._dates_matter or not execution.dates_seen:
             return False
         anew, limited = self._pending is not None, self._limited
-        if anew:  # not in the first execution, where there was no delay yet
+        if anew:  # not in the first execution, in which no delay was made
             Exhaustive.__init__(self, preemptions=self._most)
         self._dates_matter, self._limited = True, limited
         return anew
 
     def _turn(self) -> bool:
-        """Turn to the cheapest thing not yet tried; return whether there is one."""
+        """Turn to the cheapest choice not yet tried; return whether there is one."""
         if not self._next():
             self._ended = True
             return False
@@ -112,7 +117,7 @@ class Exhaustive:
         return True
 
     def _begin(self) -> None:
-        """Stand at the root of the tree."""
+        """Go back to the root of the tree."""
         self._node, self._events, self._nodes, self._seen, self._depth = self._root, [], [], 0, 0
         self._asked = -1
 
@@ -125,7 +130,7 @@ class Exhaustive:
         return found is not None
 
     def _cheapest(self) -> Entry[Node] | None:
-        """Take the cheapest thing not yet tried off the frontier, and return it."""
+        """Take the cheapest entry that is neither tried nor redundant off the frontier; None if there is none."""
         while self._frontier:
             entry = self._frontier.take()
             if entry.choice not in entry.node.children and not self._covered(entry.node, entry.choice):
@@ -135,7 +140,7 @@ class Exhaustive:
     # Choosing
 
     def choose(self, view: View) -> str | None:
-        """Return the prefix's next choice, then what is to be tried, then the default; None when all is redundant."""
+        """Return the prefix's next choice, then the target, then the default; None if all options are redundant."""
         self._follow(view.steps)
         self._pass_time(view.now)
         self._options = view.options
@@ -151,7 +156,7 @@ class Exhaustive:
         return self._default(node, view) if node is self._newest else None
 
     def ahead(self, view: View) -> int:
-        """Return how often the prefix goes on with its choice; past it, the default is to go on as long as possible."""
+        """Return how often the prefix repeats its choice; past its end, the task continues as long as possible."""
         depth = self._depth
         if depth >= len(self._prefix):
             return 0 if view.faults_left else _LONG
@@ -161,25 +166,25 @@ class Exhaustive:
         return end - depth - 1
 
     def _first(self, node: Node, view: View) -> str | None:
-        """Meet a decision for the first time: take the default, note the rest that has to be tried whatever happens."""
+        """Return the default at a new decision, and note the options that must be tried whatever happens."""
         node.options, self._newest = tuple(view.options), node
         choice = self._default(node, view)
         self._try_always(node, view.options, view.steps[-1] if view.steps else None)
         return choice
 
     def _try_always(self, node: Node, options: Sequence[Option], last: Step | None) -> None:
-        """Note faults, and without reduction everything else, for a try; *last* is the step before."""
+        """Note faults to be tried, and without reduction all other options; *last* is the step before."""
         for option in options:
             always = not self._races_ask_for_delays if option.choice.startswith(DELAY) else option.fault
             if always or not (self._reduction or option.choice == PASS.choice):
                 self._try(node, option.choice, (operation(last) if last else "", option.choice.partition(":")[0]))
 
     def _default(self, node: Node, view: View) -> str | None:
-        """Return the first option that is not redundant and not found waiting here before."""
+        """Return the first option that is not redundant and was not found blocked here before, or None."""
         for option in view.options:
             choice = option.choice
             if choice == PASS.choice:
-                # What comes of it is a place of its own in the tree, or no event.
+                # Not noted as tried: it leads to a node of its own in the tree (time passes), or is no event.
                 return choice
             if not option.fault and choice not in node.sleep and choice not in node.waited:
                 node.waited.add(choice)
@@ -192,7 +197,8 @@ class Exhaustive:
     def _in_prefix(self, choice: str, view: View) -> str:
         if any(option.choice == choice for option in view.options):
             return choice
-        # Time passed, or it ran because everything else was found waiting, and waits were left out of the prefix.
+        # The prefix has neither the passing of time nor attempts that only waited. So *choice* may be possible only
+        # after time passes, or after all other options were found blocked.
         if choice in view.waiting and self._asked != len(view.steps):
             self._asked = len(view.steps)
             return choice
@@ -202,7 +208,7 @@ class Exhaustive:
         raise Diverged(len(view.steps), choice, "this cannot run now, and nothing else can")
 
     def _try(self, node: Node, choice: str, shows: tuple[str, str] = ("", "")) -> None:
-        """Note *choice* at *node* for a try; of equally cheap ones what *shows* something rare comes first."""
+        """Note *choice* to be tried at *node*; of equally cheap choices, one with a rare *shows* comes first."""
         if choice in node.tried:
             return
         node.tried.add(choice)
@@ -221,13 +227,14 @@ class Exhaustive:
     def _covered(self, node: Node, choice: str) -> bool:
         """Return whether the fault *choice* at *node* only repeats the same fault injected earlier.
 
-        It does where nothing it depends on lies between. Faults are taken to come first, so in what follows the earlier one
-        nothing is left out on account of the later.
+        It does if it depends on no step between the two places. Of equivalent places for a fault, the earliest is the
+        one that is run, so no choice after the earlier fault is left out because of the later one.
         """
         if not self._reduction or not choice.startswith(FAULT_MARK) or choice.startswith(DELAY):
             return False
         if self._most is not None and not choice.startswith(_STANDING):
-            # Others change which task goes on without a preemption, so that to come early may cost one more.
+            # Other faults end the last task's turn without a preemption. Injected earlier, such a fault may cost one
+            # preemption more, which the bound may not allow.
             return False
         passed: list[Sequence[Access]] = []
         while (parent := node.parent) is not None and node.via in parent.touched and gives_way(node.via, choice):
@@ -246,13 +253,13 @@ class Exhaustive:
             self._seen += 1
             if is_event(step):
                 if number and self._node.options is None:
-                    # What was let go by a server or tried once more had no other beside it.
+                    # An operation that a server unblocked, or that was retried, was not chosen among options.
                     others = [] if step.resumed else [option for option in self._options if option.choice != chosen]
                     self._passed(step, others)
                 self._advance(step)
 
     def _passed(self, step: Step, others: Sequence[Option]) -> None:
-        """The task went on without asking: beside it, the options were those of the decision before."""
+        """Fill in the decision of *step*, which ran without asking; *others* were options at the decision before."""
         node, choice = self._node, step.choice
         others = [option._replace(continues=False) for option in others]
         node.options = Option(choice, step.lane, continues=True), *others
@@ -278,7 +285,7 @@ class Exhaustive:
         self._node, self._depth = child, depth + 1
 
     def _asleep(self, node: Node, step: Step) -> dict[str, Sequence[Access]]:
-        """Return what need not be tried after *step* at *node*, since it was tried before in its place."""
+        """Return the sleep set after *step* at *node*: earlier choices independent of it, with their footprints."""
         if step.choice.startswith(DELAY):
             return before_a_delay(node, step, self._dates_matter)
         before = {name: seen[0] for name, seen in node.touched.items() if gives_way(step.choice, name)}
@@ -290,9 +297,10 @@ class Exhaustive:
         }
 
     def _pass_time(self, now: float) -> None:
-        """Time has passed since the last step: that is a place of its own in the tree, where nothing is tried yet.
+        """Move to the child node for the time *now*, if time has passed since the last step.
 
-        Unless a delay was chosen it passes only when nothing can run, so nothing is left to try before, and nothing is asleep.
+        Unless a delay was chosen, time passes only when nothing can run. So no choice is left to try before it, and the
+        sleep set of the child is empty.
         """
         node = self._node
         if now <= node.now:
@@ -311,7 +319,7 @@ class Exhaustive:
         self._conclude(execution.steps, execution.causes)
 
     def _conclude(self, steps: Sequence[Step], causes: Sequence[int]) -> None:
-        """An execution of these *steps* has ended; *causes* are as in ``Execution``. Note what its races say is to be tried."""
+        """Note the choices that the races of an ended execution ask for; *causes* are as in ``Execution``."""
         self._follow(steps)
         if not self._reduction:
             return
@@ -331,16 +339,17 @@ class Exhaustive:
                 continue
             positions = {race.position}
             if self._most is not None:
-                # Under a bound on preemptions, also turn to the other task where the earlier one had been turned to: there it
-                # costs none. Coons, Musuvathi and McKinley, "Bounded partial-order reduction" (OOPSLA 2013).
+                # Under a preemption bound, also switch to the other task where the earlier step's block begins: that
+                # costs no preemption. Coons, Musuvathi and McKinley, "Bounded partial-order reduction" (OOPSLA 2013).
                 positions.add(self._start_of_block(race.position))
             for position in positions:
                 self._reverse(position, race, shown(events, race))
 
     def _try_delays(self) -> None:
-        """Note for a try each delay that could be made and that no race would ask for.
+        """Note each delay to be tried that could be made and that no race would ask for.
 
-        That is so where the time did not come by itself as it would have by the delay, or where nobody went on.
+        No race asks for a delay if time did not reach the delay's end by itself as it would have by the delay, or if
+        the execution ended before.
         """
         for number, node in enumerate([*self._nodes, self._node]):
             for option in node.options or ():
@@ -348,15 +357,16 @@ class Exhaustive:
                     self._try(node, option.choice, ("", DELAY))
 
     def _reverse(self, position: int, race: Race, shows: tuple[str, str]) -> None:
-        """Note for a try what lets one of the race's initials come first at the event of that number."""
+        """Note the choices at event number *position* that let one of the race's initials come first."""
         node = self._nodes[position]
         for choice in self._untried(node, race.initials, race.delayed):
             self._try(node, choice, shows)
 
     def _untried(self, node: Node, initials: Sequence[str], delayed: bool) -> list[str]:
-        """Return what has to be tried at *node* so that one of *initials* comes first there.
+        """Return the choices to be tried at *node* so that one of *initials* comes first there.
 
-        Where it takes a delay, which is tried wherever one is possible, only what could come before that.
+        Without a preemption bound, there are none if one of *initials* was tried or is asleep. If none of *initials* is
+        an option, these are all options, or only the delays if the race is *delayed*.
         """
         if self._most is not None:
             possible = [option.choice for option in node.options or () if not option.fault]
@@ -373,7 +383,7 @@ class Exhaustive:
         return [chosen] if chosen else possible
 
     def _start_of_block(self, position: int) -> int:
-        """Return the number of the first of the events up to *position* that the same task took without a break."""
+        """Return the number of the first event of the uninterrupted block of one client that ends at *position*."""
         family = _family(self._events[position])
         while position and _family(self._events[position - 1]) == family:
             position -= 1
@@ -381,9 +391,11 @@ class Exhaustive:
 
 
 def gives_way(choice: str, other: str) -> bool:
-    """Return whether *other* may be taken to come before *choice*: not a plain step before a fault, and faults in one order.
+    """Return whether *other* may be taken to come first if *choice* and *other* are independent.
 
-    Delays are not ordered so: they come as late as they can (``delayed.py``).
+    Faults come before plain steps, and among themselves in the order of their names.
+
+    Delays are not ordered so: they come as late as possible (``delayed.py``).
     """
     if choice.startswith(DELAY) or other.startswith(DELAY):
         return False

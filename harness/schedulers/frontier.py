@@ -1,4 +1,4 @@
-"""What an exhaustive search has still to try: cheapest first, but no price for ever."""
+"""The choices that an exhaustive search has still to try: cheapest first, but dearer ones get turns too."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harness.schedule import FAULT_MARK
 __all__ = ["Entry", "Frontier"]
 
 _PATIENCE = 20
-"""So many are taken at one price, as long as there are some, before dearer ones have a turn."""
+"""How many entries of one price are taken before dearer entries get turns."""
 
 _Node = TypeVar("_Node")
 
 
 class Entry(NamedTuple, Generic[_Node]):
-    """The *choice* to be made at the decision *node*: what it costs in preemptions and faults, and its rank among its like."""
+    """The *choice* to be made at the decision *node*, its cost in preemptions and faults, and its rank at that cost."""
 
     cost: int
     wanted: int
@@ -30,21 +30,22 @@ class Entry(NamedTuple, Generic[_Node]):
 
 
 class Frontier(Generic[_Node]):
-    """Gives what was put in: of one price what shows something rare first, then the oldest.
+    """A priority queue of choices by price; at one price, the one that shows the rarest pair comes first.
 
-    Prices come in rising order, but if it is *fair* all take turns after ``_PATIENCE`` of one: with many tasks there are more
-    orders of whole tasks, which cost nothing, than anyone can try, and most races take a preemption or a fault. Of one price,
-    faults and other choices take turns: there are many more places for a fault than orders of two calls.
+    Of equally rare ones, the oldest comes first. Prices come in ascending order. But if *fair* is true, all prices take
+    turns after ``_PATIENCE`` entries of one: with many tasks there are more orders of whole tasks, which cost nothing,
+    than can be tried, and most races need a preemption or a fault. At one price, faults and other choices take turns:
+    there are many more places for a fault than orders of two calls.
     """
 
     def __init__(self, fair: bool = True) -> None:
         self._patience = _PATIENCE if fair else sys.maxsize
         self._heaps: dict[int, tuple[list[Entry[_Node]], list[Entry[_Node]]]] = {}
-        """By price: other choices, and faults."""
+        """For each price: a heap of choices that are no faults, and a heap of faults."""
         self._wanted: Counter[tuple[str, str]] = Counter()
         self._taken: Counter[int] = Counter()
         self._faults: Counter[int] = Counter()
-        """How many of those taken at a price were faults."""
+        """For each price: how many of the entries taken were faults."""
         self._order = count()
 
     def __iter__(self) -> Iterator[Entry[_Node]]:
@@ -57,7 +58,7 @@ class Frontier(Generic[_Node]):
         return f"<Frontier { ({cost: sum(map(len, heaps)) for cost, heaps in sorted(self._heaps.items())}) }>"
 
     def put(self, cost: int, shows: tuple[str, str], node: _Node, choice: str) -> None:
-        """Put in *choice* at *node*; of those that *show* the same, each further one can wait longer."""
+        """Add *choice* at *node*. The more entries with the same *shows* were added before, the later it comes."""
         self._wanted[shows] += 1
         entry = Entry(cost, self._wanted[shows], next(self._order), node, choice)
         heapq.heappush(self._heap_of(entry), entry)
@@ -66,7 +67,7 @@ class Frontier(Generic[_Node]):
         return self._heaps.setdefault(entry.cost, ([], []))[entry.choice.startswith(FAULT_MARK)]
 
     def take(self) -> Entry[_Node]:
-        """Take out what is to be tried next; raises ``IndexError`` where there is nothing."""
+        """Remove and return the entry to be tried next. Raises ``IndexError`` if there is none."""
         price = min(
             (cost for cost, heaps in self._heaps.items() if any(heaps)),
             key=lambda cost: (max(self._taken[cost] - self._patience + 1, 0), cost),
@@ -80,7 +81,7 @@ class Frontier(Generic[_Node]):
         return entry
 
     def put_back(self, entry: Entry[_Node]) -> None:
-        """Put in again what was taken out in vain."""
+        """Put back *entry*, which was taken but not tried."""
         heapq.heappush(self._heap_of(entry), entry)
         self._taken[entry.cost] -= 1
         self._faults[entry.cost] -= entry.choice.startswith(FAULT_MARK)

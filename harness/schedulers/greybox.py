@@ -1,9 +1,9 @@
-"""Greybox search: executions that showed something new are varied, in the hope of something newer still.
+"""Greybox search: varies executions that showed something new.
 
 The idea is that of fuzzers, and of Wolff, Shi, Duck, Mathur and Roychoudhury, "Greybox fuzzing for concurrency testing"
-(ASPLOS 2024). New is a pair of conflicting operations that had not met in this order. A variation follows such an
-execution up to a random step, turns elsewhere there (to another task, or to a fault), and then goes back to the order it
-had, or on at random.
+(ASPLOS 2024). An execution shows something new if it has a pair of conflicting operations in an order not seen before.
+A variation follows such an execution up to a random step, makes another choice there (another task, or a fault), and
+then returns to the recorded order, or continues at random.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from harness.schedulers.storm import possible_faults
 __all__ = ["Greybox"]
 
 _MOST = 200
-"""Executions that are kept."""
+"""How many executions are kept: the latest ones."""
 
 _AT_RANDOM, _FAULT = 0.3, 0.3
-"""How often what follows the turn is left to chance, and how often the turn is a fault where one may be."""
+"""The probability that choices after the deviation are random; the probability that it is a fault, if possible."""
 
 
 class Greybox:
-    """Varies what was new. Learns from every execution it is told of (``learn``), its own and others'."""
+    """Varies executions that showed something new. ``learn`` takes executions of its own and of other schedulers."""
 
     name = "greybox"
 
@@ -41,7 +41,7 @@ class Greybox:
         self._then_random = False
 
     def __getstate__(self) -> dict[str, object]:
-        """Return what it takes to choose in the execution that was begun: another process needs no more of it."""
+        """Return the state without the corpus and the pairs seen: a process that only chooses does not need them."""
         return {**self.__dict__, "_corpus": [], "_seen": set()}
 
     def learn(self, execution: Execution) -> None:
@@ -66,7 +66,7 @@ class Greybox:
         return True
 
     def choose(self, view: View) -> str | None:
-        """Follow the plan, turn, and follow what is left of it."""
+        """Follow the plan up to the deviation, deviate, and then follow the rest of the plan or choose at random."""
         runnable = [option.choice for option in view.options if not option.fault]
         if self._turn == 0:
             self._turn = -1

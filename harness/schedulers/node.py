@@ -11,7 +11,11 @@ __all__ = ["Node"]
 
 
 class Node:
-    """A decision: what was tried here, what it touched, and what would be redundant (asleep)."""
+    """A decision: the choices tried here, the footprints of their steps, and the choices that are redundant (asleep).
+
+    ``via`` is the choice that leads here from the parent, or ``@`` and the virtual time if only time passes between the
+    two.
+    """
 
     __slots__ = (
         "children",
@@ -50,7 +54,7 @@ class Node:
         return choices[::-1]
 
     def price(self, choice: str) -> tuple[int, int]:
-        """Return the preemptions and faults spent once *choice* is made here, and the preemptions alone."""
+        """Return the number of preemptions and faults on the path, *choice* included, and of preemptions alone."""
         options = self.options or ()
         could_go_on = bool(options) and options[0].continues
         for option in options:

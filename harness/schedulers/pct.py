@@ -1,8 +1,8 @@
 """Probabilistic concurrency testing: random priorities, lowered at a few random steps.
 
 Burckhardt, Kothari, Musuvathi and Nagarakatte, "A randomized scheduler with probabilistic guarantees of finding bugs"
-(ASPLOS 2010): of a program with n tasks and k steps, one execution finds a bug of depth d (one that d ordering
-constraints make sure of) with a probability of at least 1 / (n * k ** (d - 1)), however many interleavings there are.
+(ASPLOS 2010): in a program with n tasks and k steps, one execution finds a bug of depth d (one that d ordering
+constraints make certain) with probability at least 1 / (n * k ** (d - 1)), however many interleavings there are.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from harness.schedulers.storm import Storm
 __all__ = ["PCT", "chance", "survival"]
 
 _FIRST_LENGTH = 20
-"""Steps that an execution is taken to have before one was seen."""
+"""The assumed number of steps of an execution, until one was seen."""
 
 _LONG = 1_000
-"""Steps that are as good as all."""
+"""Unlimited look-ahead: more steps than any execution has."""
 
 
 def chance(tasks: int, steps: int, depth: int) -> float:
-    """Return the least probability with which one execution finds a bug of that *depth*."""
+    """Return a lower bound for the probability that one execution finds a bug of that *depth*."""
     return 1.0 / (max(tasks, 1) * float(max(steps, 1)) ** (depth - 1))
 
 
 def survival(tasks: int, steps: int, depth: int, made: Mapping[int, int]) -> float:
-    """Return the greatest probability with which a bug of that *depth* can have escaped all executions that were *made*.
+    """Return an upper bound for the probability that a bug of that *depth* has escaped all executions in *made*.
 
-    *made* counts executions of PCT by their own depth, D. Each with D of at least *depth* finds the bug with a chance of
-    1 / (n * k ** (D - 1)) or more: what d constraints make sure of, D do too. Priorities that are lowered more often than
-    *depth* asks for may spoil what was right, so no more is claimed of them.
+    *made* counts executions of PCT by their own depth, D. Each one with D of at least *depth* (d) finds the bug with a
+    probability of at least 1 / (n * k ** (D - 1)): a bug that d constraints make certain, D constraints make certain
+    too. No more is claimed for a larger D, because priorities that are lowered more often than d asks for may undo a
+    right order.
     """
     left = 0.0
     for own, times in made.items():
@@ -49,14 +50,15 @@ def survival(tasks: int, steps: int, depth: int, made: Mapping[int, int]) -> flo
 
 
 class PCT:
-    """Lets the task with the highest priority go; at *depth* - 1 random steps the one that would go gets the lowest.
+    """Runs the task with the highest priority; at *depth* - 1 random steps, this task gets the lowest priority.
 
-    With *depth* 0 the executions take turns with depths 1, 2 and 3; the depth of the one under way is ``depth``.
-    Priorities are drawn as tasks appear. Faults come as a ``Storm`` has them: that is no part of the guarantee.
-    ``tasks`` and ``length`` are the most tasks and steps that were seen, from which change points are drawn.
+    With *depth* 0, the executions have depths 1, 2 and 3 in turns; ``depth`` is that of the current execution.
+    Priorities are drawn as tasks appear. ``Storm`` decides when faults come: they are no part of the guarantee.
+    ``tasks`` and ``length`` are the largest numbers of tasks and steps seen; change points are drawn from ``length``.
 
-    ``pct`` counts by depth the executions for which the guarantee holds, as far as it was told of them: no fault came, none was
-    cut short, and none was longer than what its change points were drawn over.
+    ``pct`` counts, by depth, the executions that ``start`` was told of and for which the guarantee holds: no fault was
+    injected, the execution was not cut short, and (for depths above 1) it was not longer than the length its change
+    points were drawn from.
     """
 
     name = "pct"
@@ -75,7 +77,7 @@ class PCT:
         self.pct: dict[int, int] = {}
 
     def start(self, previous: Execution | None) -> bool:
-        """Begin the next execution, with a stream of its own; there is always another one."""
+        """Begin the next execution, with a random stream of its own; there is always another one."""
         if previous is not None:
             self._hear(previous)
         self._random.seed(f"{self._seed}/{self._count}")
@@ -88,7 +90,7 @@ class PCT:
         return True
 
     def _hear(self, made: Execution) -> None:
-        """Learn from *made*, the earliest of those begun that it was not told of yet."""
+        """Learn from *made*, the earliest execution begun that the scheduler was not told of yet."""
         depth, drawn_over = self._drawn.popleft() if self._drawn else (0, 0)
         whole = not (made.abandoned or made.bounded or made.stuck or fault_count(made.steps))
         if depth and whole and (depth == 1 or len(made.steps) <= drawn_over):
@@ -98,10 +100,10 @@ class PCT:
         self._measured = True
 
     def choose(self, view: View) -> str | None:
-        """Return the option of the task with the highest priority, after lowering it if it is time to."""
+        """Return the option of the task with the highest priority, after lowering priorities at change points."""
         if (fault := self._storm.strikes(view)) is not None:
             if fault.startswith(DELAY):
-                # Who was held up and then went on at once would have been held up for nothing.
+                # Put the tasks that could run behind all others: a delayed task that ran next would be delayed in vain.
                 self._priorities.update({option.lane: 0.0 for option in view.options if not option.fault})
             return fault
         now = len(view.steps)
@@ -113,7 +115,7 @@ class PCT:
                 self._priorities[option.lane] = 1.0 + self._random.random()
         while self._changes and now >= self._changes[-1]:
             first = max(options, key=lambda option: self._priorities[option.lane])
-            # Those lowered later end up above those lowered before, as in the paper, and all below the others.
+            # Tasks lowered later end up above those lowered earlier, as in the paper, and all below the other tasks.
             self._priorities[first.lane] = 1.0 / (1 + len(self._changes))
             self._changes.pop()
         highest = max(self._priorities[option.lane] for option in options)
@@ -121,6 +123,6 @@ class PCT:
         return (best[0] if len(best) == 1 else self._random.choice(best)).choice
 
     def ahead(self, view: View) -> int:
-        """Return how many steps are left to the next change of a priority, or the next fault."""
+        """Return how many steps are left before the next change point or the next fault."""
         change = self._changes[-1] - len(view.steps) - 1 if self._changes else _LONG
         return max(min(change, self._storm.quiet(view)), 0)

@@ -1,4 +1,4 @@
-"""A plan: an execution in parts that can be put together otherwise, and the scheduler that follows one."""
+"""A plan, which is an execution as a list of parts that can be edited, and the scheduler that follows one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _CLOCK = ":clock"
 
 
 class Atom(NamedTuple):
-    """One step of a plan: the task, and the choice ("" for whatever the task does next).
+    """One step of a plan: the task, and the choice ("" for any next step of the task).
 
-    ``ends`` says that the task goes on from here until it can't.
+    ``ends`` is true if the task's block ends here because the task can't continue: a run of the plan continues it until
+    then.
     """
 
     task: str
@@ -28,17 +29,17 @@ class Atom(NamedTuple):
 
     @property
     def fault(self) -> bool:
-        """Whether it is a fault."""
+        """Whether the step is a fault."""
         return self.choice.startswith(FAULT_MARK)
 
 
 def story(lane: str) -> str:
-    """Return the client whose story *lane* belongs to: ``c0/1`` (a task of its) and ``c0#2`` (a request) give ``c0``."""
+    """Return the client that *lane* belongs to: ``c0/1`` (one of its tasks) and ``c0#2`` (a request) give ``c0``."""
     return lane.partition("/")[0].partition("#")[0]
 
 
 def atoms(steps: Sequence[Step]) -> tuple[Atom, ...]:
-    """Return *steps* as a plan that gives them again."""
+    """Return *steps* as a plan that repeats them."""
     found = []
     for step, after in zip(steps, (*steps[1:], None), strict=True):
         task = story(step.lane)
@@ -50,7 +51,7 @@ def atoms(steps: Sequence[Step]) -> tuple[Atom, ...]:
 
 
 def without(plan: Sequence[Atom], fault: int) -> tuple[Atom, ...]:
-    """Return *plan* without the fault of that number; the task before it then goes on until it can't."""
+    """Return *plan* without its atom number *fault*; the task before it then continues until it can't."""
     before = list(plan[:fault])
     if before and not before[-1].fault:
         before[-1] = before[-1]._replace(ends=True)
@@ -65,9 +66,10 @@ class _Leg(NamedTuple):
 
 
 class Planned:
-    """Makes a plan's steps in order, a task's next one where the very choice can't be made; then goes on by default.
+    """Makes a plan's steps in order, or the task's next step where a choice isn't possible; then runs the default.
 
-    So a plan survives that a task, elsewhere, does something else or takes longer. A fault that can't be injected is left out.
+    So a plan can still be followed if an edit makes a task do something else or take longer. A fault that can't be
+    injected is left out.
     """
 
     name = "planned"
@@ -81,11 +83,11 @@ class Planned:
         self._leg = self._began = 0
 
     def start(self, previous: Execution | None) -> bool:
-        """Run once."""
+        """Return True for the first execution only."""
         return previous is None
 
     def choose(self, view: View) -> str | None:
-        """Return what the plan wants next and can be made, else the default."""
+        """Return the plan's next choice that is possible, else the default."""
         number = len(view.steps)
         while self._leg < len(self._legs):
             leg, made = self._legs[self._leg], number - self._began
@@ -98,9 +100,9 @@ class Planned:
 
 
 def _option(leg: _Leg, wanted: str, options: Sequence[Option]) -> Option | None:
-    """Return the option *wanted*, or another one that is the next step, or the same fault, of the leg's task.
+    """Return the option *wanted*, or else another step, or the same kind of fault, of the leg's task, or None.
 
-    Its timers are not: to go on when time has passed is a task of its own, as for preemptions.
+    Timers of the task do not count: a timer that is due is a task of its own, as it is when preemptions are counted.
     """
     kind = wanted.partition(":")[0]
     for option in options:

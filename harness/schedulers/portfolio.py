@@ -1,8 +1,8 @@
-"""Several schedulers in turns: the cheapest interleavings in full first, then samples between further ones.
+"""Several schedulers in turns: first only the exhaustive search, cheapest interleavings first; then samples in between.
 
 No single strategy finds every race in few executions (Wolff, Shi, Duck, Mathur and Roychoudhury, "Greybox fuzzing for
-concurrency testing", ASPLOS 2024, compare several over 59 programs): an exhaustive search finds what takes few
-preemptions and faults, and can end; samples find what takes many.
+concurrency testing", ASPLOS 2024, compare several over 59 programs). An exhaustive search finds races that take few
+preemptions and faults, and it can end; samples find races that take many.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from harness.schedulers.stateful import Stateful
 __all__ = ["Portfolio"]
 
 _ALONE, _LONGEST_ALONE = 60, 480
-"""So many executions go to the exhaustive search before any sampler has a turn; so many at most, if it is near its end."""
+"""How many executions the exhaustive search has before the first sample; and at most, if it is near its end."""
 
 _NEAR = 0.25
-"""A search that is estimated to have seen so much of its tree is likely to end within a few times what it took so far."""
+"""The part of the tree from which on a search is near its end: it is likely to need only a few times as long in all."""
 
 
 class Portfolio:
-    """The exhaustive search, cheapest first; from its sixtieth execution on, every other one goes to a sampler.
+    """The exhaustive search, cheapest first; after 60 executions, every other one goes to a sampler.
 
-    If by then a good part of the tree is seen the samplers wait, for what is left is soon covered in full.
+    If a good part of the tree is seen by then, the samplers wait, because the rest of the tree is soon covered in full.
     The samplers take turns too: POS, the random walk, PCT with depths 1, 2 and 3, and a greybox search that learns from
-    all. It ends when the exhaustive search has covered everything, and then is ``complete``.
+    all executions. The portfolio ends when the exhaustive search has covered everything, and then is ``complete``.
     """
 
     name = "portfolio"
@@ -51,12 +51,12 @@ class Portfolio:
 
     @property
     def wants_states(self) -> bool:
-        """Whether the exhaustive search has its turn, and wants to be told the state of each decision."""
+        """Whether the exhaustive search has its turn and needs the state of each decision."""
         return self._now == 0 and self._exhaustive.wants_states
 
     @property
     def foreseen(self) -> int:
-        """Executions that the exhaustive search did not run since all of them was known."""
+        """The number of executions that the exhaustive search predicted and so did not run."""
         return self._exhaustive.foreseen
 
     @property
@@ -66,16 +66,16 @@ class Portfolio:
 
     @property
     def seen(self) -> float:
-        """Which part of the tree was seen, as the exhaustive search estimates it."""
+        """The exhaustive search's estimate of the part of the tree that was seen, from 0 to 1."""
         return self._exhaustive.seen
 
     @property
     def pct(self) -> dict[int, int]:
-        """The executions of PCT for which its guarantee holds, by depth."""
+        """The number of PCT's executions for which its guarantee holds, by depth."""
         return self._pct.pct
 
     def start(self, previous: Execution | None) -> bool:
-        """Have the next scheduler begin an execution."""
+        """Begin an execution with the next scheduler; return False if the exhaustive search is complete."""
         if previous is not None:
             self._last[self._now] = previous
             if self._members[self._now] is not self.greybox:
@@ -96,25 +96,25 @@ class Portfolio:
         return True
 
     def reconsider(self, count: int, search: Exhaustive) -> None:
-        """Before execution number *count*: leave *search* alone for as long again if it is near its end."""
+        """Double the number of executions without samples if *count* has reached it and *search* is near its end."""
         if count == self._alone < _LONGEST_ALONE and search.seen >= _NEAR:
             self._alone *= 2
 
     def alone(self, count: int) -> bool:
-        """Return whether execution number *count* comes before any sampler's turn."""
+        """Return whether execution number *count* comes before the first sample."""
         return count < self._alone
 
     def turn(self, count: int, searching: bool) -> int:
-        """Return whose turn execution number *count* is: 0 for the exhaustive search, else the number of a sampler from 1."""
+        """Return the turn of execution number *count*: 0 for the exhaustive search, else a sampler's number from 1."""
         if searching and (self.alone(count) or count % 2 == 0):
             return 0
         return 1 + count // (2 if searching else 1) % len(self.samplers)
 
     def choose(self, view: View) -> str | None:
-        """Return what the scheduler whose turn it is chooses."""
+        """Return the choice of the current scheduler."""
         return self._members[self._now].choose(view)
 
     def ahead(self, view: View) -> int:
-        """Return what the scheduler whose turn it is says."""
+        """Return the look-ahead of the current scheduler, 0 if it has none."""
         look = getattr(self._members[self._now], "ahead", None)
         return look(view) if look is not None else 0

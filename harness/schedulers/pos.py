@@ -1,9 +1,9 @@
-"""Partial-order sampling: a random priority for each operation, drawn anew where the order of two begins to matter.
+"""Partial-order sampling: a random priority for each operation, drawn anew after each conflict with another operation.
 
-Yuan, Yang and Gu, "Partial order aware concurrency sampling" (CAV 2018). The operation with the highest priority goes; those
-that conflict with it get new priorities, so that the order of each pair of conflicting operations is sampled by itself. What a
-waiting operation will touch is not known before it has run, so it is taken to touch what the same operation touched
-before in this run; one that was never seen conflicts with everything.
+Yuan, Yang and Gu, "Partial order aware concurrency sampling" (CAV 2018). The operation with the highest priority runs;
+operations that conflict with it get new priorities, so that the order of each pair of conflicting operations is sampled
+by itself. The footprint of an operation is not known before it has run. So it is taken to be that of the same operation
+earlier in this run; an operation never seen before conflicts with every other one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["POS"]
 
 
 class POS:
-    """Chooses as the module's text says; faults come as a ``Storm`` has them."""
+    """Chooses by random priorities, as described above; ``Storm`` decides when faults come."""
 
     name = "pos"
 
@@ -35,9 +35,9 @@ class POS:
         self._seen = 0
 
     def start(self, previous: Execution | None) -> bool:
-        """Begin the next execution, with a stream of its own; there is always another one."""
+        """Begin the next execution, with a random stream of its own; there is always another one."""
         if previous is not None:
-            # Before the first choice, and not while choosing alone: with several jobs the choices are made elsewhere.
+            # ``choose`` notes footprints too, but with several jobs it runs in other processes, whose notes are lost.
             self._touched.update((f"{step.kind} {step.text}", step.accesses) for step in previous.steps)
         self._random.seed(f"{self._seed}/{self._count}")
         self._count += 1
@@ -46,7 +46,7 @@ class POS:
         return True
 
     def choose(self, view: View) -> str | None:
-        """Return the operation with the highest priority."""
+        """Return the choice of the operation with the highest priority, or of a fault that is due."""
         if (fault := self._storm.strikes(view)) is not None:
             return fault
         options: Sequence[Option] = view.options
@@ -61,7 +61,7 @@ class POS:
         return max(options, key=self._priority).choice
 
     def _priority(self, option: Option) -> float:
-        """Return the priority of what *option* would let go: drawn when it was first seen, or last in conflict."""
+        """Return the priority of *option*, drawn when it was first seen, or after its last conflict."""
         key = option.choice, option.operation
         if key not in self._priorities:
             self._priorities[key] = self._random.random()

@@ -11,11 +11,11 @@ from harness.schedulers.storm import Storm
 __all__ = ["RandomWalk"]
 
 _LONG = 1_000
-"""Steps that are as good as all."""
+"""Unlimited look-ahead: more steps than any execution has."""
 
 
 class RandomWalk:
-    """Chooses uniformly among what can run; faults come as a ``Storm`` has them."""
+    """Chooses uniformly among the options that are no faults; ``Storm`` decides when faults come."""
 
     name = "random"
 
@@ -27,7 +27,7 @@ class RandomWalk:
         self._turn = (-1, 0)
 
     def start(self, previous: Execution | None) -> bool:
-        """Begin the next execution, with a stream of its own; there is always another one."""
+        """Begin the next execution, with a random stream of its own; there is always another one."""
         self._random.seed(f"{self._seed}/{self._count}")
         self._count += 1
         self._turn = (-1, 0)
@@ -35,7 +35,7 @@ class RandomWalk:
         return True
 
     def choose(self, view: View) -> str | None:
-        """Return a random option."""
+        """Return the choice of a random option, or of a fault that is due."""
         if (fault := self._storm.strikes(view)) is not None:
             return fault
         options = view.options
@@ -46,10 +46,10 @@ class RandomWalk:
         return options[int(self._random.random() * len(options))].choice
 
     def ahead(self, view: View) -> int:
-        """Return how often the walk would go on with the same task before it turns: a geometric number.
+        """Return how often the walk would continue with the same task before it switches: a geometric random number.
 
-        When it is used up the walk turns elsewhere; where the options change before, it is forgotten: the walk
-        has no memory.
+        After that many steps the walk switches to another task. If the options change before, the number is forgotten:
+        the walk has no memory.
         """
         size = len(view.options)
         if view.options[-1].fault:

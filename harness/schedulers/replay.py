@@ -1,4 +1,4 @@
-"""Replay: makes recorded choices, and says where an execution departs from the recording."""
+"""Replay: makes recorded choices, and raises ``Diverged`` where an execution departs from the recording."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Replay"]
 
 
 class Replay:
-    """Makes the choices of *schedule*, *times* times over.
+    """Makes the choices of *schedule*, in *times* executions.
 
-    With *digests* (what each recorded step was about to run) every step is compared, and ``Diverged`` is raised at
-    the first that differs. *moments* are the virtual seconds at which they were taken: where only a fault is possible, time
-    passes until then. Without (``lenient``), a choice that can't be made is replaced by the default, which
-    is what shrinking wants.
+    *digests* say what each recorded step was about to run: every step is compared with its digest, and ``Diverged`` is
+    raised at the first that differs, or at the first choice that isn't possible. *moments* are the virtual times of the
+    recorded steps, in seconds: where only a fault is possible, time passes until the next step's moment. If *lenient*
+    is true, a choice that isn't possible is replaced by the default instead, as shrinking needs it.
     """
 
     name = "replay"
@@ -40,7 +40,7 @@ class Replay:
         self._asked = -1
 
     def start(self, previous: Execution | None) -> bool:
-        """Begin again, as often as was asked for."""
+        """Begin another repetition; return False after *times* of them."""
         self._times -= 1
         self._compared, self._asked = 0, -1
         return self._times >= 0
@@ -51,7 +51,7 @@ class Replay:
         self.compare(view.steps)
         if number >= len(self._choices):
             if view.options[0].retries or view.options[0] == PASS:
-                # It ended with somebody asking in vain, or where only a fault was possible any more.
+                # The recording ended with a task asking for a lock in vain, or where only a fault was still possible.
                 return view.options[0].choice
             if not self._lenient:
                 options = ", ".join(option.choice for option in view.options)
@@ -64,7 +64,7 @@ class Replay:
             return wanted
         if self._lenient:
             return by_default(view)
-        # What asked for a lock in vain is not in the recording: here it may not have asked, and so may still.
+        # Attempts to get a lock that fail are not recorded. So *wanted* may have asked there more often than here.
         if wanted in view.waiting and self._asked != number:
             self._asked = number
             return wanted
@@ -76,7 +76,7 @@ class Replay:
         raise Diverged(number, expected, f"this cannot run now; what can: {options}")
 
     def ahead(self, view: View) -> int:
-        """Return how often the recording goes on with the same choice."""
+        """Return how often the recording repeats its next choice; 0 if lenient."""
         number = len(view.steps)
         choice = self._choices[number] if number < len(self._choices) else ""
         end = number + 1
@@ -85,9 +85,9 @@ class Replay:
         return 0 if self._lenient else end - number - 1
 
     def compare(self, steps: Sequence[Step]) -> None:
-        """Raise ``Diverged`` at the first of *steps*, after those compared before, that is not the recorded one.
+        """Raise ``Diverged`` at the first of *steps*, after those compared before, that differs from the recording.
 
-        The engine asks for the very last ones too.
+        The engine calls this once more at the end: ``choose`` is not called after the last steps.
         """
         for number in range(self._compared, min(len(steps), len(self._digests))):
             if not same(self._digests[number], found := steps[number].digest):

@@ -1,10 +1,10 @@
-"""The exhaustive search that runs nothing of which it knows what would come: it cuts at states seen before.
+"""The exhaustive search with visited states: an execution is predicted, not run, if all its states are known.
 
-An execution each of whose choices was made in an equal state before can only show what was seen. It is walked through in
-memory, so that the search learns all it would have learnt (which pairs race, what to try, what is asleep), and not run. Stored
-states and partial-order reduction do not go together by themselves, for races across a state that is cut would be missed
-(Yang, Chen, Gopalakrishnan and Kirby, "Efficient stateful dynamic partial order reduction", SPIN 2008): here nothing is missed,
-since only the running is left out.
+If each choice of an execution was made in an equal state before, the execution can only show what was seen already. It
+is walked through in memory instead of run, so that the search learns all that it would have learnt (races, choices to
+try, sleep sets). Stored states and partial-order reduction can't simply be combined: races across a state at which the
+search is cut would be missed (Yang, Chen, Gopalakrishnan and Kirby, "Efficient stateful dynamic partial order
+reduction", SPIN 2008). Here no race is missed, because only the running is left out.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from harness.schedulers.visited import Following, Names, Visited
 __all__ = ["Stateful"]
 
 _TRIAL, _WORTH = 256, 0.05
-"""After so many executions the states are no longer asked for unless they spared so large a part of all."""
+"""After this many runs, states are no longer asked for unless they have spared this part of all executions."""
 
 _AT_ONCE = 5_000
-"""So many executions are walked through without running one between, for whoever waits for it wants to see it go on."""
+"""How many executions are predicted at most before one is run, so that progress is shown."""
 
 
 class Stateful(Exhaustive):
-    """As ``Exhaustive`` with reduction; ``foreseen`` is how many executions were not run since all of them was known."""
+    """As ``Exhaustive`` with reduction; ``foreseen`` is the number of executions predicted and so not run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,11 +36,11 @@ class Stateful(Exhaustive):
 
     @property
     def wants_states(self) -> bool:
-        """Whether decisions are to tell their state."""
+        """Whether the search needs the state of each decision."""
         return self._visited is not None
 
     def start(self, previous: Execution | None) -> bool:
-        """Learn from *previous*, then turn to the cheapest thing not yet tried of which not everything is known."""
+        """Learn from *previous*, then turn to the cheapest choice not yet tried that can't be predicted."""
         if previous is not None and self._visited is not None:
             self._ran += 1
             if not self._visited.learn(previous):
@@ -58,30 +58,34 @@ class Stateful(Exhaustive):
         return more
 
     def _start_over(self) -> bool:
-        """States that were told to be equal are not: search anew, without them, since nobody knows what was left out."""
+        """Restart the search without states, because two states with equal fingerprints were different.
+
+        So some predicted executions may have been wrong, and it is not known which.
+        """
         Exhaustive.__init__(self)
         self._visited, self.foreseen = None, 0
         self._begin()
         return True
 
     def choose(self, view: View) -> str | None:
-        """Choose as ``Exhaustive``, and remember what was chosen where."""
+        """Choose as ``Exhaustive`` does, and record the choice with the state."""
         choice = super().choose(view)
         if self._visited is not None:
             self._visited.decided(view, choice or "")
         return choice
 
     def ahead(self, view: View) -> int:
-        """Look ahead as ``Exhaustive``, and remember how far."""
+        """Look ahead as ``Exhaustive`` does, and record how far."""
         ahead = super().ahead(view)
         if self._visited is not None:
             self._visited.ahead(ahead)
         return ahead
 
     def _foresee(self) -> bool:
-        """Walk through the execution that is to come; return whether it is known to its end, and learn from it if so.
+        """Predict the next execution; return whether it is known to its end, and learn from it if so.
 
-        Otherwise it is to be run, up to what is not known by the same way.
+        If it is not, it is to be run. Its prefix then leads by the same choices to the first one with an unknown
+        result.
         """
         if self._visited is None or not self._visited.first:
             return False
@@ -105,7 +109,7 @@ class Stateful(Exhaustive):
                 self._conclude(walk.steps, walk.causes)
                 return True
         except Diverged:
-            # Whether it really does will show when it is run.
+            # The prediction diverges. Run the execution to see whether it really does.
             pass
         self._prefix, self._target = wanted
         self._begin()
@@ -113,7 +117,7 @@ class Stateful(Exhaustive):
 
 
 class _Walk:
-    """An execution as it would go on: its steps so far, the numbers of their causes, the state it stands in, 0 at its end."""
+    """A predicted execution: its steps so far, the numbers of their causes, and its state (0 at its end)."""
 
     def __init__(self, visited: Visited) -> None:
         self._visited = visited
@@ -125,11 +129,11 @@ class _Walk:
 
     @property
     def view(self) -> View:
-        """What a scheduler sees there."""
+        """The view of the next decision."""
         return self._visited.view(self.state, self.steps)
 
     def take(self, following: Following) -> None:
-        """Go on."""
+        """Add the steps of *following* and move to its state."""
         for step, cause in zip(following.steps, following.causes, strict=True):
             self._numbers[self._names.add(step)] = len(self.steps)
             self.causes.append(self._numbers.get(cause, -1))

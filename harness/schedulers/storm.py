@@ -1,4 +1,4 @@
-"""When faults come in a sampled execution: at random steps, each kind as likely as any other."""
+"""Random faults in sampled executions: at random steps, each kind of fault as likely as any other."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["Storm"]
 
 _MOST = 2
 _FIRST_LENGTH = 20
-"""Steps that an execution is taken to have before one was seen."""
+"""The assumed number of steps of an execution, until one was seen."""
 
 
 class Storm:
-    """Draws none to two steps for each execution, evenly over the length that executions were seen to have.
+    """Draws zero to two steps at which faults come for each execution, uniformly over the usual length of executions.
 
-    So a fault comes late as often as early, however many steps there are, and a kind that could strike in many
-    places does not crowd out one that could strike in few.
+    So a fault comes late as often as early, however many steps there are. A kind of fault that is possible in many
+    places does not crowd out one that is possible in few: the kind is drawn first, then the fault.
     """
 
     def __init__(self, generator: random.Random) -> None:
@@ -29,10 +29,11 @@ class Storm:
     def start(self, length: int) -> None:
         """Begin an execution; the one before had *length* steps (0 for none)."""
         if length:
-            # Slowly, as a few long executions must not move all faults to where the others have ended.
+            # Adapt slowly: a few long executions must not move all faults past the end of the others.
             self.length = max((3 * self.length + length) // 4, 1)
         count = self._random.randrange(_MOST + 1)
-        # Always as many numbers off the stream, so that what else is drawn from it does not depend on the length.
+        # Not randrange(length), which may take more numbers off the stream for some lengths: later draws must not
+        # depend on the length.
         self._points = sorted((int(self._random.random() * self.length) for _ in range(count)), reverse=True)
 
     def strikes(self, view: View) -> str | None:
@@ -50,12 +51,12 @@ class Storm:
         return self._random.choice(kinds[self._random.choice(sorted(kinds))])
 
     def quiet(self, view: View) -> int:
-        """Return for how many more steps none will be due."""
+        """Return for how many more steps no fault will be due."""
         if not view.faults_left or not self._points:
             return 1_000
         return max(self._points[-1] - len(view.steps) - 1, 0)
 
 
 def possible_faults(options: Sequence[Option]) -> list[Option]:
-    """Return those of *options* that are faults; they come last."""
+    """Return the faults among *options*, which has all faults at its end."""
     return [option for option in options if option.fault] if options[-1].fault else []

@@ -1,4 +1,4 @@
-"""What executions have shown to follow on each choice in each state (``View.state``)."""
+"""Visited states (``View.state``), with the steps that followed each choice in each state."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from harness.schedulers.base import View
 __all__ = ["Following", "Name", "Names", "Visited"]
 
 _MOST = 200_000
-"""So many states are remembered, and so many choices: at some 3 KB each, all that a machine should spend on it."""
+"""How many states, and how many choices, are remembered at most: each takes some 3 KB of memory."""
 
 Name = tuple[int, int, int]
-"""What a step is called whatever the others did: its process, how often that was killed before, its number since then."""
+"""A step's identity, the same in every interleaving: process, number of kills before, step number since the last."""
 
 NOBODY: Name = (-1, -1, -1)
 
 
 class Names:
-    """Names the steps of an execution; a number that is none of theirs is nobody's."""
+    """Names the steps of an execution. A number that no step has gets the name ``NOBODY``."""
 
     def __init__(self) -> None:
         self._names: list[Name] = []
@@ -29,7 +29,7 @@ class Names:
         self._counts: dict[int, int] = {}
 
     def add(self, step: Step) -> Name:
-        """Name *step*, the next one."""
+        """Add *step*, the next one, and return its name."""
         worker = -1 if step.kind == "delay" else step.worker
         if step.kind == "kill":
             self._lives[worker] = self._lives.get(worker, 0) + 1
@@ -41,12 +41,12 @@ class Names:
         return name
 
     def of(self, number: int) -> Name:
-        """Return the name of step *number*."""
+        """Return the name of step *number*, or ``NOBODY`` if there is no such step."""
         return self._names[number] if 0 <= number < len(self._names) else NOBODY
 
 
 class _Decision(NamedTuple):
-    """In which state, which choice, and how often its task was to go on unasked."""
+    """The state, the choice, and how many more steps the task was allowed to make without asking."""
 
     state: int
     choice: str
@@ -54,9 +54,9 @@ class _Decision(NamedTuple):
 
 
 class Following(NamedTuple):
-    """The steps that come of a choice, the names of their causes, and the state of the next decision.
+    """The steps that follow a choice, the names of their causes, and the state of the next decision.
 
-    At the end that is 0, and ``told`` is a digest of what the clients were told until then.
+    At the end of the execution, ``state`` is 0 and ``told`` is a digest of the clients' answers.
     """
 
     steps: tuple[Step, ...]
@@ -66,11 +66,14 @@ class Following(NamedTuple):
 
 
 class Visited:
-    """Learns from executions that were run to their end, and from those that were given up as redundant."""
+    """The visited states. Learns from executions that ran to their end and from those abandoned as redundant."""
 
     def __init__(self) -> None:
         self._after: dict[tuple[int, str], dict[int, Following]] = {}
-        """By how often the task was to go on unasked, which decides where the next decision is."""
+        """For each state and choice: the result, by the allowed number of steps without asking.
+
+        That number is part of the key because the next decision depends on it.
+        """
         self._views: dict[int, View] = {}
         self._decisions: list[tuple[int, _Decision]] = []
         self._unsure = False
@@ -81,12 +84,12 @@ class Visited:
         return f"<Visited states={len(self._views)} choices={len(self._after)}>"
 
     def begin(self) -> None:
-        """An execution begins."""
+        """Prepare for the decisions of a new execution."""
         self._decisions = []
         self._unsure = False
 
     def decided(self, view: View, choice: str) -> None:
-        """*choice* was made in *view*; an empty one gives the execution up."""
+        """Record that *choice* was made in *view*; an empty choice abandons the execution."""
         state = view.state
         if state and state not in self._views and len(self._views) < _MOST:
             self._views[state] = view._replace(steps=())
@@ -94,14 +97,16 @@ class Visited:
         self._decisions.append((len(view.steps), _Decision(state, choice, 0)))
 
     def ahead(self, times: int) -> None:
-        """The task last chosen is to go on so many *times* unasked."""
+        """Record that the task last chosen may make *times* more steps without asking."""
         number, decision = self._decisions[-1]
         self._decisions[-1] = number, decision._replace(ahead=times)
 
     def learn(self, execution: Execution) -> bool:
-        """Remember what followed on each choice of *execution*, which just ended.
+        """Remember the steps that followed each choice of *execution*, which just ended.
 
-        Returns False where what followed is not what followed before: then states that are told to be equal are not.
+        Return False if other steps followed a choice than before in the same state: then states with equal fingerprints
+        are not equal. Executions that failed, were overruled after too many steps, or got stuck are ignored, and so is
+        one with a decision whose state is unknown.
         """
         decisions = self._decisions
         if self._unsure or not decisions or execution.failure or execution.bounded or execution.stuck:
@@ -127,9 +132,10 @@ class Visited:
         return self._views[state]._replace(steps=steps)
 
     def after(self, state: int, choice: str, ahead: int) -> Following | None:
-        """Return what follows on *choice* in *state*, if its task may go on so often unasked; None where nobody knows.
+        """Return the result of *choice* in *state* with up to *ahead* more steps without asking; None if it is unknown.
 
-        It may be less: how the task goes on less often unasked, for it can be chosen again.
+        If the result is known only for fewer steps without asking, that is returned: the task can be chosen again after
+        them.
         """
         known = self._after.get((state, choice), {})
         farthest = max((times for times in known if times <= ahead), default=-1)

@@ -1,1 +1,1 @@
-"""Schedulers around schedulers: what is wished for whatever the strategy. One wish per file; they nest."""
+"""Wrappers: schedulers that add one feature to any other scheduler. One feature per file; wrappers nest."""

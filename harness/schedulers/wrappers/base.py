@@ -1,4 +1,4 @@
-"""What all wrappers have in common: they say of the search what the wrapped scheduler says."""
+"""The base class of all wrappers, which passes everything on to the wrapped scheduler."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ __all__ = ["Wrapper"]
 
 
 class Wrapper:
-    """Does as *inner* does. What *inner* does not have is the least that can be said: nothing covered, no look ahead."""
+    """Passes all calls on to *inner*.
+
+    For an attribute that *inner* does not have, it gives the most cautious value: not complete, no look-ahead.
+    """
 
     def __init__(self, inner: Scheduler) -> None:
         self.name = inner.name
@@ -26,21 +29,21 @@ class Wrapper:
         return self._inner.start(previous)
 
     def choose(self, view: View) -> str | None:
-        """Return what the wrapped scheduler chooses."""
+        """Return the choice of the wrapped scheduler."""
         return self._inner.choose(view)
 
     def ahead(self, view: View) -> int:
-        """Return how far the wrapped scheduler looks ahead."""
+        """Return the look-ahead of the wrapped scheduler, 0 if it has none."""
         return int(self._look(view)) if self._look is not None else 0
 
     @property
     def wants_states(self) -> bool:
-        """Whether the wrapped scheduler wants to be told the state of each decision."""
+        """Whether the wrapped scheduler needs the state of each decision."""
         return bool(getattr(self._inner, "wants_states", False))
 
     @property
     def foreseen(self) -> int:
-        """Executions that the wrapped scheduler did not run since all of them was known."""
+        """The number of executions that the wrapped scheduler predicted and so did not run."""
         return int(getattr(self._inner, "foreseen", 0))
 
     @property
@@ -50,22 +53,22 @@ class Wrapper:
 
     @property
     def cut(self) -> bool:
-        """Whether it left out some beyond a bound of its own."""
+        """Whether the wrapped scheduler left out interleavings beyond a bound of its own."""
         return bool(getattr(self._inner, "cut", False))
 
     @property
     def seen(self) -> float | None:
-        """Which part of the tree it has seen, None where it can't say."""
+        """The wrapped scheduler's estimate of the part of the tree seen, from 0 to 1; None if it has none."""
         seen: float | None = getattr(self._inner, "seen", None)
         return seen
 
     @property
     def pct(self) -> Mapping[int, int]:
-        """The executions for which PCT's guarantee holds, by depth."""
+        """The number of executions for which PCT's guarantee holds, by depth."""
         made: Mapping[int, int] = getattr(self._inner, "pct", {})
         return made
 
     @property
     def stopped(self) -> str:
-        """Why it ended although there was more to run, or an empty string."""
+        """The reason why the search ended early, or an empty string."""
         return str(getattr(self._inner, "stopped", ""))

@@ -1,4 +1,4 @@
-"""Looks for what the harness does not control: repeats executions, and says where they do not repeat themselves."""
+"""Finds uncontrolled nondeterminism: repeats executions, and raises ``Diverged`` where a repetition differs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["Recheck"]
 
 
 class Recheck(Wrapper):
-    """Has each *every*-th execution of *inner* made again; ``start`` raises ``Diverged`` where it does not repeat itself.
+    """Repeats each *every*-th execution of *inner*; ``start`` raises ``Diverged`` if the repetition differs.
 
-    Compared are the steps, with what they touched, and what the clients were told. *inner* hears of its own executions
-    only. One that was abandoned, failed or stuck is not repeated, nor the last of a run. The idea is that of awslabs/shuttle's
-    check for uncontrolled nondeterminism. Raises ``BadInput`` for an *every* of less than 1.
+    The steps, their footprints and the clients' answers are compared. *inner* is told of its own executions only. An
+    execution that was abandoned, failed or got stuck is not repeated, nor is the last of a run. The idea is that of
+    awslabs/shuttle's check for uncontrolled nondeterminism. Raises ``BadInput`` if *every* is less than 1.
     """
 
     def __init__(self, inner: Scheduler, every: int = 1) -> None:
@@ -28,10 +28,10 @@ class Recheck(Wrapper):
         self._recorded: Execution | None = None
         self._replay: Replay | None = None
         self.repeated = 0
-        """So many executions were repeated."""
+        """The number of executions that were repeated."""
 
     def start(self, previous: Execution | None) -> bool:
-        """Compare the repetition that was made, if it was one; return whether there is something to repeat or to run."""
+        """Check *previous* if it was a repetition; return whether there is an execution to repeat or to run."""
         if self._replay is not None and self._recorded is not None and previous is not None:
             self._replay.compare(previous.steps)
             _compare(self._recorded, previous)
@@ -47,16 +47,16 @@ class Recheck(Wrapper):
         return self._inner.start(previous)
 
     def choose(self, view: View) -> str | None:
-        """Return the recorded choice, or what the wrapped scheduler chooses."""
+        """Return the recorded choice, or that of the wrapped scheduler."""
         return self._inner.choose(view) if self._replay is None else self._replay.choose(view)
 
     def ahead(self, view: View) -> int:
-        """Return how far the recording, or the wrapped scheduler, looks ahead."""
+        """Return the look-ahead of the recording or of the wrapped scheduler."""
         return super().ahead(view) if self._replay is None else self._replay.ahead(view)
 
 
 def _compare(recorded: Execution, again: Execution) -> None:
-    """Raise ``Diverged`` where *again* ended sooner, touched something else or was told something else."""
+    """Raise ``Diverged`` if *again* ended sooner, or if a step, a footprint or an answer to a client differs."""
     for number, (step, other) in enumerate(zip(recorded.steps, again.steps, strict=False)):
         if step != other:
             raise Diverged(number, str(step), str(other))

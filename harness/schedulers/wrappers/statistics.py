@@ -1,4 +1,4 @@
-"""Counts what a scheduler decides."""
+"""Counts the decisions of a scheduler."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Decided", "Statistics"]
 
 
 class Decided(NamedTuple):
-    """One execution: how often the scheduler was asked, among how many options in all, and what became of it."""
+    """Numbers of one execution: decisions, options at all of them together, steps, preemptions and faults."""
 
     choices: int
     options: int
@@ -22,12 +22,12 @@ class Decided(NamedTuple):
 
     @property
     def branching(self) -> float:
-        """Options per choice."""
+        """Options per decision."""
         return self.options / self.choices if self.choices else 0.0
 
 
 class Statistics(Wrapper):
-    """``executions`` has an entry for each execution of *inner* that ``start`` was told of."""
+    """Counts decisions: ``executions`` has an entry for each execution of *inner* that ``start`` was told of."""
 
     def __init__(self, inner: Scheduler) -> None:
         super().__init__(inner)
@@ -35,7 +35,7 @@ class Statistics(Wrapper):
         self._choices = self._options = 0
 
     def start(self, previous: Execution | None) -> bool:
-        """Note what the execution before came to."""
+        """Record the numbers of *previous*; return whether the wrapped scheduler has another execution."""
         if previous is not None:
             steps = previous.steps
             self.executions.append(
@@ -52,7 +52,7 @@ class Statistics(Wrapper):
 
     @property
     def total(self) -> Decided:
-        """All executions together."""
+        """The sums over all executions."""
         return Decided(*(sum(column) for column in zip(*self.executions, strict=True))) if self.executions else _NONE
 
 

@@ -12,16 +12,16 @@ __all__ = ["StopEarly", "stale"]
 
 
 def stale(survey: Survey, after: int | None) -> str:
-    """Return the limit that is hit where *after* executions in a row have shown nothing new, or an empty string."""
+    """Return the name of the limit if the last *after* executions have shown nothing new, else an empty string."""
     return f"{after} executions in a row that showed nothing new" if after and survey.since_new >= after else ""
 
 
 class StopEarly(Wrapper):
-    """Ends after *after* executions in a row without a new pair of conflicting operations, answer or state.
+    """Stops after *after* executions in a row without a new pair of conflicting operations, answer or state.
 
-    That is a limit, never an end of the search: ``stopped`` then names it, and ``complete`` is False. *survey* is one that
-    counts the executions already, before ``start`` is told of them; without, it has one of its own. Raises ``BadInput`` for
-    an *after* of less than 1.
+    This is a limit, not the end of the search: ``stopped`` then names it, and ``complete`` is False. *survey*, if
+    given, must count each execution before ``start`` is told of it; without it, the wrapper counts in a survey of its
+    own. Raises ``BadInput`` if *after* is less than 1.
     """
 
     def __init__(self, inner: Scheduler, after: int, survey: Survey | None = None) -> None:
@@ -33,20 +33,20 @@ class StopEarly(Wrapper):
         self._stopped = ""
 
     def start(self, previous: Execution | None) -> bool:
-        """Return whether there is another execution, and it is worth while."""
+        """Return whether there is another execution and the limit is not hit."""
         if previous is not None and self._counts:
             self._survey.count(previous)
         if not self._stopped:
             self._stopped = stale(self._survey, self._after)
-        # The wrapped one is not asked any more: it would take what it answers for begun.
+        # After the limit, don't ask the wrapped scheduler: it would count an execution as begun that is never run.
         return not self._stopped and self._inner.start(previous)
 
     @property
     def complete(self) -> bool:
-        """Whether every interleaving was covered, which nobody knows who stopped before the end."""
+        """Whether every interleaving was covered; False if the search was stopped early."""
         return not self._stopped and super().complete
 
     @property
     def stopped(self) -> str:
-        """The limit that was hit, or an empty string."""
+        """The name of the limit that was hit, or an empty string."""
         return self._stopped or super().stopped
