@@ -19,7 +19,8 @@ from harness.schedulers.planned import Atom, story
 
 __all__ = [
     "ERRORS", "Conflict", "Cut", "Exchange", "Explanation", "FaultRole", "Named", "Place", "Window", "conflicts", "cuts",
-    "effective", "exchange", "intruding", "named", "overlapping", "repeated",
+    "effective", "exchange", "intruding", "named", "overlapping",
+    "passes", "repeated",
 ]  # fmt: skip
 
 ERRORS = ("busy", "full", "io", "lost")
@@ -344,6 +345,11 @@ def repeated(steps: Sequence[Step]) -> tuple[Named, ...]:
         step = steps[number]
         last[step.lane, step.kind, step.text, str(step.source)] = number
     return tuple(Named(steps[number], number) for number in sorted(last.values(), key=lambda n: (steps[n].lane, n)))
+
+
+def passes(places: Sequence[Place]) -> bool:
+    """Return whether the last of *places*, in the order in which they were tried, lets the execution pass."""
+    return bool(places) and places[-1].outcome == "passes"
 
 
 def overlapping(execution: Execution) -> bool:

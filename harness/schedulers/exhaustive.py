@@ -8,7 +8,6 @@ choice is tried.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from harness.coverage import operation
@@ -21,7 +20,7 @@ from harness.schedulers.delayed import before_a_delay, comes_by_itself, delayed_
 from harness.schedulers.dependence import Race, depend, is_event, races
 from harness.schedulers.events import causes_among_events, pending_events, shown
 from harness.schedulers.frontier import Entry, Frontier
-from harness.schedulers.node import Node
+from harness.schedulers.node import Node, part_seen
 
 __all__ = ["Exhaustive", "gives_way"]
 
@@ -64,20 +63,8 @@ class Exhaustive:
 
     @property
     def seen(self) -> float:
-        """The estimated part of the tree that was seen, from 0 to 1: a branch is taken to be as large as its siblings.
-
-        More branches are found during the search, so the estimate is too high until it is 1. After Knuth, "Estimating
-        the efficiency of backtrack programs" (1975).
-        """
-        left = Counter(map(id, self._left()))
-        nodes = [self._root]
-        for node in nodes:
-            nodes.extend(node.children.values())
-        part: dict[int, float] = {}
-        for node in reversed(nodes):
-            branches = len(node.children) + left[id(node)]
-            part[id(node)] = sum(part[id(child)] for child in node.children.values()) / branches if branches else 1.0
-        return part[id(self._root)]
+        """The estimated part of the tree that was seen, from 0 to 1 (``part_seen``)."""
+        return part_seen(self._root, self._left())
 
     def _left(self) -> Iterator[Node]:
         """Yield the node of each branch that is still to be tried, including that of the execution under way."""

@@ -123,7 +123,7 @@ def test_scenarios_are_tests(folder: Path) -> None:
         "test_unknown": "FAILED",
     }
     assert "the faulty variant 'right' was not caught: no rule broke in any interleaving" in said
-    assert "never happened: the moon falls" in said
+    assert "a required event never occurred: the moon falls" in " ".join(said.split())
 
 
 @pytest.mark.parametrize("name", ["test_scenarios.py::test_lost", "test_fixture.py::test_lost"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import registry
-from harness.control import explaining
+from harness.control import explaining, fault_moves
 from harness.control.explaining import Unexplained
 from harness.control.theatre import theatre
 from harness.errors import HarnessError
@@ -204,17 +204,17 @@ def test_a_fault_counts_as_moved_only_where_it_was() -> None:
     kill = failed.steps[0]._replace(choice="!kill:w0", kind="kill")
     moved = replace(failed, steps=(failed.steps[0], kill, *failed.steps[1:]))
     atom = Atom("", "!kill:w0")
-    assert explaining._outcome(moved, atom, 1) == "fails"
-    assert explaining._outcome(moved, atom, 0) == explaining._outcome(moved, atom, 99) == "impossible"
+    assert fault_moves._outcome(moved, atom, 1) == "fails"
+    assert fault_moves._outcome(moved, atom, 0) == fault_moves._outcome(moved, atom, 99) == "impossible"
 
 
 def test_nothing_is_said_of_a_fault_that_was_left_out_in_part() -> None:
     """Of two ways to leave it out, both must have been tried."""
-    assert explaining._is_essential([None, None], [], tried=True) is True
-    assert explaining._is_essential([None], [], tried=False) is None
+    assert fault_moves._is_essential([None, None], [], tried=True) is True
+    assert fault_moves._is_essential([None], [], tried=False) is None
     failure = Failure("at end", "x", "", 0)
-    assert explaining._is_essential([failure], [], tried=False) is False
-    assert explaining._is_essential([failure, None], [failure], tried=True) is True
+    assert fault_moves._is_essential([failure], [], tried=False) is False
+    assert fault_moves._is_essential([failure, None], [failure], tried=True) is True
 
 
 def test_what_never_ends_is_explained_by_its_loop() -> None:
