@@ -21,9 +21,9 @@ from pathlib import Path
 
 from benchmarks.jobs import Failed, done
 from harness import registry
-from harness.control.replaying import replay
+from harness.control.repeating.replays import replay
 from harness.control.run import run
-from harness.counterexample import Counterexample
+from harness.saved.counterexample import Counterexample
 from harness.verdict import Verdict
 
 SAMPLERS = ("random", "pct", "pos", "greybox")

@@ -27,19 +27,20 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks.goals import TWO_JOBS
-from harness import config, registry
+from harness import registry
 from harness.cluster.connecting import Cluster, connected
 from harness.cluster.node import Batch
 from harness.cluster.spread import Spread, spread
-from harness.config import fix_hash_seed
 from harness.control.sharding.explorer import Setting
 from harness.control.sharding.together import Place, explore_together
 from harness.control.tally import Budget, Tally
-from harness.control.theatre import theatre
+from harness.control.testbed.testbed import theatre
+from harness.project import config
+from harness.project.config import fix_hash_seed
 from harness.result import Execution
 from harness.scenario import Scenario
 from harness.schedulers.dealing import dealer_of
-from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.tree.exhaustive import Exhaustive
 
 NODES = (1, 2, 4)
 QUIET = {

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.control.theatre import Theatre, theatre
+from harness.control.testbed.testbed import Theatre, theatre
 from harness.result import Execution
 from harness.schedulers.random_walk import RandomWalk
 

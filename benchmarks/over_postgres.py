@@ -56,8 +56,8 @@ def floor_rate(executions: int, folder: Path) -> dict[str, Any]:
     """The floor, on one core."""
     import psycopg
 
-    from harness.control.postgres_world import PostgresWorld
-    from harness.inherited import Inherited
+    from harness.boundary.inherited_locks import Inherited
+    from harness.control.testbed.shared_database import PostgresWorld
 
     with one_core(), closing(PostgresWorld(folder / "world", Inherited())) as world:
         set_up(world.db)

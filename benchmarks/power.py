@@ -26,7 +26,7 @@ from benchmarks.power_record import Record
 from benchmarks.races import scenario_of
 from benchmarks.searching import SCHEDULERS, WITHOUT_SEED, Found, search
 from harness import registry
-from harness.config import fix_hash_seed
+from harness.project.config import fix_hash_seed
 from harness.scenario import Scenario
 
 EXECUTIONS = {"variants": 1_000, "races": 10_000, "twins": 10_000}

@@ -30,8 +30,8 @@ import aiosqlite
 from benchmarks import tokens
 from benchmarks.goals import GROWTH_TO_SIXTEEN, TWO_JOBS
 from benchmarks.jobs import Failed, done
-from harness.config import fix_hash_seed
-from harness.control.theatre import theatre
+from harness.control.testbed.testbed import theatre
+from harness.project.config import fix_hash_seed
 from harness.scenario import Call, Check, Client, Scenario, Workload
 from harness.schedulers.random_walk import RandomWalk
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from harness.control.execution import Driver
-from harness.control.theatre import theatre
+from harness.control.execution.driver import Driver
+from harness.control.testbed.testbed import theatre
 from harness.result import Execution, fault_count
 from harness.scenario import Scenario
 from harness.schedulers.base import Scheduler
@@ -17,7 +17,7 @@ from harness.schedulers.pct import PCT
 from harness.schedulers.portfolio import Portfolio
 from harness.schedulers.pos import POS
 from harness.schedulers.random_walk import RandomWalk
-from harness.schedulers.stateful import Stateful
+from harness.schedulers.tree.stateful import Stateful
 
 MAKERS: Mapping[str, Callable[[int], Scheduler]] = {
     "portfolio": Portfolio,
@@ -139,7 +139,7 @@ def _drawn(driver: Driver, scenario: Scenario, seed: int, count: Count) -> bool:
     from hypothesis import seed as seeded
     from hypothesis import strategies as st
 
-    from harness.staging import learn
+    from harness.examples.testbeds import learn
     from harness.strategies import planned, workloads_of
 
     strategy = workloads_of(scenario, scenario.workers)

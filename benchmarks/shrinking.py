@@ -2,7 +2,8 @@
 
     python -m benchmarks.shrinking [--seeds N] [--most N] [--only WORD] [--way points|steps ...] [--json FILE]
 
-`points` is how the harness draws (`harness/planned.py`): where a task is left and where a fault comes, before the execution.
+`points` is how the harness draws (`harness/examples/drawn_schedule.py`): before the execution, the places where a task is left
+and where a fault comes.
 `steps` is one choice for each step, drawn as it comes, 0 for going on with the same task. Beside both stands the minimum: what
 the exhaustive search and our own shrinker end with. `ours` is what our shrinker still takes off what Hypothesis yields.
 Sizes are clients/calls/faults/preemptions. The last lines compare the time of an example with that of a random execution.
@@ -21,16 +22,16 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from harness.control.drawing import Draws, explore_drawn
+from harness.control.hypothesis_search import Draws, explore_drawn
+from harness.control.repeating.shrink import shrink
 from harness.control.run import run
-from harness.control.shrink import shrink
 from harness.control.tally import Budget, Tally
-from harness.control.theatre import Theatre, theatre
+from harness.control.testbed.testbed import Theatre, theatre
+from harness.examples.testbeds import learn
 from harness.result import Execution, fault_count
 from harness.scenario import Scenario, Workload
 from harness.schedulers.base import View
 from harness.schedulers.random_walk import RandomWalk
-from harness.staging import learn
 from harness.strategies import planned, workloads_of
 from scenarios import ALL
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BadInput, Diverged, HarnessError
-from harness.history import History
 from harness.racing import RaceFound, Undecided, race
 from harness.result import Result
 from harness.scenario import Call, Check, Client, Scenario, Workload
+from harness.values.history import History
 from harness.verdict import Verdict
 
 __all__ = [

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import BadInput
-from harness.redaction import redacted
 from harness.result import Execution, Result
 from harness.scenario import Call, Client, Scenario, Workload
-from harness.schedule import Schedule
+from harness.values.redaction import redacted
+from harness.values.schedule import Schedule
 from harness.verdict import Verdict
 
 __all__ = ["Interleaving", "parse_calls", "result_of", "text_of_calls"]
@@ -74,7 +74,7 @@ class Interleaving:
         return execution
 
     def _run(self, scenario: Scenario, workers: int) -> Execution:
-        from harness.control.shrink import Following
+        from harness.control.repeating.shrink import Following
         from harness.strategies import run_now
 
         workload = self.workload or scenario.workload(workers)

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from harness.control.replaying import replay
+from harness.control.repeating.replays import replay
 from harness.control.run import run
-from harness.counterexample import Counterexample, load, save
 from harness.errors import BadInput, HarnessError
 from harness.interleaving import result_of
 from harness.racing import Undecided, judge, scenario_of
 from harness.result import Result
+from harness.saved.counterexample import Counterexample, load, save
 from harness.scenario import Scenario
 from harness.verdict import Verdict
 

@@ -50,9 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Have races be over the PostgreSQL server that the command line names, if any."""
     url = config.getoption("--harness-postgres")
     if url is not None:
-        from harness.config import use_postgres
         from harness.errors import BadInput
         from harness.postgres.address import Address
+        from harness.project.config import use_postgres
 
         try:
             Address.parse(url)
@@ -107,7 +107,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown() -> None:
     """End what is left of a Hypothesis test's processes, before its fixtures are taken down."""
-    staging = sys.modules.get("harness.staging")
+    staging = sys.modules.get("harness.examples.testbeds")
     if staging is not None:
         staging.close()
 

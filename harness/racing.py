@@ -90,7 +90,7 @@ def judge(result: Result, command: str = "") -> None:
     __tracebackhide__ = True
     if result.verdict is Verdict.VALID:
         return
-    from reports.transcript import transcript_of
+    from harness.reports.text.transcript import transcript_of
 
     text = "\n" + transcript_of(result, command=command)
     if result.counterexample is None or result.counterexample.failure is None:

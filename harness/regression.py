@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from harness.errors import BadInput
-from harness.history import Step
 from harness.interleaving import parse_calls, result_of
 from harness.result import Execution
 from harness.scenario import Scenario, Workload
 from harness.schedulers.base import Scheduler
-from harness.schedulers.planned import Atom, Planned, atoms
+from harness.schedulers.plan import Atom, Planned, atoms
+from harness.values.history import Step
 
 __all__ = ["Leg", "check", "legs_of", "plan_of"]
 
@@ -59,10 +59,10 @@ def check(
     said, ``BadInput`` for legs or calls that can't be read.
     """
     __tracebackhide__ = True
-    from harness.control.shrink import Following
-    from harness.control.theatre import theatre
+    from harness.control.repeating.shrink import Following
+    from harness.control.testbed.testbed import theatre
     from harness.racing import judge
-    from harness.redaction import redacted
+    from harness.values.redaction import redacted
 
     plan = plan_of(legs)
     workload = Workload(parse_calls(calls), workers)

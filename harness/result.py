@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness.covered import Coverage
-from harness.history import History, Step
+from harness.coverage.totals import Coverage
 from harness.scenario import Workload
-from harness.schedule import Schedule, delays_in, faults_in
-from harness.unseen import Touch
+from harness.values.history import History, Step
+from harness.values.schedule import Schedule, delays_in, faults_in
+from harness.values.uncontrolled import Touch
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
-    from harness.explain import Explanation
+    from harness.values.explanation import Explanation
 
 __all__ = ["Execution", "Failure", "Interrupted", "Result", "delay_count", "fault_count", "preemptions"]
 

@@ -10,19 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.applications import refusal_of_maker
 from harness.errors import BadInput
 from harness.faults import NONE, Faults
-from harness.plain import Plain
 from harness.points import Point
-from harness.schedule import delays_in, faults_in
-from harness.unseen import check_allows
+from harness.project.applications import refusal_of_maker
+from harness.values.plain import Plain
+from harness.values.schedule import delays_in, faults_in
+from harness.values.uncontrolled import check_allows
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
     from harness.checks.linearizability import Linearizability
-    from harness.history import History
+    from harness.values.history import History
 
 __all__ = [
     "DATABASES",
@@ -157,7 +157,7 @@ class Scenario:
       Only a scenario whose checks do not may say False, which makes the exhaustive search smaller.
     - ``points``: schedule points around calls of a library that the harness does not know (``harness.points.Point``).
     - ``secrets``: regular expressions of what must not be shown or written down, beside what goes by a name such as ``token``
-      or ``password`` in what clients are told (``harness/redaction.py``). Equal ones get equal labels.
+      or ``password`` in what clients are told (``harness/values/redaction.py``). Equal ones get equal labels.
     - ``database``: ``sqlite``, or ``postgresql``: then a server of the run's own has the shared state, and wherever a path is
       spoken of here, ``db`` is the URL of a database in it, empty when ``setup`` is called; what checks get is the database
       itself, to be read only.

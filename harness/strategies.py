@@ -14,13 +14,13 @@ from hypothesis import event, note
 from hypothesis import strategies as st
 from hypothesis.control import current_build_context, currently_in_test_context
 
+from harness.examples.drawn_schedule import Planned
 from harness.interleaving import Interleaving
-from harness.plain import Plain
-from harness.planned import Planned
 from harness.result import Execution, fault_count
 from harness.scenario import Call, Client, Scenario, Workload
-from harness.schedule import Schedule
 from harness.schedulers.base import Scheduler
+from harness.values.plain import Plain
+from harness.values.schedule import Schedule
 
 __all__ = ["Interleaving", "interleavings", "planned", "run_now", "workloads", "workloads_of"]
 
@@ -50,7 +50,7 @@ def interleavings(
     count = scenario.workers if workers is None else workers
 
     def begun() -> st.SearchStrategy[Interleaving]:
-        from harness.staging import staged
+        from harness.examples.testbeds import staged
 
         staged(scenario, count)  # here, where it is no part of drawing an example, of which Hypothesis takes the time
         return _executed(scenario, count, workloads_of(scenario, count) if workloads is None else workloads)
@@ -60,7 +60,7 @@ def interleavings(
 
 @st.composite
 def _executed(draw: st.DrawFn, scenario: Scenario, workers: int, drawn: st.SearchStrategy[Workload]) -> Interleaving:
-    from harness.staging import staged
+    from harness.examples.testbeds import staged
 
     stage = staged(scenario, workers)
     workload = draw(drawn)
@@ -83,7 +83,7 @@ def _executed(draw: st.DrawFn, scenario: Scenario, workers: int, drawn: st.Searc
 
 def run_now(scenario: Scenario, workers: int, scheduler: Scheduler, workload: Workload) -> Execution:
     """Run *workload* under *scheduler* in fresh processes; in a test of Hypothesis, without its deadline noticing."""
-    from harness.staging import staged
+    from harness.examples.testbeds import staged
 
     began = time.perf_counter()
     execution = staged(scenario, workers).run(scheduler, workload, fresh=True)
@@ -97,7 +97,7 @@ def run_now(scenario: Scenario, workers: int, scheduler: Scheduler, workload: Wo
 
 def _tell(execution: Execution) -> None:
     """Have Hypothesis' statistics say what happened."""
-    from harness.staging import happened
+    from harness.examples.testbeds import happened
 
     for name in happened(execution):
         event(f"happened: {name}")

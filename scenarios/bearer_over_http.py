@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 
 import reference_impl
-from harness.history import History
 from harness.scenario import Call, Check, Client, Scenario, Workload
+from harness.values.history import History
 from reference_impl import faulty
 from reference_impl.client import AgentsClient
 from reference_impl.service import Service

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.history import History
 from harness.scenario import Check, Scenario, Workload
+from harness.values.history import History
 from reference_impl.service import Service
 from scenarios import create_agent_retry
 from scenarios.rules import CLEAN_CONNECTIONS, OVERLAPPED, UNIQUE_SLUGS, rows

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from harness.history import History
 from harness.scenario import Call, Check, Client, Workload
+from harness.values.history import History
 from scenarios import create_agent_retry
 from scenarios.rules import CLEAN_CONNECTIONS, rows, told
 from scenarios.service import KEY_REUSED, with_variants

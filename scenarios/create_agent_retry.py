@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.history import History
 from harness.scenario import Check, Scenario, Workload
+from harness.values.history import History
 from reference_impl.service import Service
 from scenarios.rules import CLEAN_CONNECTIONS, CONTENDED, OVERLAPPED, UNIQUE_SLUGS, rows
 from scenarios.service import OPERATIONS, with_variants

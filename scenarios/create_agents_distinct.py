@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.history import History
 from harness.scenario import Call, Check, Client, Scenario, Workload
+from harness.values.history import History
 from reference_impl.service import Service
 from scenarios.rules import CLEAN_CONNECTIONS, CONTENDED, OVERLAPPED, UNIQUE_SLUGS, rows
 from scenarios.service import OPERATIONS, with_variants

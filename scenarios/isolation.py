@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from harness.history import History
 from harness.scenario import Call, Check, Client, Scenario, Workload
+from harness.values.history import History
 
 __all__ = ["ANOMALIES", "LEVELS", "SCENARIOS", "Anomaly", "scenario"]
 

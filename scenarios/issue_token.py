@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.history import History, Step
 from harness.scenario import Check, Scenario, Workload
+from harness.values.history import History, Step
 from reference_impl.service import Service
 from scenarios.rules import (
     CLEAN_CONNECTIONS,

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.faults import Faults
-from harness.history import History, Step
 from harness.scenario import Call, Check, Client, Scenario, Workload
+from harness.values.history import History, Step
 from reference_impl.service import Service
 from scenarios.oracles import (
     DOCUMENTED,

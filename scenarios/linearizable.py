@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.faults import Faults
-from harness.history import History
 from harness.scenario import Call, Check, Client, Scenario, Workload
+from harness.values.history import History
 from reference_impl.service import Service
 from scenarios.oracles import DOCUMENTED
 from scenarios.rules import CLEAN_CONNECTIONS, ONE_ACTIVE_TOKEN, OVERLAPPED, keys_linearizable, tokens_linearizable

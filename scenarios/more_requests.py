@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import reference_impl
 from harness.faults import Faults
-from harness.history import History
 from harness.scenario import Call, Check, Client, Scenario, Workload, is_url
+from harness.values.history import History
 from reference_impl import faulty
 from reference_impl.containers import RecordedContainers
 from reference_impl.service import Service

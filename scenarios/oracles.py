@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.history import History, Outcome, Step
 from harness.scenario import Change, Check
+from harness.values.history import History, Outcome, Step
 from scenarios.rules import rows
 
 __all__ = [

@@ -16,8 +16,8 @@ import httpx
 
 import reference_impl
 from harness.faults import Faults
-from harness.history import History, Outcome
 from harness.scenario import Call, Check, Client, Scenario, Workload
+from harness.values.history import History, Outcome
 from reference_impl import faulty
 from reference_impl.app import create_app
 from reference_impl.client import AgentsClient, Reply

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.history import History
 from harness.scenario import Call, Check, Client, Scenario, Workload
+from harness.values.history import History
 from scenarios.revoke_vs_verify import TOKEN, prepare
 from scenarios.rules import CLEAN_CONNECTIONS, CONTENDED, ONE_ACTIVE_TOKEN, OVERLAPPED, RETURNED_TOKENS_ARE_REAL, rows
 from scenarios.service import OPERATIONS, with_variants

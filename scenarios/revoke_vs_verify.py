@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from harness.history import History
 from harness.scenario import Call, Check, Client, Scenario, Workload
+from harness.values.history import History
 from reference_impl.service import Service
 from scenarios.rules import CLEAN_CONNECTIONS, OVERLAPPED
 from scenarios.service import OPERATIONS, with_variants

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.checks.operations import UNKNOWN
-from harness.history import History
 from harness.scenario import Check, Scenario, Workload
+from harness.values.history import History
 from reference_impl.service import Service
 from scenarios.rules import (
     CLEAN_CONNECTIONS,

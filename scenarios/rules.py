@@ -12,8 +12,8 @@ from typing import Any
 from harness.checks.linearizability import Linearizability, check, from_history
 from harness.checks.operations import Operation
 from harness.checks.specs import ONE_ACTIVE, RESERVATION
-from harness.history import History, Outcome, Step
 from harness.scenario import Check
+from harness.values.history import History, Outcome, Step
 from scenarios.reading import rows
 
 __all__ = [

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.counterexample import Counterexample, MadeWith, load, save
 from harness.errors import BadInput
 from harness.result import Execution, Result
+from harness.saved.counterexample import Counterexample, MadeWith, load, save
 from harness.scenario import Call, Client, Workload
 from harness.verdict import Verdict
 from tests.reports.made_up import blocked, explained, hostile, killed

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from benchmarks.soundness.program import Program, functions_of, module_of
 from benchmarks.soundness.state import outcome_of
-from harness.control.theatre import Theatre, theatre
+from harness.control.testbed.testbed import Theatre, theatre
 from harness.errors import Diverged
 from harness.faults import Faults
-from harness.history import History
 from harness.result import Execution
 from harness.scenario import Call, Check, Client, Scenario, Workload
 from harness.schedulers.base import Scheduler
-from harness.schedulers.exhaustive import Exhaustive
-from harness.schedulers.stateful import Stateful
+from harness.schedulers.tree.exhaustive import Exhaustive
+from harness.schedulers.tree.stateful import Stateful
+from harness.values.history import History
 
 __all__ = ["KILLED", "Found", "Searches", "scenario_of", "searched"]
 

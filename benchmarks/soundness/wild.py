@@ -27,7 +27,7 @@ from benchmarks.soundness.files import Template
 from benchmarks.soundness.program import Program, functions_of, module_of
 from benchmarks.soundness.searching import CANCELLED, KILLED
 from benchmarks.soundness.state import outcome_of
-from harness.parent import die_with
+from harness.boundary.parent import die_with
 
 __all__ = ["Conductor", "Wild"]
 

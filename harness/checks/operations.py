@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.history import Event, History
+from harness.values.history import Event, History
 
 __all__ = ["UNKNOWN", "Operation", "Raised", "Unknown", "from_history"]
 

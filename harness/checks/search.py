@@ -20,7 +20,7 @@ from typing import NamedTuple
 from harness.checks.operations import UNKNOWN, Operation
 from harness.checks.sequential import Spec
 from harness.errors import BadInput
-from harness.plain import is_plain
+from harness.values.plain import is_plain
 from harness.verdict import Verdict
 
 __all__ = ["DeadEnd", "Search"]

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from typing import IO, NoReturn
 
-from harness import config
+from harness.project import config
 
 __all__ = ["Forked", "can_fork"]
 

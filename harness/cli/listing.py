@@ -6,8 +6,8 @@ from argparse import Namespace
 
 from harness.cli.terminal import colour, print_json, width
 from harness.registry import GROUP, scenarios
+from harness.reports.text.terminal import counted, escaped, paragraph, styled
 from harness.scenario import Scenario
-from reports.terminal import counted, escaped, paragraph, styled
 
 __all__ = ["command"]
 

@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from harness import config
 from harness.cli import arguments, streams
-from harness.control.shortage import SHORTAGES, refused
+from harness.control.testbed.shortage import SHORTAGES, refused
 from harness.errors import HarnessError, require_asserts
+from harness.project import config
 from harness.scenario import DATABASES
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _run(options: Namespace) -> int:
         if getattr(options, "postgres", None) is not None:
             config.use_postgres(options.postgres)
         command = import_module(f"harness.cli.{options.module}").command
-        if options.module == "gating":
+        if options.module == "gate.command":
             # The gate prints workflow commands of its own, so it stops others by itself.
             return int(command(options))
         with streams.workflow_commands_stopped(sys.stderr if getattr(options, "json", False) else sys.stdout):
@@ -257,7 +257,7 @@ def _add_output(command: ArgumentParser) -> None:
 
 
 def _add_replay(commands: Commands) -> None:
-    replay = _command(commands, "replay", "replaying", "run a saved counterexample again, step by step")
+    replay = _command(commands, "replay", "replay.command", "run a saved counterexample again, step by step")
     add = replay.add_argument
     add("file", metavar="FILE", help="a counterexample that `harness run` saved")
     add("--times", type=arguments.count, default=1, metavar="N", help="replay N times (default: 1)")
@@ -284,7 +284,7 @@ def _add_gate(commands: Commands) -> None:
     gate = _command(
         commands,
         "gate",
-        "gating",
+        "gate.command",
         "hold every scenario valid on the reference, and every faulty variant caught",
     )
     gate.epilog = "Settings come from [tool.harness] in pyproject.toml; what is given here overrules them."
@@ -357,7 +357,7 @@ def _add_report(commands: Commands) -> None:
 
 
 def _add_compare(commands: Commands) -> None:
-    compare = _command(commands, "compare", "comparing", "say whether a race of one version is fixed in another")
+    compare = _command(commands, "compare", "compare.command", "say whether a race of one version is fixed in another")
     compare.epilog = "exit codes: 0 fixed; 1 not fixed, masked or worse; 2 bad input; 3 can't tell"
     add = compare.add_argument
     add("base", metavar="BASE", help="a git revision with the race, or (with --scenario) a variant or `reference`")
@@ -376,7 +376,7 @@ def _add_compare(commands: Commands) -> None:
 
 def _add_around(commands: Commands) -> None:
     around = commands.add_parser("around", allow_abbrev=False)
-    around.set_defaults(module="surrounding", debug=False)
+    around.set_defaults(module="compare.around", debug=False)
     add = around.add_argument
     add("file", metavar="FILE")
     add("--scenario", metavar="REFERENCE", required=True)

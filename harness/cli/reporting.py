@@ -9,25 +9,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import config
 from harness.checks.linearizability import Linearizability
-from harness.cli.replaying import scenario_of
+from harness.cli.replay.command import scenario_of
 from harness.cli.running import replay_command
 from harness.cli.terminal import Ticker, print_json
-from harness.control.recording import Recorded, record_tables
-from harness.counterexample import Counterexample, load
+from harness.control.repeating.recording import Recorded, record_tables
 from harness.errors import BadInput, HarnessError
+from harness.project import config
+from harness.reports.documents.html import page
+from harness.reports.documents.junit import junit
+from harness.reports.documents.markdown import gate_markdown
+from harness.reports.documents.perfetto import trace
+from harness.reports.documents.sarif import sarif
+from harness.reports.gated import Gated
+from harness.reports.report import Report, as_data, report_of
+from harness.reports.text.gate_table import GateRow
+from harness.reports.text.terminal import counted
+from harness.saved.counterexample import Counterexample, load
 from harness.scenario import Scenario
 from harness.verdict import Verdict
-from reports.gated import Gated
-from reports.html import page
-from reports.junit import junit
-from reports.markdown import gate_markdown
-from reports.perfetto import trace
-from reports.report import Report, as_data, report_of
-from reports.sarif import sarif
-from reports.table import GateRow
-from reports.terminal import counted
 
 __all__ = ["RENDERERS", "Entry", "Renderer", "command", "write_page"]
 

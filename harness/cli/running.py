@@ -11,9 +11,9 @@ from pathlib import Path
 from harness import registry
 from harness.cli.arguments import check_slots
 from harness.cli.terminal import EXIT_CODES, Ticker, colour, print_json, width
-from harness.counterexample import Counterexample, save
 from harness.errors import BadInput
 from harness.result import Interrupted, Result, delay_count, fault_count
+from harness.saved.counterexample import Counterexample, save
 from harness.scenario import Scenario
 
 __all__ = ["command", "replay_command"]
@@ -24,7 +24,7 @@ _INTERRUPTED = 130
 def command(options: Namespace) -> int:
     """Explore; return 0 for valid, 1 for invalid, 3 for unknown."""
     if options.dies_with is not None:
-        from harness.parent import die_with
+        from harness.boundary.parent import die_with
 
         die_with(options.dies_with)
     check_slots(options.jobs, options.cluster)
@@ -106,7 +106,7 @@ def _explore(options: Namespace, scenario: Scenario, seen: list[int]) -> Result:
 
 
 def _as_json(result: Result, path: Path | None) -> dict[str, object]:
-    from reports.explanation import as_data
+    from harness.reports.text.why import as_data
 
     found = result.counterexample
     failure = found.failure if found else None
@@ -157,8 +157,8 @@ def _as_json(result: Result, path: Path | None) -> dict[str, object]:
 
 
 def _show(options: Namespace, result: Result, path: Path | None) -> None:
-    from reports.summary import summary
-    from reports.transcript import transcript_of
+    from harness.reports.text.summary import summary
+    from harness.reports.text.transcript import transcript_of
 
     print(summary(result, width=width()), end="")
     if result.counterexample is not None:

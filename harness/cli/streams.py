@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TextIO
 
-from harness import config
+from harness.project import config
 
 __all__ = ["discard_output", "make_usable", "workflow_commands_stopped"]
 

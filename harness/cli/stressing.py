@@ -22,8 +22,8 @@ def command(options: Namespace) -> int:
 
     Return 0 if no rule was seen broken in the uncontrolled run, 1 if one was, 3 for unknown.
     """
+    from harness.reports.text.stress_lines import stress_report
     from harness.stress.running import stress
-    from reports.stress import stress_report
 
     scenario = registry.find(options.scenario, options.variant)
     try:

@@ -8,8 +8,8 @@ import sys
 import time
 from types import TracebackType
 
-from harness import config
-from reports.terminal import one_line, shortened
+from harness.project import config
+from harness.reports.text.terminal import one_line, shortened
 
 __all__ = ["EXIT_CODES", "Ticker", "colour", "print_json", "width"]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cluster.node import greet
 from harness.cluster.order import differing, versions
+from harness.control.sharding.executor import Lost, fail
 from harness.errors import BadInput
-from harness.executor import Lost, fail
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -6,7 +6,7 @@ import sqlite3
 import sys
 from typing import NamedTuple
 
-from harness import config
+from harness.project import config
 
 __all__ = ["Order", "Versions", "differing", "versions"]
 

@@ -13,17 +13,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from harness import config, registry
+from harness import registry
+from harness.boundary.wire import Message, Peer, PeerGone
 from harness.cluster.order import Order, Versions
-from harness.control.processes import ending
 from harness.control.run import bounded
 from harness.control.sharding.explorer import RAN, READY, leave, perform, told
 from harness.control.sharding.parcels import Ran, packed, unpacked
-from harness.control.theatre import theatre
+from harness.control.testbed.processes import ending
+from harness.control.testbed.testbed import theatre
 from harness.errors import BadInput
-from harness.made_of import digest
+from harness.project import config
+from harness.saved.source_digest import digest
 from harness.scenario import Workload
-from harness.wire import Message, Peer, PeerGone
 
 __all__ = ["COMPRESSION", "DIED", "FAILED", "Answer", "Outpost", "main"]
 

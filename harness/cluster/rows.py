@@ -12,7 +12,7 @@ from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
-from harness import config
+from harness.project import config
 
 __all__ = ["GRACE", "Command", "Said", "carry", "halt"]
 

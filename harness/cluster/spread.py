@@ -12,18 +12,18 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from harness import config
 from harness.cluster.connecting import Cluster, connected
 from harness.cluster.node import Batch, dismiss, explore, warm
 from harness.cluster.order import Order, versions
 from harness.cluster.outpost import COMPRESSION, DIED, FAILED
+from harness.control.sharding.executor import Departed, Lost, fail
 from harness.control.sharding.explorer import DIVERGED, RAN, READY, Setting, trouble
 from harness.control.sharding.explorers import mourned
 from harness.control.sharding.parcels import Ran
 from harness.control.sharding.together import Place
 from harness.errors import BadInput, HarnessError
-from harness.executor import Departed, Lost, fail
-from harness.made_of import digest
+from harness.project import config
+from harness.saved.source_digest import digest
 from harness.scenario import Workload
 
 __all__ = ["Spread", "spread"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.control.confirm import Unconfirmed, replay_once
+from harness.control.repeating.confirm import Unconfirmed, replay_once
 from harness.control.tally import Tally
-from harness.control.theatre import Theatre
+from harness.control.testbed.testbed import Theatre
 from harness.result import Execution
 
 __all__ = ["EarlyCheck", "begun_anew", "first_sentence"]

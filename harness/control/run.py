@@ -10,30 +10,30 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.control.afresh import EarlyCheck, begun_anew, first_sentence
-from harness.control.confirm import Unconfirmed, confirm, replay_once
-from harness.control.explaining import explain as explained
+from harness.control.repeating.confirm import Unconfirmed, confirm, replay_once
+from harness.control.repeating.neighbours import explain as explained
+from harness.control.repeating.shrink import shrink
 from harness.control.sharding.explorer import Setting
 from harness.control.sharding.explorers import explorers
 from harness.control.sharding.together import MOST_SLOTS, Place, Troupe, explore_together
-from harness.control.shortage import Shortage
-from harness.control.shrink import shrink
 from harness.control.tally import Budget, Progress, Tally
-from harness.control.theatre import MOST_WORKERS, Theatre, theatre
+from harness.control.testbed.shortage import Shortage
+from harness.control.testbed.testbed import MOST_WORKERS, Theatre, theatre
 from harness.errors import BadInput, Diverged, HarnessError, SetupFailed, Unsupported
 from harness.postgres.link import ServerSaid
-from harness.redaction import Redactor, redacted
 from harness.result import Execution, Interrupted, Result
 from harness.scenario import Scenario
 from harness.schedulers.base import Scheduler
 from harness.schedulers.dealing import Dealer, dealer_of
-from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.greybox import Greybox
 from harness.schedulers.pct import PCT
 from harness.schedulers.portfolio import Portfolio
 from harness.schedulers.pos import POS
 from harness.schedulers.random_walk import RandomWalk
-from harness.schedulers.stateful import Stateful
+from harness.schedulers.tree.exhaustive import Exhaustive
+from harness.schedulers.tree.stateful import Stateful
 from harness.schedulers.wrappers.stop_early import StopEarly
+from harness.values.redaction import Redactor, redacted
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def _remembered(examples: str | None, scheduler: str | Scheduler) -> ExampleData
             f"An example database, {examples!r}, is of use to Hypothesis only: no other scheduler remembers anything from one "
             "run to the next. Leave it out, or take the scheduler 'hypothesis'."
         )
-    from harness.examples import examples_in
+    from harness.examples.database import examples_in
 
     return examples_in(examples)
 
@@ -316,7 +316,7 @@ def _explore(
 ) -> None:
     """Run executions until there are no more, one fails, one can't be judged, or the budget is spent."""
     if isinstance(scheduler, str):
-        from harness.control.drawing import explore_drawn
+        from harness.control.hypothesis_search import explore_drawn
 
         explore_drawn(stage.driver, workers, stage.driver.seed, tally, remembered=remembered)
         return

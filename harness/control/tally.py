@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from harness.coverage.collector import Survey
 from harness.result import Execution, Result
 from harness.scenario import Scenario
-from harness.schedule import DELAY, FAULT_MARK
 from harness.schedulers.wrappers.stop_early import stale
-from harness.survey import Survey
-from harness.unseen import Ledger
+from harness.values.schedule import DELAY, FAULT_MARK
+from harness.values.uncontrolled import Ledger
 from harness.verdict import Verdict
 
 _KINDS = {"lost": "cancel"}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from harness.epoch import EPOCH
+from harness.boundary.epoch import EPOCH
 from harness.postgres.link import Link
 
 __all__ = ["by_function", "install", "replace_defaults", "set_clock", "setting"]

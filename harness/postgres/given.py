@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import BadInput, Unsupported
-from harness.history import History
 from harness.postgres.address import Address
 from harness.postgres.link import Link, ServerSaid
+from harness.values.history import History
 
 __all__ = ["PREFIX", "Given"]
 

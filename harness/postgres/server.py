@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import Unsupported
-from harness.history import History
 from harness.postgres.link import Link
+from harness.values.history import History
 
 __all__ = ["Server", "programs"]
 

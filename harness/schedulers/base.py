@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from harness.history import Step
 from harness.result import Execution
+from harness.values.history import Step
 
 __all__ = ["PASS", "Option", "Scheduler", "View", "by_default"]
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Protocol
 
 from harness.result import Execution
 from harness.schedulers.base import Scheduler
-from harness.schedulers.branches import Branch, Findings, SharedTree
-from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.pct import PCT
 from harness.schedulers.portfolio import Portfolio
+from harness.schedulers.tree.branches import Branch, Findings, SharedTree
+from harness.schedulers.tree.exhaustive import Exhaustive
 
 __all__ = ["Deal", "Dealer", "dealer_of"]
 

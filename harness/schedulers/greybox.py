@@ -11,10 +11,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from harness.coverage import Pair, orders
+from harness.coverage.pairs import Pair, orders
 from harness.result import Execution
 from harness.schedulers.base import View, by_default
-from harness.schedulers.storm import possible_faults
+from harness.schedulers.random_faults import possible_faults
 
 __all__ = ["Greybox"]
 

@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Mapping
 
 from harness.result import Execution, fault_count
-from harness.schedule import DELAY
 from harness.schedulers.base import View
-from harness.schedulers.storm import Storm
+from harness.schedulers.random_faults import Storm
+from harness.values.schedule import DELAY
 
 __all__ = ["PCT", "chance", "survival"]
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from harness.result import Execution
 from harness.schedulers.base import Scheduler, View
-from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.greybox import Greybox
 from harness.schedulers.pct import PCT
 from harness.schedulers.pos import POS
 from harness.schedulers.random_walk import RandomWalk
-from harness.schedulers.stateful import Stateful
+from harness.schedulers.tree.exhaustive import Exhaustive
+from harness.schedulers.tree.stateful import Stateful
 
 __all__ = ["Portfolio"]
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from harness.history import Access, Step
 from harness.result import Execution
 from harness.schedulers.base import Option, View
-from harness.schedulers.dependence import depend
-from harness.schedulers.storm import Storm
+from harness.schedulers.random_faults import Storm
+from harness.schedulers.tree.dependence import depend
+from harness.values.history import Access, Step
 
 __all__ = ["POS"]
 

@@ -6,7 +6,7 @@ import random
 
 from harness.result import Execution
 from harness.schedulers.base import View
-from harness.schedulers.storm import Storm
+from harness.schedulers.random_faults import Storm
 
 __all__ = ["RandomWalk"]
 

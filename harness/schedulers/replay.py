@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import Diverged
-from harness.history import Step
-from harness.redaction import same
 from harness.result import Execution
-from harness.schedule import Schedule
 from harness.schedulers.base import PASS, View, by_default
+from harness.values.history import Step
+from harness.values.redaction import same
+from harness.values.schedule import Schedule
 
 __all__ = ["Replay"]
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness.control.asking import ask, breaks
-from harness.control.observer import asks_state
-from harness.history import Event, History
+from harness.control.rules.evaluation import ask, breaks
+from harness.control.rules.observer import asks_state
 from harness.scenario import Scenario
 from harness.stress.result import Violation
+from harness.values.history import Event, History
 
 __all__ = ["happened", "outcomes", "violations"]
 

@@ -9,9 +9,9 @@ from random import Random
 
 import httpx
 
-from harness.history import Event
-from harness.plain import plain
 from harness.scenario import Call, Scenario, Workload
+from harness.values.history import Event
+from harness.values.plain import plain
 
 __all__ = ["PROBE", "Load"]
 

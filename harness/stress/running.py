@@ -13,16 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
-from harness.control.asking import RuleFailed
-from harness.control.directories import held, own_directory
+from harness.control.rules.evaluation import RuleFailed
+from harness.control.testbed.directories import held, own_directory
 from harness.errors import BadInput
-from harness.redaction import Redactor
 from harness.scenario import Scenario
 from harness.stress.judging import happened, outcomes, violations
 from harness.stress.load import Load
 from harness.stress.result import Stressed, Violation
 from harness.stress.saying import errors_of, last_lines
 from harness.stress.server import Server
+from harness.values.redaction import Redactor
 
 __all__ = ["stress"]
 

@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from harness import registry
-from harness.parent import die_with
+from harness.boundary.parent import die_with
 
 __all__ = ["application", "main"]
 

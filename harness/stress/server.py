@@ -15,8 +15,8 @@ from types import TracebackType
 
 import httpx
 
-from harness import config
 from harness.errors import BadInput
+from harness.project import config
 
 __all__ = ["Server"]
 

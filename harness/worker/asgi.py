@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from harness.applications import refusal, unlike
-from harness.wire import Message
-from harness.worker.failing import raised_at, said
-from harness.worker.loop import VirtualLoop
+from harness.boundary.wire import Message
+from harness.project.applications import refusal, unlike
+from harness.worker.error_text import raised_at, said
+from harness.worker.event_loop.loop import VirtualLoop
 from harness.worker.roles import NotServed
 from harness.worker.runtime import LANE, Aborted, Runtime
 

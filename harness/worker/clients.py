@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from harness.wire import Message
+from harness.boundary.wire import Message
 from harness.worker.runtime import LANE, Runtime
 
 __all__ = ["Clients", "Transport"]

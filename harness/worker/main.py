@@ -15,50 +15,39 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from harness.inherited import Common
+from harness.boundary.flight_recorder import End
+from harness.boundary.inherited_locks import Common
+from harness.boundary.wire import Peer, PeerGone
 from harness.scenario import Scenario, database, is_url
-from harness.trail import End
-from harness.wire import Peer, PeerGone
-from harness.worker import clock as clocks
-from harness.worker import loop as loops
-from harness.worker import randomness as random_streams
-from harness.worker.beforehand import Seen
-from harness.worker.clock import Clock
+from harness.worker.event_loop import loop as loops
+from harness.worker.event_loop.loop import VirtualLoop
 from harness.worker.imported import libraries_since
-from harness.worker.instrument import (
-    aiosqlite,
-    audit_hook,
-    c_libraries,
-    declared,
-    file_locks,
-    file_objects,
-    file_system,
-    offspring,
-    proc,
-    psycopg,
-    sockets,
-    sqlite,
-    unexplored,
-)  # fmt: skip
-from harness.worker.instrument import threads as thread_starts
-from harness.worker.instrument.databases import Databases
-from harness.worker.instrument.files import Files
-from harness.worker.instrument.made_before import MadeBefore
+from harness.worker.inspection import Looking
+from harness.worker.instrument import audit_hook, c_libraries, declared, offspring, proc, sockets, unexplored
+from harness.worker.instrument.files import file_locks, objects, os_functions
+from harness.worker.instrument.files.opening import Files
 from harness.worker.instrument.outside import Outside
-from harness.worker.instrument.postgres import Sessions
-from harness.worker.instrument.postgres_transport import Dialler
+from harness.worker.instrument.postgresql import psycopg
+from harness.worker.instrument.postgresql.sessions import Sessions
+from harness.worker.instrument.postgresql.transport import Dialler
 from harness.worker.instrument.process_locks import ProcessLocks
-from harness.worker.instrument.sqlite_native import Native
-from harness.worker.instrument.threads import Threads
-from harness.worker.looking import Looking
-from harness.worker.loop import VirtualLoop
-from harness.worker.process_ids import Identity
-from harness.worker.randomness import Randomness
-from harness.worker.rebind import rebind
+from harness.worker.instrument.sqlite import aiosqlite, connections
+from harness.worker.instrument.sqlite.databases import Databases
+from harness.worker.instrument.sqlite.native import Native
+from harness.worker.instrument.threads import real_threads as thread_starts
+from harness.worker.instrument.threads.made_before import MadeBefore
+from harness.worker.instrument.threads.real_threads import Threads
+from harness.worker.page_copies import Seen
 from harness.worker.roles import program_of
 from harness.worker.runtime import Aborted, Runtime
 from harness.worker.session import Session
-from harness.worker.sleep import sleeper
+from harness.worker.virtual import clock as clocks
+from harness.worker.virtual import randomness as random_streams
+from harness.worker.virtual.clock import Clock
+from harness.worker.virtual.process_ids import Identity
+from harness.worker.virtual.randomness import Randomness
+from harness.worker.virtual.rebind import rebind
+from harness.worker.virtual.sleep import sleeper
 
 __all__ = ["STACK_SIGNAL", "Instrumented", "instrument"]
 
@@ -95,9 +84,9 @@ class Instrumented:
         clocks.install(self.clock, sleep)
         stand_ins = (
             random_streams.replacements(self.randomness)
-            + sqlite.replacements(self.databases)
-            + file_objects.replacements(self.files)
-            + file_system.replacements(self.files)
+            + connections.replacements(self.databases)
+            + objects.replacements(self.files)
+            + os_functions.replacements(self.files)
             + file_locks.replacements(self.files.locks)
             + loops.replacements(self.runtime)
             + declared.replacements(scenario.points, self.runtime)

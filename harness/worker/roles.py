@@ -8,8 +8,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Protocol
 
+from harness.boundary.wire import Message
 from harness.scenario import Scenario
-from harness.wire import Message
 from harness.worker.runtime import Runtime
 
 __all__ = ["NotServed", "Program", "program_of", "warm"]

@@ -12,12 +12,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from harness.wire import ABORT, GO, Message, Peer
-from harness.worker.baton import Baton
-from harness.worker.clock import Clock
+from harness.boundary.wire import ABORT, GO, Message, Peer
+from harness.worker.controlled_threads import Aborted, Strand, Wanted
 from harness.worker.directory import without_directory
+from harness.worker.hand_over import Baton
 from harness.worker.source import Place
-from harness.worker.strands import Aborted, Strand, Wanted
+from harness.worker.virtual.clock import Clock
 
 __all__ = ["LANE", "Aborted", "Runtime", "Strand"]
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.plain import plain
+from harness.boundary.wire import Message
 from harness.scenario import database
-from harness.wire import Message
-from harness.worker.failing import said
-from harness.worker.loop import VirtualLoop
+from harness.values.plain import plain
+from harness.worker.error_text import said
+from harness.worker.event_loop.loop import VirtualLoop
 from harness.worker.roles import NotServed, Program
 from harness.worker.runtime import LANE, Aborted, Runtime
 

@@ -14,7 +14,8 @@ from benchmarks.soundness.judging import Budget, Judged, judged
 from benchmarks.soundness.pairs import OF_FILES, OF_SQL, OF_TASKS, OF_THREADS, pairs
 from benchmarks.soundness.program import Block, Program, Statement, module_of, source_of
 from benchmarks.soundness.shrinking import shrunk
-from harness.worker.instrument import file_objects, sqlite
+from harness.worker.instrument.files import objects
+from harness.worker.instrument.sqlite import connections
 
 SMALL = Budget(most=400, brute=400, wild=40, seconds=60.0)
 INCREMENT = (
@@ -94,7 +95,7 @@ def test_what_was_found_once_shows_nothing_now(name: str) -> None:
 @pytest.mark.slow
 def test_an_access_that_is_not_told_is_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where statements tell of no access, the reduced search leaves out what brute force finds."""
-    monkeypatch.setattr(sqlite, "accesses", lambda *_: [])
+    monkeypatch.setattr(connections, "accesses", lambda *_: [])
     assert wild_judged(LOST_UPDATE).differences
 
 
@@ -106,8 +107,8 @@ def test_a_point_that_is_missing_is_seen_for_real(monkeypatch: pytest.MonkeyPatc
     def at_once(self: Any, text: str, mode: str, run: Any) -> Any:
         return run()
 
-    monkeypatch.setattr(file_objects.Raw, "_do", at_once)
-    monkeypatch.setattr(file_objects.Files, "open", lambda self, text, path, creates, truncates, run: run())
+    monkeypatch.setattr(objects.Raw, "_do", at_once)
+    monkeypatch.setattr(objects.Files, "open", lambda self, text, path, creates, truncates, run: run())
     found = wild_judged(LOST_TEXT, wild=400)
     assert any('["f", "a"]' in outcome for outcome in found.outside), "the lost text"
     assert not any('["f", "a"]' in outcome for outcome in found.differences), "which no search finds"

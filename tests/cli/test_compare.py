@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from harness.cli import comparing
-from harness.cli.comparing import judged
+from harness.cli.compare import command as comparing
+from harness.cli.compare.command import judged
+from harness.cli.compare.versions import Side
 from harness.cli.main import main
-from harness.cli.versions import Side
-from reports.comparison import ORDER, Compared, comparison_lines, comparison_markdown, worst
-from reports.terminal import columns
+from harness.reports.comparison import ORDER, Compared, comparison_lines, comparison_markdown, worst
+from harness.reports.text.terminal import columns
 from tests.cli.test_gate_project import FAULTY, FIXED, RACES, git, write
 
 COUNTER = f"{RACES}\n\nCOUNTER = racing('counter', service.increment, (Check('both count', both),))\n"

@@ -15,7 +15,7 @@ import pytest
 from harness import registry
 from harness.cli.main import main
 from harness.control.run import run
-from harness.counterexample import Counterexample, load, save
+from harness.saved.counterexample import Counterexample, load, save
 
 pytestmark = [pytest.mark.forks, pytest.mark.slow]
 PATIENCE = 60.0

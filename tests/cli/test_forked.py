@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import config
+from harness.project import config
 
 SCRIPT = """
 import json, sys, tempfile, threading

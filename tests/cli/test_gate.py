@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from harness.cli.gate_runs import Todo, filled
-from harness.cli.gating import _judged
+from harness.cli.gate.command import _judged
+from harness.cli.gate.row_runs import Todo, filled
 from harness.cli.terminal import EXIT_CODES
+from harness.reports.text.gate_table import GateRow
 from harness.verdict import Verdict, merge
-from reports.table import GateRow
 
 REFERENCE = GateRow("counter", "", Verdict.VALID, Verdict.UNKNOWN)
 VARIANT = GateRow("counter", "lost", Verdict.INVALID, Verdict.UNKNOWN)

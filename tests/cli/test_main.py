@@ -15,10 +15,10 @@ import pytest
 from harness import registry
 from harness.cli.main import main, parser
 from harness.control import run
-from harness.control.replaying import Replayed
-from harness.counterexample import MadeWith, load, save
+from harness.control.repeating.replays import Replayed
 from harness.errors import Diverged, SetupFailed
 from harness.result import Execution, Result
+from harness.saved.counterexample import MadeWith, load, save
 from harness.scenario import Scenario, Workload
 from harness.verdict import Verdict
 from tests.reports.made_up import blocked
@@ -330,7 +330,7 @@ def test_replay(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """1 when it fails again, 0 when it no longer does, 3 when it departs, which says where."""
-    monkeypatch.setattr("harness.cli.replaying.replay", lambda *_, **__: replayed)
+    monkeypatch.setattr("harness.cli.replay.command.replay", lambda *_, **__: replayed)
     path = save(FOUND, Path())
     assert main(["replay", str(path)]) == code
     assert words in " ".join(capsys.readouterr().out.split())
@@ -343,7 +343,7 @@ def test_a_departed_replay_says_what_differs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Versions and the hash seed are compared with those of the recording."""
-    monkeypatch.setattr("harness.cli.replaying.replay", lambda *_, **__: DEPARTED)
+    monkeypatch.setattr("harness.cli.replay.command.replay", lambda *_, **__: DEPARTED)
     here = replace(FOUND.made_with, sqlite="not that")
     monkeypatch.setattr(MadeWith, "here", lambda: here)
     main(["replay", str(save(FOUND, Path()))])

@@ -13,12 +13,12 @@ from harness import registry
 from harness.cli import reporting
 from harness.cli.main import main
 from harness.control import run
-from harness.control.recording import Recorded
-from harness.counterexample import Counterexample, save
+from harness.control.repeating.recording import Recorded
 from harness.errors import Unsupported
 from harness.result import Execution, Result
+from harness.saved.counterexample import Counterexample, save
 from harness.scenario import Scenario, Workload
-from harness.tables import Changed, Row, TablesAt
+from harness.values.tables import Changed, Row, TablesAt
 from harness.verdict import Verdict
 from scenarios import ALL
 from tests.reports.made_up import blocked, killed

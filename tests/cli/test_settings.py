@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BadInput
-from harness.settings import KEYS, Settings, load
+from harness.project.settings import KEYS, Settings, load
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Column, DateTime, Integer, MetaData, Table, create_engine, select
 
-from harness.epoch import EPOCH
+from harness.boundary.epoch import EPOCH
 
 _DAY = datetime.fromtimestamp(EPOCH, UTC).date()
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from harness.checks.linearizability import UNKNOWN, Operation, Spec
-from harness.control.execution import Driver
-from harness.control.theatre import theatre
+from harness.control.execution.driver import Driver
+from harness.control.testbed.testbed import theatre
 from harness.faults import Faults
 from harness.result import Execution
 from harness.schedulers.base import Scheduler, View

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.control.run import run
-from harness.control.theatre import theatre
+from harness.control.testbed.testbed import theatre
 from harness.result import Execution, Result
 from harness.scenario import Call, Check, Client, Scenario, Workload
 from harness.schedulers.base import Scheduler
-from harness.schedulers.exhaustive import Exhaustive
-from harness.schedulers.stateful import Stateful
+from harness.schedulers.tree.exhaustive import Exhaustive
+from harness.schedulers.tree.stateful import Stateful
 
 MODES = ("delete", "wal")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.history import Access, Step
-from harness.schedule import worker_of
+from harness.values.history import Access, Step
+from harness.values.schedule import worker_of
 
 __all__ = ["step"]
 

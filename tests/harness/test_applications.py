@@ -11,9 +11,9 @@ import pytest
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException
 from fastapi.responses import JSONResponse
 
-from harness.applications import refusal
 from harness.control.run import run
 from harness.errors import BadInput
+from harness.project.applications import refusal
 from harness.result import Result
 from harness.scenario import Scenario, Workload
 from harness.verdict import Verdict

@@ -15,7 +15,7 @@ from harness.control.run import run
 from harness.faults import Faults
 from harness.result import Failure, Result
 from harness.scenario import Call, Check, Client, Workload
-from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.tree.exhaustive import Exhaustive
 from harness.verdict import Verdict
 from tests.harness.counter import MODES, counts_to, executions, explored, raced
 from tests.harness.sync_programs import ADD, READ, WRITE

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.verdict import Verdict
-from harness.worker.beforehand import learn, look
+from harness.worker.page_copies import learn, look
 from tests.harness.counter import counts_to, explored, raced
 from tests.harness.thread_programs import read_then_write, together
 

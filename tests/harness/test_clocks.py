@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.in_place import InPlace
+from harness.boundary.patching import InPlace
 from harness.scenario import Call, Check, Client, Workload
 from tests.harness.clock_programs import PROGRAMS
 from tests.harness.counter import explored, one, prepared, raced, reduced_and_brute

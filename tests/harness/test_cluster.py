@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from harness import config
 from harness.cli.main import main
 from harness.cluster import connecting
 from harness.cluster.connecting import connected
@@ -26,6 +25,7 @@ from harness.control.run import run
 from harness.control.sharding.together import Place
 from harness.control.tally import Progress
 from harness.errors import BadInput, SetupFailed
+from harness.project import config
 from harness.result import Result
 from harness.scenario import Scenario
 from harness.verdict import Verdict

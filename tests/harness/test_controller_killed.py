@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import config
+from harness.project import config
 from tests.harness.counter import explored, raced
 from tests.harness.sync_programs import autocommit_in_one
 

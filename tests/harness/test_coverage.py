@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from harness.control.run import run
+from harness.coverage.call_sites import unreached
+from harness.coverage.collector import Survey
 from harness.faults import Faults
-from harness.history import Event, History, Source, Step
+from harness.reports.text.summary import summary
 from harness.result import Execution, Result
 from harness.scenario import Call, Check, Client, Workload
 from harness.schedulers.base import View
-from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.pct import PCT, survival
 from harness.schedulers.portfolio import Portfolio
-from harness.sites import unreached
-from harness.survey import Survey
+from harness.schedulers.tree.exhaustive import Exhaustive
+from harness.values.history import Event, History, Source, Step
 from harness.verdict import Verdict
-from reports.summary import summary
 from tests.harness.counter import counts_to, executions_of_each, raced
 from tests.harness.made_steps import step
 from tests.harness.sync_programs import autocommit, no_timeout, returning
@@ -305,8 +305,8 @@ def test_no_limit_is_called_complete(limit: dict[str, Any]) -> None:
 @pytest.mark.forks
 def test_a_scheduler_that_just_ends_has_not_covered_everything() -> None:
     """Who does not say that all was covered has met a limit of its own, not that on steps."""
-    from harness.schedule import Schedule
     from harness.schedulers.replay import Replay
+    from harness.values.schedule import Schedule
 
     replay = Replay(Schedule.of(["w0:c0"]), times=2, lenient=True)
     result = run(raced(autocommit), scheduler=replay, patience=2.0)

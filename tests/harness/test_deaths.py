@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from harness.control import replaying
-from harness.counterexample import Counterexample, load, save
+from harness.control.repeating import replays
 from harness.faults import Faults
-from harness.history import History
+from harness.saved.counterexample import Counterexample, load, save
 from harness.scenario import Call, Check, Client, Scenario, Workload
+from harness.values.history import History
 from harness.verdict import Verdict
 from tests.harness.counter import explored, one, prepared, raced, reduced_and_brute
 from tests.harness.sync_programs import ADD, autocommit
@@ -48,7 +48,7 @@ def test_a_worker_dies_between_its_commit_and_its_answer(workers: int, tmp_path:
     assert result.counterexample is not None
     (kill,) = [step for step in result.counterexample.steps if step.kind == "kill"]
     assert kill.text.startswith("SIGKILL before c")
-    again = replaying.replay(scenario, load(save(Counterexample.of(result), tmp_path)), times=2)
+    again = replays.replay(scenario, load(save(Counterexample.of(result), tmp_path)), times=2)
     assert again.failed_again == 2
 
 

@@ -20,8 +20,8 @@ import pytest
 
 from harness.result import Execution
 from harness.scenario import Call, Client, Workload
-from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.random_walk import RandomWalk
+from harness.schedulers.tree.exhaustive import Exhaustive
 from tests.harness.counter import counts_to, executions, explored, outcomes, prepared, raced
 from tests.harness.sync_programs import ADD, READ, bump, plainly
 

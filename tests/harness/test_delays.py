@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from harness.control.replaying import replay
+from harness.control.repeating.replays import replay
 from harness.control.run import run
-from harness.counterexample import Counterexample, load, save
 from harness.errors import BadInput
 from harness.result import delay_count, fault_count
+from harness.saved.counterexample import Counterexample, load, save
 from harness.scenario import Call, Check, Client, Scenario, Workload
-from harness.schedule import delays_in, faults_in
-from harness.schedulers.delayed import delayed_races
-from harness.schedulers.exhaustive import Exhaustive
-from harness.schedulers.stateful import Stateful
+from harness.schedulers.tree.delays_tried import delayed_races
+from harness.schedulers.tree.exhaustive import Exhaustive
+from harness.schedulers.tree.stateful import Stateful
+from harness.values.schedule import delays_in, faults_in
 from harness.verdict import Verdict
 from tests.harness import slow_programs as programs
 from tests.harness.counter import executions_of_each, explored, one, outcomes, prepared, raced, reduced_and_brute

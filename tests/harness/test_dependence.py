@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.history import Access, Step
-from harness.schedulers.dependence import Race, depend, is_event, races
+from harness.schedulers.tree.dependence import Race, depend, is_event, races
+from harness.values.history import Access, Step
 from tests.harness.made_steps import step
 
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from harness import config
 from harness.control.run import run
-from harness.control.theatre import theatre
+from harness.control.testbed.testbed import theatre
+from harness.project import config
 from harness.result import Execution
 from harness.scenario import Call, Client, Scenario, Workload
 from harness.schedulers.random_walk import RandomWalk

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.control import directories
-from harness.control.directories import held, own_directory
+from harness.control.testbed import directories
+from harness.control.testbed.directories import held, own_directory
 
 GONE = "race-harness-4194399-0123abcd"
 """A directory of a process that is not there: in another PID namespace, or dead."""

@@ -15,7 +15,7 @@ from harness.control.run import run
 from harness.errors import SetupFailed
 from harness.faults import Faults
 from harness.scenario import Call, Check, Client, Scenario, Workload
-from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.tree.exhaustive import Exhaustive
 from harness.verdict import Verdict
 from tests.harness.counter import counts_to, executions, explored, one, prepared, raced, reduced_and_brute
 from tests.harness.sync_programs import ADD, bump, plainly

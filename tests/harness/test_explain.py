@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import cast
 
-from harness.control.execution import Driver
-from harness.control.shrink import _Shrinker
-from harness.explain import Conflict, conflicts, cuts, exchange, intruding, named, overlapping
-from harness.history import Event, History, Step
+from harness.control.execution.driver import Driver
+from harness.control.repeating.shrink import _Shrinker
 from harness.result import Execution, Failure
 from harness.scenario import Workload
 from harness.schedulers.base import Option, View
-from harness.schedulers.planned import Atom, Planned, atoms, story, without
+from harness.schedulers.plan import Atom, Planned, atoms, story, without
+from harness.values.explanation import Conflict, conflicts, cuts, exchange, intruding, named, overlapping
+from harness.values.history import Event, History, Step
 from tests.harness.made_steps import step
 
 READ, WRITE = "r data:db", "w data:db"

@@ -10,18 +10,19 @@ from pathlib import Path
 import pytest
 
 from harness import registry
-from harness.control import explaining, fault_moves
-from harness.control.explaining import Unexplained
-from harness.control.theatre import theatre
+from harness.control.repeating import fault_moves
+from harness.control.repeating import neighbours as explaining
+from harness.control.repeating.neighbours import Unexplained
+from harness.control.testbed.testbed import theatre
 from harness.errors import HarnessError
-from harness.explain import Explanation, Named
+from harness.reports.text.why import sentences
 from harness.result import Failure, Result
 from harness.scenario import Call, Client, Workload
-from harness.schedulers.exhaustive import Exhaustive
-from harness.schedulers.planned import Atom
+from harness.schedulers.plan import Atom
 from harness.schedulers.replay import Replay
+from harness.schedulers.tree.exhaustive import Exhaustive
+from harness.values.explanation import Explanation, Named
 from harness.verdict import Verdict
-from reports.explanation import sentences
 from tests.harness.counter import counts_to, explored, raced
 from tests.harness.sync_programs import bump
 

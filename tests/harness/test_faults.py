@@ -14,10 +14,10 @@ import pytest
 from harness.control.run import run
 from harness.errors import BadInput
 from harness.faults import Faults
-from harness.history import History
 from harness.result import fault_count
 from harness.scenario import Call, Check
-from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.tree.exhaustive import Exhaustive
+from harness.values.history import History
 from harness.verdict import Verdict
 from tests.harness.counter import executions, explored, one, outcomes, prepared, raced, reduced_and_brute
 from tests.harness.faulty_programs import PROGRAMS, adds, impatient, transaction, undoes, waits

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from harness import Verdict
+from harness.control.execution.transitions import Stage
 from harness.control.run import run
-from harness.control.stage import Stage
-from harness.history import Step
+from harness.values.history import Step
 from tests.harness.counter import reduced_and_brute
 from tests.harness.footprint_programs import Racy, connected, plain, raced, sql, table
 from tests.harness.footprints_of_files import RACY as FILES

@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 
 import harness.control.run as run_module
-from harness.control.replaying import replay
+from harness.control.repeating.replays import replay
 from harness.control.run import run
-from harness.counterexample import Counterexample, load, save
 from harness.errors import BadInput
-from harness.history import History
+from harness.reports.text.summary import summary
 from harness.result import Execution, Failure, Result
+from harness.saved.counterexample import Counterexample, load, save
 from harness.scenario import Scenario, Workload
+from harness.values.history import History
 from harness.verdict import Verdict
-from reports.summary import summary
 from tests.harness.counter import counts_to, explored, prepared, raced
 from tests.harness.sync_programs import READ, WRITE, autocommit_in_one, plainly
 

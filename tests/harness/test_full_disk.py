@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from harness.control import directories, pinning, room, world
-from harness.control.room import NoRoom
 from harness.control.tally import Progress
+from harness.control.testbed import directories, disk_space, pinning, shared_files
+from harness.control.testbed.disk_space import NoRoom
 from harness.errors import Unsupported
 from harness.result import Interrupted
 from harness.verdict import Verdict
@@ -46,14 +46,14 @@ def after(calls: int, fails: Callable[..., None], works: Callable[..., None]) ->
 
 def test_too_little_room_at_the_start_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything runs."""
-    monkeypatch.setattr(room, "LEAST", 1 << 60)
+    monkeypatch.setattr(disk_space, "LEAST", 1 << 60)
     with pytest.raises(Unsupported, match=r"is full .* bytes are free"):
         explored(raced(autocommit_in_one))
 
 
 def test_a_full_disk_in_mid_run_keeps_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is unknown, with the executions that were."""
-    monkeypatch.setattr(world, "lay_out", after(4, full, world.lay_out))
+    monkeypatch.setattr(shared_files, "lay_out", after(4, full, shared_files.lay_out))
     result = explored(raced(autocommit_in_one), scheduler="brute")
     assert result.verdict is Verdict.UNKNOWN
     assert result.executions >= 1
@@ -69,9 +69,9 @@ def test_a_failure_for_want_of_room_is_not_the_codes() -> None:
 
 def test_other_errors_are_not_taken_for_it() -> None:
     """Of the operating system's errors, those for want of room."""
-    assert isinstance(room.no_room("/nowhere", OSError(errno.EDQUOT, "x")), NoRoom)
+    assert isinstance(disk_space.no_room("/nowhere", OSError(errno.EDQUOT, "x")), NoRoom)
     error = PermissionError(errno.EACCES, "x")
-    assert room.no_room("/nowhere", error) is error
+    assert disk_space.no_room("/nowhere", error) is error
 
 
 def test_without_shared_memory_and_pinning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -19,12 +19,12 @@ import multiprocess
 import pytest
 
 from harness import Check, Scenario, Verdict, Workload
-from harness.control.confirm import replay_once
+from harness.control.repeating.confirm import replay_once
+from harness.control.repeating.shrink import Deviations
 from harness.control.run import run
-from harness.control.shrink import Deviations
-from harness.control.theatre import theatre
+from harness.control.testbed.testbed import theatre
 from harness.errors import Diverged
-from reports.summary import summary
+from harness.reports.text.summary import summary
 
 pytestmark = pytest.mark.forks
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.control.replaying import replay
-from harness.counterexample import Counterexample, load, save
+from harness.control.repeating.replays import replay
 from harness.errors import BadInput
 from harness.faults import Faults
+from harness.saved.counterexample import Counterexample, load, save
 from harness.scenario import Scenario
-from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.tree.exhaustive import Exhaustive
 from harness.verdict import Verdict
 from tests.harness.counter import counts_to, executions, explored, prepared, reduced_and_brute
 from tests.harness.web import application, post, served

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from hypothesis.database import InMemoryExampleDatabase
 
 import harness
-from harness import staging
-from harness.coverage import orders
+from harness.coverage.pairs import orders
+from harness.examples import testbeds
 from harness.faults import Faults
-from harness.history import History
 from harness.interleaving import Interleaving, parse_calls, text_of_calls
 from harness.racing import RaceFound, Undecided
 from harness.result import Execution, fault_count
 from harness.scenario import Call, Check, Client, Scenario, Workload
-from harness.schedule import Schedule
 from harness.strategies import interleavings, workloads
+from harness.values.history import History
+from harness.values.schedule import Schedule
 from tests.harness.conftest import children
 from tests.harness.counter import counts_to, one, raced
 from tests.harness.sync_programs import autocommit, plainly
@@ -37,7 +37,7 @@ COUNTER = raced(autocommit, at_end=(counts_to(2),))
 def closed() -> Any:
     """No processes of one test are left for the next."""
     yield
-    staging.close()
+    testbeds.close()
 
 
 def failing(test: Any) -> RaceFound:
@@ -234,7 +234,7 @@ def test_processes_serve_all_examples_of_a_test() -> None:
     passes()
     passes()
     assert len(pids - before) == 1
-    staging.close()
+    testbeds.close()
     assert set(children()) == before
 
 
@@ -243,10 +243,10 @@ def test_other_processes_are_started_for_other_workers() -> None:
     """Four sets at most are kept at once."""
     before = len(children())
     for workers in (1, 2, 3, 1, 2, 3):
-        staging.staged(COUNTER, workers)
+        testbeds.staged(COUNTER, workers)
     assert len(children()) == before + 3
     for workers in (4, 5):
-        staging.staged(COUNTER, workers)
+        testbeds.staged(COUNTER, workers)
     assert len(children()) == before + 1
 
 

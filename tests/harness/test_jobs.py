@@ -17,25 +17,25 @@ from pathlib import Path
 import multiprocess
 import pytest
 
-from harness import config
-from harness.control.pinning import _claim
 from harness.control.run import run
 from harness.control.sharding.parcels import Ran, packed, unpacked
 from harness.control.sharding.together import _Table
 from harness.control.tally import Budget, Progress, Tally
-from harness.control.theatre import Theatre, theatre
+from harness.control.testbed.pinning import _claim
+from harness.control.testbed.testbed import Theatre, theatre
 from harness.errors import BadInput, SetupFailed
 from harness.faults import NONE, Faults
+from harness.project import config
 from harness.result import Execution
 from harness.scenario import Check, Scenario, Workload
 from harness.schedulers.base import Scheduler
-from harness.schedulers.branches import Branch, Excursion
 from harness.schedulers.dealing import dealer_of
-from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.pct import PCT
 from harness.schedulers.portfolio import Portfolio
 from harness.schedulers.pos import POS
 from harness.schedulers.random_walk import RandomWalk
+from harness.schedulers.tree.branches import Branch, Excursion
+from harness.schedulers.tree.exhaustive import Exhaustive
 from harness.verdict import Verdict
 from tests.harness.counter import counts_to, outcomes, raced
 from tests.harness.sync_programs import autocommit, autocommit_in_one, deferred_upgrade, implicit_transaction

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from harness.control.sharding.parcels import Ran, packed, unpacked
-from harness.history import Access, Event, History, Step
 from harness.result import Execution
 from harness.scenario import Workload
-from harness.schedulers.branches import Findings, Met, Raced, Wanted
+from harness.schedulers.tree.branches import Findings, Met, Raced, Wanted
+from harness.values.history import Access, Event, History, Step
 
 HERE, ELSEWHERE = Workload((), 2), Workload((), 3)
 

@@ -10,12 +10,12 @@ import pytest
 
 from harness import registry
 from harness.control.run import run
-from harness.counterexample import Counterexample, load, save
 from harness.errors import BadInput
-from harness.history import Event, History
-from harness.redaction import Redactor, redacted, same
 from harness.result import Execution, Failure
+from harness.saved.counterexample import Counterexample, load, save
 from harness.scenario import Workload
+from harness.values.history import Event, History
+from harness.values.redaction import Redactor, redacted, same
 from tests.reports.made_up import step
 
 ONE, OTHER = "t1.Zm9vYmFyYmF6", "t2.c29tZXRoaW5n"

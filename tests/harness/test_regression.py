@@ -11,11 +11,11 @@ import pytest
 from harness import registry
 from harness.cli.main import main
 from harness.control.run import run
-from harness.counterexample import Counterexample, save
 from harness.errors import BadInput
 from harness.racing import RaceFound
 from harness.regression import check, legs_of, plan_of
-from harness.schedulers.planned import atoms
+from harness.saved.counterexample import Counterexample, save
+from harness.schedulers.plan import atoms
 from tests.inner_pytest import PYTEST
 from tests.reports.made_up import blocked, killed
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from harness import config
-from harness.control.replaying import replay
+from harness.control.repeating.replays import replay
 from harness.control.run import run
-from harness.counterexample import Counterexample, load, save
 from harness.errors import Diverged
-from harness.schedule import Schedule
+from harness.project import config
+from harness.saved.counterexample import Counterexample, load, save
 from harness.schedulers.base import Option, View
 from harness.schedulers.replay import Replay
+from harness.values.schedule import Schedule
 from harness.verdict import Verdict
 from scenarios import ALL
 from tests.harness.counter import counts_to, explored, raced

@@ -10,7 +10,7 @@ import pytest
 
 import harness
 from harness import Check, Scenario, Workload
-from harness.control.replica import collect, lay_out
+from harness.control.testbed.replica import collect, lay_out
 
 
 def furnish(place: Path) -> None:

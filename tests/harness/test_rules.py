@@ -20,12 +20,12 @@ from typing import Any
 import aiosqlite
 import pytest
 
-from harness.control.answers import Answers
-from harness.control.asking import RuleFailed, ask, breaks
-from harness.control.window import Window
-from harness.epoch import EPOCH
-from harness.history import History
+from harness.boundary.epoch import EPOCH
+from harness.control.rules.answers import Answers
+from harness.control.rules.evaluation import RuleFailed, ask, breaks
+from harness.control.rules.virtual_view import Window
 from harness.scenario import Call, Change, Check, Client, Scenario, Workload
+from harness.values.history import History
 from harness.verdict import Verdict
 from tests.harness.counter import explored
 from tests.harness.test_async import check_valid, failure

@@ -15,23 +15,23 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.control.run import run
-from harness.control.theatre import theatre
+from harness.control.testbed.testbed import theatre
+from harness.examples.testbeds import learn
 from harness.faults import Faults
 from harness.scenario import Scenario
-from harness.schedule import Schedule
 from harness.schedulers.base import Option, Scheduler, View, by_default
-from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.greybox import Greybox
 from harness.schedulers.pct import PCT
 from harness.schedulers.portfolio import Portfolio
 from harness.schedulers.pos import POS
 from harness.schedulers.random_walk import RandomWalk
 from harness.schedulers.replay import Replay
+from harness.schedulers.tree.exhaustive import Exhaustive
 from harness.schedulers.wrappers.recheck import Recheck
 from harness.schedulers.wrappers.statistics import Statistics
 from harness.schedulers.wrappers.stop_early import StopEarly
-from harness.staging import learn
 from harness.strategies import planned
+from harness.values.schedule import Schedule
 from tests.harness.contract import check_scheduler
 from tests.harness.counter import counts_to, executions, outcomes, raced
 from tests.harness.sync_programs import ADD, PROGRAMS, autocommit, plainly

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from harness.control import processes, shortage
-from harness.control.shortage import Shortage, ascribed, told_of_shortage, without_descriptors
+from harness.control.testbed import processes, shortage
+from harness.control.testbed.shortage import Shortage, ascribed, told_of_shortage, without_descriptors
 from harness.errors import Unsupported
-from harness.history import Event
+from harness.values.history import Event
 from harness.verdict import Verdict
-from harness.worker import strands
-from harness.worker.instrument import threads
+from harness.worker import controlled_threads
+from harness.worker.instrument.threads import real_threads
 from tests.harness.counter import explored, raced
 from tests.harness.sync_programs import autocommit_in_one
 
@@ -55,7 +55,7 @@ def by_a_pool(db: Path) -> None:
 
 
 @pytest.mark.forks
-@pytest.mark.parametrize(("module", "work"), [(threads, in_a_thread), (strands, by_a_pool)])
+@pytest.mark.parametrize(("module", "work"), [(real_threads, in_a_thread), (controlled_threads, by_a_pool)])
 def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch, module: Any, work: Callable[[Path], None]) -> None:
     """A worker that gets no thread makes the run unknown, even where the code under test copes in its own way."""
     monkeypatch.setattr(module, "_start", no_thread)

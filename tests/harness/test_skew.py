@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from harness.control.replaying import replay
-from harness.counterexample import Counterexample, load, save
-from harness.epoch import EPOCH
+from harness.boundary.epoch import EPOCH
+from harness.control.repeating.replays import replay
 from harness.errors import BadInput
 from harness.faults import Faults
+from harness.reports.text.transcript import transcript
+from harness.saved.counterexample import Counterexample, load, save
 from harness.scenario import Call, Check, Client, Workload
 from harness.verdict import Verdict
-from reports.transcript import transcript
 from tests.harness.counter import explored, raced
 
 AHEAD = 90.0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.control.run import run
-from harness.control.slowness import Watch
+from harness.control.testbed.slowness import Watch
 from harness.scenario import Scenario, Workload
 from harness.verdict import Verdict
 

@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import StopTest
 from hypothesis.statistics import collector
 
-from harness import staging
-from harness.control.shrink import Deviations
+from harness.control.repeating.shrink import Deviations
+from harness.examples import testbeds
+from harness.examples.testbeds import NeverHappened, staged
 from harness.faults import Faults
 from harness.interleaving import Interleaving
 from harness.scenario import Check
 from harness.schedulers.base import View
-from harness.staging import NeverHappened, staged
 from harness.strategies import interleavings
 from tests.harness.conftest import children
 from tests.harness.counter import counts_to, raced
@@ -36,7 +36,7 @@ COUNTER = raced(autocommit, at_end=(counts_to(2),))
 def closed() -> Iterator[None]:
     """No processes of one test are left for the next."""
     yield
-    staging.close()
+    testbeds.close()
 
 
 class Ends(Deviations):
@@ -116,7 +116,7 @@ def test_ctrl_c_while_a_worker_runs_leaves_nothing_behind() -> None:
             staged(scenario, 2)
     finally:
         signal.signal(signal.SIGINT, handler)
-    staging.close()
+    testbeds.close()
     assert children() == before
 
 
@@ -136,13 +136,13 @@ def test_what_never_happened_is_said_when_the_test_is_over() -> None:
 
     explore(40)
     with pytest.warns(NeverHappened, match="'counter'.*it snows"):
-        staging.close()
+        testbeds.close()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         explore(5)
-        staging.close()
+        testbeds.close()
         explore(40, COUNTER)
-        staging.close()
+        testbeds.close()
 
 
 def test_statistics_say_what_happened() -> None:

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from harness.control.world import World
+from harness.boundary.inherited_locks import Inherited
+from harness.control.testbed.shared_files import World
 from harness.faults import Faults
-from harness.history import History
-from harness.inherited import Inherited
+from harness.reports.text.summary import summary
 from harness.result import Execution
 from harness.scenario import Call, Client, Workload
-from harness.schedulers import stateful
 from harness.schedulers.base import Option, View
-from harness.schedulers.exhaustive import Exhaustive
-from harness.schedulers.stateful import Stateful
-from harness.schedulers.visited import Visited
-from reports.summary import summary
+from harness.schedulers.tree import stateful
+from harness.schedulers.tree.exhaustive import Exhaustive
+from harness.schedulers.tree.stateful import Stateful
+from harness.schedulers.tree.visited import Visited
+from harness.values.history import History
 from tests.harness.counter import executions, explored, one, outcomes, raced
 from tests.harness.sync_programs import autocommit
 

@@ -6,9 +6,9 @@ import sqlite3
 
 import pytest
 
-from harness.worker.instrument import statements
-from harness.worker.instrument.databases import accesses
-from harness.worker.instrument.sqlite_native import NONE, READ, WRITE
+from harness.worker.instrument.sqlite import statements
+from harness.worker.instrument.sqlite.databases import accesses
+from harness.worker.instrument.sqlite.native import NONE, READ, WRITE
 
 
 @pytest.mark.parametrize(

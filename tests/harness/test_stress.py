@@ -18,13 +18,13 @@ import pytest
 from harness import registry
 from harness.cli.main import main
 from harness.errors import BadInput
-from harness.history import Event, History
+from harness.reports.text.stress_lines import stress_report
 from harness.scenario import Check, Scenario, Workload
 from harness.stress.judging import happened, outcomes, violations
 from harness.stress.result import Stressed, Violation
 from harness.stress.running import stress
+from harness.values.history import Event, History
 from harness.verdict import Verdict
-from reports.stress import stress_report
 
 SCENARIO = "add-agent-over-http"
 PATIENCE = 30.0

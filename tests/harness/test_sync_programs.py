@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness.schedulers.exhaustive import Exhaustive
+from harness.reports.text.summary import summary
+from harness.schedulers.tree.exhaustive import Exhaustive
 from harness.verdict import Verdict
-from reports.summary import summary
 from tests.harness.counter import MODES, counts_to, executions, explored, raced, reduced_and_brute
 from tests.harness.sync_programs import PROGRAMS, Program
 

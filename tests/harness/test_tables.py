@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.control.recording import record_tables
+from harness.control.repeating.recording import record_tables
 from harness.control.run import run
-from harness.counterexample import Counterexample
+from harness.saved.counterexample import Counterexample
 from harness.scenario import Scenario
-from harness.tables import MOST_ROWS, Changed, Row, Tables, compare, read_tables
+from harness.values.tables import MOST_ROWS, Changed, Row, Tables, compare, read_tables
 from scenarios import ALL
 
 

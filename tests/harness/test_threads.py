@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from harness.faults import Faults
+from harness.reports.text.transcript import transcript
 from harness.scenario import Scenario
-from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.tree.exhaustive import Exhaustive
 from harness.verdict import Verdict
-from reports.transcript import transcript
 from tests.harness.counter import counts_to, executions, explored, raced, reduced_and_brute
 from tests.harness.thread_programs import PROGRAMS, Program, add, read_then_write, together
 

@@ -11,11 +11,11 @@ import aiosqlite
 import pytest
 
 from harness.faults import Faults
-from harness.history import History
 from harness.points import Point
 from harness.result import Execution
 from harness.scenario import Call, Check, Client, Scenario, Workload
-from harness.schedulers.stateful import Stateful
+from harness.schedulers.tree.stateful import Stateful
+from harness.values.history import History
 from harness.verdict import Verdict
 from tests.harness import shelf, turn_programs
 from tests.harness.counter import executions, explored, prepared, reduced_and_brute

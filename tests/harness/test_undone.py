@@ -9,10 +9,10 @@ from typing import Any
 import aiosqlite
 import pytest
 
-from harness.history import Access, Step
+from harness.reports.text.why import sentences
 from harness.scenario import Call, Check, Client, Scenario, Workload
-from harness.undone import Undone, undone
-from reports.explanation import sentences
+from harness.values.history import Access, Step
+from harness.values.lost_writes import Undone, undone
 from tests.harness.counter import explored
 
 LOCK, DATA = Access("lock:db", "w"), Access("data:db", "w")

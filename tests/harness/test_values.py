@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.boundary.wire import Peer, PeerGone
 from harness.errors import BadInput
-from harness.plain import plain
-from harness.schedule import Schedule, worker_of
+from harness.values.plain import plain
+from harness.values.schedule import Schedule, worker_of
 from harness.verdict import Verdict, merge
-from harness.wire import Peer, PeerGone
 
 NAMES = st.from_regex(r"w[0-9]{1,2}:c[0-9](/[1-9])?(\+[2-9])?|w[0-9]:clock|!kill:w[0-9]", fullmatch=True)
 

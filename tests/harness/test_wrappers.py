@@ -12,16 +12,16 @@ import pytest
 
 from harness.control.run import run
 from harness.errors import BadInput, Diverged
-from harness.history import Event, History, Step
 from harness.result import Execution
 from harness.scenario import Workload
 from harness.schedulers.base import Option, Scheduler, View
-from harness.schedulers.exhaustive import Exhaustive
 from harness.schedulers.random_walk import RandomWalk
+from harness.schedulers.tree.exhaustive import Exhaustive
 from harness.schedulers.wrappers.base import Wrapper
 from harness.schedulers.wrappers.recheck import Recheck
 from harness.schedulers.wrappers.statistics import Decided, Statistics
 from harness.schedulers.wrappers.stop_early import StopEarly
+from harness.values.history import Event, History, Step
 from harness.verdict import Verdict
 from tests.harness.counter import raced
 from tests.harness.made_steps import step

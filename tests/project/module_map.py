@@ -10,7 +10,7 @@ from tests.project.sources import ROOT
 
 __all__ = ["MAPPED", "PAGE", "module_map"]
 
-MAPPED = ("harness", "reports", "scenarios", "reference_impl")
+MAPPED = ("harness", "scenarios", "reference_impl")
 PAGE = ROOT / "docs" / "reference" / "modules.md"
 _HEAD = """# Modules
 

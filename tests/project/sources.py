@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("harness", "scenarios", "reference_impl", "reports")
+PACKAGES = ("harness", "scenarios", "reference_impl")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

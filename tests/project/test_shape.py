@@ -15,8 +15,8 @@ VAGUE = frozenset({"util", "utils", "common", "helper", "helpers", "misc"})
 FORKING_FILES = frozenset(
     {
         "harness/cli/forked.py",  # whole commands, each with processes of its own
-        "harness/control/processes.py",
-        "harness/control/forkserver.py",
+        "harness/control/testbed/processes.py",
+        "harness/control/testbed/forkserver.py",
         "harness/control/sharding/explorers.py",
     }
 )
@@ -25,7 +25,7 @@ FORKING_FILES = frozenset(
 FORKING_NAMES = frozenset({"fork", "forkpty", "posix_spawn", "posix_spawnp"})
 FORKING_MODULES = ("multiprocess", "multiprocessing", "concurrent.futures.ProcessPoolExecutor")
 
-SETTINGS_FILE = "harness/config.py"
+SETTINGS_FILE = "harness/project/config.py"
 ENVIRONMENT = frozenset({"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"})
 
 Rule = Callable[[list[Source]], Iterable[str]]
@@ -83,7 +83,7 @@ OFFENDERS: list[tuple[Rule, str, str]] = [
     (functions_are_short, "harness/a.py", "class A:\n  async def f(self):\n" + LONG_BODY),
     (names_say_something, "harness/utils.py", ""),
     (names_say_something, "reports/_common/html.py", ""),
-    (one_file_forks, "harness/control/world.py", "import os\nos.fork()"),
+    (one_file_forks, "harness/control/testbed/shared_files.py", "import os\nos.fork()"),
     (one_file_forks, "harness/run.py", "def f():\n    from os import fork"),
     (one_file_forks, "harness/run.py", "import multiprocess.connection"),
     (one_file_forks, "harness/run.py", "import os as system\nsystem.posix_spawn()"),
@@ -92,8 +92,8 @@ OFFENDERS: list[tuple[Rule, str, str]] = [
 ]
 
 WITHIN_THE_RULES = {
-    "harness/config.py": "import os\nos.environ.get('X')",
-    "harness/control/processes.py": "import os\nimport multiprocess\nos.fork()",
+    "harness/project/config.py": "import os\nos.environ.get('X')",
+    "harness/control/testbed/processes.py": "import os\nimport multiprocess\nos.fork()",
     "harness/commonplace.py": "def fork(): ...\nfork()\nconfig.environ",
     "harness/long.py": "def f():\n" + '    """Long.' + "\n" * 100 + '    """\n' + "    x = 1\n" * 50,
     "harness/longer.py": "x = 1\n" * 400,

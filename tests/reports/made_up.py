@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.counterexample import Counterexample, MadeWith
-from harness.explain import Exchange, Explanation, Named, Place, Window, conflicts
-from harness.history import Access, Event, History, Source, Step
+from harness.reports.text.transcript import transcript
 from harness.result import Failure
+from harness.saved.counterexample import Counterexample, MadeWith
 from harness.scenario import Call, Client, Workload
-from harness.schedule import Schedule
-from reports.transcript import transcript
+from harness.values.explanation import Exchange, Explanation, Named, Place, Window, conflicts
+from harness.values.history import Access, Event, History, Source, Step
+from harness.values.schedule import Schedule
 
 GOLDEN = Path(__file__).parent / "golden"
 WIDTHS = (60, 80, 140)

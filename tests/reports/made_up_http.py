@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.counterexample import Counterexample
-from harness.history import Access, Source, Step
 from harness.result import Failure
-from harness.tables import Changed, Row, TablesAt
+from harness.saved.counterexample import Counterexample
+from harness.values.history import Access, Source, Step
+from harness.values.tables import Changed, Row, TablesAt
 from tests.reports.made_up import WRITES, counterexample, event, explained, step
 
 __all__ = ["EVIL", "long", "marked_up", "over_http"]

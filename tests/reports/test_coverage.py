@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from harness.covered import Coverage
+from harness.coverage.totals import Coverage
+from harness.reports.text.coverage_lines import at_most, coverage_lines, not_covered, part
+from harness.reports.text.gate_table import GateRow
+from harness.reports.text.summary import summary
+from harness.reports.text.terminal import columns
 from harness.result import Result
 from harness.verdict import Verdict
-from reports.coverage import at_most, coverage_lines, not_covered, part
-from reports.summary import summary
-from reports.table import GateRow
-from reports.terminal import columns
 
 VALID = Verdict.VALID
 LIMITED = Coverage(

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from harness.explain import FaultRole, Named, Place
-from reports.explanation import as_data, explanation_lines, sentences
-from reports.terminal import columns
-from reports.transcript import transcript
+from harness.reports.text.terminal import columns
+from harness.reports.text.transcript import transcript
+from harness.reports.text.why import as_data, explanation_lines, sentences
+from harness.values.explanation import FaultRole, Named, Place
 from tests.reports.made_up import blocked, explained, hostile, killed
 
 

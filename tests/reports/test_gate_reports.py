@@ -9,15 +9,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.counterexample import Counterexample
+from harness.reports.documents.annotations import workflow_commands
+from harness.reports.documents.junit import junit
+from harness.reports.documents.markdown import gate_markdown, md
+from harness.reports.documents.sarif import sarif
+from harness.reports.gated import Gated, as_data
+from harness.reports.source_lines import marks, relative
+from harness.reports.text.gate_table import GateRow, gate_table
+from harness.saved.counterexample import Counterexample
 from harness.verdict import Verdict
-from reports.annotations import workflow_commands
-from reports.gated import Gated, as_data
-from reports.junit import junit
-from reports.markdown import gate_markdown, md
-from reports.places import marks, relative
-from reports.sarif import sarif
-from reports.table import GateRow, gate_table
 from tests.reports.made_up import blocked, explained, hostile, killed
 
 EVIL = "</failure>\x00\x1b[31m`|<script>%0A::error::\n]]>&"

@@ -13,9 +13,9 @@ import pytest
 
 from harness.checks.linearizability import Operation, check
 from harness.checks.specs import ONE_ACTIVE
-from harness.tables import Changed, Row, TablesAt
-from reports.html import page
-from reports.report import Report, report_of
+from harness.reports.documents.html import page
+from harness.reports.report import Report, report_of
+from harness.values.tables import Changed, Row, TablesAt
 from tests.reports.made_up import blocked, explained, hostile
 from tests.reports.made_up_http import long, marked_up, over_http
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness.counterexample import Counterexample
-from reports.perfetto import trace
-from reports.report import report_of
+from harness.reports.documents.perfetto import trace
+from harness.reports.report import report_of
+from harness.saved.counterexample import Counterexample
 from tests.reports.made_up import CASES, blocked, explained, killed
 from tests.reports.made_up_http import marked_up, over_http
 

@@ -9,13 +9,13 @@ import pytest
 
 from harness.checks.linearizability import Operation, check
 from harness.checks.specs import ONE_ACTIVE
-from harness.history import Access
+from harness.reports.lanes import MOST_LANES, Lane
+from harness.reports.messages import Blocked, Message
+from harness.reports.orders import Order, OrderedCall, Orders, Placed, orders_of
+from harness.reports.report import RaceWindow, ReportStep, Role, Told, as_data, report_of
 from harness.result import Failure
-from harness.tables import Changed, Row, TablesAt
-from reports.lanes import MOST_LANES, Lane
-from reports.messages import Blocked, Message
-from reports.orders import Order, OrderedCall, Orders, Placed, orders_of
-from reports.report import RaceWindow, ReportStep, Role, Told, as_data, report_of
+from harness.values.history import Access
+from harness.values.tables import Changed, Row, TablesAt
 from tests.reports.made_up import CASES, blocked, counterexample, event, explained, killed, step
 from tests.reports.made_up_http import marked_up, over_http
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from harness.reports.text.gate_table import GateRow, gate_table
+from harness.reports.text.terminal import columns
 from harness.verdict import Verdict
-from reports.table import GateRow, gate_table
-from reports.terminal import columns
 
 VALID, INVALID, UNKNOWN = Verdict.VALID, Verdict.INVALID, Verdict.UNKNOWN
 ROWS = [

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.history import Source
+from harness.reports.text.terminal import columns
+from harness.reports.text.transcript import transcript, transcript_of
 from harness.result import Execution, Failure, Result
+from harness.values.history import Source
 from harness.verdict import Verdict
-from reports.terminal import columns
-from reports.transcript import transcript, transcript_of
 from tests.reports.made_up import CASES, WIDTHS, blocked, event, golden, killed, rendered, step
 
 COMMAND = "harness replay x.json"

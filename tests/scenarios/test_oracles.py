@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness.control.observer import breaks
-from harness.history import Event, History
+from harness.control.rules.observer import breaks
 from harness.scenario import Change, Check
+from harness.values.history import Event, History
 from scenarios import oracles
 
 SCHEMA = """

@@ -11,15 +11,15 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from harness import errors
+from harness.boundary.parent import die_with
+from harness.boundary.wire import Peer, PeerGone
+from harness.control.sharding.executor import Departed
 from harness.control.sharding.parcels import Ran, packed
-from harness.control.theatre import Theatre, theatre
+from harness.control.testbed.testbed import Theatre, theatre
 from harness.errors import Diverged, HarnessError
-from harness.executor import Departed
-from harness.parent import die_with
 from harness.scenario import Scenario, Workload
 from harness.schedulers.base import Scheduler
-from harness.schedulers.branches import Branch, Excursion
-from harness.wire import Peer, PeerGone
+from harness.schedulers.tree.branches import Branch, Excursion
 
 __all__ = ["DIVERGED", "RAN", "READY", "Setting", "leave", "perform", "serve", "told", "trouble"]
 

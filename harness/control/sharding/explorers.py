@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 from multiprocess import get_context
 
-from harness.control.processes import ending
+from harness.boundary.wire import Peer, PeerGone
+from harness.control.sharding.executor import Lost, fail
 from harness.control.sharding.explorer import RAN, READY, Setting, serve, trouble
 from harness.control.sharding.parcels import Ran, unpacked
-from harness.executor import Lost, fail
+from harness.control.testbed.processes import ending
 from harness.scenario import Workload
-from harness.wire import Peer, PeerGone
 
 __all__ = ["Explorers", "News", "explorers", "mourned"]
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from harness.result import Execution
 from harness.scenario import Workload
-from harness.schedulers.branches import Findings, Met
+from harness.schedulers.tree.branches import Findings, Met
 
 __all__ = ["Ran", "packed", "unpacked"]
 

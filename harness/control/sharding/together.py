@@ -11,9 +11,9 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, Protocol
 
+from harness.control.sharding.executor import Departed, Executor, Lost
 from harness.control.sharding.parcels import Ran
 from harness.control.tally import Tally
-from harness.executor import Departed, Executor, Lost
 from harness.schedulers.dealing import Deal, Dealer
 from harness.schedulers.wrappers.stop_early import stale
 

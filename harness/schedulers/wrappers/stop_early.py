@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from harness.coverage.collector import Survey
 from harness.errors import BadInput
 from harness.result import Execution
 from harness.schedulers.base import Scheduler
 from harness.schedulers.wrappers.base import Wrapper
-from harness.survey import Survey
 
 __all__ = ["StopEarly", "stale"]
 

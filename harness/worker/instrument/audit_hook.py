@@ -13,8 +13,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from harness.worker.instrument.files.paths import of_descriptor
 from harness.worker.instrument.outside import Outside, nothing_kept
-from harness.worker.instrument.paths import of_descriptor
 
 __all__ = ["install"]
 

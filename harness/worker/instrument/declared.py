@@ -9,10 +9,10 @@ from typing import Any
 
 from harness.points import Point, resolve
 from harness.worker.instrument.outside import POINT
-from harness.worker.instrument.statements import shown
-from harness.worker.rebind import Replacement
+from harness.worker.instrument.sqlite.statements import shown
 from harness.worker.runtime import Runtime
 from harness.worker.source import where
+from harness.worker.virtual.rebind import Replacement
 
 __all__ = ["replacements"]
 

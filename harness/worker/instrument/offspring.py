@@ -10,8 +10,8 @@ import sys
 from functools import wraps
 from typing import Any, NoReturn
 
-from harness.inherited import PACKAGES
-from harness.wire import Peer
+from harness.boundary.inherited_locks import PACKAGES
+from harness.boundary.wire import Peer
 from harness.worker.instrument.outside import Outside
 from harness.worker.runtime import Runtime
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from harness.worker.process_ids import Identity
-from harness.worker.rebind import Replacement
+from harness.worker.virtual.process_ids import Identity
+from harness.worker.virtual.rebind import Replacement
 
 __all__ = ["over"]
 

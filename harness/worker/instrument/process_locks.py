@@ -1,8 +1,8 @@
 """Schedule points in locks between processes: those of ``multiprocessing`` and ``multiprocess``.
 
-``Condition``, ``Event``, ``Barrier``, ``Value`` and ``Array`` are Python's own code over these. How often one that workers
-share can be taken stands on a board that outlives them (``harness/inherited.py``): no wait for it is real, and who was killed
-with it never lets it go. One that a worker makes itself keeps its semaphore.
+``Condition``, ``Event``, ``Barrier``, ``Value`` and ``Array`` are Python's own code over these. The count of a lock that
+workers share is kept in memory that outlives them (``harness/boundary/inherited_locks.py``): no wait for it is real, and a
+worker that is killed while it holds the lock never releases it. A lock that a worker makes itself keeps its semaphore.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from time import sleep  # the real one, by name
 from types import FunctionType
 from typing import Any, Protocol
 
-from harness.inherited import PACKAGES, Inherited
-from harness.worker.rebind import KEEP, Replacement
+from harness.boundary.inherited_locks import PACKAGES, Inherited
+from harness.worker.controlled_threads import Wanted
 from harness.worker.runtime import Aborted, Runtime
 from harness.worker.source import where
-from harness.worker.strands import Wanted
+from harness.worker.virtual.rebind import KEEP, Replacement
 
 __all__ = ["ProcessLock", "ProcessLocks"]
 

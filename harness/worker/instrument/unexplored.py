@@ -11,7 +11,7 @@ import sys
 from functools import wraps
 from typing import Any, NoReturn
 
-from harness.inherited import PACKAGES
+from harness.boundary.inherited_locks import PACKAGES
 from harness.worker.runtime import Runtime
 from harness.worker.source import where
 

@@ -15,7 +15,7 @@ from harness.checks.linearizability import UNKNOWN, Operation, Raised, Spec, che
 from harness.checks.recorded import read_jepsen_log, read_kv
 from harness.checks.specs import KEY_VALUE, ONE_ACTIVE, REGISTER, RESERVATION
 from harness.errors import BadInput
-from harness.history import Event, History
+from harness.values.history import Event, History
 from harness.verdict import Verdict
 
 RECORDED = Path(__file__).resolve().parents[4] / "shared" / "histories"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.control.replaying import replay
-from harness.counterexample import Counterexample
+from harness.control.repeating.replays import replay
 from harness.result import Failure, Result
+from harness.saved.counterexample import Counterexample
 from harness.scenario import Scenario
 from harness.verdict import Verdict
 from tests.harness.counter import explored

@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.boundary.virtual_ids import PARENT, SETUP
 from harness.faults import Faults
-from harness.history import History
-from harness.process_ids import PARENT, SETUP
 from harness.scenario import Call, Check, Client, Workload
+from harness.values.history import History
 from harness.verdict import Verdict
 from tests.harness.counter import counts_to, explored, prepared, raced
 from tests.harness.libraries.judging import found_and_replayed

@@ -11,8 +11,8 @@ import pytest
 
 from harness.faults import Faults
 from harness.racing import scenario_of
+from harness.reports.text.transcript import transcript
 from harness.scenario import Scenario
-from reports.transcript import transcript
 from tests.harness.counter import counts_to, explored, raced, reduced_and_brute
 from tests.harness.libraries.judging import found_and_replayed, valid_and_complete
 from tests.harness.sync_programs import bump, plainly

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness.schedulers.exhaustive import Exhaustive
-from harness.schedulers.stateful import Stateful
+from harness.schedulers.tree.exhaustive import Exhaustive
+from harness.schedulers.tree.stateful import Stateful
 from tests.harness.counter import counts_to, executions_of_each, prepared, raced, reduced_and_brute
 from tests.harness.libraries.judging import found_and_replayed, valid_and_complete
 from tests.harness.sync_programs import READ, WRITE, bump, plainly

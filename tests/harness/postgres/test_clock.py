@@ -9,11 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from harness.control.postgres_world import PostgresWorld
-from harness.epoch import EPOCH
-from harness.inherited import Inherited
+from harness.boundary.epoch import EPOCH
+from harness.boundary.inherited_locks import Inherited
+from harness.control.testbed.shared_database import PostgresWorld
 from harness.postgres.clock import by_function
-from harness.worker.instrument.postgres_statements import effect
+from harness.worker.instrument.postgresql.reading import effect
 from tests.harness.postgres.programs import needs_server
 
 pytestmark = [needs_server, pytest.mark.forks]

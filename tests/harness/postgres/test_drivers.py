@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine, text
 
-from harness.control.replaying import replay
+from harness.control.repeating.replays import replay
 from harness.control.run import run
-from harness.counterexample import Counterexample
+from harness.saved.counterexample import Counterexample
 from harness.scenario import Check
 from harness.verdict import Verdict
 from tests.harness.postgres.programs import counted, needs_server, raced

@@ -16,15 +16,15 @@ from multiprocess import get_context
 
 from harness.cli.main import main
 from harness.control.run import run
-from harness.control.theatre import theatre
-from harness.counterexample import Counterexample, save
+from harness.control.testbed.testbed import theatre
 from harness.errors import BadInput
-from harness.history import Event, History
 from harness.postgres import given
 from harness.postgres.address import Address
 from harness.postgres.given import Given
 from harness.pytest_plugin import pytest_configure
+from harness.saved.counterexample import Counterexample, save
 from harness.scenario import Check
+from harness.values.history import Event, History
 from harness.verdict import Verdict
 from scenarios.issue_token import SCENARIO
 from scenarios.over_postgres import on_postgres

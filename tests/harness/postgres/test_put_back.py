@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from harness.control.postgres_world import PostgresWorld
-from harness.inherited import Inherited
+from harness.boundary.inherited_locks import Inherited
+from harness.control.testbed.shared_database import PostgresWorld
 from harness.postgres.state import MARK, cells
 from tests.harness.postgres.programs import needs_server
 

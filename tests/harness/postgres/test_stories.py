@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.control.theatre import theatre
-from harness.schedulers.exhaustive import Exhaustive
+from harness.control.testbed.testbed import theatre
+from harness.schedulers.tree.exhaustive import Exhaustive
 from reference_impl.faulty.postgres import VARIANTS
 from scenarios.over_postgres import ALL
 from tests.harness.postgres.programs import needs_server

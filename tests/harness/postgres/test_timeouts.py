@@ -13,7 +13,7 @@ import pytest
 from harness.control.run import run
 from harness.scenario import Call, Check, Client, Scenario, Workload
 from harness.verdict import Verdict
-from harness.worker.instrument.postgres_timeouts import Timeouts, passed_in_reality
+from harness.worker.instrument.postgresql.timeouts import Timeouts, passed_in_reality
 from tests.harness.postgres.programs import needs_server
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from harness.control.run import run
 from harness.faults import Faults
-from harness.history import Access, History
 from harness.scenario import Check
-from harness.schedulers.exhaustive import Exhaustive
+from harness.schedulers.tree.exhaustive import Exhaustive
+from harness.values.history import Access, History
 from harness.verdict import Verdict
 from tests.harness.counter import executions
 from tests.harness.postgres.programs import count, needs_server, raced, statements

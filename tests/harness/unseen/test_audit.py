@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.control.audit import Audit
-from harness.history import Access, Step
+from harness.control.testbed.audit import Audit
+from harness.values.history import Access, Step
 from harness.verdict import Verdict
 from tests.harness.counter import explored, raced
 

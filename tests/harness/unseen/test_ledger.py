@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import BadInput
 from harness.scenario import Scenario, Workload
-from harness.unseen import Ledger, Touch
+from harness.values.uncontrolled import Ledger, Touch
 
 FILE = "file:/var/cache/x"
 

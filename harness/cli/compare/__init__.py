@@ -1,0 +1,1 @@
+"""``harness compare``: two versions of the code, raced side by side."""

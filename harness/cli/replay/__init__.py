@@ -1,0 +1,1 @@
+"""``harness replay``: again, step by step, edited, or in the debugger."""

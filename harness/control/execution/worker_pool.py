@@ -1,0 +1,125 @@
+"""Brings the processes of the worker pool into an execution and out of it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.boundary.wire import Message
+from harness.control.execution.actors import WorkerState
+from harness.control.testbed.processes import Fleet, WorkerDied, WorkerStuck
+from harness.errors import BadInput, HarnessError, SetupFailed
+from harness.scenario import Scenario
+from harness.values.history import Access
+from harness.values.uncontrolled import Touch, touch_of
+
+__all__ = ["Broke", "Crew"]
+
+
+_EVERYTHING = Access("*", "w")
+
+
+class Broke(HarnessError):
+    """A worker reported that it can't go on."""
+
+
+class Crew:
+    """The processes of one execution. ``running`` are the numbers of those that have begun it and not ended it.
+
+    ``opened_with`` are the schedule points at which tasks and threads started by applications parked while these were
+    opened. ``opened_unseen`` is what the applications touched meanwhile outside the control of any schedule.
+    """
+
+    def __init__(self, scenario: Scenario, fleet: Fleet, states: list[WorkerState], seed: int, db: Path) -> None:
+        self._scenario, self._fleet, self._states, self._seed, self._db = scenario, fleet, states, seed, str(db)
+        # A worker with nothing to open begins with its first call, which saves the messages for beginning and ending.
+        self.at_first_call = scenario.open is None and scenario.app is None
+        self.running: set[int] = set()
+        self.opened_with: list[tuple[WorkerState, Message]] = []
+        self.opened_unseen: list[Touch] = []
+
+    def __repr__(self) -> str:
+        return f"<Crew running={self.running}>"
+
+    def prepare(self, now: float, isolated: bool) -> None:
+        """Have every process except the probe's open its application, in freshly forked processes if *isolated*.
+
+        Where workers begin with their first call, processes are forked here if need be, and nothing else is done.
+        """
+        for state in self._states:
+            if isolated or not state.worker.pid:
+                (self._fleet.renew if state.worker.pid else self._fleet.fork)(state.worker)
+            if not self.at_first_call and state.role != "probe":
+                self.open(state, now)
+
+    def open(self, state: WorkerState, now: float, anew: bool = False) -> list[Access]:
+        """Have a process open its application, and return the accesses of that.
+
+        *anew* says that it replaces one that was killed. Statements meanwhile are not reported one by one, so where
+        there may have been any, "everything" is among the accesses. Raises ``SetupFailed`` if the application can't be
+        opened (``Broke`` if *anew*), ``BadInput`` if the worker refuses the scenario, ``Broke`` if it can't begin.
+        """
+        self.running.add(state.worker.number)
+        news, _ = state.worker.ask("prepare", now, *self.beginning(state))
+        touched: list[Access] = []
+        if self._scenario.database == "postgresql":
+            touched.append(_EVERYTHING)
+        for item in news:
+            if item[0] == "unopened":
+                if anew:
+                    raise Broke(
+                        f"Worker {state.worker.number}, forked anew, could not open its application: {item[1]}."
+                    )
+                raise SetupFailed(f"Worker {state.worker.number} could not open its application: {item[1]}")
+            elif item[0] == "refused":
+                raise BadInput(f"The scenario {self._scenario.name!r} can't be raced. {item[1]}")
+            elif item[0] == "broken":
+                raise Broke(f"Worker {state.worker.number} could not begin: {item[1]}.")
+            elif item[0] == "touches":
+                touched.append(_EVERYTHING)
+            elif item[0] == "access":
+                touched.append(Access(item[1], item[2]))
+            elif item[0] == "unseen":
+                self.opened_unseen.append(touch_of(state.worker.number, item))
+            elif item[0] in ("parked", "waits"):
+                self.opened_with.append((state, item))
+        state.opens_quietly = state.opens_quietly and not touched
+        return touched
+
+    def beginning(self, state: WorkerState) -> tuple[str, str, bool]:
+        """Return a worker's seed (new each time it begins), its database, and whether at most one client calls it."""
+        seed = f"{self._seed}/{state.beginnings}"
+        state.beginnings += 1
+        return seed, self._db, state.alone
+
+    def finish(self, now: float) -> list[str]:
+        """Have every process close that has not ended by itself; return descriptions of all that was left open.
+
+        These are connections still in a transaction, and threads that are still running.
+        """
+        left: list[str] = []
+        for state in self._states:
+            if state.worker.number in self.running:
+                left += self._closed(state, state.worker.ask("finish", now))
+        return left
+
+    def _closed(self, state: WorkerState, report: Message) -> list[str]:
+        for item in report[0]:
+            if item[0] == "closed":
+                self.running.discard(state.worker.number)
+                if item[2]:
+                    raise Broke(f"Worker {state.worker.number} could not close its application: {item[2]}.")
+                return [f"{state.name}: {text}" for text in item[1]]
+            if item[0] == "broken":
+                raise Broke(f"Worker {state.worker.number} could not end: {item[1]}.")
+        raise Broke(f"Worker {state.worker.number} went on instead of closing.")
+
+    def clear(self, now: float) -> None:
+        """Abort the execution in every process that is still in it; replace a process that does not obey."""
+        for state in self._states:
+            if state.worker.number not in self.running or self._fleet.gone:
+                continue
+            try:
+                self._closed(state, state.worker.ask("abort", now))
+            except (WorkerDied, WorkerStuck, Broke, BrokenPipeError):
+                self._fleet.renew(state.worker)
+                self.running.discard(state.worker.number)

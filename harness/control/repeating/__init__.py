@@ -1,0 +1,1 @@
+"""Executions that repeat a known one: to confirm, shrink, explain, replay or edit it."""

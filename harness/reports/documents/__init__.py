@@ -1,0 +1,1 @@
+"""Reports as documents: HTML, JUnit, SARIF, Markdown, traces, regression tests."""

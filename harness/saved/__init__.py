@@ -1,0 +1,1 @@
+"""Values as versioned JSON and back. All that is read back is checked, field by field."""

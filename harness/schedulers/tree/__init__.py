@@ -1,0 +1,1 @@
+"""The exhaustive search: a tree of decisions, what must be tried in it, and what is redundant."""

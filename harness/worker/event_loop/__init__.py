@@ -1,0 +1,1 @@
+"""The asyncio event loop of a worker: deterministic, in virtual time, its turns decided by the schedule."""

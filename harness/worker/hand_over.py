@@ -1,0 +1,312 @@
+"""Who of a worker's threads has the baton, and what happens when none has anything to run: the talk with the controller.
+
+When the last one has nothing to run, the worker is quiescent: that strand tells the controller and waits for the order
+that says who goes on. Whoever parked last therefore does the talking, and going on with the same task costs no thread
+switch.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
+
+from harness.boundary.flight_recorder import Trail
+from harness.boundary.wire import ABORT, GIVE_UP, GO, Message, Peer
+from harness.worker.controlled_threads import Carrier, Strand, Wanted
+from harness.worker.event_loop.waiting import Waiting, only_wait
+from harness.worker.source import Place
+from harness.worker.virtual.clock import Clock
+
+__all__ = ["Baton"]
+
+OWN = "own"
+"""That a turn runs no code under test."""
+
+TURN = "turn"
+"""What the controller calls the next turn of the event loop, among what is parked."""
+
+_PATIENCE = 10_000
+"""Rounds an aborted or closing execution may still go on in its clean-up before its worker is given up."""
+
+
+class Sleeper(Protocol):
+    """An event loop, as far as the runtime needs to know it."""
+
+    def next_timer(self) -> tuple[float, str, Place | None, tuple[tuple[str, float], ...]] | None: ...
+
+    def waiting_places(self) -> list[tuple[str, Place | None]]: ...
+
+    def unfinished(self) -> list[tuple[str, Any]]: ...
+
+
+class Baton:
+    """Exactly one strand has it: it runs until it parks, waits or ends, and hands it on (see the module's text)."""
+
+    def __init__(self, peer: Peer, clock: Clock) -> None:
+        self.peer, self.clock = peer, clock
+        self.home = Strand()
+        self.controlled = self.aborting = self.cancels = False
+        self.alone = False
+        self.ahead = 0
+        self.trail = Trail()
+        self._family = ""
+        self.loses = ""
+        self.sleeper: Sleeper | None = None
+        self.before_report: Callable[[], None] = lambda: None
+        self.look: Callable[[str], list[Message]] = lambda _: []
+        self.inbox: deque[Message] = deque()
+        self.news: list[Message] = []
+        self.strands: dict[int, Strand] = {threading.get_ident(): self.home}
+        self._parked: dict[str, Strand] = {}
+        self._waiting = Waiting()
+        self._dying: Callable[[], Any] | None = None
+        self._ready: deque[Strand] = deque()
+        self._home_idle = self._drains = self._at_turn = self.ticked = False
+        self._rounds = 0
+        self._courteous: Strand | None = None
+
+    def be_home(self, ident: int) -> None:
+        """Take the thread *ident* for the main thread of this process (a fork has just changed it)."""
+        self.strands = {ident: self.home}
+
+    def go_ahead(self, lane: str, ahead: int) -> None:
+        """Let the task that begins in *lane* pass *ahead* schedule points without asking, as ``_unnoticed`` allows."""
+        self.ahead, self._family = ahead, lane
+        if ahead:
+            self.trail.clear()
+
+    @property
+    def others_ready(self) -> bool:
+        """Whether another strand can run."""
+        return bool(self._ready)
+
+    def spawn(self, run: Callable[[], Any], lane: str | None) -> Strand:
+        """Start a strand that runs *run* when its turn comes."""
+        strand = Strand()
+        strand.lane = lane
+        try:
+            Carrier.lend(self, strand, run)
+        except RuntimeError as error:
+            self.lacks_thread(error)
+            raise
+        self._ready.append(strand)
+        return strand
+
+    def lacks_thread(self, error: RuntimeError) -> None:
+        """Report that the system gave no thread (*error*): what follows from that is not the code under test's doing."""
+        self.news.append(("broken", f"the system gives it no further thread ({error}); see `ulimit -u` and pids.max"))
+
+    def wake(self, strand: Strand) -> None:
+        """Put *strand*, which waits for work, at the end of those that will run."""
+        self._ready.append(strand)
+
+    def wake_home(self) -> None:
+        """Let the event loop run again if it is idle or between two turns: another strand has given it something to do."""
+        if self._home_idle or self._at_turn:
+            self._home_idle = self._at_turn = False
+            self._ready.append(self.home)
+
+    def wait(self, strand: Strand) -> None:
+        """Give the baton away until somebody wakes *strand*."""
+        self._hand_over(strand)
+
+    def idle(self) -> None:
+        """The main thread has nothing to run: return when a timer is due, a strand woke it, or an order came."""
+        self._home_idle = True
+        self._hand_over(self.home)
+        self._home_idle = False
+
+    def at_turn(self, text: str, whose: str, place: Place | None, own: bool, more: bool) -> bool:
+        """The event loop is between two turns: return True where the next is let go, False where something else came first.
+
+        *whose*: the lanes of the calls that go on in it. *own*: no code under test runs in it. *more*: what has just run
+        has added to it.
+        """
+        self._parked[TURN] = self.home
+        if more:
+            self.news.append(("queued",))
+        self.news.append(("parked", TURN, "loop", "turn", text, whose, place, None, () if not own else (OWN,), True))
+        self._at_turn = True
+        self._hand_over(self.home)
+        self._at_turn = False
+        return self._parked.pop(TURN, None) is None
+
+    @property
+    def anything_else(self) -> bool:
+        """Whether another strand can run, or waits to be let go."""
+        return bool(self._ready or self._parked)
+
+    def _hand_over(self, strand: Strand) -> None:
+        following = self._ready.popleft() if self._ready else self._quiescent()
+        if following is strand:
+            return
+        following.gate.release()
+        self.arrive(strand)
+
+    def arrive(self, strand: Strand) -> None:
+        """Wait for the baton; the thread that has ended with it is really gone then, with all that was its own."""
+        strand.gate.acquire()
+        if self._dying is not None:
+            gone, self._dying = self._dying, None
+            gone()
+
+    def _nobody_else(self) -> Strand | None:
+        """Return the strand that only takes its turn, if nothing in this worker could go instead."""
+        strand, self._courteous = self._courteous, None
+        if strand is None or not self.alone or not only_wait(self._parked, strand):
+            return None
+        if self.cancels and self._home_idle:
+            # Who waits for it in the event loop may be cancelled instead.
+            return None
+        key = next(key for key, parked in self._parked.items() if parked is strand)
+        del self._parked[key]
+        self.news = [item for item in self.news if item[0] != "parked"]
+        strand.order = GO
+        return strand
+
+    def _quiescent(self) -> Strand:
+        if not self.controlled:
+            return self._alone()
+        if (strand := self._nobody_else()) is not None:
+            return strand
+        self.before_report()
+        between = self._home_idle or self._at_turn
+        timer = self.sleeper.next_timer() if self.sleeper and between else None
+        self.clock.stepped()
+        self.peer.send((self.news, timer))
+        self.news = []
+        order = self.peer.receive()
+        kind, now = order[0], order[1]
+        self.clock.ordered(now)
+        if kind == "go":
+            strand = self._parked.pop(order[2])
+            strand.order = order[3]
+            self.go_ahead(order[2].partition("/")[0], order[4])
+            self.loses = order[5]
+            return strand
+        if kind == "look":
+            self.news.extend(self.look(order[2]))
+            return self._quiescent()
+        if kind == "where":
+            places = self.sleeper.waiting_places() if self.sleeper else []
+            self.news.extend(("waiting", lane, place) for lane, place in places)
+            return self._quiescent()
+        if kind == "abort":
+            self.abort()
+            return self._ready.popleft()
+        if not between:
+            return self._told_later(order)
+        self.loses = ""
+        if kind == "call":
+            self.go_ahead(order[2], order[5])
+        else:
+            self.ahead = 0
+        self.ticked = kind == "tick"
+        if not self.ticked:
+            self.inbox.append(order)
+        self._home_idle = self._at_turn = False
+        return self.home
+
+    def _told_later(self, order: Message) -> Strand:
+        """The main thread is held up, at a statement or by a lock: it takes *order* when it comes back to its event loop."""
+        if order[0] != "tick":
+            self.inbox.append(order)
+        return self._quiescent()
+
+    def _alone(self) -> Strand:
+        """Nothing can run and no execution is under way (or it is over): let time pass here, or give up."""
+        self.one_more_round()
+        if (self.aborting or self._drains) and self._home_idle:
+            self._home_idle = False
+            return self.home
+        timer = self.sleeper.next_timer() if self.sleeper and self._home_idle else None
+        if (due := self._waiting.due(timer[0] if timer else math.inf)) is not None:
+            self.clock.now = max(self.clock.now, due.wanted.deadline) if due.wanted is not None else self.clock.now
+            due.order = GIVE_UP
+            return due
+        if timer is None:
+            self.fail("it waits for something that never comes, before or after the race")
+        self.clock.now = max(self.clock.now, timer[0])
+        self._home_idle = False
+        return self.home
+
+    def abort(self) -> None:
+        """The execution is over: have every strand that is parked or waits unwind."""
+        self.controlled, self.aborting = False, True
+        for strand in (*self._parked.values(), *self._waiting.all()):
+            strand.order = ABORT
+            self._ready.append(strand)
+        self._parked.clear()
+        if self._home_idle:
+            self._home_idle = False
+            self._ready.append(self.home)
+
+    def take_control(self) -> None:
+        """From now on the controller decides who goes on."""
+        self.controlled = True
+        for strand in self._waiting.all():
+            assert strand.wanted is not None
+            self._park_waiting(strand, strand.wanted)
+
+    def lose_control(self) -> None:
+        """The calls have ended: who waits in memory may still be let go from here, who waits for a file's lock may not."""
+        self.controlled, self.news = False, []
+        for strand in self._parked.values():
+            if strand.wanted is not None:
+                strand.order = GO
+                self._waiting.add(strand)
+            else:
+                strand.order = ABORT
+                self._ready.append(strand)
+        self._parked.clear()
+
+    def drain(self) -> None:
+        """Let whatever can run do so until all of it waits; no time passes meanwhile."""
+        self._drains = True
+        while self._ready:
+            self.idle()
+        self._drains = False
+
+    def one_more_round(self) -> None:
+        """Count one more attempt to come to an end; after too many, give this worker up."""
+        self._rounds += 1
+        if self._rounds > _PATIENCE:
+            self.fail("it never stops waiting, before or after the race")
+
+    def fail(self, why: str) -> NoReturn:
+        """Tell the controller that this worker can't go on, and end it."""
+        self.peer.send(([("broken", why)], None))
+        os._exit(70)
+
+    def ended(self, join: Callable[[], Any] | None = None) -> None:
+        """The running strand's work is done: pass the baton on; with *join*, who gets it first waits with that."""
+        following = self._ready.popleft() if self._ready else self._quiescent()
+        self._dying = join
+        following.gate.release()
+
+    # What waits in memory
+
+    def _park_waiting(self, strand: Strand, wanted: Wanted) -> None:
+        self._parked[key := self._free_key(wanted.lane)] = strand
+        strand.hopeless = True
+        self.news.append(("waits", key, *wanted, strand is not self.home))
+
+    def released(self, resource: str) -> None:
+        """What strands wait for under the name *resource* has been let go."""
+        if self.controlled:
+            self.news.append(("released", resource))
+            for strand in self._parked.values():
+                if strand.wanted is not None and strand.wanted.resource == resource:
+                    strand.hopeless = False
+        self._ready.extend(self._waiting.released(resource))
+
+    def _free_key(self, lane: str) -> str:
+        key, number = lane, 1
+        while key in self._parked:
+            number += 1
+            key = f"{lane}+{number}"
+        return key

@@ -1,0 +1,142 @@
+"""What a worker says of itself while the schedule stands still: where its tasks are, their variables, what tables they see."""
+
+from __future__ import annotations
+
+import io
+import pdb
+import reprlib
+import sqlite3
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from harness.boundary.wire import Message
+from harness.worker.instrument.sqlite.cursors import real_cursor
+from harness.worker.instrument.sqlite.databases import Databases, Watched
+from harness.worker.runtime import Runtime
+from harness.worker.source import is_outermost, is_under_test
+
+__all__ = ["Looking"]
+
+_ROWS, _TEXT, _LOCALS, _FRAMES = 50, 200, 60, 40
+
+Frame = tuple[str, int, str, list[tuple[str, str]]]
+"""File, line and function, and its variables as text."""
+
+
+def _text(raw: io.RawIOBase | io.FileIO, mode: str) -> io.TextIOWrapper:
+    buffer: Any = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
+    return io.TextIOWrapper(buffer, write_through=True)
+
+
+class Looking:
+    """Answers the order ``look``."""
+
+    def __init__(self, runtime: Runtime, databases: Databases) -> None:
+        self._runtime, self._databases = runtime, databases
+        self._repr = reprlib.Repr()
+        self._repr.maxstring = self._repr.maxother = _TEXT
+
+    def look(self, what: str) -> list[Message]:
+        """Return news: ``frames`` of each task if *what* is that, or ``table`` for each one that a connection sees.
+
+        For ``debug LANE TERMINAL`` the debugger has been there, and nothing is news but whether it found the task.
+        """
+        if what.startswith("debug "):
+            _, lane, terminal = what.split(" ", 2)
+            return [("debugged", self._debug(lane, terminal))]
+        return list(self._frames()) if what == "frames" else list(self._tables())
+
+    def _debug(self, lane: str, terminal: str) -> bool:
+        """Have somebody at *terminal* look at the frames of the task in *lane*, with ``pdb``, until they go on."""
+        frame = self._frame_of(lane)
+        if frame is None:
+            return False
+        with open(terminal, "r+b", buffering=0) as raw, _text(raw, "r") as typed, _text(raw, "w") as shown:
+            debugger = pdb.Pdb(stdin=typed, stdout=shown, nosigint=True, readrc=False)
+            debugger.use_rawinput = False
+            debugger.reset()
+            debugger.interaction(frame, None)
+        return True
+
+    def _frame_of(self, lane: str) -> FrameType | None:
+        """Return the innermost frame of the code under test in *lane*: of its thread, else of its coroutine."""
+        running = sys._current_frames()
+        for ident, strand in self._runtime.strands.items():
+            frame = running.get(ident) if self._runtime.lane_of(strand) == lane else None
+            while frame is not None and not is_outermost(frame.f_code):
+                if is_under_test(frame.f_code):
+                    return frame
+                frame = frame.f_back
+        found = None
+        for coroutine in (task for name, task in self._runtime.tasks() if name == lane):
+            while coroutine is not None:
+                frame = getattr(coroutine, "cr_frame", None)
+                found = frame if frame is not None and is_under_test(frame.f_code) else found
+                coroutine = getattr(coroutine, "cr_await", None)
+        return found
+
+    def _frames(self) -> Iterator[Message]:
+        running = sys._current_frames()
+        for ident, strand in self._runtime.strands.items():
+            if found := self._of_stack(running.get(ident)):
+                yield "frames", strand.lane or self._runtime.lane_of(strand), found
+        for lane, coroutine in self._runtime.tasks():
+            if found := self._of_coroutine(coroutine):
+                yield "frames", lane, found
+
+    def _of_stack(self, frame: FrameType | None) -> list[Frame]:
+        found: list[Frame] = []
+        while frame is not None and len(found) < _FRAMES and not is_outermost(frame.f_code):
+            if is_under_test(frame.f_code):
+                found.append(self._shown(frame))
+            frame = frame.f_back
+        return found
+
+    def _of_coroutine(self, coroutine: Any) -> list[Frame]:
+        found: list[Frame] = []
+        while coroutine is not None and len(found) < _FRAMES:
+            frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+            if frame is not None and is_under_test(frame.f_code):
+                found.insert(0, self._shown(frame))
+            coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
+        return found
+
+    def _shown(self, frame: FrameType) -> Frame:
+        variables = [(name, self._text(value)) for name, value in frame.f_locals.items() if not name.startswith("__")]
+        return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname, variables[:_LOCALS]
+
+    def _text(self, value: Any) -> str:
+        try:
+            text = self._repr.repr(value)
+        except Exception as error:
+            text = f"<its repr raised {type(error).__name__}>"
+        return text if len(text) <= _TEXT else text[:_TEXT] + "..."
+
+    # Tables
+
+    def _tables(self) -> Iterator[Message]:
+        for number, connection in enumerate(self._databases.still_open(), start=1):
+            label = f"connection {number} to {connection.files[0] if connection.files else '?'}"
+            if connection.running:
+                yield "table", label, "it waits inside SQLite", [], []
+                continue
+            # It must not wait for a lock now: nobody else can go on meanwhile.
+            self._databases.native.watch(connection.handle, False)
+            try:
+                yield from self._of_connection(connection, label)
+            except sqlite3.Error as error:
+                yield "table", label, f"it can't be read now: {error}", [], []
+            finally:
+                self._databases.watch(connection)
+
+    def _of_connection(self, connection: Watched, label: str) -> Iterator[Message]:
+        cursor = real_cursor(connection)
+        names = cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+        for (name,) in names:
+            quoted = '"' + str(name).replace('"', '""') + '"'
+            cursor = real_cursor(connection)
+            rows = cursor.execute(f"SELECT * FROM {quoted} LIMIT {_ROWS}").fetchall()
+            columns = [str(column[0]) for column in cursor.description]
+            yield "table", label, str(name), columns, [[self._text(cell) for cell in row] for row in rows]

@@ -1,0 +1,1 @@
+"""Schedule points in PostgreSQL clients, ``psycopg`` and ``asyncpg``: statements, locks, time-outs."""

@@ -1,0 +1,1 @@
+"""Schedule points between the threads of a worker: starting them, their locks, and looks at these."""

@@ -1,0 +1,160 @@
+"""Virtual time: one clock for all workers, moved only by the controller; to each the time of day may be another.
+
+Installed under ``time`` and ``datetime`` in a worker, so that the code under test reads it unmodified.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from harness.boundary.clock_readings import Readings
+from harness.boundary.epoch import EPOCH
+from harness.boundary.patched_clocks import clocks, tell_datetimes
+from harness.boundary.patching import InPlace
+from harness.scenario import Scenario
+from harness.worker.virtual.rebind import KEEP
+
+__all__ = ["Clock", "install"]
+
+_EPOCH_NS = int(EPOCH) * 1_000_000_000
+_READING_NS = 1_000
+
+
+class Clock:
+    """Virtual seconds since the execution began; ``read`` says that somebody has asked since that was last cleared.
+
+    ``dated`` says so of a file that was given its time, ``told_dates`` of code that has looked at the times of files.
+
+    ``skew`` is by how many seconds what tells the time of day is ahead on this machine. Each reading is a microsecond after
+    the one before it, as time stamps order events; ``elapsed_ns`` is what these come to (see ``Readings``). ``now`` does not
+    move by it: sleeps that begin together end together.
+    """
+
+    __slots__ = (
+        "_met",
+        "_slots",
+        "dated",
+        "elapsed_ns",
+        "follows_all",
+        "now",
+        "number",
+        "read",
+        "readings",
+        "real_time_order",
+        "skew",
+        "told_dates",
+    )
+
+    def __init__(self, readings: Readings | None = None) -> None:
+        self.readings = readings or Readings()
+        self.number = 0
+        self.real_time_order = self.follows_all = False
+        """Whether this process comes after all that any other has done, whatever that touched."""
+        self._slots: dict[str, int] = {}
+        self._met: list[tuple[int, str]] = []
+        self.now = 0.0
+        self.read = self.dated = self.told_dates = False
+        self.skew = 0.0
+        self.elapsed_ns = 0
+
+    def be(self, scenario: Scenario, role: str, number: int) -> None:
+        """Be the clock of process *number*, which has *role* in *scenario*."""
+        self.number = number
+        self.skew = dict(enumerate(scenario.skew)).get(number, 0.0) if role == "worker" else 0.0
+        self.real_time_order = scenario.ordered
+        self.follows_all = role != "worker" or scenario.app is not None
+
+    def begin(self, now: float) -> None:
+        """An execution begins for this process, at *now*, or goes on after calls that have left nothing."""
+        self.now, self.read, self.dated, self.told_dates = now, False, False, False
+        self.elapsed_ns = self.readings.latest if self.follows_all else self.readings.of(self.number)
+        self._met.clear()
+
+    def set_up(self) -> None:
+        """``setup`` has ended: executions begin after it."""
+        self.readings.base = self.elapsed_ns + int(self.now * 1e9)
+
+    def met(self, resource: str, mode: str) -> None:
+        """The step under way touched *resource*: what is read from now on is later than what those read who did before."""
+        slot = self._slots.get(resource)
+        if slot is None:
+            slot = self._slots[resource] = self.readings.slot(resource)
+        later = self.readings.later(slot, mode)
+        if later > self.elapsed_ns:
+            self.elapsed_ns = later
+        self._met.append((slot, mode))
+
+    def called(self, lane: str) -> None:
+        """A call begins: it comes after what its client was told and, in real-time order, after what any client was."""
+        self.met(f"client:{lane}", "w")
+        if self.real_time_order:
+            self.met("history", "i")
+
+    def returned(self, lane: str) -> None:
+        """A call has ended."""
+        self.met(f"client:{lane}", "w")
+        if self.real_time_order:
+            self.met("history", "o")
+
+    def stepped(self) -> None:
+        """The step under way has ended: tell others how far readings have come."""
+        self.readings.leave(self.elapsed_ns, self._met, self.number)
+        self._met.clear()
+
+    def ordered(self, now: float) -> None:
+        """An order has come, at *now*."""
+        self.now = now
+        if self.follows_all and self.readings.latest > self.elapsed_ns:
+            self.elapsed_ns = self.readings.latest
+
+    def tell(self) -> float:
+        """Return the time to code that acts on it."""
+        self.read = True
+        return self.now
+
+    def of_day(self) -> float:
+        """Return what this machine takes for the seconds since 1970, to code that acts on it."""
+        return self.wall_ns() / 1e9
+
+    def wall_ns(self) -> int:
+        """Return what this machine takes for the nanoseconds since 1970."""
+        self.read = True
+        self.elapsed_ns += _READING_NS
+        return _EPOCH_NS + int((self.now + self.skew) * 1e9) + self.elapsed_ns
+
+    def since_ns(self) -> int:
+        """Return the nanoseconds on the monotonic clock, which is true on every machine."""
+        self.read = True
+        self.elapsed_ns += _READING_NS
+        return int(self.now * 1e9) + self.elapsed_ns
+
+    def of_files(self) -> int:
+        """Return the nanoseconds since 1970 that a file is given which is changed now.
+
+        When that is matters to those who look at the times of files (``told_dates``), if anybody does; the time does not move
+        by it.
+        """
+        self.dated = True
+        return _EPOCH_NS + int(self.now * 1e9) + self.elapsed_ns
+
+    def __repr__(self) -> str:
+        return f"<Clock now={self.now}>"
+
+
+def install(clock: Clock, sleep: Callable[[float], None]) -> None:
+    """Put *clock* under the machine's clocks in this process, and *sleep* under ``time.sleep``, for good.
+
+    Modules that wait for real threads and processes keep the real ones, as far as they have them by name.
+    """
+    placed = [*clocks(clock), InPlace(time.sleep, sleep)]
+    real = {id(entry.function): entry.real for entry in placed}
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in KEEP:
+            for key, value in list(vars(module).items()):
+                if id(value) in real and module is not time:
+                    setattr(module, key, real[id(value)])
+    for entry in placed:
+        entry.put()
+    tell_datetimes(clock)
