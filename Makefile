@@ -105,7 +105,7 @@ else
 .venv/.stamp: pyproject.toml constraints.txt
 	@echo 'Setting up .venv (only when pyproject.toml or constraints.txt changed) ...'
 	@$(VENV_PYTHON) -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
-	@$(PIP) install -c constraints.txt setuptools
+	@$(PIP) install -c constraints.txt hatchling hatch-fancy-pypi-readme
 	@$(PIP) install -c constraints.txt --no-build-isolation -e '.[test]'
 	@touch $@
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from harness.cli.terminal import colour, print_json, width
-from harness.registry import GROUP, scenarios
+from harness.registry import named
 from harness.reports.text.terminal import counted, escaped, paragraph, styled
 from harness.scenario import Scenario
 
@@ -13,22 +13,26 @@ __all__ = ["command"]
 
 
 def command(options: Namespace) -> int:
-    """Print the installed scenarios; return 0."""
-    known = scenarios()
+    """Print the scenarios that are known by name: the project's and the installed ones; return 0."""
+    known = named()
     if options.json:
-        print_json([_as_json(scenario) for scenario in known.values()])
+        print_json([_as_json(each.scenario, each.installed) for each in known.values()])
     elif not known:
-        print(f"No scenario is installed: no distribution here has entry points in the group {GROUP!r}.")
+        print(
+            "No scenario is known here: [tool.harness] in pyproject.toml names none, and none is installed. "
+            "`harness init` writes a first one."
+        )
     else:
-        print("\n".join(_text(scenario) for scenario in known.values()), end="")
+        print("\n".join(_text(each.scenario) for each in known.values()), end="")
     return 0
 
 
-def _as_json(scenario: Scenario) -> dict[str, object]:
+def _as_json(scenario: Scenario, installed: bool) -> dict[str, object]:
     return {
         "scenario": scenario.name,
         "variants": list(scenario.variants),
         "workers": scenario.workers,
+        "installed": installed,
     }
 
 

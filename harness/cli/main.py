@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: Namespace) -> int:
     try:
-        if options.module not in ("listing", "reporting"):
+        if options.module not in ("init.command", "listing", "reporting"):
             require_asserts()
         if getattr(options, "postgres", None) is not None:
             config.use_postgres(options.postgres)
@@ -123,6 +123,7 @@ def parser() -> ArgumentParser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_init(commands)
     _add_list(commands)
     _add_run(commands)
     _add_replay(commands)
@@ -140,6 +141,13 @@ def _command(commands: Commands, name: str, module: str, text: str) -> ArgumentP
     command.add_argument("--json", action="store_true", help="print one JSON value on standard output")
     command.add_argument("--debug", action="store_true", help="show the traceback of a bug in the harness")
     return command
+
+
+def _add_init(commands: Commands) -> None:
+    init = _command(commands, "init", "init.command", "write a first scenario, and the settings that name it")
+    init.add_argument(
+        "folder", nargs="?", default=".", metavar="FOLDER", help="the project's folder (default: this one)"
+    )
 
 
 def _add_list(commands: Commands) -> None:
@@ -266,7 +274,7 @@ def _add_replay(commands: Commands) -> None:
     add(
         "--scenario",
         metavar="REFERENCE",
-        help="module:ATTRIBUTE or path/to/file.py:ATTRIBUTE, for a scenario that is not installed",
+        help="module:ATTRIBUTE or path/to/file.py:ATTRIBUTE, for a scenario that the project does not name",
     )
     add("--export", choices=("test",), help="write a regression test for pytest instead of replaying")
     add("--output", metavar="FILE", help="where to write it (default: standard output)")
@@ -300,8 +308,7 @@ def _add_gate(commands: Commands) -> None:
     add(
         "--over",
         choices=(*DATABASES, "all"),
-        default="sqlite",
-        help="of the scenarios that no name or setting chooses, those over this database (default: %(default)s)",
+        help="only the scenarios over this database (default: the settings'; all of those that are named here)",
     )
     _add_isolation(gate, "the settings', else the scenario's")
     _add_postgres(gate)
@@ -351,7 +358,11 @@ def _add_report(commands: Commands) -> None:
     for name, text in (("markdown", "Markdown"), ("junit", "JUnit XML"), ("sarif", "SARIF 2.1.0")):
         add(f"--{name}", metavar="OUT", help=f"{text}; OUT as above")
     add("--perfetto", metavar="OUT", help="a trace for Perfetto or Chrome; OUT as above")
-    add("--scenario", metavar="REFERENCE", help="where the scenario is, if it is not installed: as for `replay`")
+    add(
+        "--scenario",
+        metavar="REFERENCE",
+        help="where the scenario is, if the project does not name it: as for `replay`",
+    )
     add("--no-tables", action="store_true", help="do not replay to see what each step did to the tables")
     _add_postgres(report)
 

@@ -12,6 +12,7 @@ from harness import registry
 from harness.cli.arguments import check_slots
 from harness.cli.terminal import EXIT_CODES, Ticker, colour, print_json, width
 from harness.errors import BadInput
+from harness.project.suggestions import nearest
 from harness.result import Interrupted, Result, delay_count, fault_count
 from harness.saved.counterexample import Counterexample, save
 from harness.scenario import Scenario
@@ -74,9 +75,7 @@ def _explore(options: Namespace, scenario: Scenario, seen: list[int]) -> Result:
     from harness.control.sharding.together import Place
 
     if options.scheduler not in SCHEDULERS:
-        raise BadInput(
-            f"There is no scheduler {options.scheduler!r}. {registry.nearest(options.scheduler, SCHEDULERS)}"
-        )
+        raise BadInput(f"There is no scheduler {options.scheduler!r}. {nearest(options.scheduler, SCHEDULERS)}")
     with Ticker() as ticker:
 
         def progress(now: Progress) -> None:

@@ -10,19 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadInput
-from harness.registry import nearest
-from harness.scenario import ISOLATIONS, MOST_DELAYS
+from harness.project.suggestions import nearest
+from harness.scenario import DATABASES, ISOLATIONS, MOST_DELAYS
 
 __all__ = ["KEYS", "Settings", "load"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The gate's settings; ``root`` is the folder that relative paths are of, ``file`` where they come from, if anywhere."""
+    """The gate's settings; ``root`` is the folder that relative paths are of, ``file`` the file that was found, if any.
+
+    ``given`` says whether that file has a table ``[tool.harness]``, be it empty.
+    """
 
     root: Path
     file: Path | None = None
+    given: bool = False
     scenarios: tuple[str, ...] = ()
+    over: str = "all"
     executions: int = 20_000
     seconds: float = 8.0
     variant_executions: int = 1_000
@@ -77,6 +82,12 @@ def _isolation(value: Any, _: Path) -> str:
     return str(value)
 
 
+def _database(value: Any, _: Path) -> str:
+    if value not in (*DATABASES, "all"):
+        raise ValueError(f"one of {', '.join((*DATABASES, 'all'))}")
+    return str(value)
+
+
 def _url(value: Any, _: Path) -> str:
     # What is wrong with a text is said where it is used, without showing it: a password may be in it.
     if not isinstance(value, str):
@@ -93,9 +104,11 @@ def _folder(value: Any, root: Path) -> Path:
 KEYS: dict[str, tuple[Reader, str]] = {
     "scenarios": (
         _texts,
-        "what is gated: names or patterns of installed scenarios (`keyed-*`), or references (`races.py:COUNTER`, "
-        "`my_package.races:COUNTER`); default: all that are installed",
+        "the project's scenarios, which are known by their names in every command, and are gated: references to one or to a "
+        "tuple of them (`races.py:COUNTER`, `my_package.races:ALL`), or names or patterns of installed ones (`keyed-*`); "
+        "default: all that are installed",
     ),
+    "over": (_database, "`sqlite`, `postgresql` or `all`: gate only the scenarios over this database; default `all`"),
     "executions": (_count, "the most executions of each exploration of a reference; default 20000"),
     "seconds": (_seconds, "the most seconds of each exploration of a reference; default 8"),
     "variant-executions": (_count, "the most executions until a faulty variant must be caught; default 1000"),
@@ -136,6 +149,8 @@ def load(file: Path | None = None, start: Path | None = None) -> Settings:
     if found is None:
         return Settings(root=here)
     table = _table(found)
+    if table is None:
+        return Settings(root=found.resolve().parent, file=found)
     root = found.resolve().parent
     values: dict[str, Any] = {}
     for key, value in table.items():
@@ -145,20 +160,21 @@ def load(file: Path | None = None, start: Path | None = None) -> Settings:
             values[key.replace("-", "_")] = KEYS[key][0](value, root)
         except ValueError as wanted:
             raise BadInput(f"{found}: {key!r} in [tool.harness] should be {wanted}, but is {value!r}.") from None
-    return Settings(root=root, file=found, **values)
+    return Settings(root=root, file=found, given=True, **values)
 
 
 def _nearest_file(start: Path) -> Path | None:
     return next((path for folder in (start, *start.parents) if (path := folder / "pyproject.toml").is_file()), None)
 
 
-def _table(file: Path) -> dict[str, Any]:
+def _table(file: Path) -> dict[str, Any] | None:
+    """Return the table ``[tool.harness]`` of *file*, None if there is none."""
     try:
-        table: Any = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("harness", {})
+        table: Any = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("harness")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"The settings {str(file)!r} can't be read: {error}. Is the path right?") from None
     except (tomllib.TOMLDecodeError, AttributeError) as error:
         raise BadInput(f"The settings {str(file)!r} can't be read: they are not TOML as expected ({error}).") from None
-    if not isinstance(table, dict):
+    if table is not None and not isinstance(table, dict):
         raise BadInput(f"{file}: 'harness' in [tool] should be a table, but is {table!r}.")
     return table

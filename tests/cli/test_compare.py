@@ -112,12 +112,26 @@ def test_variants_of_a_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[st
 @pytest.mark.forks
 @pytest.mark.slow
 def test_scenarios_by_pattern_are_those_that_the_base_lists(tmp_path: Path) -> None:
-    """Where neither a scenario nor a counterexample is named, `[tool.harness]` says which; a pattern asks the base."""
-    (tmp_path / "pyproject.toml").write_text('[tool.harness]\nscenarios = ["issue-tok*", "races.py:OWN"]\n')
+    """Where neither a scenario nor a counterexample is named, `[tool.harness]` says which: its own, and installed ones."""
+    write(
+        tmp_path,
+        races=f"{RACES}\n\nOWN = racing('own', len, ())\nALL = [racing('a-1', len, ()), racing('b', len, ())]\n",
+    )
+    write(tmp_path, service="increment = len\n", other="")
+    installed = tmp_path / "brought-1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: brought\nVersion: 1\n")
+    (installed / "entry_points.txt").write_text("[harness.scenarios]\nmine = races:ALL\n")
     options = Namespace(scenario=None, counterexample=None)
-    names = comparing._names(options, Side("base", tmp_path))
-    assert "issue-token" in names
-    assert not [name for name in names if not name.startswith(("issue-tok", "races.py:"))]
+    side = Side("base", tmp_path, paths=(str(tmp_path),))
+    for settings, names in (
+        ('["a-*", "races.py:OWN"]', {"own", "a-1"}),
+        ('["races.py:OWN"]', {"own"}),
+        ('["b"]', {"b"}),
+        ("[]", {"a-1", "b"}),
+    ):
+        (tmp_path / "pyproject.toml").write_text(f"[tool.harness]\nscenarios = {settings}\n")
+        assert set(comparing._names(options, side)) == names
 
 
 AROUND: dict[str, Any] = {

@@ -117,9 +117,8 @@ def test_it_fails_on_the_faulty_commit_and_passes_on_the_fix(project: Path) -> N
     assert again.returncode == 1, again.stderr
     assert "fell between" in again.stdout
 
-    known = gate(project, "counter", "races.py:COUNTER", "--json")
-    assert known.returncode == 2  # a name that is not installed
-    known = gate(project, "races.py:COUNTER", "--json")
+    assert gate(project, "countr", "races.py:COUNTER", "--json").returncode == 2  # there is no such name
+    known = gate(project, "counter", "--json")
     first = json.loads(known.stdout)["rows"][0]
     assert first["known"] is not None
     assert first["note"].startswith("A known race is back. To replay it: harness replay ")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,9 +89,9 @@ UNKNOWN = _result(verdict=Verdict.UNKNOWN, complete=False, reasons=("it never ov
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """One scenario is installed, and commands run in an empty folder."""
-    known: Mapping[str, Scenario] = {"issue-token": SCENARIO}
-    monkeypatch.setattr(registry, "scenarios", lambda: known)
-    monkeypatch.setattr("harness.cli.listing.scenarios", lambda: known)
+    known = {"issue-token": registry.Named("issue-token", SCENARIO, "a distribution", installed=True)}
+    monkeypatch.setattr(registry, "named", lambda settings=None: known)
+    monkeypatch.setattr("harness.cli.listing.named", lambda settings=None: known)
     monkeypatch.chdir(tmp_path)
 
 
@@ -302,7 +301,7 @@ def test_list_shows_names_stories_and_variants(capsys: pytest.CaptureFixture[str
 def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     """Exactly what is promised."""
     assert main(["list", "--json"]) == 0
-    expected = [{"scenario": "issue-token", "variants": ["t01-check-then-insert"], "workers": 2}]
+    expected = [{"scenario": "issue-token", "variants": ["t01-check-then-insert"], "workers": 2, "installed": True}]
     assert json.loads(capsys.readouterr().out) == expected
 
 
@@ -354,7 +353,7 @@ def test_a_file_decides_nothing_that_is_imported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A scenario name that looks like a module or a file is looked up, never imported."""
-    monkeypatch.setattr(registry, "_referred", lambda *_: pytest.fail("it was imported"))
+    monkeypatch.setattr(registry, "_one", lambda *_: pytest.fail("it was imported"))
     path = save(replace(FOUND, scenario="evil.py:MINE"), Path())
     assert main(["replay", str(path)]) == 2
     assert "--scenario path/to/file.py:ATTRIBUTE" in capsys.readouterr().err
@@ -363,7 +362,7 @@ def test_a_file_decides_nothing_that_is_imported(
 def test_another_scenario_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A counterexample is replayed with the scenario it was found with."""
     others = {name: replace(variant, name="other") for name, variant in SCENARIO.variants.items()}
-    monkeypatch.setattr(registry, "_referred", lambda _: replace(SCENARIO, name="other", variants=others))
+    monkeypatch.setattr(registry, "_one", lambda _: replace(SCENARIO, name="other", variants=others))
     assert main(["replay", str(save(FOUND, Path())), "--scenario", "a:B"]) == 2
     assert "'other'" in capsys.readouterr().err
 

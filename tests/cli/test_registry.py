@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,9 @@ def _entry_points(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two scenarios are installed; the import path stays as it is."""
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two scenarios are installed, the folder has no settings, and the import path stays as it is."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setitem(sys.modules, "installed_races", sys.modules[__name__])
     _entry_points(monkeypatch, mine="installed_races:ALL")
@@ -90,7 +92,7 @@ def test_a_broken_entry_point_is_named(value: str, why: str, monkeypatch: pytest
 
 def test_two_scenarios_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both entry points are named."""
-    monkeypatch.setattr(sys.modules[__name__], "AGAIN", (OTHER,), raising=False)
+    monkeypatch.setattr(sys.modules[__name__], "AGAIN", (replace(OTHER),), raising=False)
     _entry_points(monkeypatch, mine="installed_races:ALL", theirs="installed_races:AGAIN")
     with pytest.raises(BadInput, match="Two scenarios are called 'other'"):
         registry.scenarios()
@@ -150,3 +152,65 @@ def test_nonsense_is_refused(name: str) -> None:
     """Whatever is written, the answer is an explanation."""
     with pytest.raises(BadInput):
         registry.find(name)
+
+
+# --- the project's own settings -------------------------------------------------------------------
+
+THREE = """
+from harness.scenario import Scenario, Workload
+
+def racing(name):
+    return Scenario(name=name, setup=print, operations={"f": print}, workload=lambda n: Workload.each("f", workers=n))
+
+ONE = racing("one")
+SEVERAL = (racing("two"), racing("three.of-many"))
+MIXED = (ONE, 3)
+"""
+
+
+def _project(folder: Path, *references: str) -> None:
+    (folder / "own_races.py").write_text(THREE)
+    (folder / "pyproject.toml").write_text(f"[tool.harness]\nscenarios = {list(references)}\n")
+
+
+def test_the_project_s_scenarios_are_known_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also from a folder inside it, one or several to a reference, beside the installed ones."""
+    _project(tmp_path, "own_races.py:ONE", "own_races.py:SEVERAL")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert list(registry.scenarios()) == ["one", "two", "three.of-many", "counter", "other"]
+    assert registry.find("two").name == "two"
+    assert [each.installed for each in registry.named().values()] == [False, False, False, True, True]
+
+
+def test_the_reference_of_each_finds_it_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the settings are not: by module, or by the file's path, and its name among several."""
+    _project(tmp_path, "own_races.py:SEVERAL")
+    references = [each.reference for each in registry.named().values() if not each.installed]
+    assert references == ["own_races.py:SEVERAL.two", "own_races.py:SEVERAL.three.of-many"]
+    assert registry.find(references[1]).name == "three.of-many"
+    with pytest.raises(BadInput, match=r"'tow' is not there. Did you mean 'two'"):
+        registry.find("own_races.py:SEVERAL.tow")
+
+
+def test_one_of_several_must_be_named(tmp_path: Path) -> None:
+    """A command that takes one scenario says which there are; what holds no scenarios is refused."""
+    _project(tmp_path)
+    with pytest.raises(BadInput, match=r"holds 2 scenarios. Name one: own_races.py:SEVERAL.two, "):
+        registry.find("own_races.py:SEVERAL")
+    with pytest.raises(BadInput, match="is a tuple, not a Scenario"):
+        registry.find("own_races.py:MIXED")
+
+
+def test_a_reference_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    """With what is wrong with it."""
+    _project(tmp_path, "own_races.py:NONE")
+    with pytest.raises(BadInput, match=r"'own_races.py' has no 'NONE'"):
+        registry.scenarios()
+
+
+def test_a_package_of_the_same_name_as_ours_is_told(tmp_path: Path) -> None:
+    """A project that has a package ``harness`` of its own learns why a module of it isn't found."""
+    (tmp_path / "clash.py").write_text("import harness.of_the_project\n")
+    with pytest.raises(BadInput, match="package of its own called 'harness'"):
+        registry.find(f"{tmp_path}/clash.py:X")

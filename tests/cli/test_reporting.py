@@ -81,7 +81,7 @@ def test_a_file_of_an_unknown_scenario_still_gives_a_page(
     assert main(["report", saved[0], "--json"]) == 0
     (report,) = json.loads(capsys.readouterr().out)
     assert report["tables"] == []
-    assert "is of the scenario 'issue-token', which is not installed." in report["no_tables"]
+    assert "is of the scenario 'issue-token', which is not known here." in report["no_tables"]
 
 
 def test_tables_can_be_left_out(

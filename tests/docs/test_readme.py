@@ -111,12 +111,14 @@ def test_the_hypothesis_example_fails_with_a_literal_that_fails_too(tmp_path: Pa
 @pytest.mark.forks
 def test_the_race_it_found_is_found_and_replays(tmp_path: Path) -> None:
     """The commands of the page on reading a failure do what it says: found, in that execution, explained, and replayed."""
-    found = run(*HARNESS, "run", "rotate-token", "--variant", "t11-read-after-commit", cwd=tmp_path)
+    found = run(
+        *HARNESS, "run", "rotate-token", "--variant", "t11-read-after-commit", "--output", str(tmp_path), cwd=ROOT
+    )
     assert found.returncode == 1, found.stdout + found.stderr
     assert "first in number 6" in " ".join(found.stdout.split())
     assert explanation(found.stdout) == explanation((HOW_TO / "read.md").read_text())
-    (file,) = (tmp_path / "counterexamples").glob("rotate-token-t11-read-after-commit-*.json")
-    replayed = run(*HARNESS, "replay", str(file), "--times", "100", cwd=tmp_path)
+    (file,) = tmp_path.glob("rotate-token-t11-read-after-commit-*.json")
+    replayed = run(*HARNESS, "replay", str(file), "--times", "100", cwd=ROOT)
     assert replayed.returncode == 1, replayed.stdout + replayed.stderr
 
 

@@ -94,7 +94,7 @@ def test_a_package_index_is_noticed(text: str) -> None:
 
 
 def _requirements() -> Iterator[Requirement]:
-    """Yield everything that `pyproject.toml` asks for, wherever it does."""
+    """Yield everything of others that `pyproject.toml` asks for, wherever it does."""
     config: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project = config["project"]
     groups = [
@@ -103,7 +103,8 @@ def _requirements() -> Iterator[Requirement]:
         *project["optional-dependencies"].values(),
         *config["dependency-groups"].values(),
     ]
-    return (Requirement(text) for group in groups for text in group)
+    asked = (Requirement(text) for group in groups for text in group)
+    return (requirement for requirement in asked if requirement.name != project["name"])
 
 
 def _pins() -> dict[str, str]:

@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +125,16 @@ def _names(options: Namespace, base: Side) -> list[str]:
     if options.counterexample is not None:
         return [load(Path(options.counterexample)).scenario]
     settings = load_settings(start=base.folder)
-    names = [name for name in settings.scenarios if ":" in name or not set("*?[") & set(name)]
-    if not names or len(names) < len(settings.scenarios):
-        said = base.scenarios(_GRACE)
-        from fnmatch import fnmatchcase
-
-        names = [each for each in said if any(fnmatchcase(each, name) for name in settings.scenarios or ("*",))] + names
+    patterns = [name for name in settings.scenarios if ":" not in name]
+    if settings.scenarios and len(patterns) == len(settings.scenarios) and not set("*?[") & set("".join(patterns)):
+        return list(dict.fromkeys(patterns))
+    known = base.scenarios(_GRACE)
+    chosen = [
+        name
+        for name, installed in known.items()
+        if not settings.scenarios or not installed or any(fnmatchcase(name, pattern) for pattern in patterns)
+    ]
+    names = chosen + [name for name in patterns if not set("*?[") & set(name) and name not in chosen]
     if not names:
         raise BadInput("Nothing says which scenario to compare: name one with --scenario, or in [tool.harness].")
     return list(dict.fromkeys(names))

@@ -49,9 +49,11 @@ class Side:
         variant = ["--variant", self.variant] if self.variant else []
         return dict(self._said(*arguments, *variant, seconds=seconds))
 
-    def scenarios(self, seconds: float) -> list[str]:
-        """Return the names of the scenarios that are installed there; raises as ``ask`` does."""
-        return [str(each["scenario"]) for each in self._said("list", seconds=seconds)]
+    def scenarios(self, seconds: float) -> dict[str, bool]:
+        """Return the names of the scenarios known there, each with whether a distribution installed it; raises as ``ask``."""
+        return {
+            str(each["scenario"]): bool(each.get("installed", True)) for each in self._said("list", seconds=seconds)
+        }
 
     def _said(self, *arguments: str, seconds: float) -> Any:
         command = [self.python, "-m", "harness", *arguments, "--json"]

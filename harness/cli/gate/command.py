@@ -5,7 +5,6 @@ Known counterexamples are replayed first.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from argparse import Namespace
@@ -23,6 +22,7 @@ from harness.errors import BadInput
 from harness.project import config
 from harness.project.settings import Settings
 from harness.project.settings import load as load_settings
+from harness.project.suggestions import nearest
 from harness.reports.gated import Gated, as_data
 from harness.reports.text.coverage_lines import not_covered
 from harness.reports.text.gate_table import GateRow, gate_table
@@ -47,7 +47,10 @@ def command(options: Namespace) -> int:
     settings = _settings(options)
     if settings.postgres and not config.postgres():
         config.use_postgres(settings.postgres)
-    chosen, left_out = _over(options.over, _chosen(settings)) if not settings.scenarios else (_chosen(settings), {})
+    chosen = _chosen(settings, options.scenarios, options.config is not None)
+    left_out: dict[str, str] = {}
+    if options.over is not None or not options.scenarios:
+        chosen, left_out = _over(options.over or settings.over, chosen)
     if options.changed_since is not None:
         from harness.cli.gate.changed_files import unchanged
 
@@ -110,40 +113,42 @@ def _settings(options: Namespace) -> Settings:
         "output": Path(options.output) if options.output is not None else None,
         "report": Path(options.report) if options.report is not None else None,
         "counterexamples": Path(options.counterexamples) if options.counterexamples is not None else None,
-        "scenarios": tuple(options.scenarios) or None,
     }
     return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
-def _chosen(settings: Settings) -> Chosen:
-    """Return the scenarios that the settings name, by default all installed ones.
+def _chosen(settings: Settings, names: Sequence[str], elsewhere: bool) -> Chosen:
+    """Return the scenarios that *names* say, else those that the settings name, else all that are installed.
 
-    Raises ``BadInput`` if a name matches no scenario, or if there is none.
+    A name is a pattern of known scenarios, or a reference. With settings from *elsewhere* than the current folder, scenarios
+    are referred to by their module, as their names are not known here. Raises ``BadInput`` if a name matches no scenario, or
+    if there is none.
     """
-    installed = registry.scenarios() if not all(":" in name for name in settings.scenarios or ("",)) else {}
-    if not settings.scenarios:
-        if not installed:
-            raise BadInput(
-                f"There is nothing to gate: no distribution here has entry points in {registry.GROUP!r}, and no settings "
-                "name any. Is the project that brings the scenarios installed (pip install -e .)? Or say in "
-                "pyproject.toml: [tool.harness] scenarios = ['path/to/file.py:NAME']"
-            )
-        return list(installed.items())
-    found: dict[str, tuple[str, Scenario]] = {}
-    for name in settings.scenarios:
+    known = registry.named(settings)
+    if not known and not names:
+        raise BadInput(
+            "There is nothing to gate: no scenario is named in [tool.harness] of "
+            f"{settings.file or 'a pyproject.toml (there is none here)'}, and none is installed.\n"
+            "`harness init` writes a first scenario and these lines:\n"
+            "  [tool.harness]\n"
+            '  scenarios = ["races.py:ALL"]'
+        )
+
+    def chosen(name: str, root: Path | None) -> list[registry.Named]:
         if ":" in name:
-            reference = _rooted(name, settings.root)
-            scenario = registry.find(reference)
-            found.setdefault(scenario.name, (reference, scenario))
-            continue
-        fits = [each for each in installed if fnmatchcase(each, name)]
+            return registry.referred(name, root)
+        fits = [each for each in known if fnmatchcase(each, name)]
         if not fits:
-            raise BadInput(
-                f"The gate's scenario {name!r} fits none that is installed. {registry.nearest(name, installed)}"
-            )
-        for each in fits:
-            found.setdefault(each, (each, installed[each]))
-    return list(found.values())
+            raise BadInput(f"The gate's scenario {name!r} fits none that is known. {nearest(name, known)}")
+        return [known[each] for each in fits]
+
+    root = None if names else settings.root
+    wanted = names or settings.scenarios or ("*",)
+    found = {each.scenario.name: each for name in wanted for each in chosen(name, root)}
+    by_name = {} if elsewhere else {name: each.scenario for name, each in known.items()}
+    return [
+        (name if by_name.get(name) is each.scenario else each.reference, each.scenario) for name, each in found.items()
+    ]
 
 
 def _over(database: str, chosen: Chosen) -> tuple[Chosen, dict[str, str]]:
@@ -159,15 +164,6 @@ def _over(database: str, chosen: Chosen) -> tuple[Chosen, dict[str, str]]:
     others = sorted({scenario.database for _, scenario in chosen} - {scenario.database for _, scenario in fit})
     counts = {name: sum(scenario.database == name for _, scenario in chosen) for name in others}
     return fit, {f"{count} scenarios over {name}": f"--over {name} runs them" for name, count in counts.items()}
-
-
-def _rooted(reference: str, root: Path) -> str:
-    """Return *reference* with its file's path, if it has one, changed from relative to *root* to relative to here."""
-    place, _, attribute = reference.rpartition(":")
-    if not (place.endswith(".py") or "/" in place):
-        return reference
-    path = os.path.relpath(root / place)
-    return f"{root / place if path.startswith('..') else path}:{attribute}"
 
 
 def _explorations(chosen: Chosen) -> list[Todo]:
@@ -200,7 +196,7 @@ def _known(settings: Settings, chosen: Chosen, left_out: dict[str, str]) -> list
         if found.scenario not in references:
             raise BadInput(
                 f"The known counterexample {str(file)!r} is of the scenario {found.scenario!r}, which is not gated. "
-                f"{registry.nearest(found.scenario, references)}"
+                f"{nearest(found.scenario, references)}"
             )
         expected = Verdict.INVALID if found.variant else Verdict.VALID
         row = GateRow(found.scenario, found.variant, expected, Verdict.UNKNOWN, known=file.name)

@@ -11,6 +11,7 @@ from harness.cli.running import replay_command
 from harness.cli.terminal import EXIT_CODES, colour, print_json, width
 from harness.control.repeating.replays import Replayed, replay
 from harness.errors import BadInput
+from harness.project.suggestions import nearest
 from harness.reports.text.terminal import counted, escaped, paragraph, wrapped
 from harness.reports.text.transcript import title_of_counterexample, transcript
 from harness.saved.counterexample import Counterexample, MadeWith, load
@@ -108,8 +109,8 @@ def scenario_of(options: Namespace, path: Path, counterexample: Counterexample) 
         # The name comes from the file, which is not trusted: it is only looked up, never imported.
         if name not in (known := registry.scenarios()):
             raise BadInput(
-                f"{str(path)!r} is of the scenario {name!r}, which is not installed. "
-                f"{registry.nearest(name, known)}\n"
+                f"{str(path)!r} is of the scenario {name!r}, which is not known here. "
+                f"{nearest(name, known)}\n"
                 "Is it one of your own? Then say where it is: --scenario path/to/file.py:ATTRIBUTE"
             )
         return registry.find(name, variant)

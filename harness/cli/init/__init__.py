@@ -1,0 +1,1 @@
+"""``harness init``: the first scenario of a project, and the settings that name it."""
