@@ -105,7 +105,7 @@ def spread_out(name: str, address: str, pids: dict[str, list[int]], most: int, o
     costs.update(
         {name: value / tally.executions for name, value in sizes.items()}, batch=tally.executions / len(batches)
     )
-    complete = bool(getattr(dealer, "complete", False))
+    complete = dealer.report().complete
     return Found(tally.executions, complete, frozenset(tally.seen_outcomes), seconds, costs)
 
 

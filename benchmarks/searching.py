@@ -11,7 +11,7 @@ from harness.control.execution.driver import Driver
 from harness.control.testbed.testbed import theatre
 from harness.result import Execution, fault_count
 from harness.scenario import Scenario
-from harness.schedulers.base import Scheduler
+from harness.schedulers.base import Scheduler, report_of
 from harness.schedulers.greybox import Greybox
 from harness.schedulers.pct import PCT
 from harness.schedulers.portfolio import Portfolio
@@ -130,7 +130,7 @@ def _chosen(driver: Driver, scenario: Scenario, scheduler: Scheduler, count: Cou
             return False
         previous = driver.run(scheduler, workload)
         count.add(previous)
-    return bool(getattr(scheduler, "complete", False))
+    return report_of(scheduler).complete
 
 
 def _drawn(driver: Driver, scenario: Scenario, seed: int, count: Count) -> bool:
@@ -139,8 +139,8 @@ def _drawn(driver: Driver, scenario: Scenario, seed: int, count: Count) -> bool:
     from hypothesis import seed as seeded
     from hypothesis import strategies as st
 
+    from harness.examples.drawing import planned, workloads_of
     from harness.examples.testbeds import learn
-    from harness.strategies import planned, workloads_of
 
     strategy = workloads_of(scenario, scenario.workers)
     steps = learn(driver, scenario.workload(scenario.workers))

@@ -27,12 +27,12 @@ from harness.control.repeating.shrink import shrink
 from harness.control.run import run
 from harness.control.tally import Budget, Tally
 from harness.control.testbed.testbed import Theatre, theatre
+from harness.examples.drawing import planned, workloads_of
 from harness.examples.testbeds import learn
 from harness.result import Execution, fault_count
 from harness.scenario import Scenario, Workload
 from harness.schedulers.base import View
 from harness.schedulers.random_walk import RandomWalk
-from harness.strategies import planned, workloads_of
 from scenarios import ALL
 
 Size = tuple[int, int, int, int]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BadInput", "Diverged", "HarnessError", "SetupFailed", "Unsupported", "require_asserts"]
+__all__ = ["BadInput", "Diverged", "HarnessError", "SetupFailed", "Unjudged", "Unsupported", "require_asserts"]
 
 
 class HarnessError(Exception):
@@ -19,6 +19,10 @@ class Unsupported(HarnessError):
 
 class SetupFailed(HarnessError):
     """The code under test failed before any race began: in ``setup``, or while a worker opened its application."""
+
+
+class Unjudged(HarnessError):
+    """An execution can't be judged, so the verdict is unknown: a worker is stuck, a rule is broken itself, memory is short."""
 
 
 class Diverged(HarnessError):

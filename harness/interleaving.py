@@ -75,7 +75,7 @@ class Interleaving:
 
     def _run(self, scenario: Scenario, workers: int) -> Execution:
         from harness.control.repeating.shrink import Following
-        from harness.strategies import run_now
+        from harness.examples.executing import run_now
 
         workload = self.workload or scenario.workload(workers)
         self._require(scenario, workload, workers)

@@ -161,6 +161,8 @@ class Scenario:
     - ``database``: ``sqlite``, or ``postgresql``: then a server of the run's own has the shared state, and wherever a path is
       spoken of here, ``db`` is the URL of a database in it, empty when ``setup`` is called; what checks get is the database
       itself, to be read only.
+    - ``server``: the URL of the PostgreSQL server to race over, each exploration in a database of its own; empty: the one
+      that ``HARNESS_POSTGRES`` names, else a server of the run's own.
     - ``skew``: by how many seconds the clock of each worker's machine is ahead of true time (below 0: behind), in the order of
       workers; those not named are right. It is what tells the time of day, and goes with a worker that is killed and
       replaced. Monotonic clocks, time-outs, a server's clock, the times of files and those that rules see are true.
@@ -200,6 +202,7 @@ class Scenario:
     turns: Callable[[int], Workload] | None = None
     workers: int = 2
     database: str = "sqlite"
+    server: str = field(default="", repr=False)
     skew: tuple[float, ...] = ()
     delays: int = 1
     allows: tuple[str, ...] = ()
@@ -241,13 +244,14 @@ class Scenario:
         extra = (*(("clients",) if self.app else ()), *(("probe",) if self.probe else ()))
         return ("worker",) * workers + extra
 
-    def carried_out(self, isolation: str | None, patience: float | None) -> Scenario:
-        """Return this scenario with that *isolation* and *patience* instead of its own; None leaves what there is."""
+    def carried_out(self, isolation: str | None, patience: float | None, server: str | None = None) -> Scenario:
+        """Return this scenario with that *isolation*, *patience* and *server*; None leaves what the scenario says."""
         isolation = self.isolation if isolation is None else isolation
         patience = self.patience if patience is None else patience
-        if (isolation, patience) == (self.isolation, self.patience):
+        server = self.server if server is None else server
+        if (isolation, patience, server) == (self.isolation, self.patience, self.server):
             return self
-        return replace(self, isolation=isolation, patience=patience)
+        return replace(self, isolation=isolation, patience=patience, server=server)
 
     def allowing(self, choices: Iterable[str]) -> Scenario:
         """Return this scenario with budgets that have room for the faults and delays among *choices*, in one execution."""

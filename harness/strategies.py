@@ -5,36 +5,18 @@ So Hypothesis generates, shrinks and remembers them as it does any other value.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
-
-from hypothesis import event, note
+from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.control import current_build_context, currently_in_test_context
+from hypothesis.control import current_build_context
 
-from harness.examples.drawn_schedule import Planned
+from harness.examples.drawing import planned, workloads_of
 from harness.interleaving import Interleaving
-from harness.result import Execution, fault_count
+from harness.result import fault_count
 from harness.scenario import Call, Client, Scenario, Workload
-from harness.schedulers.base import Scheduler
 from harness.values.plain import Plain
 from harness.values.schedule import Schedule
 
-__all__ = ["Interleaving", "interleavings", "planned", "run_now", "workloads", "workloads_of"]
-
-
-@lru_cache(maxsize=1024)
-def _numbers(size: int) -> st.SearchStrategy[int]:
-    return st.integers(0, size - 1)
-
-
-def planned(
-    draw: Callable[[st.SearchStrategy[int]], int], scenario: Scenario, workload: Workload, steps: int
-) -> Planned:
-    """Return a scheduler for *workload* whose choices *draw* gives; *steps* is what a call takes about."""
-    return Planned(lambda size: draw(_numbers(size)), scenario.faults, workload, steps)
+__all__ = ["Interleaving", "interleavings", "workloads"]
 
 
 def interleavings(
@@ -60,6 +42,8 @@ def interleavings(
 
 @st.composite
 def _executed(draw: st.DrawFn, scenario: Scenario, workers: int, drawn: st.SearchStrategy[Workload]) -> Interleaving:
+    # The engine is loaded when the first example is drawn, not when a test module is imported.
+    from harness.examples import executing
     from harness.examples.testbeds import staged
 
     stage = staged(scenario, workers)
@@ -73,35 +57,12 @@ def _executed(draw: st.DrawFn, scenario: Scenario, workers: int, drawn: st.Searc
         execution,
         scenario,
     )
-    _tell(execution)
+    executing.tell(execution)
     if final:
         faults = fault_count(execution.steps)
         sizes = f"{len(execution.steps)} steps, preemptions: {execution.preemptions}, faults: {faults}"
         note(f"{made!r} in fresh processes: {sizes}")
     return made
-
-
-def run_now(scenario: Scenario, workers: int, scheduler: Scheduler, workload: Workload) -> Execution:
-    """Run *workload* under *scheduler* in fresh processes; in a test of Hypothesis, without its deadline noticing."""
-    from harness.examples.testbeds import staged
-
-    began = time.perf_counter()
-    execution = staged(scenario, workers).run(scheduler, workload, fresh=True)
-    if currently_in_test_context():
-        _tell(execution)
-        # As if it had been drawn, as other executions are: a deadline is for the time of the test itself.
-        times: Any = getattr(current_build_context().data, "draw_times", {})
-        times["execution"] = times.get("execution", 0.0) + time.perf_counter() - began
-    return execution
-
-
-def _tell(execution: Execution) -> None:
-    """Have Hypothesis' statistics say what happened."""
-    from harness.examples.testbeds import happened
-
-    for name in happened(execution):
-        event(f"happened: {name}")
-    event(f"preemptions: {execution.preemptions}")
 
 
 def workloads(
@@ -124,8 +85,3 @@ def workloads(
     )
     client = st.lists(call, min_size=1, max_size=calls).map(lambda made: Client(tuple(made)))
     return st.lists(client, min_size=1, max_size=clients).map(lambda made: Workload(tuple(made), workers))
-
-
-def workloads_of(scenario: Scenario, workers: int) -> st.SearchStrategy[Workload]:
-    """Return the strategy for *scenario*'s workloads: those it draws, or else the one it has."""
-    return scenario.workloads(workers) if scenario.workloads is not None else st.just(scenario.workload(workers))

@@ -14,7 +14,7 @@ from harness.errors import Diverged
 from harness.faults import Faults
 from harness.result import Execution
 from harness.scenario import Call, Check, Client, Scenario, Workload
-from harness.schedulers.base import Scheduler
+from harness.schedulers.base import Scheduler, report_of
 from harness.schedulers.tree.exhaustive import Exhaustive
 from harness.schedulers.tree.stateful import Stateful
 from harness.values.history import History
@@ -135,7 +135,7 @@ def _search(stage: Theatre, scheduler: Scheduler, most: int, seconds: float, out
         _take(found, previous, outcomes)
         if found.why:
             return found
-    if not getattr(scheduler, "complete", False):
+    if not report_of(scheduler).complete:
         found.why = "the scheduler says so"
     return found
 

@@ -22,14 +22,19 @@ def can_fork() -> bool:
 
 
 class Forked:
-    """``python -m harness`` with *arguments*, printing to the files *output* and *errors*; used like ``Popen``."""
+    """``python -m harness`` with *arguments*, printing to the files *output* and *errors*; used like ``Popen``.
 
-    def __init__(self, arguments: Sequence[str], output: IO[bytes], errors: IO[bytes]) -> None:
+    It races over the PostgreSQL server at the URL *postgres*, if that is not empty.
+    """
+
+    def __init__(self, arguments: Sequence[str], output: IO[bytes], errors: IO[bytes], postgres: str = "") -> None:
         self.returncode: int | None = None
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
         if self.pid == 0:
+            if postgres:
+                config.use_postgres(postgres)
             _be_the_command(arguments, output, errors)
 
     def poll(self) -> int | None:

@@ -69,8 +69,6 @@ def _run(options: Namespace) -> int:
     try:
         if options.module not in ("init.command", "listing", "reporting"):
             require_asserts()
-        if getattr(options, "postgres", None) is not None:
-            config.use_postgres(options.postgres)
         command = import_module(f"harness.cli.{options.module}").command
         if options.module == "gate.command":
             # The gate prints workflow commands of its own, so it stops others by itself.

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from harness import registry
 from harness.boundary.wire import Message, Peer, PeerGone
 from harness.cluster.order import Order, Versions
-from harness.control.run import bounded
+from harness.control.options import bounded
 from harness.control.sharding.explorer import RAN, READY, leave, perform, told
 from harness.control.sharding.parcels import Ran, packed, unpacked
 from harness.control.testbed.processes import ending

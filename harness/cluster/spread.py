@@ -180,7 +180,7 @@ def spread(place: Place, jobs: int, setting: Setting) -> Iterator[Spread]:
         isolation=setting.isolation or scenario.isolation,
         patience=setting.patience or scenario.patience,
         outcomes=setting.outcomes,
-        postgres=config.postgres(),
+        postgres=scenario.server or config.postgres(),
     )
     with connected(place.address) as cluster:
         them = Spread(cluster, order, jobs, scenario.workload(setting.workers))

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.database import ExampleDatabase
 
 from harness.control.execution.driver import Driver
+from harness.examples.drawing import planned, workloads_of
 from harness.examples.testbeds import learn
 from harness.result import Execution
 from harness.scenario import Scenario, Workload
 from harness.schedulers.base import Scheduler
-from harness.strategies import planned, workloads_of
 
 if TYPE_CHECKING:
     from harness.control.tally import Tally

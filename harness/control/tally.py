@@ -81,7 +81,7 @@ class Tally:
     failures: int = 0
     steps: int = 0
     abandoned: int = 0
-    foreseen: int = 0
+    predicted: int = 0
     first_failure: int | None = None
     failed: Execution | None = None
     bound: str = ""
@@ -213,7 +213,7 @@ class Tally:
             outcomes=coverage.outcomes or 0,
             steps=self.steps,
             abandoned=self.abandoned,
-            foreseen=self.foreseen,
+            foreseen=self.predicted,
             happened=self.happened,
             within=self.within,
             delays=self._bounds(),

@@ -6,7 +6,12 @@ import inspect
 from functools import partial
 from typing import Any
 
-__all__ = ["refusal", "refusal_of_maker", "unlike"]
+__all__ = ["NotServed", "refusal", "refusal_of_maker", "unlike"]
+
+
+class NotServed(Exception):
+    """The scenario's ``app`` gave something that can't be served. The text says what, and what to do."""
+
 
 _ENVIRON = ("environ", "env", "environment")
 _UNLIMITED = 1_000

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from harness.result import Execution
 from harness.values.history import Step
 
-__all__ = ["PASS", "Option", "Scheduler", "View", "by_default"]
+__all__ = ["PASS", "Option", "Scheduler", "SearchReport", "View", "by_default", "report_of"]
 
 
 class Option(NamedTuple):
@@ -74,6 +75,9 @@ class Scheduler(Protocol):
     worker then passes that many points without asking, which makes executions faster; ``choose`` may see several new
     steps at once.
 
+    A scheduler that has something to say of its search has a method ``report()``, which returns a ``SearchReport``. (An
+    attribute ``complete`` alone will do, too: whether every interleaving was covered.)
+
     A scheduler whose attribute ``wants_states`` is true gets the state of each decision (``View.state``).
 
     ``start(previous)`` is called before each execution with the one before it (None at first) and returns whether
@@ -87,6 +91,32 @@ class Scheduler(Protocol):
 
     def choose(self, view: View) -> str | None:
         """Return the choice of one of the options, or None to abandon the execution."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchReport:
+    """What a scheduler says of its search. The defaults claim nothing."""
+
+    complete: bool = False
+    """Whether every interleaving was covered and no limit was hit."""
+    cut: bool = False
+    """Whether interleavings beyond a bound of its own were left out."""
+    stopped: str = ""
+    """The name of the limit at which the search ended early, or an empty string."""
+    seen: float | None = None
+    """The estimated part of the tree that was seen, from 0 to 1; None without an estimate."""
+    pct: Mapping[int, int] = field(default_factory=dict)
+    """The number of executions for which PCT's guarantee holds, by depth."""
+    predicted: int = 0
+    """The number of executions whose outcome was known from visited states, and which were not run."""
+
+
+def report_of(scheduler: object) -> SearchReport:
+    """Return the report of *scheduler*; of one that makes none, whether it is ``complete``, if it says so."""
+    report: Callable[[], SearchReport] | None = getattr(scheduler, "report", None)
+    if report is not None:
+        return report()
+    return SearchReport(complete=bool(getattr(scheduler, "complete", False)))
 
 
 def by_default(view: View) -> str:

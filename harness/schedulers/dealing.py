@@ -7,11 +7,11 @@ each took. So with the same number of jobs, the same seed deals the same executi
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from harness.result import Execution
-from harness.schedulers.base import Scheduler
-from harness.schedulers.pct import PCT
+from harness.schedulers.base import Scheduler, SearchReport, report_of
 from harness.schedulers.portfolio import Portfolio
 from harness.schedulers.tree.branches import Branch, Findings, SharedTree
 from harness.schedulers.tree.exhaustive import Exhaustive
@@ -27,9 +27,12 @@ class Deal(NamedTuple):
 
 
 class Dealer(Protocol):
-    """Deals executions. It has the attributes ``complete``, ``cut`` and ``seen`` if its scheduler has them."""
+    """Deals executions."""
 
     name: str
+
+    def report(self) -> SearchReport:
+        """Return what there is to say of the search so far."""
 
     def deal(self, early: bool = False) -> Deal | None:
         """Return another execution, to be pickled before the next call; None if there is none, or none yet.
@@ -55,10 +58,9 @@ class SamplesDealer:
         self._sampler = sampler
         self._lessons: deque[Execution] = deque()
 
-    @property
-    def pct(self) -> dict[int, int]:
-        """The number of PCT's executions for which its guarantee holds, by depth; empty for another sampler."""
-        return self._sampler.pct if isinstance(self._sampler, PCT) else {}
+    def report(self) -> SearchReport:
+        """Return the report of the sampler."""
+        return report_of(self._sampler)
 
     def deal(self, early: bool = False) -> Deal | None:
         """Return the next execution, if there is one; also if *early*, for a sample hardly depends on others."""
@@ -78,20 +80,9 @@ class TreeDealer:
         self.name = tree.name
         self.search = self._tree = tree
 
-    @property
-    def complete(self) -> bool:
-        """Whether every interleaving was covered."""
-        return self._tree.complete
-
-    @property
-    def cut(self) -> bool:
-        """Whether interleavings were left out because of the preemption bound."""
-        return self._tree.cut
-
-    @property
-    def seen(self) -> float:
-        """The search's estimate of the part of the tree that was seen, from 0 to 1."""
-        return self._tree.seen
+    def report(self) -> SearchReport:
+        """Return the report of the tree."""
+        return self._tree.report()
 
     @property
     def over(self) -> bool:
@@ -119,20 +110,9 @@ class PortfolioDealer:
         self._samples = [SamplesDealer(sampler) for sampler in portfolio.samplers]
         self._count = 0
 
-    @property
-    def complete(self) -> bool:
-        """Whether every interleaving was covered."""
-        return self._tree.complete
-
-    @property
-    def seen(self) -> float:
-        """The exhaustive search's estimate of the part of the tree that was seen, from 0 to 1."""
-        return self._tree.seen
-
-    @property
-    def pct(self) -> dict[int, int]:
-        """The number of PCT's executions for which its guarantee holds, by depth."""
-        return self._portfolio.pct
+    def report(self) -> SearchReport:
+        """Return the report of the tree, with the executions for which PCT's guarantee holds."""
+        return replace(self._tree.report(), pct=self._portfolio.pct)
 
     def deal(self, early: bool = False) -> Deal | None:
         """Return an execution of the strategy that has its turn, or a sample if the tree has no branch to give.
@@ -141,7 +121,7 @@ class PortfolioDealer:
         samples would take turns from the tree, which has a branch to give later.
         """
         over = self._tree.over
-        if over and self._tree.complete:
+        if over and self._tree.search.complete:
             return None
         self._portfolio.reconsider(self._count, self._tree.search)
         turn = self._portfolio.turn(self._count, searching=not over)

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from harness.result import Execution, fault_count
-from harness.schedulers.base import View
+from harness.schedulers.base import SearchReport, View
 from harness.schedulers.random_faults import Storm
 from harness.values.schedule import DELAY
 
@@ -75,6 +75,10 @@ class PCT:
         self._changes: list[int] = []
         self._storm = Storm(self._random)
         self.pct: dict[int, int] = {}
+
+    def report(self) -> SearchReport:
+        """Return the number of executions for which the guarantee holds, by depth."""
+        return SearchReport(pct=self.pct)
 
     def start(self, previous: Execution | None) -> bool:
         """Begin the next execution, with a random stream of its own; there is always another one."""

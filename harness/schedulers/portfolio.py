@@ -7,8 +7,10 @@ preemptions and faults, and it can end; samples find races that take many.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.result import Execution
-from harness.schedulers.base import Scheduler, View
+from harness.schedulers.base import Scheduler, SearchReport, View
 from harness.schedulers.greybox import Greybox
 from harness.schedulers.pct import PCT
 from harness.schedulers.pos import POS
@@ -30,7 +32,7 @@ class Portfolio:
 
     If a good part of the tree is seen by then, the samplers wait, because the rest of the tree is soon covered in full.
     The samplers take turns too: POS, the random walk, PCT with depths 1, 2 and 3, and a greybox search that learns from
-    all executions. The portfolio ends when the exhaustive search has covered everything, and then is ``complete``.
+    all executions. The portfolio ends when the exhaustive search has covered everything; its report is complete then.
     """
 
     name = "portfolio"
@@ -55,24 +57,13 @@ class Portfolio:
         return self._now == 0 and self._exhaustive.wants_states
 
     @property
-    def foreseen(self) -> int:
-        """The number of executions that the exhaustive search predicted and so did not run."""
-        return self._exhaustive.foreseen
-
-    @property
-    def complete(self) -> bool:
-        """Whether every interleaving was covered."""
-        return self._exhaustive.complete
-
-    @property
-    def seen(self) -> float:
-        """The exhaustive search's estimate of the part of the tree that was seen, from 0 to 1."""
-        return self._exhaustive.seen
-
-    @property
     def pct(self) -> dict[int, int]:
         """The number of PCT's executions for which its guarantee holds, by depth."""
         return self._pct.pct
+
+    def report(self) -> SearchReport:
+        """Return the report of the exhaustive search, with the executions for which PCT's guarantee holds."""
+        return replace(self._exhaustive.report(), pct=self.pct)
 
     def start(self, previous: Execution | None) -> bool:
         """Begin an execution with the next scheduler; return False if the exhaustive search is complete."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.values.plain import Plain
 
-__all__ = ["Access", "Event", "History", "Outcome", "Source", "Step"]
+__all__ = ["Access", "Event", "History", "Outcome", "Source", "Step", "looked_at_dates"]
 
 
 class Source(NamedTuple):
@@ -145,3 +145,8 @@ def _outcome(begin: Event, end: Event | None) -> Outcome:
         invoked=begin.step,
         ended=end.step if end else None,
     )
+
+
+def looked_at_dates(steps: Sequence[Step]) -> bool:
+    """Return whether the code under test read in *steps* when a file was changed."""
+    return any(access.resource == "dates" for step in steps for access in step.accesses)

@@ -14,10 +14,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from harness.boundary.wire import Message
-from harness.project.applications import refusal, unlike
+from harness.project.applications import NotServed, refusal, unlike
 from harness.worker.error_text import raised_at, said
 from harness.worker.event_loop.loop import VirtualLoop
-from harness.worker.roles import NotServed
 from harness.worker.runtime import LANE, Aborted, Runtime
 
 __all__ = ["Served"]

@@ -12,11 +12,7 @@ from harness.boundary.wire import Message
 from harness.scenario import Scenario
 from harness.worker.runtime import Runtime
 
-__all__ = ["NotServed", "Program", "program_of", "warm"]
-
-
-class NotServed(Exception):
-    """The scenario's ``app`` gave something that can't be served. The text says what, and what to do."""
+__all__ = ["Program", "program_of", "warm"]
 
 
 class Program(Protocol):

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.boundary.wire import Message
+from harness.project.applications import NotServed
 from harness.scenario import database
 from harness.values.plain import plain
 from harness.worker.error_text import said
 from harness.worker.event_loop.loop import VirtualLoop
-from harness.worker.roles import NotServed, Program
+from harness.worker.roles import Program
 from harness.worker.runtime import LANE, Aborted, Runtime
 
 __all__ = ["Session"]

@@ -18,7 +18,7 @@ from benchmarks.power_record import Record
 from benchmarks.races import scenario_of
 from benchmarks.searching import MAKERS, SCHEDULERS, Found, search
 from benchmarks.svg import Line, Plot, powers, steps
-from harness.control.run import SCHEDULERS as OFFERED
+from harness.control.strategy_names import SCHEDULERS as OFFERED
 
 EXECUTIONS = {"races": 10}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import pytest
 from harness import registry
 from harness.cli.main import main, parser
 from harness.control import run
+from harness.control.options import RunOptions
 from harness.control.repeating.replays import Replayed
+from harness.control.strategy_names import SCHEDULERS
 from harness.errors import Diverged, SetupFailed
 from harness.result import Execution, Result
 from harness.saved.counterexample import MadeWith, load, save
@@ -100,14 +102,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Have `run` return `asked["result"]` or raise it; what it was asked for is noted beside."""
     asked: dict[str, Any] = {"result": VALID}
 
-    def explore(scenario: Scenario, **options: Any) -> Result:
-        asked.update(options, scenario=scenario)
+    def explore(scenario: Scenario, options: RunOptions, progress: object) -> Result:
+        asked.update({field.name: getattr(options, field.name) for field in fields(options)})
+        asked.update(scenario=options.over(scenario), progress=progress)
         if isinstance(asked["result"], BaseException):
             raise asked["result"]
         found: Result = asked["result"]
         return found
 
-    monkeypatch.setattr(run, "run", explore)
+    monkeypatch.setattr(run, "carry_out", explore)
     return asked
 
 
@@ -210,13 +213,13 @@ def test_no_save_saves_nothing(asked: dict[str, Any], capsys: pytest.CaptureFixt
 def test_the_options_reach_the_engine(asked: dict[str, Any]) -> None:
     """Each under its name."""
     budget = "--max-executions 7 --time 2.5 --stop-after 9"
-    main(
-        f"run issue-token --workers 3 --scheduler random {budget} --seed -4 --jobs 2 --isolation fork --database d".split()
-    )
-    assert asked["scenario"] is SCENARIO
+    main(f"run issue-token --workers 3 --scheduler random {budget} --seed -4 --jobs 2 --isolation fork".split())
+    assert asked["scenario"] == replace(SCENARIO, isolation="fork")
     options = {"workers": 3, "scheduler": "random", "max_executions": 7, "seconds": 2.5, "seed": -4, "stop_after": 9}
-    options |= {"jobs": 2, "cluster": None, "examples": "d"}
+    options |= {"jobs": 2, "cluster": None}
     assert asked.items() >= {**options, "isolation": "fork"}.items()
+    main(["run", "issue-token", "--scheduler", "hypothesis", "--database", "d"])
+    assert (asked["scheduler"], asked["examples"]) == ("hypothesis", "d")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +258,7 @@ def test_the_schedulers_in_the_help_are_those_there_are() -> None:
     """The help names them without loading the engine; this holds it to them."""
     commands = parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
     text = next(a.help for a in commands["run"]._actions if a.dest == "scheduler")  # type: ignore[call-overload, index]
-    assert [name for name in run.SCHEDULERS if name not in text] == []
+    assert [name for name in SCHEDULERS if name not in text] == []
 
 
 # --- what goes wrong ------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ def test_a_run_writes_the_page_of_what_it_finds(
     made = blocked()
     execution = Execution(made.workload, 0, made.steps, made.history, made.failure)
     result = Result("issue-token", "", Verdict.INVALID, 4, False, 1, 0.1, workers=2, counterexample=execution)
-    monkeypatch.setattr(run, "run", lambda *_, **__: result)
+    monkeypatch.setattr(run, "carry_out", lambda *_, **__: result)
     assert main(["run", "issue-token", "--html", "page.html"]) == 1
     (file,) = Path("counterexamples").iterdir()
     assert f'"command":"harness replay {file}"' in Path("page.html").read_text()

@@ -10,7 +10,7 @@ from harness.control.execution.driver import Driver
 from harness.control.testbed.testbed import theatre
 from harness.faults import Faults
 from harness.result import Execution
-from harness.schedulers.base import Scheduler, View
+from harness.schedulers.base import Scheduler, View, report_of
 from tests.harness.counter import raced
 from tests.harness.sync_programs import autocommit
 
@@ -83,11 +83,10 @@ def _made(inner: Scheduler, driver: Driver, most: int) -> list[tuple[str, ...]]:
         assert previous.abandoned or len(previous.history.outcomes()) == 2
     assert inner.name
     assert watched.decisions
-    assert ended or not getattr(inner, "complete", False), "nothing is complete that goes on"
-    assert isinstance(getattr(inner, "cut", False), bool)
-    seen = getattr(inner, "seen", None)
-    assert seen is None or 0.0 <= seen <= 1.0
-    assert all(depth >= 1 and times >= 0 for depth, times in getattr(inner, "pct", {}).items())
+    report = report_of(inner)
+    assert ended or not report.complete, "nothing is complete that goes on"
+    assert report.seen is None or 0.0 <= report.seen <= 1.0
+    assert all(depth >= 1 and times >= 0 for depth, times in report.pct.items())
     return found
 
 

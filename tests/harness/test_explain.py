@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import cast
 
 from harness.control.execution.driver import Driver
+from harness.control.repeating.comparing import conflicts, exchange, intruding, named, overlapping
 from harness.control.repeating.shrink import _Shrinker
+from harness.control.repeating.switches import cuts
 from harness.result import Execution, Failure
 from harness.scenario import Workload
 from harness.schedulers.base import Option, View
 from harness.schedulers.plan import Atom, Planned, atoms, story, without
-from harness.values.explanation import Conflict, conflicts, cuts, exchange, intruding, named, overlapping
+from harness.values.explanation import Conflict
 from harness.values.history import Event, History, Step
 from tests.harness.made_steps import step
 

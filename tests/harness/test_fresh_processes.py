@@ -189,11 +189,11 @@ def test_a_failure_seen_before_is_not_valid_where_the_fresh_search_did_not_end(m
     result = explored(raced(autocommit_in_one), explain=False)
     failed = Execution(Workload.each("op0"), 0, (), History(()), Failure("at end", "seen once", "", 0), False)
 
-    def departs(self: Any, tally: Any) -> Any:
+    def departs(scenario: Scenario, options: Any, tally: Any, remembered: Any) -> Any:
         tally.failed, tally.departed = failed, "it departed"
-        return result if self.scenario.isolation == "warm" else replace(result, verdict=Verdict.VALID, complete=whole)
+        return result if scenario.isolation == "warm" else replace(result, verdict=Verdict.VALID, complete=whole)
 
-    monkeypatch.setattr(run_module._Plan, "carry_out", departs)
+    monkeypatch.setattr(run_module, "_attempt", departs)
     whole = False
     again = explored(raced(autocommit_in_one), explain=False)
     assert again.verdict is Verdict.UNKNOWN

@@ -73,7 +73,7 @@ def dealt(
                 break
             away.append((deal, pickle.dumps(deal.task)))
         if not away:
-            return found, bool(getattr(dealer, "complete", False))
+            return found, dealer.report().complete
         deal, data = away.popleft()  # type: ignore[assignment]
         task: Branch | Scheduler = pickle.loads(data)
         chooses = Excursion(task) if isinstance(task, Branch) else task

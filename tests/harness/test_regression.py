@@ -31,9 +31,14 @@ CASES = [
 """One race by its order alone, one with a kill, one of tasks in one worker, one of time, one over HTTP."""
 
 
+SETTINGS = '[tool.harness]\nscenarios = ["scenarios:ALL"]\n'
+"""The project that the tests are written into knows our scenarios by name."""
+
+
 @pytest.mark.slow
 def test_each_fails_on_its_variant_and_passes_on_the_reference(tmp_path: Path) -> None:
     """As files that one pytest runs; the failure shows the race."""
+    (tmp_path / "pyproject.toml").write_text(SETTINGS)
     for number, (name, variant) in enumerate(CASES):
         result = run(registry.find(name, variant), max_executions=1_000, explain=False)
         path = save(Counterexample.of(result), tmp_path)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from harness.control.run import run
 from harness.control.testbed.testbed import theatre
+from harness.examples.drawing import planned
 from harness.examples.testbeds import learn
 from harness.faults import Faults
 from harness.scenario import Scenario
@@ -30,7 +31,6 @@ from harness.schedulers.tree.exhaustive import Exhaustive
 from harness.schedulers.wrappers.recheck import Recheck
 from harness.schedulers.wrappers.statistics import Statistics
 from harness.schedulers.wrappers.stop_early import StopEarly
-from harness.strategies import planned
 from harness.values.schedule import Schedule
 from tests.harness.contract import check_scheduler
 from tests.harness.counter import counts_to, executions, outcomes, raced

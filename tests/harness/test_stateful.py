@@ -42,8 +42,8 @@ def test_what_is_not_run_was_seen() -> None:
     plain, search = executions(KILLED, Exhaustive()), Stateful()
     found = executions(KILLED, search)
     assert search.complete
-    assert search.foreseen > len(found) / 10
-    assert len(found) + search.foreseen == len(plain)
+    assert search.predicted > len(found) / 10
+    assert len(found) + search.predicted == len(plain)
     assert outcomes(found) == outcomes(plain)
     assert {execution.schedule for execution in found} <= {execution.schedule for execution in plain}
 
@@ -77,7 +77,7 @@ def test_what_a_process_found_as_it_began_anew_is_part_of_the_state() -> None:
     plain, search = executions(scenario, Exhaustive()), Stateful()
     found = executions(scenario, search)
     assert search.wants_states, "two states were taken for one"
-    assert len(found) + search.foreseen == len(plain)
+    assert len(found) + search.predicted == len(plain)
     assert outcomes(found) == outcomes(plain)
 
 
@@ -94,7 +94,7 @@ def test_after_a_surprise_all_is_searched_anew(monkeypatch: pytest.MonkeyPatch) 
     scenario, search = raced([looks_and_adds, looks_and_adds]), Stateful()
     found, plain = executions(scenario, search), executions(scenario, Exhaustive())
     assert learnt == [True] * 4
-    assert (search.complete, search.wants_states, search.foreseen) == (True, False, 0)
+    assert (search.complete, search.wants_states, search.predicted) == (True, False, 0)
     assert [each.schedule for each in found[4:]] == [each.schedule for each in plain]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from harness.control.run import run
 from harness.errors import BadInput, Diverged
 from harness.result import Execution
 from harness.scenario import Workload
-from harness.schedulers.base import Option, Scheduler, View
+from harness.schedulers.base import Option, Scheduler, SearchReport, View, report_of
 from harness.schedulers.random_walk import RandomWalk
 from harness.schedulers.tree.exhaustive import Exhaustive
 from harness.schedulers.wrappers.base import Wrapper
@@ -30,20 +31,25 @@ from tests.harness.sync_programs import autocommit
 VIEW = View([Option("w0:c0", "c0", continues=True), Option("w1:c1", "c1")], [])
 
 
+REPORT = SearchReport(complete=True, cut=True, seen=0.25, pct={2: 7}, predicted=3)
+
+
 class MadeUp:
     """A scheduler that takes the last option; it notes what it is told, and says that it has covered everything."""
 
     name = "made-up"
-    complete, cut, seen = True, True, 0.25
 
     def __init__(self) -> None:
         self.told: list[Execution | None] = []
-        self.pct = {2: 7}
 
     def start(self, previous: Execution | None) -> bool:
         """Begin another one."""
         self.told.append(previous)
         return True
+
+    def report(self) -> SearchReport:
+        """Claim a lot."""
+        return REPORT
 
     def choose(self, view: View) -> str | None:
         """Take the last option."""
@@ -85,10 +91,21 @@ def test_a_wrapper_says_what_the_wrapped_one_says(make: Callable[[Scheduler], Wr
     wrapper = make(MadeUp())
     assert wrapper.start(None)
     assert (wrapper.name, wrapper.choose(VIEW), wrapper.ahead(VIEW)) == ("made-up", "w1:c1", 3)
-    assert (wrapper.complete, wrapper.cut, wrapper.seen, wrapper.pct, wrapper.stopped) == (True, True, 0.25, {2: 7}, "")
+    assert wrapper.report() == REPORT
     least = make(Least())
     assert (least.start(None), least.choose(VIEW), least.ahead(VIEW)) == (False, None, 0)
-    assert (least.complete, least.cut, least.seen, least.pct, least.stopped) == (False, False, None, {}, "")
+    assert least.report() == SearchReport()
+
+
+def test_an_attribute_complete_is_a_report() -> None:
+    """A scheduler without ``report`` may say by an attribute that it has covered everything, as it could before."""
+
+    class Before(Least):
+        complete = True
+
+    assert report_of(Before()) == SearchReport(complete=True)
+    assert Wrapper(Before()).report().complete
+    assert not StopEarly(Least(), 1).report().complete
 
 
 def test_stopping_early_is_never_complete() -> None:
@@ -97,9 +114,9 @@ def test_stopping_early_is_never_complete() -> None:
     early = StopEarly(Statistics(inner), 2)
     assert [early.start(made) for made in (None, ONE, ONE, OTHER, OTHER)] == [True] * 5
     assert not early.start(OTHER)
-    assert not early.complete
-    assert early.stopped == "2 executions in a row that showed nothing new"
-    assert Statistics(early).stopped == early.stopped
+    stopped = "2 executions in a row that showed nothing new"
+    assert early.report() == replace(REPORT, complete=False, stopped=stopped)
+    assert Statistics(early).report() == early.report()
     assert len(inner.told) == 5, "what is not run is not begun"
 
 

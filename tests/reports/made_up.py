@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.control.repeating.comparing import conflicts
 from harness.reports.text.transcript import transcript
 from harness.result import Failure
 from harness.saved.counterexample import Counterexample, MadeWith
 from harness.scenario import Call, Client, Workload
-from harness.values.explanation import Exchange, Explanation, Named, Place, Window, conflicts
+from harness.values.explanation import Exchange, Explanation, Named, Place, Window
 from harness.values.history import Access, Event, History, Source, Step
 from harness.values.schedule import Schedule
 

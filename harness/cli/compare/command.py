@@ -15,7 +15,7 @@ from typing import Any
 
 from harness import registry
 from harness.cli.compare.versions import Side, SideFailed, revisions
-from harness.cli.running import replay_command
+from harness.cli.recorded import replay_command
 from harness.cli.terminal import Ticker, colour, print_json, width
 from harness.errors import BadInput
 from harness.project.settings import load as load_settings
@@ -112,9 +112,12 @@ def _sides(options: Namespace) -> Iterator[tuple[Side, Side]]:
             known = {}  # it may be there in the revisions only
         if options.base in known and options.head in known:
             here = Path.cwd()
-            yield Side(options.base, here, known[options.base]), Side(options.head, here, known[options.head])
+            base, head = (
+                Side(name, here, known[name], postgres=options.postgres or "") for name in (options.base, options.head)
+            )
+            yield base, head
             return
-    with revisions(options.base, options.head) as sides:
+    with revisions(options.base, options.head, options.postgres or "") as sides:
         yield sides
 
 

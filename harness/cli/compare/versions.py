@@ -40,6 +40,8 @@ class Side:
     variant: str = ""
     python: str = sys.executable
     paths: tuple[str, ...] = ()
+    postgres: str = ""
+    """The URL of the PostgreSQL server that it races over; empty: as the environment says."""
 
     def ask(self, *arguments: str, seconds: float) -> dict[str, Any]:
         """Run a command of the harness on this version's code, and return the JSON object that it prints.
@@ -57,7 +59,7 @@ class Side:
 
     def _said(self, *arguments: str, seconds: float) -> Any:
         command = [self.python, "-m", "harness", *arguments, "--json"]
-        environment = config.child_environment(self.paths)
+        environment = config.child_environment(self.paths, postgres=self.postgres)
         try:
             done = subprocess.run(
                 command,
@@ -77,7 +79,7 @@ class Side:
 
 
 @contextmanager
-def revisions(base: str, head: str) -> Iterator[tuple[Side, Side]]:
+def revisions(base: str, head: str, postgres: str = "") -> Iterator[tuple[Side, Side]]:
     """Check out *base* and *head* into temporary worktrees of the repository here; yield both sides.
 
     Both run with this Python, with their own code first on its path. If their dependencies differ, each gets a virtual
@@ -99,6 +101,7 @@ def revisions(base: str, head: str) -> Iterator[tuple[Side, Side]]:
                 tree / below,
                 python=_installed(tree, root) if differ else sys.executable,
                 paths=_paths(tree, below),
+                postgres=postgres,
             )
             for name, tree in zip((base, head), trees, strict=True)
         ]

@@ -11,7 +11,7 @@ import tempfile
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +72,7 @@ class _Processes:
 
     def _start(self, command: Command, promise: Future[Said]) -> None:
         output, errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 -- closed by wait
-        process = _begun(command.line(os.getpid()), output, errors)
+        process = _begun(command, output, errors)
         promise.set_running_or_notify_cancel()
         self._running.append(_Process(promise, process, time.monotonic() + command.seconds + GRACE, output, errors))
 
@@ -143,19 +143,20 @@ def _brought(said: Said, command: Command) -> Said:
     return said._replace(output=json.dumps(data).encode())
 
 
-def _begun(arguments: Sequence[str], output: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
+def _begun(command: Command, output: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
+    arguments = command.line(os.getpid())
     if can_fork():
         # Import the modules that every row needs once, before the fork.
         import harness.cli.running
         import harness.control.run  # noqa: F401
 
-        return Forked(arguments, output, errors)
+        return Forked(arguments, output, errors, command.postgres)
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "harness", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=errors,
-        env=config.child_environment(),
+        env=config.child_environment(postgres=command.postgres),
     )
 
 

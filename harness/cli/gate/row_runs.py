@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.gate.executors import carriers
-from harness.cli.running import replay_command
+from harness.cli.recorded import replay_command
 from harness.cli.terminal import Ticker
 from harness.cluster.rows import Command, Said
 from harness.control.sharding.executor import Executor, Lost
-from harness.project import config
 from harness.project.settings import Settings
 from harness.reports.text.gate_table import GateRow
 from harness.reports.text.terminal import one_line
@@ -97,7 +96,7 @@ class _Runs:
                 ("replay", *(["--scenario", todo.own] if todo.own else []), *patience),
                 seconds,
                 todo.file,
-                postgres=config.postgres(),
+                postgres=settings.postgres,
             )
         most = settings.variant_executions if row.variant else settings.executions
         arguments = (
@@ -109,7 +108,7 @@ class _Runs:
             *(["--isolation", settings.isolation] if settings.isolation is not None else []), *patience,
         )  # fmt: skip
         output = "" if row.variant else str(settings.output or "counterexamples")
-        return Command(arguments, seconds, output=output, postgres=config.postgres())
+        return Command(arguments, seconds, output=output, postgres=settings.postgres)
 
     def _collect(self, number: int, promise: Future[Said], ticker: Ticker) -> None:
         todo = self._todo[number]

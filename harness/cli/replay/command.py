@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from argparse import Namespace
 from pathlib import Path
 
-from harness import registry
-from harness.cli.running import replay_command
+from harness.cli.recorded import replay_command, scenario_of
 from harness.cli.terminal import EXIT_CODES, colour, print_json, width
 from harness.control.repeating.replays import Replayed, replay
-from harness.errors import BadInput
-from harness.project.suggestions import nearest
 from harness.reports.text.terminal import counted, escaped, paragraph, wrapped
 from harness.reports.text.transcript import title_of_counterexample, transcript
 from harness.saved.counterexample import Counterexample, MadeWith, load
@@ -32,7 +28,9 @@ def command(options: Namespace) -> int:
     counterexample = load(path)
     scenario = scenario_of(options, path, counterexample)
     if options.export is not None:
-        return _export(options, counterexample)
+        from harness.cli.replay.export import export
+
+        return export(options, counterexample)
     if options.step:
         from harness.cli.replay.walk import step_through
 
@@ -77,50 +75,6 @@ def _edited(options: Namespace, scenario: Scenario, counterexample: Counterexamp
         print()
         print(transcript(execution, title=title, width=width(), colour=colour()), end="")
     return EXIT_CODES[verdict]
-
-
-def _export(options: Namespace, counterexample: Counterexample) -> int:
-    from harness.interleaving import text_of_calls
-    from harness.regression import legs_of
-    from harness.reports.documents.regression_test import regression_test
-
-    name = options.scenario or counterexample.scenario
-    text = regression_test(counterexample, name, text_of_calls(counterexample.workload), legs_of(counterexample.steps))
-    if options.output is None:
-        print(text, end="")
-        return 0
-    try:
-        Path(options.output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInput(
-            f"The test can't be written as {options.output!r}: {error.strerror or error}. Is its folder there?"
-        ) from None
-    print(f"{options.output}: fails while the race is there. To run it: pytest {shlex.quote(options.output)}")
-    return 0
-
-
-def scenario_of(options: Namespace, path: Path, counterexample: Counterexample) -> Scenario:
-    """Return the scenario of the *counterexample* in the file *path*.
-
-    Raises ``BadInput`` if it is not installed, or if the scenario given on the command line is another one.
-    """
-    name, variant = counterexample.scenario, counterexample.variant or None
-    if options.scenario is None:
-        # The name comes from the file, which is not trusted: it is only looked up, never imported.
-        if name not in (known := registry.scenarios()):
-            raise BadInput(
-                f"{str(path)!r} is of the scenario {name!r}, which is not known here. "
-                f"{nearest(name, known)}\n"
-                "Is it one of your own? Then say where it is: --scenario path/to/file.py:ATTRIBUTE"
-            )
-        return registry.find(name, variant)
-    scenario = registry.find(options.scenario, variant)
-    if scenario.name != name:
-        raise BadInput(
-            f"{str(path)!r} is of the scenario {name!r}, but {options.scenario!r} is {scenario.name!r}. "
-            "Give the one it was found with."
-        )
-    return scenario
 
 
 def _differences(made_with: MadeWith) -> list[str]:

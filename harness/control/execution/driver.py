@@ -10,20 +10,16 @@ from harness.control.execution.fingerprint import Likeness
 from harness.control.execution.time_jumps import Leading
 from harness.control.execution.transitions import Stage
 from harness.control.execution.worker_pool import Broke
-from harness.control.rules.evaluation import RuleFailed
+from harness.control.execution.workloads import check_workload
 from harness.control.rules.observer import Broken, Observer
 from harness.control.testbed.audit import Audit
-from harness.control.testbed.processes import Fleet, FleetGone, WorkerDied, WorkerStuck, ending
+from harness.control.testbed.processes import Fleet, WorkerDied, ending
 from harness.control.testbed.shared_files import World
-from harness.control.testbed.shortage import Shortage
-from harness.coverage.pairs import operation
-from harness.errors import BadInput
+from harness.errors import Unjudged
 from harness.result import Execution, Failure
 from harness.scenario import Scenario, Workload
 from harness.schedulers.base import PASS, Scheduler, View
-from harness.schedulers.tree.delays_tried import looked_at_dates
-from harness.values.history import History, Step
-from harness.values.plain import is_plain
+from harness.values.history import History, Step, looked_at_dates
 
 __all__ = ["Driver"]
 
@@ -54,31 +50,6 @@ class Driver:
         self.wants_outcomes = False
         self.watch: Callable[[int], None] | None = None
 
-    def _check(self, workload: Workload) -> None:
-        """Raise ``BadInput`` for a workload that cannot be run."""
-        if workload is self._checked:
-            return
-        calls = [call for client in workload.clients for call in client.calls]
-        if not calls:
-            raise BadInput(f"The workload of {self.scenario.name!r} has no calls, so there is nothing to race.")
-        for call in calls:
-            if call.operation not in self.scenario.operations:
-                known = ", ".join(self.scenario.operations)
-                raise BadInput(
-                    f"The workload calls {call.operation!r}, but the operations of the scenario are {known}."
-                )
-            if not 0 <= call.worker < min(workload.workers, self.fleet.size):
-                raise BadInput(
-                    f"The call {call} goes to worker {call.worker}, but there are {workload.workers} workers."
-                )
-            if not is_plain(call.arguments):
-                raise BadInput(
-                    f"The call {call} has an argument that is not plain data, so it can't travel to a worker or into a file. "
-                    "Plain are None, bool, int, float, str, and lists and dicts of them. Give the call a name or number from "
-                    "which the operation makes the rest."
-                )
-        self._checked = workload
-
     def short(self) -> str:
         """Return why the machine, short of room or descriptors, makes executions unreliable; empty if it does not."""
         return self.world.ails(History(()), []) or self.fleet.short()
@@ -95,7 +66,9 @@ class Driver:
 
         An exception of *scheduler* (``Diverged``, Hypothesis' own signals) is raised after step 5.
         """
-        self._check(workload)
+        if workload is not self._checked:
+            check_workload(workload, self.scenario, self.fleet.size)
+            self._checked = workload
         return _Run(self, scheduler, workload).run()
 
 
@@ -113,7 +86,6 @@ class _Run:
         self.waits_since = 0.0
         self.happened: tuple[str, ...] = ()
         self.ran: dict[str, int] = {}
-        self.chances: dict[tuple[str, str], None] = {}
         self.leading = Leading(self.stage, driver.world, self.steps)
         self.looks_ahead: Callable[[View], int] | None = getattr(scheduler, "ahead", None)
         self.likeness: Likeness | None = None
@@ -144,7 +116,7 @@ class _Run:
             failure = over.failure
             if stuck := self.driver.world.ails(self._history(), self.steps) or self.fleet.short():
                 failure = None
-        except (WorkerStuck, WorkerDied, FleetGone, Broke, RuleFailed, Shortage) as error:
+        except Unjudged as error:
             stuck = str(error)
         finally:
             self.stage.crew.clear(self.stage.now)
@@ -161,7 +133,7 @@ class _Run:
             causes=tuple(self.causes),
             happened=self.happened,
             states=tuple(self.observer.states),
-            chances=tuple(self.chances),
+            chances=tuple(self.stage.faulting.chances),
             more_delays=self.stage.more_delays,
             undivided=self.stage.undivided or not self.stage.tries_to_write.isdisjoint(self.stage.wrote_at_once),
             notes=(*self.stage.notes, *self.driver.audit.notes),
@@ -204,8 +176,7 @@ class _Run:
                 self._unblock()
                 continue
             if moves[-1].fault:
-                after = operation(self.steps[-1]) if self.steps else ""
-                self.chances.update({(move.kind, after): None for move in moves if move.fault and move.kind != "delay"})
+                stage.faulting.offered(moves, self.steps[-1] if self.steps else None)
             if stage.continues:
                 last = stage.last
                 options = [move.continuing if move.family == last else move.fresh for move in moves]

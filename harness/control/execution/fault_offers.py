@@ -8,8 +8,9 @@ from typing import cast
 from harness.control.execution.actors import Move, WorkerState
 from harness.control.execution.network import Network
 from harness.control.testbed.processes import Worker
+from harness.coverage.pairs import operation
 from harness.faults import Faults
-from harness.values.history import Event
+from harness.values.history import Event, Step
 
 __all__ = ["Faulting"]
 
@@ -27,6 +28,8 @@ class Faulting:
         self._world = WorkerState(cast(Worker, _Nobody()), "", False)
         self.left = faults.most if faults.kinds else 0
         self._unheard: dict[str, tuple[WorkerState, Event | None]] = {}
+        self.chances: dict[tuple[str, str], None] = {}
+        """The kinds of fault that could be injected, each with the operation of the step before."""
 
     def __repr__(self) -> str:
         return f"<Faulting left={self.left}>"
@@ -51,6 +54,11 @@ class Faulting:
         for jump in faults.jumps if under_way else ():
             found.append(Move(self._world, f"!clock:{jump:g}", "", "clock", f"the clock jumps by {jump:g} s"))
         return found
+
+    def offered(self, moves: list[Move], after: Step | None) -> None:
+        """Record that the faults among *moves* could be injected after the step *after* (None: before the first)."""
+        before = operation(after) if after is not None else ""
+        self.chances.update({(move.kind, before): None for move in moves if move.fault and move.kind != "delay"})
 
     # Answers that nobody has heard yet
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.boundary.wire import Message
 from harness.control.execution.actors import WorkerState
 from harness.control.testbed.processes import Fleet, WorkerDied, WorkerStuck
-from harness.errors import BadInput, HarnessError, SetupFailed
+from harness.errors import BadInput, SetupFailed, Unjudged
 from harness.scenario import Scenario
 from harness.values.history import Access
 from harness.values.uncontrolled import Touch, touch_of
@@ -18,7 +18,7 @@ __all__ = ["Broke", "Crew"]
 _EVERYTHING = Access("*", "w")
 
 
-class Broke(HarnessError):
+class Broke(Unjudged):
     """A worker reported that it can't go on."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.control.repeating.switches import cuts
 from harness.control.testbed.testbed import Theatre, theatre
 from harness.result import Execution
 from harness.saved.counterexample import Counterexample
@@ -15,7 +16,6 @@ from harness.saved.steps import event_as_data, step_as_data
 from harness.scenario import Scenario
 from harness.schedulers.plan import Atom, Planned, atoms
 from harness.schedulers.random_walk import RandomWalk
-from harness.values.explanation import cuts
 from harness.values.redaction import redacted
 from harness.values.schedule import Schedule
 

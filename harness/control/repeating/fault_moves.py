@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from harness.control.repeating.comparing import named, passes
 from harness.result import Execution, Failure
 from harness.schedulers.plan import Atom, story, without
-from harness.values.explanation import ERRORS, FaultRole, Named, Place, named, passes
+from harness.values.explanation import ERRORS, FaultRole, Named, Place
 
 __all__ = ["FaultMover"]
 

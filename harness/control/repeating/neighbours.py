@@ -13,25 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from harness.control.execution.driver import Driver
+from harness.control.repeating.comparing import exchange, intruding, named, overlapping, passes, repeated
 from harness.control.repeating.fault_moves import FaultMover
+from harness.control.repeating.switches import Cut, cuts
 from harness.errors import HarnessError
 from harness.result import Execution
 from harness.schedulers.plan import Atom, Planned, atoms, story
-from harness.values.explanation import (
-    Cut,
-    Exchange,
-    Explanation,
-    Named,
-    Place,
-    Window,
-    cuts,
-    exchange,
-    intruding,
-    named,
-    overlapping,
-    passes,
-    repeated,
-)
+from harness.values.explanation import Exchange, Explanation, Named, Place, Window
 from harness.values.redaction import redacted
 
 __all__ = ["Unexplained", "explain"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.control.rules.virtual_view import real_monotonic
-from harness.errors import HarnessError
+from harness.errors import Unjudged
 from harness.scenario import Change, Check
 from harness.values.history import History
 
@@ -22,7 +22,7 @@ Broken = tuple[str, str]
 _LINES = 6
 
 
-class RuleFailed(HarnessError):
+class RuleFailed(Unjudged):
     """A rule raised something other than ``AssertionError``, so it has not said whether it holds."""
 
 

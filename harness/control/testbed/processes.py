@@ -23,7 +23,7 @@ from harness.boundary.wire import Message, Peer, PeerGone
 from harness.control.testbed import forkserver
 from harness.control.testbed.shortage import Shortage, ascribed, oom_kills, without_descriptors
 from harness.control.testbed.slowness import FIRST, Watch
-from harness.errors import HarnessError, SetupFailed, Unsupported
+from harness.errors import SetupFailed, Unjudged, Unsupported
 from harness.scenario import Scenario
 from harness.worker.main import STACK_SIGNAL
 from harness.worker.page_copies import learn, look
@@ -32,7 +32,7 @@ from harness.worker.roles import warm
 __all__ = ["Fleet", "FleetGone", "Worker", "WorkerDied", "WorkerStuck"]
 
 
-class WorkerDied(HarnessError):
+class WorkerDied(Unjudged):
     """A worker process ended by itself.
 
     ``exit_code`` is negative for a signal, None if it is not known; ``passed`` is the content of its flight recorder.
@@ -44,7 +44,7 @@ class WorkerDied(HarnessError):
         super().__init__(f"worker {number} {ending(exit_code)}")
 
 
-class FleetGone(HarnessError):
+class FleetGone(Unjudged):
     """The fork server has ended, and the workers with it."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class FleetGone(HarnessError):
         )
 
 
-class WorkerStuck(HarnessError):
+class WorkerStuck(Unjudged):
     """A worker reached no schedule point in time; ``stack`` shows where its threads were."""
 
     def __init__(self, number: int, how: str, stack: str) -> None:

@@ -8,7 +8,7 @@ import resource
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-from harness.errors import Unsupported
+from harness.errors import Unjudged, Unsupported
 from harness.values.history import Event
 
 __all__ = [
@@ -40,7 +40,7 @@ SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, e
 _SAID = ("can't start new thread", "Too many open files", "Cannot allocate memory")
 
 
-class Shortage(Unsupported):
+class Shortage(Unsupported, Unjudged):
     """The machine lacks something that the harness or the code under test needs, so the code can't be judged."""
 
 

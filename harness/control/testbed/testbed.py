@@ -106,5 +106,5 @@ def _theatre(
 
 def _world(scenario: Scenario, directory: Path, inherited: Inherited) -> World:
     if scenario.database == "postgresql":
-        return PostgresWorld(directory, inherited, config.postgres())
+        return PostgresWorld(directory, inherited, scenario.server or config.postgres())
     return World(directory, inherited)

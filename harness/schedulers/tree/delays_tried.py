@@ -20,15 +20,10 @@ from harness.schedulers.tree.node import Node
 from harness.values.history import Access, Step
 from harness.values.schedule import DELAY, FAULT_MARK
 
-__all__ = ["before_a_delay", "comes_by_itself", "delayed_races", "looked_at_dates", "timers_overtaken"]
+__all__ = ["before_a_delay", "comes_by_itself", "delayed_races", "timers_overtaken"]
 
 _OWN_WAITS = ("lock", "thread", "notify")
 """Kinds of waits whose time-out the code under test sets itself, and is told of when it passes."""
-
-
-def looked_at_dates(steps: Sequence[Step]) -> bool:
-    """Return whether the code under test read in *steps* when a file was changed."""
-    return any(access.resource == "dates" for step in steps for access in step.accesses)
 
 
 def _reads_the_clock(accesses: Sequence[Access], dates: bool) -> bool:

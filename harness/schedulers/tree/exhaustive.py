@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from harness.coverage.pairs import operation
 from harness.errors import Diverged
 from harness.result import Execution
-from harness.schedulers.base import PASS, Option, View
+from harness.schedulers.base import PASS, Option, SearchReport, View
 from harness.schedulers.tree.delays_tried import before_a_delay, comes_by_itself, delayed_races, timers_overtaken
 from harness.schedulers.tree.dependence import Race, depend, is_event, races
 from harness.schedulers.tree.events import causes_among_events, pending_events, shown
@@ -65,6 +65,10 @@ class Exhaustive:
     def seen(self) -> float:
         """The estimated part of the tree that was seen, from 0 to 1 (``part_seen``)."""
         return part_seen(self._root, self._left())
+
+    def report(self) -> SearchReport:
+        """Return whether the search is complete or left something out, and how much of the tree was seen."""
+        return SearchReport(complete=self.complete, cut=self.cut, seen=self.seen)
 
     def _left(self) -> Iterator[Node]:
         """Yield the node of each branch that is still to be tried, including that of the execution under way."""

@@ -9,9 +9,11 @@ reduction", SPIN 2008). Here no race is missed, because only the running is left
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.errors import Diverged
 from harness.result import Execution
-from harness.schedulers.base import View
+from harness.schedulers.base import SearchReport, View
 from harness.schedulers.tree.exhaustive import Exhaustive
 from harness.schedulers.tree.visited import Following, Names, Visited
 from harness.values.history import Step
@@ -26,18 +28,22 @@ _AT_ONCE = 5_000
 
 
 class Stateful(Exhaustive):
-    """As ``Exhaustive`` with reduction; ``foreseen`` is the number of executions predicted and so not run."""
+    """As ``Exhaustive`` with reduction; ``predicted`` is the number of executions predicted and so not run."""
 
     def __init__(self) -> None:
         super().__init__()
         self._visited: Visited | None = Visited()
         self._ran = 0
-        self.foreseen = 0
+        self.predicted = 0
 
     @property
     def wants_states(self) -> bool:
         """Whether the search needs the state of each decision."""
         return self._visited is not None
+
+    def report(self) -> SearchReport:
+        """Return the report of the exhaustive search, with the number of executions that were predicted."""
+        return replace(super().report(), predicted=self.predicted)
 
     def start(self, previous: Execution | None) -> bool:
         """Learn from *previous*, then turn to the cheapest choice not yet tried that can't be predicted."""
@@ -45,13 +51,13 @@ class Stateful(Exhaustive):
             self._ran += 1
             if not self._visited.learn(previous):
                 return self._start_over()
-            if self._ran >= _TRIAL and self.foreseen < _WORTH * (self._ran + self.foreseen):
+            if self._ran >= _TRIAL and self.predicted < _WORTH * (self._ran + self.predicted):
                 self._visited = None
         more = super().start(previous)
         for _ in range(_AT_ONCE):
             if not (more and self._foresee()):
                 break
-            self.foreseen += 1
+            self.predicted += 1
             more = self._turn()
         if self._visited is not None:
             self._visited.begin()
@@ -63,7 +69,7 @@ class Stateful(Exhaustive):
         So some predicted executions may have been wrong, and it is not known which.
         """
         Exhaustive.__init__(self)
-        self._visited, self.foreseen = None, 0
+        self._visited, self.predicted = None, 0
         self._begin()
         return True
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from harness.result import Execution
-from harness.schedulers.base import Scheduler, View
+from harness.schedulers.base import Scheduler, SearchReport, View, report_of
 
 __all__ = ["Wrapper"]
 
@@ -13,7 +11,7 @@ __all__ = ["Wrapper"]
 class Wrapper:
     """Passes all calls on to *inner*.
 
-    For an attribute that *inner* does not have, it gives the most cautious value: not complete, no look-ahead.
+    For a scheduler without look-ahead or report it gives the most cautious ones: none, and that nothing is complete.
     """
 
     def __init__(self, inner: Scheduler) -> None:
@@ -41,34 +39,6 @@ class Wrapper:
         """Whether the wrapped scheduler needs the state of each decision."""
         return bool(getattr(self._inner, "wants_states", False))
 
-    @property
-    def foreseen(self) -> int:
-        """The number of executions that the wrapped scheduler predicted and so did not run."""
-        return int(getattr(self._inner, "foreseen", 0))
-
-    @property
-    def complete(self) -> bool:
-        """Whether the wrapped scheduler has covered every interleaving."""
-        return bool(getattr(self._inner, "complete", False))
-
-    @property
-    def cut(self) -> bool:
-        """Whether the wrapped scheduler left out interleavings beyond a bound of its own."""
-        return bool(getattr(self._inner, "cut", False))
-
-    @property
-    def seen(self) -> float | None:
-        """The wrapped scheduler's estimate of the part of the tree seen, from 0 to 1; None if it has none."""
-        seen: float | None = getattr(self._inner, "seen", None)
-        return seen
-
-    @property
-    def pct(self) -> Mapping[int, int]:
-        """The number of executions for which PCT's guarantee holds, by depth."""
-        made: Mapping[int, int] = getattr(self._inner, "pct", {})
-        return made
-
-    @property
-    def stopped(self) -> str:
-        """The reason why the search ended early, or an empty string."""
-        return str(getattr(self._inner, "stopped", ""))
+    def report(self) -> SearchReport:
+        """Return the report of the wrapped scheduler."""
+        return report_of(self._inner)

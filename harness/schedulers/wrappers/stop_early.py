@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.coverage.collector import Survey
 from harness.errors import BadInput
 from harness.result import Execution
-from harness.schedulers.base import Scheduler
+from harness.schedulers.base import Scheduler, SearchReport
 from harness.schedulers.wrappers.base import Wrapper
 
 __all__ = ["StopEarly", "stale"]
@@ -19,7 +21,7 @@ def stale(survey: Survey, after: int | None) -> str:
 class StopEarly(Wrapper):
     """Stops after *after* executions in a row without a new pair of conflicting operations, answer or state.
 
-    This is a limit, not the end of the search: ``stopped`` then names it, and ``complete`` is False. *survey*, if
+    This is a limit, not the end of the search: the report then names it, and is not complete. *survey*, if
     given, must count each execution before ``start`` is told of it; without it, the wrapper counts in a survey of its
     own. Raises ``BadInput`` if *after* is less than 1.
     """
@@ -41,12 +43,7 @@ class StopEarly(Wrapper):
         # After the limit, don't ask the wrapped scheduler: it would count an execution as begun that is never run.
         return not self._stopped and self._inner.start(previous)
 
-    @property
-    def complete(self) -> bool:
-        """Whether every interleaving was covered; False if the search was stopped early."""
-        return not self._stopped and super().complete
-
-    @property
-    def stopped(self) -> str:
-        """The name of the limit that was hit, or an empty string."""
-        return self._stopped or super().stopped
+    def report(self) -> SearchReport:
+        """Return the report of the wrapped scheduler; after the limit, the search is not complete."""
+        inner = super().report()
+        return replace(inner, complete=False, stopped=self._stopped) if self._stopped else inner
