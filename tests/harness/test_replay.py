@@ -38,8 +38,20 @@ def test_a_counterexample_fails_again_a_hundred_times_elsewhere(name: str, varia
     elsewhere = tmp_path / "else where" / "kept.json"
     elsewhere.parent.mkdir()
     shutil.move(saved, elsewhere)
+    reference = f"scenarios:ALL.{name}"
     done = subprocess.run(
-        [sys.executable, "-m", "harness", "replay", str(elsewhere), "--times", "100", "--json"],
+        [
+            sys.executable,
+            "-m",
+            "harness",
+            "replay",
+            str(elsewhere),
+            "--scenario",
+            reference,
+            "--times",
+            "100",
+            "--json",
+        ],
         cwd=elsewhere.parent,
         env=config.child_environment(),
         capture_output=True,
