@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 else:
 
     def run(scenario: Scenario, **options: Any) -> Result:
-        """Explore *scenario* and return what was found; *options* are those of ``harness.control.run.run``."""
+        """Explore *scenario* and return the result; *options* are those of ``harness.control.run.run``."""
         # Imported when called: whoever only describes scenarios need not load the engine.
         from harness.control.run import run as explore
 

@@ -1,4 +1,4 @@
-"""The errors a user of the harness can meet. Each message says what happened, with which value, why, and what next."""
+"""The errors that users of the harness can meet. Each message says the error, its value, the likely cause and a remedy."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ ERRORS = ("busy", "full", "io")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """What may go wrong in one execution of a scenario, at any schedule point.
+    """The faults that can be injected into one execution of a scenario, at any schedule point.
 
     - ``most``: how many faults one execution has at most, of all kinds together.
     - ``kill``: a worker is killed with SIGKILL; a fresh one takes its place.

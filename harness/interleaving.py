@@ -36,11 +36,11 @@ class Interleaving:
 
     @classmethod
     def of(cls, schedule: str = "", calls: str = "", *, workers: int = 2) -> Interleaving:
-        """Return the interleaving whose choices are *schedule*, e.g. ``w0:c0*3 w1:c1``.
+        """Return the interleaving with the choices *schedule*, for example ``w0:c0*3 w1:c1``.
 
-        *calls* is the workload over *workers* workers where it is not the scenario's own: the calls of a client with
-        commas between them, and bars between clients, e.g. ``issue('a')@w0, rotate('a')@w0 | issue('b')@w1``. Raises
-        ``BadInput`` for what can't be read.
+        *calls* is the workload over *workers* workers, if it is not the scenario's own. Commas separate the calls of a
+        client, bars the clients: ``issue('a')@w0, rotate('a')@w0 | issue('b')@w1``. Raises ``BadInput`` for a text that
+        can't be read.
         """
         return cls(Schedule.parse(schedule), Workload(parse_calls(calls), workers) if calls else None)
 
@@ -94,7 +94,7 @@ class Interleaving:
 
 
 def result_of(scenario: Scenario, execution: Execution, workers: int) -> Result:
-    """Return what one *execution* of *scenario* comes to as a run."""
+    """Return the result of a run that consists of one *execution* of *scenario*."""
     failed = execution.failure is not None
     unknown = (execution.stuck,) if execution.stuck else ()
     return Result(
@@ -122,7 +122,7 @@ def text_of_calls(workload: Workload) -> str:
 
 
 def parse_calls(text: str) -> tuple[Client, ...]:
-    """Return the clients whose calls are *text*; raises ``BadInput`` for what is none."""
+    """Return the clients that *text* lists with their calls; raises ``BadInput`` if it can't be read."""
     clients: list[list[Call]] = [[]]
     rest = text
     while True:

@@ -30,7 +30,7 @@ class Point:
 
 
 def resolve(point: Point) -> tuple[Any, str, Callable[..., Any]]:
-    """Return what holds the target of *point*, its name there, and the target; raises ``BadInput`` if there is none."""
+    """Return the object that holds the target of *point*, its attribute there, and the target; raises ``BadInput``."""
     module_name, colon, path = point.target.partition(":")
     if not (module_name and colon and path):
         raise BadInput(

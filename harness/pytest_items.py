@@ -1,4 +1,4 @@
-"""Races as pytest's tests: what is run, saved, replayed and shown. Imported when the first one is met."""
+"""Races as tests of pytest: how they are run, saved, replayed and shown. Imported when the first race is collected."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ScenarioItem(pytest.Item):
         self.scenario = scenario
 
     def runtest(self) -> None:
-        """Race it; raises what ``harness.race`` does, and ``NotCaught``."""
+        """Race the scenario; raises the errors of ``harness.race``, and ``NotCaught`` for a variant in which nothing failed."""
         if self.config.getoption("--harness-replay") is not None:
             _replay(self.config, self.nodeid, self.scenario)
         elif not self.scenario.variant:
@@ -55,14 +55,14 @@ class ScenarioItem(pytest.Item):
             raise NotCaught(self.scenario, result)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Show what was found, and nothing of how."""
+        """Return the failure as text, without a traceback through the harness."""
         error = excinfo.value
         if isinstance(error, (AssertionError, HarnessError)):
             return str(error).strip()
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """Return where it stands, and what it is called."""
+        """Return the file that defines the test, and the name of the test."""
         return self.path, None, self.name
 
 
@@ -82,7 +82,7 @@ class NotCaught(AssertionError):
 
 
 def racer(config: pytest.Config, nodeid: str) -> Callable[..., Result]:
-    """Return what stands behind the fixture ``race`` in the test *nodeid*."""
+    """Return the function behind the fixture ``race`` in the test *nodeid*."""
 
     def race(**options: Any) -> Result:
         """Race as ``harness.race`` does."""
@@ -112,7 +112,7 @@ def others_than_recorded(config: pytest.Config, items: Sequence[pytest.Item]) ->
 
 
 def allowed_lines(config: pytest.Config) -> list[str]:
-    """Return a line for each race of the session that touched what no schedule decides and its scenario allows."""
+    """Return a line for each race of the session that touched something uncontrolled that its scenario allows."""
     return [
         f"{nodeid}: {result.verdict}, {'complete, ' if result.complete else ''}but for what it allows: "
         f"{', '.join(result.allowed)}"

@@ -1,6 +1,6 @@
-"""What pytest loads of the harness by itself: options, the fixture ``race``, scenarios as tests, and the end of processes.
+"""The pytest plugin: options, the fixture ``race``, scenarios as tests, and the end of worker processes.
 
-Thin on purpose: nothing heavy is imported before a test needs it.
+It imports nothing heavy before a test needs it, because pytest loads it in every session.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> Any:
-    """Collect a scenario whose name is one of a test's as tests: the reference, and each of its variants."""
+    """Collect a scenario that is named like a test: the reference as one test, and each faulty variant as another."""
     kind = type(obj)
     if kind.__module__ != "harness.scenario" or kind.__name__ != "Scenario" or not collector.funcnamefilter(name):
         return None
@@ -95,7 +95,7 @@ def race(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say of which races nothing is claimed in part: those that touched what their scenario allows."""
+    """List the races that touched something uncontrolled that their scenario allows: nothing is claimed of that."""
     items = sys.modules.get("harness.pytest_items")
     lines = items.allowed_lines(config) if items is not None else []
     if lines:
@@ -106,7 +106,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown() -> None:
-    """End what is left of a Hypothesis test's processes, before its fixtures are taken down."""
+    """End the processes that a Hypothesis test has left, before its fixtures are torn down."""
     staging = sys.modules.get("harness.examples.testbeds")
     if staging is not None:
         staging.close()

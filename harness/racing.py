@@ -51,7 +51,7 @@ def race(
     delays: int = 1,
     check: bool = True,
 ) -> Result:
-    """Race *worker* in *workers* real processes over what *setup* made, in every interleaving.
+    """Race *worker* in *workers* real processes over the state that *setup* made, in every interleaving.
 
     - ``setup(db)`` makes the shared state; ``db`` is the path of a database file to create (other files may go beside it).
     - ``worker(db)`` or ``worker(db, number)`` runs once in each process; a sequence gives each process its own function.
@@ -115,7 +115,7 @@ def scenario_of(
     allows: tuple[str, ...] = (),
     delays: int = 1,
 ) -> Scenario:
-    """Return what ``race`` explores."""
+    """Return the scenario that ``race`` explores."""
     functions = [worker] * workers if callable(worker) else list(worker)
     names = [getattr(function, "__name__", "worker") for function in functions]
     if len(set(names)) < len(names) and not callable(worker):

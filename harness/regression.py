@@ -1,4 +1,4 @@
-"""Makes a recorded race again on the code as it is now: by what its tasks did, not by the numbers of its steps."""
+"""Replays a recorded race on the current code, by the operations of its tasks and not by the numbers of its steps."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def legs_of(steps: Sequence[Step]) -> list[Leg]:
 
 
 def plan_of(legs: Sequence[Leg]) -> tuple[Atom, ...]:
-    """Return the plan that *legs* say; raises ``BadInput`` for what is none."""
+    """Return the plan that *legs* describe; raises ``BadInput`` if one of them can't be read."""
     plan: list[Atom] = []
     for leg in legs:
         try:

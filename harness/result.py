@@ -1,4 +1,4 @@
-"""What an execution and a run amount to, as values; everything shown to people is rendered from these."""
+"""The results of an execution and of a run, as values. Everything shown to people is rendered from these."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Failure:
 
     @property
     def sort(self) -> tuple[str, str]:
-        """What makes two failures the same one for shrinking and replay."""
+        """The kind and the rule of the failure. Shrinking and replay take failures with equal ones for the same."""
         return self.kind, self.rule
 
 
@@ -106,20 +106,19 @@ def delay_count(steps: tuple[Step, ...]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run found.
+    """The result of a run.
 
-    ``complete`` says that every interleaving was covered, with no limit hit. ``bound`` names the limit that was hit where not;
-    ``delays`` names the bound on delays where one more would have been possible: what is said of every interleaving is said of
-    those with so many.
-    ``within`` names the bound on preemptions up to which, and no further, every interleaving was covered. ``reasons`` says
-    why the verdict is unknown. ``foreseen`` counts executions that were not run, as all of them had been seen in others.
-    ``seconds`` is the time of the executions, ``startup_seconds`` that of setup and of starting
-    processes. ``failures`` counts failing executions; ``first_failure`` is the number of the first one, counted from 1.
-    ``anew`` says when and why the run went on with fresh processes.
-    ``isolation`` is what the executions that this rests on ran in, ``patience`` the scenario's or the run's.
-    ``counterexample`` is the minimal, confirmed failing execution; ``explanation`` says why it fails, or ``unexplained`` why
-    that can't be said. ``coverage`` is what was covered, and what not; ``notes`` what of the code under test was left alone;
-    ``allowed`` names what happened that no schedule decides and the scenario allows, so that it is no part of what is claimed.
+    ``complete`` says that every interleaving was covered, with no limit hit; otherwise ``bound`` names the limit.
+    ``delays`` names the bound on delays, if one more delay would have been possible: claims on every interleaving are
+    then on those with at most that many. ``within`` names the bound on preemptions within which every interleaving was
+    covered. ``reasons`` says why the verdict is unknown. ``foreseen`` counts executions that were predicted from
+    visited states and not run. ``seconds`` is the time of the executions, ``startup_seconds`` that of setup and of
+    starting processes. ``failures`` counts failing executions; ``first_failure`` is the number of the first one,
+    counted from 1. ``anew`` says when and why the run went on with fresh processes. ``isolation`` and ``patience`` are
+    those of the executions that the verdict rests on. ``counterexample`` is the minimal, confirmed failing execution;
+    ``explanation`` says why it fails, or ``unexplained`` why that can't be said. ``coverage`` is the run's coverage.
+    ``notes`` names parts of the code under test that were left uncontrolled. ``allowed`` names the uncontrolled events
+    that happened and that the scenario allows: nothing is claimed of them.
     """
 
     scenario: str
@@ -165,7 +164,7 @@ class Result:
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was interrupted. ``result`` is what it came to until then: it claims nothing, so its verdict is unknown."""
+    """A run was interrupted. ``result`` has its counts until then; it claims nothing, so its verdict is unknown."""
 
     def __init__(self, result: Result) -> None:
         self.result = result

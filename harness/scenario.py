@@ -1,4 +1,4 @@
-"""What is raced, as data: a scenario is a frozen dataclass of functions and values, varied with ``replace``."""
+"""Scenarios: the code to race, as data. A scenario is a frozen dataclass of functions and values, varied with ``replace``."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Who calls what: the clients ``c0``, ``c1`` ... race each other over ``workers`` worker processes."""
+    """The calls to race: the clients ``c0``, ``c1`` ... make them at the same time, over ``workers`` worker processes."""
 
     clients: tuple[Client, ...]
     workers: int = 2
@@ -89,9 +89,9 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A step that changed the shared state: when it was by the clock of the code under test, and whose lane it was.
+    """A step that changed the shared state: its virtual time in seconds, and the name of its task.
 
-    What a check puts into ``notes`` is there when it is asked about the next change of the execution.
+    A check may keep text in ``notes``; it is there when the check is asked about the next change of the execution.
     """
 
     now: float
@@ -127,7 +127,7 @@ def _no_close(_: Anything) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """What is raced.
+    """A scenario: the code to race, its workload, its rules, and its faults.
 
     - ``setup(db)`` makes the shared state, once per run, in a process of its own; ``db`` is the path of a database
       file that does not exist yet, in an empty directory that all workers share. Sync or async, like all functions here.
@@ -240,12 +240,12 @@ class Scenario:
         object.__setattr__(self, "skew", _checked_skew(self.name, self.skew, self.workers))
 
     def roles(self, workers: int) -> tuple[str, ...]:
-        """Return what each process of a run with *workers* workers is: ``worker``, ``clients`` or ``probe``."""
+        """Return the role of each process of a run with *workers* workers: ``worker``, ``clients`` or ``probe``."""
         extra = (*(("clients",) if self.app else ()), *(("probe",) if self.probe else ()))
         return ("worker",) * workers + extra
 
     def carried_out(self, isolation: str | None, patience: float | None, server: str | None = None) -> Scenario:
-        """Return this scenario with that *isolation*, *patience* and *server*; None leaves what the scenario says."""
+        """Return this scenario with *isolation*, *patience* and *server*; None keeps the scenario's own."""
         isolation = self.isolation if isolation is None else isolation
         patience = self.patience if patience is None else patience
         server = self.server if server is None else server

@@ -22,7 +22,7 @@ __all__ = ["Interleaving", "interleavings", "workloads"]
 def interleavings(
     scenario: Scenario, *, workers: int | None = None, workloads: st.SearchStrategy[Workload] | None = None
 ) -> st.SearchStrategy[Interleaving]:
-    """Return a strategy for executions of *scenario*: call ``check(scenario)`` on what it gives.
+    """Return a strategy for executions of *scenario*; call ``check(scenario)`` on each value that it draws.
 
     Workload, placement, schedule and faults come from one choice sequence, so they are made small together: towards fewer
     clients and calls, fewer faults and preemptions. *workloads* gives other workloads than the scenario's (which are its
@@ -72,7 +72,7 @@ def workloads(
     clients: int = 2,
     calls: int = 1,
 ) -> st.SearchStrategy[Workload]:
-    """Return a strategy for workloads: who calls what, with which arguments, on which workers.
+    """Return a strategy for workloads: calls of operations with drawn arguments, by several clients, on several workers.
 
     *operations* maps each operation to a strategy for its arguments; at most *clients* clients make at most *calls* calls
     each, over *workers* workers. Shrinks towards fewer clients and calls, the first operation and the first worker.

@@ -9,7 +9,7 @@ __all__ = ["Verdict", "merge"]
 
 
 class Verdict(StrEnum):
-    """What a check, an execution or a run concluded. ``UNKNOWN`` is never a pass."""
+    """The conclusion of a check, an execution or a run. ``UNKNOWN`` is never a pass."""
 
     VALID = "valid"
     INVALID = "invalid"

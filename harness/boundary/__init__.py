@@ -1,1 +1,1 @@
-"""What both sides of the wall between controller and worker use: messages, shared memory, patched clocks."""
+"""Code for both sides of the wall between controller and worker: messages, shared memory, patched clocks."""

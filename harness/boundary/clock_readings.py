@@ -21,7 +21,7 @@ _CELL = 8
 
 
 class Readings:
-    """Nanoseconds: where an execution begins, the most that any process has come to, what each has, and each resource."""
+    """Clock readings in nanoseconds: the execution's base, the latest of all, and those of each process and resource."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, (_FIRST + 2 * _SLOTS) * _CELL)
@@ -50,7 +50,7 @@ class Readings:
         self._cells[_LATEST] = self._cells[_BASE]
 
     def of(self, process: int) -> int:
-        """Return where *process* goes on: after what it did, or after all that was before it took a dead one's place."""
+        """Return the reading from which *process* continues: its own latest, or the latest of all if it replaced another."""
         return max(self._cells[_BASE], self._cells[_OF_PROCESSES + process])
 
     def replaced(self, process: int) -> None:

@@ -1,7 +1,7 @@
-"""What a worker did since it was last heard of, in memory that outlives it.
+"""The flight recorder: the steps that a worker made since its last report, in memory that outlives the worker.
 
-A worker that goes on without asking reports what it passed only afterwards. If it is killed before, this is all that is
-known of the way to where it died. Written without a system call, read only after a death.
+A worker that goes on without asking reports the points that it passed only afterwards. If it is killed before, this
+memory alone shows how far it had come. It is written without a system call and read only after a death.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Trail:
 
 
 class End(NamedTuple):
-    """What a worker is given to be heard by: its pipes, a file for its stacks, and its trail."""
+    """The connection of a worker: its pipes, a file for its stacks, and its flight recorder."""
 
     peer: Peer
     stacks: int

@@ -1,8 +1,8 @@
-"""What workers inherit of ``multiprocessing`` and share: its locks, and the memory of its values and arrays.
+"""Locks and memory of ``multiprocessing`` that workers inherit and share: each exploration has its own copies.
 
-Whatever the code under test made of them before the fork exists in the user's own process too, and in those of other
-explorations. So each exploration has its own: a board with the counts of the locks, in the place of the semaphores, and
-memory that lies where the original does. Made before the fork server, which takes it over and hands it on.
+Locks, values and arrays that the code under test made before the fork exist in the user's process too, and in other
+explorations. So each exploration has a board with the counts of the locks, in the place of their semaphores, and memory
+at the same addresses as the original. Both are made before the fork server, which maps them and passes them on.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Inherited:
     # The memory
 
     def take_over(self) -> None:
-        """In the fork server: have this memory lie where the original does, so that what is made of that uses this."""
+        """In the fork server, map this memory at the original's addresses, so that values and arrays made before use it."""
         at = 0
         for arena in self._arenas:
             _map(arena, self._file, at)
@@ -112,7 +112,7 @@ class Inherited:
         self._before[self.size] = 1
 
     def read(self) -> bytes:
-        """Return what is in the memory now."""
+        """Return the current content of the memory."""
         return self._memory[:] if self._memory is not None else b""
 
     def show(self, memory: bytes) -> None:
@@ -137,7 +137,7 @@ class Inherited:
     # This process
 
     def _look_aside(self) -> None:
-        """Have the values of this process lie in memory of its own, so that nobody else sees what checks are shown."""
+        """Map the values of this process to private memory, so that checks can be shown a copy and nobody else sees it."""
         for arena in self._arenas:
             before = self._aside.get(arena.address, 0)
             self._aside[arena.address] = before + 1
@@ -161,7 +161,7 @@ class Inherited:
 
 
 class Common(NamedTuple):
-    """What the processes of one exploration have in common beside files."""
+    """The memory that the processes of one exploration share."""
 
     inherited: Inherited
     ids: ProcessIds

@@ -1,4 +1,4 @@
-"""Python's clocks, told by somebody else: what is behind ``time`` and ``datetime`` for workers and for rules."""
+"""Patches Python's clocks, ``time`` and ``datetime``, in place: a function of ours tells the time, in workers and in rules."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _broken_down(name: str, wall: Callable[[], int]) -> InPlace:
 
 
 def _formatted(name: str, given: int, wall: Callable[[], int]) -> InPlace:
-    """Make what takes a broken-down time after *given* other arguments, by default the local time."""
+    """Return a patch for a function that takes a broken-down time after *given* other arguments, by default the local time."""
     local = _real_localtime()
 
     def of_now(*args: Any) -> Any:
@@ -92,7 +92,7 @@ def _by_number(name: str, wall: Callable[[], int], since: Callable[[], int]) -> 
 
 
 class _Told:
-    """Who tells ``datetime`` the time in this process; None where the machine does."""
+    """The function that tells ``datetime`` the time in this process; None for the machine's clock."""
 
     by: Teller | None = None
     installed = False

@@ -49,7 +49,7 @@ _new_function = ctypes.PYFUNCTYPE(py_object, c_void_p, py_object, py_object)(("P
 
 
 class InPlace:
-    """A built-in function of a module that can be made to run another, and back; ``real`` goes on to be what it was."""
+    """A built-in function that can be made to run another one, and restored; ``real`` always runs the original."""
 
     def __init__(self, function: Any, instead: Callable[..., Any]) -> None:
         self.function, self.name = function, function.__name__
@@ -74,7 +74,7 @@ class InPlace:
         self._set(self._becomes)
 
     def take_back(self) -> None:
-        """Have the function do what it did."""
+        """Restore the function."""
         self._set(self._was)
 
     def _set(self, values: tuple[int, int, int]) -> None:
@@ -105,10 +105,10 @@ def _callable_module(home: ModuleType, instead: Callable[..., Any]) -> ModuleTyp
 
 
 def method_of_class(owner: type, name: str, instead: Callable[..., Any]) -> Callable[..., Any]:
-    """Have ``owner.name``, a class method written in C, be ``instead(cls, ...)``; return what it was, as such a function.
+    """Make ``owner.name``, a class method written in C, run ``instead(cls, ...)``; return the original as such a function.
 
-    Those already bound (kept in a ``partial`` or as a default) call *instead* too. They can't pass its errors on: a call
-    with arguments that it refuses ends with a ``SystemError`` there.
+    References that code has already bound (in a ``partial`` or as a default) call *instead* too, but can't pass on its
+    errors: a call with arguments that *instead* refuses ends with a ``SystemError`` there.
     """
     names = _names(owner)
     descriptor = names[name]

@@ -52,7 +52,9 @@ class Peer:
         return message
 
     def fill(self) -> None:
-        """Read once what is there, waiting for at least one byte."""
+        """Read the bytes that have arrived into the buffer, waiting for at least one; raises ``PeerGone`` at the end of
+        the pipe.
+        """
         data = _read(self.read_end, 1 << 16)
         if not data:
             raise PeerGone
@@ -68,5 +70,5 @@ class Peer:
         return message
 
     def forget(self) -> None:
-        """Drop what was read of a message whose sender died in the middle of it."""
+        """Drop the beginning of a message, because its sender died in the middle of it."""
         self._buffer = b""

@@ -1,1 +1,1 @@
-"""What a run has covered: pairs of conflicting operations, schedule points, and the gaps that remain."""
+"""The coverage of a run: pairs of conflicting operations, schedule points, and the gaps that remain."""

@@ -1,4 +1,4 @@
-"""Collects what the executions of a run cover while it goes on, a few microseconds per step."""
+"""Collects the coverage of a run while it goes on, in a few microseconds per step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WORDS = 30
 
 
 class Survey:
-    """What was seen so far. ``since_new`` counts the executions since something new was."""
+    """The coverage so far. ``since_new`` counts the executions since the last one that showed something new."""
 
     def __init__(self) -> None:
         self.since_new = 0
@@ -72,10 +72,11 @@ class Survey:
         return len(self._pairs) + len(self._answers) + len(self._states) + len(self._outcomes)
 
     def _follow(self, steps: tuple[Step, ...]) -> int:
-        """Note who met whom in *steps*; return a digest of which step happened before which.
+        """Record the conflicts among *steps*; return a digest of the order in which dependent steps happened.
 
-        A step's hash is made of what it did and the hashes of those it depends on. So the sum over all steps is the same for
-        two executions that differ only in the order of independent steps, and for no others but by accident.
+        The hash of a step is made of its operation and the hashes of the steps that it depends on. So the sum over all
+        steps is the same for two executions that differ only in the order of independent steps, and otherwise equal
+        only by accident.
         """
         lanes: dict[str, int] = {}
         places: dict[str, _Place] = {}
@@ -146,9 +147,9 @@ class Survey:
     def coverage(
         self, seen: float | None = None, pct: Mapping[int, int] | None = None, whole: bool = False
     ) -> Coverage:
-        """Return what was covered so far.
+        """Return the coverage so far.
 
-        *seen* is the part of the tree that the search saw, *pct* how many executions PCT made by depth; *whole* says
+        *seen* is the part of the tree that the search saw, *pct* the number of PCT's executions by depth; *whole* says
         that the run was complete.
         """
         made = dict(pct or {})
@@ -185,7 +186,7 @@ class Survey:
 
 
 class _Place:
-    """One resource during an execution: the hashes of the last write, of the reads since and of what commutes (``a``)."""
+    """A resource in an execution: the hashes of the last write, of the reads since, and of commuting writes (mode ``a``)."""
 
     __slots__ = ("added", "client", "read", "readers", "writer", "written")
 
@@ -195,7 +196,7 @@ class _Place:
         self.readers: list[tuple[str, int]] = []
 
     def before(self, mode: str) -> int:
-        """Return the hashes of what an access of that *mode* depends on."""
+        """Return the hashes of the accesses that an access in *mode* depends on."""
         if mode == "a":
             return self.written + self.read
         return (self.written if mode in "ri" else self.read if mode == "o" else self.written + self.read) + self.added
@@ -213,7 +214,7 @@ class _Place:
 
 
 def _shown(step: Step) -> str:
-    """Return *step* in a few words: whose it was, what ran, and where in the source."""
+    """Return *step* in a few words: its task, its operation, and its source line."""
     text = " ".join(step.text.split())
     text = text if len(text) <= _WORDS else f"{text[:_WORDS]}..."
     return f"{step.lane} {text}{f' at {step.source}' if step.source else ''}"

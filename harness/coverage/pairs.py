@@ -1,4 +1,4 @@
-"""What an execution has shown: which pairs of conflicting operations met, in which order."""
+"""Pairs of conflicting operations that met in an execution, each with its order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OF_TIME = ("clock", "dated", "dates")
 
 
 def operation(step: Step) -> str:
-    """Return what *step* did, as the same in every task: its kind, its text, and where in the source it stands."""
+    """Return the operation of *step*, equal in every task: its kind, its text, and its source line."""
     return _operation(step.kind, step.text, step.source)
 
 

@@ -1,4 +1,4 @@
-"""What a run covered, and what it did not, as a value."""
+"""The coverage of a run and its gaps, as a value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAMED = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """What the executions of a run showed, and what none of them did. Those that repeat or shrink a failure don't count.
+    """The coverage of a run's executions and its gaps. Executions that repeat or shrink a failure don't count.
 
     What was seen, each as the number of different ones:
 

@@ -1,4 +1,4 @@
-"""Draws an example from Hypothesis' choices: its workload, and a scheduler whose choices come from the same sequence."""
+"""Draws an example from Hypothesis' choices: its workload, and a scheduler that takes choices from the same sequence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _numbers(size: int) -> st.SearchStrategy[int]:
 def planned(
     draw: Callable[[st.SearchStrategy[int]], int], scenario: Scenario, workload: Workload, steps: int
 ) -> Planned:
-    """Return a scheduler for *workload* whose choices *draw* gives; *steps* is what a call takes about."""
+    """Return a scheduler for *workload* with choices from *draw*; *steps* is the usual number of steps in a call."""
     return Planned(lambda size: draw(_numbers(size)), scenario.faults, workload, steps)
 
 

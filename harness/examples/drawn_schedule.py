@@ -1,9 +1,10 @@
-"""What a Hypothesis example says of a schedule, drawn before the execution: where a task is left, where a fault comes.
+"""The schedule of a Hypothesis example, drawn before the execution: points at which a task is left or a fault injected.
 
-A point is a client, its call, and how many steps that has made by then, so it means the same whatever the other points say:
-Hypothesis can take one out, or a client or a call, and the rest stays. Without any point, each task runs until it ends or
-waits. As with the change points of PCT (Burckhardt and others, "A randomized scheduler with probabilistic guarantees of
-finding bugs", ASPLOS 2010), few suffice for most bugs. Figures beside one choice for each step: docs/decisions/0012.
+A point names a client, its call, and the number of steps that the call has made by then. So it means the same whatever
+the other points are: Hypothesis can take out a point, a client or a call, and the rest stays. Without points, each task
+runs until it ends or waits. As with the change points of PCT (Burckhardt and others, "A randomized scheduler with
+probabilistic guarantees of finding bugs", ASPLOS 2010), a few points suffice for most bugs. docs/decisions/0012
+compares this with one choice for each step.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ def steps_of_a_call(execution: Execution) -> int:
 
 
 class Planned:
-    """A scheduler whose choices come from numbers that *draw* gives, each from 0 (the simplest) to below its argument.
+    """A scheduler that takes its choices from numbers: *draw* returns one from 0 (the simplest) to below its argument.
 
-    *faults* and *workload* are those of the execution, *steps* is what a call takes about. For one execution.
-    ``told`` is how many of its steps a recording must have: after them everything goes by default.
+    *faults* and *workload* are those of the execution, *steps* is the usual number of steps in a call. It serves one
+    execution. ``told`` is the number of steps that a recording must have: after them everything goes by default.
     """
 
     name = "hypothesis"
@@ -88,7 +89,7 @@ class Planned:
         return previous is None
 
     def choose(self, view: View) -> str | None:
-        """Return what goes on by default, or what the plan has here instead."""
+        """Return the default choice, or the one that the drawn points have here instead."""
         for step in view.steps[self._seen :]:
             if (client := _client(step.lane)) in self._made and not step.choice.startswith(FAULT_MARK):
                 call, steps = self._made[client]
@@ -123,7 +124,7 @@ class Planned:
             self._scatter()
 
     def _scatter(self) -> None:
-        """Draw for every step whether the task is left there: so many switches that what takes no precision shows soon."""
+        """Draw for every step whether the task is left there: many switches soon show races that need no exact place."""
         for call in range(max(self._calls)):
             for client, calls in enumerate(self._calls):
                 for start in range(0, self._length if call < calls else 0, _DIGITS):
@@ -147,7 +148,7 @@ class Planned:
         return self._draw(size) if size > 1 else 0
 
     def _extend(self, place: Place, made: int) -> None:
-        """Draw what comes in the next stretch of a call that has made more steps than was planned for."""
+        """Draw the points of the next stretch of a call that has made more steps than were planned for."""
         while made >= (start := self._horizon.get(place, self._length)):
             at = self._draw(2 * self._length) - self._length
             self._horizon[place] = start + (at + 1 if at >= 0 else self._length)
@@ -181,10 +182,10 @@ class Planned:
         return chosen.choice
 
     def _at_rest(self, options: Sequence[Option]) -> str:
-        """Return what happens where no task can go on, which is no step of a client's: nothing, or a fault.
+        """Return the choice where no task can go on: to let time pass, or a fault.
 
-        When all calls have ended that is the last moment to lose an answer. A client that waits again and again comes here
-        each time: the later, the less often there is a fault.
+        When all calls have ended, it is the last moment at which an answer can be lost. A client that waits again and
+        again comes here each time; the later, the less often a fault is drawn.
         """
         self._rests += 1
         if self._rests > _LONG or self._draw(1 + self._rests) != 1:
@@ -204,7 +205,7 @@ class Planned:
         return self._points.get(place, {}).get(steps)
 
     def _default(self, tasks: list[Option], last: str) -> Option:
-        """Return what goes on without a point: the task that ran last, or its call; else who comes next in turn."""
+        """Return the option without a point: the task that ran last, or its call; otherwise the next client in turn."""
         if tasks[0].continues:
             return next((option for option in tasks if option.continues and option.lane == last), tasks[0])
         if all(_client(option.lane) in self._made for option in tasks):

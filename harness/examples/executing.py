@@ -1,4 +1,4 @@
-"""Runs an execution inside a Hypothesis test, and tells Hypothesis what happened in it."""
+"""Runs an execution inside a Hypothesis test, and reports its events to Hypothesis."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run_now(scenario: Scenario, workers: int, scheduler: Scheduler, workload: Wo
 
 
 def tell(execution: Execution) -> None:
-    """Have Hypothesis' statistics say what happened."""
+    """Report the events of *execution* to Hypothesis' statistics."""
     for name in happened(execution):
         event(f"happened: {name}")
     event(f"preemptions: {execution.preemptions}")

@@ -31,11 +31,11 @@ _ENOUGH = 20
 
 
 class NeverHappened(UserWarning):
-    """What a scenario is about never happened in a test, which therefore says little."""
+    """A required event of a scenario never happened in a test, which therefore says little."""
 
 
 class Staged:
-    """A scenario's processes, and what was seen of it so far; ``steps`` is what a call takes about."""
+    """The processes of a scenario, and counts of the events seen so far; ``steps`` is the usual number of steps in a call."""
 
     def __init__(self, scenario: Scenario, workers: int, stage: Theatre) -> None:
         self.scenario, self.workers, self._theatre = scenario, workers, stage
@@ -67,7 +67,7 @@ class Staged:
         return execution
 
     def missing(self) -> list[str]:
-        """Return what should have happened by now and has not."""
+        """Return the required events and faults that should have happened by now and have not."""
         if self._failures or self._executions < _ENOUGH:
             return []
         wanted = [check.name for check in self.scenario.must_happen]
@@ -95,7 +95,7 @@ def learn(driver: Driver, workload: Workload) -> int:
 
 
 def happened(execution: Execution) -> list[str]:
-    """Return what happened in *execution*: what its scenario says must happen in some, and the kinds of fault."""
+    """Return the events of *execution*: the scenario's required events that occurred in it, and its kinds of fault."""
     kinds = {step.kind for step in execution.steps if step.choice.startswith(FAULT_MARK)}
     return [*execution.happened, *sorted(f"fault {'cancel' if kind == 'lost' else kind}" for kind in kinds)]
 
@@ -125,7 +125,7 @@ def staged(scenario: Scenario, workers: int) -> Staged:
 
 
 def close() -> None:
-    """End all processes, the last ones first; warn of what never happened in them."""
+    """End all processes, the last ones first; warn of required events that never happened in them."""
     _forget_what_is_not_ours()
     ended = list(_stages)
     _stages.clear()

@@ -10,7 +10,7 @@ __all__ = ["NotServed", "refusal", "refusal_of_maker", "unlike"]
 
 
 class NotServed(Exception):
-    """The scenario's ``app`` gave something that can't be served. The text says what, and what to do."""
+    """The scenario's ``app`` returned something that can't be served. The message says why, and what to do."""
 
 
 _ENVIRON = ("environ", "env", "environment")
@@ -54,7 +54,7 @@ def refusal_of_maker(maker: Any) -> str:
 
 
 def _kind(application: Any) -> str:
-    """Return what *application* is, in words, if it certainly is no ASGI application."""
+    """Return a description of *application* if it certainly is no ASGI application, otherwise an empty string."""
     if not callable(application):
         return "no application at all (it can't be called)"
     parameters = _positional(application)

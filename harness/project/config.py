@@ -25,7 +25,7 @@ _HASH_SEED, _POSTGRES = "PYTHONHASHSEED", "HARNESS_POSTGRES"
 
 
 def hash_seed() -> str:
-    """Return what decides the order of sets of strings: the value of ``PYTHONHASHSEED``, or ``random``."""
+    """Return the value of ``PYTHONHASHSEED``, on which the order of sets of strings depends, or ``random`` without one."""
     return os.environ.get(_HASH_SEED) or "random"
 
 
@@ -46,10 +46,10 @@ def fix_hash_seed() -> None:
 
 
 def child_environment(first: Sequence[str] = (), *, hash_seed: str | None = None, postgres: str = "") -> dict[str, str]:
-    """Return the environment for a ``python -m harness`` that imports what this process can import, from *first* if there.
+    """Return the environment for a ``python -m harness`` that can import the modules of this process, from *first* if there.
 
-    *hash_seed* is its ``PYTHONHASHSEED``, by default this process's, or 0 if it has none, *postgres* the server it races
-    over, by default this process's.
+    *hash_seed* is its ``PYTHONHASHSEED``, by default this process's, or 0 if it has none; *postgres* is the URL of its
+    PostgreSQL server, by default this process's.
     """
     path = os.pathsep.join([*first, *(part or os.getcwd() for part in sys.path)])
     return {
@@ -96,5 +96,5 @@ def step_summary() -> Path | None:
 
 
 def under_actions() -> bool:
-    """Return whether this runs under GitHub Actions, which reads workflow commands in what is printed."""
+    """Return whether this runs under GitHub Actions, which obeys workflow commands in a command's output."""
     return os.environ.get("GITHUB_ACTIONS") == "true"

@@ -1,4 +1,4 @@
-"""What `[tool.harness]` in a project's ``pyproject.toml`` says: the gate's settings, each checked by name and by kind."""
+"""The settings in `[tool.harness]` of a project's ``pyproject.toml``, each checked by name and by kind."""
 
 from __future__ import annotations
 

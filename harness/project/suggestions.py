@@ -1,4 +1,4 @@
-"""Words that help a user who wrote a name that there is not."""
+"""Suggestions for a user who wrote a name that does not exist."""
 
 from __future__ import annotations
 

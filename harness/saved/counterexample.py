@@ -38,7 +38,7 @@ _WORKERS = 64
 
 @dataclass(frozen=True, slots=True)
 class MadeWith:
-    """What a counterexample was made with: versions, and what decided the order of sets of strings."""
+    """The versions that a counterexample was made with, and the hash seed, on which the order of sets of strings depends."""
 
     harness: str
     python: str
@@ -89,7 +89,7 @@ class Counterexample:
 
     @property
     def digests(self) -> tuple[str, ...]:
-        """What each step was about to run, for a replay to compare."""
+        """The operation that each step was about to run, for a replay to compare."""
         return tuple(step.digest for step in self.steps)
 
     @property

@@ -1,4 +1,4 @@
-"""Data that nobody vouches for: JSON whose parts are asked for by type, and named where they are wrong."""
+"""Untrusted data: JSON whose parts are asked for by type, with the place of each part that is wrong."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _INTEGERS = 2**63
 
 
 class Unsound(Exception):
-    """Something in the text is not what it must be."""
+    """A part of the text is missing, or of the wrong type or value."""
 
 
 def parse(data: bytes) -> Part:
-    """Return the JSON value in *data*; raises ``Unsound``, also for what only Python takes for JSON."""
+    """Return the JSON value in *data*; raises ``Unsound``, also for text that only Python accepts as JSON."""
     try:
         text = data.decode("utf-8")
         value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_distinct)
@@ -60,7 +60,7 @@ class Part:
     value: Any
 
     def wrong(self, wanted: str) -> NoReturn:
-        """Say that this part should be what *wanted* says."""
+        """Raise ``Unsound``: this part should be *wanted*."""
         shown = reprlib.repr(self.value)
         raise Unsound(f"{self.at or 'its content'} should be {wanted}, but is {shown}")
 

@@ -30,7 +30,7 @@ class Named(NamedTuple):
 
 
 class Conflict(NamedTuple):
-    """Two steps meet at a *resource*: what the first does to it, and the second (``r``, ``w``)."""
+    """A *resource* at which two steps conflict, with the mode of the first and of the second access (``r``, ``w``)."""
 
     resource: str
     first: str
@@ -81,11 +81,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class FaultRole:
-    """What one fault, step number ``at``, has to do with it.
+    """The role of one fault, step number ``at``, in the failure.
 
-    ``essential`` says that nothing tried without it breaks the same rule (None: not tried), ``instead`` which other one
-    broke, if any. ``after`` and ``before`` are the steps between
-    which it must fall, as far as its place matters.
+    ``essential`` says that no execution without it broke the same rule (None: not tried); ``instead`` names another
+    rule that broke, if any. The fault must fall between the steps ``after`` and ``before``, as far as its place
+    matters.
     """
 
     at: int
@@ -123,7 +123,9 @@ class Explanation:
 
     @property
     def critical(self) -> Exchange | None:
-        """The pair of steps whose order decides, and the nearest passing schedule; one that meets at data before others."""
+        """The pair of steps that decide by their order, and the nearest passing schedule; pairs that conflict at data come
+        first.
+        """
         found = [pair for window in self.windows for pair in (window.closing, window.opening) if pair is not None]
         return max(found, key=lambda pair: (weight(pair.conflicts), pair.common), default=None)
 

@@ -1,4 +1,4 @@
-"""What happened in one execution, as values: the steps the workers took and what the clients were told."""
+"""The history of one execution, as values: the steps of the workers and the answers to the clients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Access(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step: what was let go, and what it turned out to touch.
+    """One step of an execution: the operation that was let go, and the resources that it accessed.
 
     ``choice`` is the schedule's word for it, ``lane`` the task it belongs to (``c0``, ``c0/1`` for a task it
     started), ``kind`` is ``call``, ``sql``, ``fetch``, ``commit``, ``rollback``, ``close``, ``await``, ``timer``,
@@ -64,7 +64,7 @@ class Step(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """What a replay compares: the operation that was about to run, without line numbers."""
+        """The operation that was about to run, without line numbers: replays compare it."""
         return f"{self.choice} {self.kind} {self.text} {self.detail}".rstrip()
 
 
@@ -113,7 +113,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The events of one execution in real-time order, and what was found when the last call had ended."""
+    """The events of one execution in real-time order, and a description of everything left open after the last call."""
 
     events: tuple[Event, ...] = ()
     left_open: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 
 
 class Undone(NamedTuple):
-    """The step number ``at`` took back what the steps ``writes`` had written."""
+    """The step number ``at`` undid writes of the steps ``writes``."""
 
     at: int
     writes: tuple[int, ...]

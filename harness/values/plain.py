@@ -1,4 +1,4 @@
-"""Turns any value into plain data (what JSON can hold), so that nothing else ever crosses a process or reaches a file."""
+"""Turns any value into plain data, as JSON has it. Nothing else ever crosses between processes or reaches a file."""
 
 from __future__ import annotations
 

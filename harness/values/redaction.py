@@ -81,10 +81,10 @@ def is_secret_name(name: str) -> bool:
 
 
 def redacted(execution: Execution, patterns: Sequence[str] = ()) -> tuple[Execution, Callable[[str], str]]:
-    """Return *execution* without its secrets, and what takes them out of any other text.
+    """Return *execution* without its secrets, and a function that removes them from any other text.
 
-    Secrets are the texts of eight characters or more under one of ``NAMES`` in what clients were told, and whatever one of
-    *patterns* matches. The workload stays as it is: a replay must make the same calls.
+    Secrets are the texts of eight characters or more under one of ``NAMES`` in the answers to clients, and every match
+    of *patterns*. The workload stays as it is, because a replay must make the same calls.
     """
     redactor = Redactor(execution.history, patterns)
     if redactor.idle:
@@ -104,7 +104,7 @@ def redacted(execution: Execution, patterns: Sequence[str] = ()) -> tuple[Execut
 
 
 def same(recorded: str, found: str) -> bool:
-    """Return whether *found* is what was *recorded*, where a label in the recording stands for any text."""
+    """Return whether *found* equals *recorded*, where a label in the recording stands for any text."""
     if recorded == found:
         return True
     if "<secret " not in recorded:

@@ -65,7 +65,7 @@ class Schedule:
 
     @classmethod
     def parse(cls, text: str) -> Schedule:
-        """Return the schedule whose text form is *text*.
+        """Return the schedule with the text form *text*.
 
         Raises ``BadInput`` when a part is not ``choice`` or ``choice*count``.
         """

@@ -27,7 +27,7 @@ Redact = Callable[[str], str]
 
 
 class _Content(NamedTuple):
-    """One table: its columns, its first rows by what tells them apart, and how many it has."""
+    """One table: its columns, its first rows by their keys, and its total number of rows."""
 
     columns: tuple[str, ...]
     rows: Mapping[tuple[object, ...], tuple[Cell, ...]]
@@ -70,7 +70,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class TablesAt:
-    """What step number ``step`` changed (committed): the tables that are not as they were."""
+    """The tables that step number ``step`` changed by a commit."""
 
     step: int
     tables: tuple[Changed, ...]
@@ -106,7 +106,7 @@ def _every_row(connection: sqlite3.Connection, table: str) -> Iterator[object]:
 
 
 def read_tables(files: Mapping[str, Path]) -> Tables:
-    """Return the tables in the SQLite database *files*, given by the name to show; what can't be read is left out."""
+    """Return the tables in the SQLite databases *files*, by the name to show; databases that can't be read are left out."""
     found: dict[tuple[str, str], _Content] = {}
     for name, path in files.items():
         try:

@@ -1,4 +1,4 @@
-"""What executions did that no schedule decides: told by workers, put together over a run, allowed by name or not."""
+"""Uncontrolled touches: reported by workers, collected over a run, and allowed by name or not."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _MOST_NAMES, _MOST_SHOWN = 200, 8
 
 
 class Touch(NamedTuple):
-    """Something outside what schedules decide, touched by a worker.
+    """A touch of something that no schedule decides, by a worker.
 
-    ``name`` is what can be allowed; ``text`` says what was done, ``place`` at which line (``file:line``, or nothing).
-    ``mode`` is how a file elsewhere was touched (``r``, ``n``, ``w``, ``d``), ``m`` for a file in the shared directory that was
-    mapped to be read, and empty for what nothing can be said of, whoever else does what. ``point`` is the target of the
-    declared ``Point`` inside of which it happened.
+    ``name`` is the name by which it can be allowed, ``text`` a description, ``place`` its source line (``file:line``,
+    or empty). ``mode`` is the access to a file elsewhere (``r``, ``n``, ``w``, ``d``), ``m`` for a file of the shared
+    directory that was mapped for reading, and empty for a touch of which nothing can be claimed, whatever other
+    processes do. ``point`` is the target of the declared ``Point`` in which it happened.
     """
 
     name: str
@@ -56,13 +56,13 @@ class Touch(NamedTuple):
 
 
 def touch_of(worker: int, item: tuple[Any, ...]) -> Touch:
-    """Return what *worker* told with *item*, a piece of news (see ``docs/messages.md``)."""
+    """Return the touch that *worker* reported with *item*, a piece of news (see ``docs/messages.md``)."""
     _, name, text, place, mode, point = item
     return Touch(name, text, worker, place, mode, point)
 
 
 def check_allows(scenario: str, allows: object) -> tuple[str, ...]:
-    """Return *allows* as a tuple; raises ``BadInput`` for what can't be a name of something outside."""
+    """Return *allows* as a tuple; raises ``BadInput`` for a value that can't be the name of something uncontrolled."""
     wrong = ""
     if not isinstance(allows, (tuple, list)):
         wrong = f"{allows!r} is no tuple of names"
@@ -94,7 +94,7 @@ class _File:
 
 
 class Ledger:
-    """What the executions of a run touched outside; says what follows from that."""
+    """The uncontrolled touches of a run's executions, and the claims that they rule out."""
 
     def __init__(self) -> None:
         self._known: set[tuple[Touch, ...]] = set()
@@ -107,7 +107,7 @@ class Ledger:
         return f"<Ledger outright={list(self._outright)} files={list(self._files)}>"
 
     def count(self, touches: tuple[Touch, ...]) -> None:
-        """Take in what one execution touched, in the order of touching."""
+        """Record the *touches* of one execution, in their order."""
         if not touches or touches in self._known:
             return
         self._known.add(touches)
@@ -139,25 +139,25 @@ class Ledger:
     # What follows
 
     def reasons(self, allows: Sequence[str]) -> tuple[str, ...]:
-        """Return why nothing can be claimed, but for what *allows* names."""
+        """Return the reasons for an unknown verdict: the touches that *allows* does not name."""
         found = [f"{text} {_advice(name)}" for name, text in self._named() if not allowed(name, allows)]
         if len(found) <= _MOST_SHOWN:
             return tuple(found)
         return (*found[:_MOST_SHOWN], f"And {len(found) - _MOST_SHOWN} more of the same kind, each with another name.")
 
     def allowed(self, allows: Sequence[str]) -> tuple[str, ...]:
-        """Return the names of what happened and was allowed, by *allows* or by a declared point."""
+        """Return the names of touches that happened and are allowed, by *allows* or by a declared point."""
         found = [name for name, _ in self._named() if allowed(name, allows)]
         found += [f"{name} (in the point {touch.point})" for name, touch in self._inside.items()]
         more = len(found) - _MOST_SHOWN
         return (*found[:_MOST_SHOWN], f"{more} more") if more > 0 else tuple(found)
 
     def met(self, allows: Sequence[str]) -> tuple[str, ...]:
-        """Return the names of what was not allowed."""
+        """Return the names of touches that are not allowed."""
         return tuple([name for name, _ in self._named() if not allowed(name, allows)][:_MOST_SHOWN])
 
     def notes(self, allows: Sequence[str]) -> Iterator[str]:
-        """Yield what was left alone and changes nothing: files that one worker writes and nobody reads."""
+        """Yield the touches that change nothing and were left alone: files that one worker writes and nobody reads."""
         for name, file in self._files.items():
             if allowed(name, allows):
                 continue
@@ -179,7 +179,7 @@ class Ledger:
                 )
 
     def _with_folders(self, name: str, file: _File) -> _File:
-        """Return *file* with what workers did to folders that it is in, and to the files that it is the list of."""
+        """Return *file* with the accesses of workers to its folders, and to the files that it lists."""
         writers = dict(file.writers)
         if name.endswith(_LISTING):
             folder = name.removesuffix("*")
