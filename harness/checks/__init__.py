@@ -1,1 +1,1 @@
-"""Checks over whole histories: what the clients were told, judged against a sequential specification."""
+"""Checks over whole histories: the answers to clients, judged against a sequential specification."""

@@ -37,7 +37,7 @@ SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """What the search found out about one partition."""
+    """The result of the search over one partition."""
 
     key: Hashable
     """As the specification's ``partition`` returned it; None where there is one partition only."""
@@ -54,7 +54,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Linearizability:
-    """The answer of ``check``: a verdict, what was found partition by partition, and the evidence in words."""
+    """The answer of ``check``: a verdict, the result for each partition, and the evidence in words."""
 
     spec: Spec
     verdict: Verdict

@@ -1,4 +1,4 @@
-"""Operations, the values a linearizability check looks at: who asked what, what the answer was, and when."""
+"""Operations, the values that a linearizability check looks at: the client, the call, its answer, and its time."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Raised(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A call of one client: what was asked, what the answer was, and between which positions it took effect.
+    """A call of one client: its name and arguments, its answer, and the positions between which it took effect.
 
     ``invoked`` and ``returned`` are positions in the history: an operation comes before another if it returned at a
     lower position than the other was invoked at; otherwise the two overlap. An operation whose ``returned`` is None

@@ -39,7 +39,7 @@ class DeadEnd(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """A place in the search: how it was reached, and what is still to be tried from there."""
+    """A node of the search: the move that led to it, and the moves still to be tried from it."""
 
     moves: Iterator[tuple[int, int]]
     placed: int

@@ -1,4 +1,4 @@
-"""What a sequential specification is: a pure step function over immutable states (after Porcupine's models)."""
+"""Sequential specifications: pure step functions over immutable states (after Porcupine's models)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Hopeful = Callable[[Any, Operation], bool]
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What an object does when its operations come one after another.
+    """The behaviour of an object when its operations come one after another.
 
     A specification is a value; make a variant with ``dataclasses.replace``. The only parts that are needed are the
     first three, the others make explanations readable and the search fast.

@@ -33,7 +33,7 @@ def _key_value(state: Any, operation: str, arguments: Arguments, result: Any) ->
 
 
 def _outlook(operations: Sequence[Operation]) -> Callable[[Any, Operation], bool]:
-    """Return what can still be read: where nothing is put, appending only ever makes a value longer."""
+    """Return a test of which reads are still possible: where nothing is put, appending only makes a value longer."""
     puts = any(operation.name == "put" for operation in operations)
 
     def hopeful(state: Any, read: Operation) -> bool:

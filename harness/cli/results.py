@@ -14,7 +14,7 @@ __all__ = ["print_result"]
 
 
 def print_result(options: Namespace, result: Result, path: Path | None) -> None:
-    """Print *result*, whose counterexample was saved at *path*, if it was."""
+    """Print *result*; *path* is the file of its counterexample, if that was saved."""
     if options.json:
         print_json(_as_json(result, path))
     else:

@@ -55,7 +55,7 @@ class Cluster:
         return promise
 
     def cancel(self, promises: list[Future[Any]]) -> None:
-        """Have what was promised not begun, where it has not."""
+        """Cancel the calls behind *promises* that have not begun."""
         unwanted = [task for task, promise in self._promises.values() if promise in promises]
         if unwanted:
             self._client.cancel(unwanted)
@@ -109,7 +109,7 @@ class Cluster:
         return _unimportable(error, "a node") if isinstance(error, ImportError) else error
 
     def _look(self) -> None:
-        """See whether there is still somebody who could keep promises; break all if there is nobody for too long."""
+        """Check that the cluster still has nodes; break all promises if it has had none for too long."""
         self._looked = now = time.monotonic()
         try:
             anybody = bool(self._client.nthreads())

@@ -1,4 +1,4 @@
-"""What runs in a dask worker: keeps explorers from one batch of a run to the next, and ends those that nobody needs."""
+"""Runs in a dask worker: keeps explorers from one batch of a run to the next, and ends those no longer needed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _dismissed: deque[str] = deque(maxlen=256)
 
 
 class Batch(NamedTuple):
-    """What came of a batch, on which node, in how many seconds."""
+    """The result of a batch, the node that ran it, and the seconds that it took."""
 
     answer: Answer
     node: str
@@ -35,12 +35,12 @@ class Batch(NamedTuple):
 
 
 def greet() -> Versions:
-    """Say what this node has; only to find out whether it can import the harness at all."""
+    """Return this node's versions; called only to find out whether the node can import the harness."""
     return versions()
 
 
 def warm(parcel: bytes) -> Batch:
-    """Start one more explorer for the run whose ``Order`` is in *parcel*, pickled; return how that went."""
+    """Start one more explorer for the run described by the ``Order`` pickled in *parcel*; return the outcome."""
     began = time.perf_counter()
     order: Order = pickle.loads(parcel)
     outpost = Outpost(order)
@@ -98,7 +98,7 @@ def _give_back(key: str, outpost: Outpost) -> None:
 
 
 def _look_after() -> None:
-    """End what has been idle for too long, until there is nothing more to look after."""
+    """End explorers that have been idle for too long, until none is left."""
     while True:
         time.sleep(_LOOKS)
         with _guard:

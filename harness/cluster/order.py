@@ -1,4 +1,4 @@
-"""What the nodes of a cluster are told of a run: names and numbers, no code."""
+"""The description of a run for the nodes of a cluster: names and numbers, no code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Order", "Versions", "differing", "versions"]
 
 
 class Versions(NamedTuple):
-    """What must be the same on every node, or the same execution may go otherwise there."""
+    """The versions that must be equal on every node, because they can change an execution."""
 
     harness: str
     python: str

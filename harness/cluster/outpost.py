@@ -38,10 +38,10 @@ _LAST_WORDS = 3.0
 
 
 class Answer(NamedTuple):
-    """What came of a batch of executions: how many were run to their end, and these, ``packed`` and compressed.
+    """The result of a batch of executions: the number that ran to their end, and these, ``packed`` and compressed.
 
-    ``kind`` is ``READY``, ``RAN`` if all were run, ``FAILED`` if the last of these failed, or what ended the explorer
-    after them: ``DIED``, or what ``told`` makes of an error, with *value*.
+    ``kind`` is ``READY``, ``RAN`` if all were run, ``FAILED`` if the last of these failed, or the reason why the
+    explorer ended after them: ``DIED``, or the value of ``told`` for an error, with *value*.
     """
 
     executions: int
@@ -82,7 +82,7 @@ class Outpost:
         return self._answer()
 
     def run(self, tasks: Sequence[bytes]) -> Answer:
-        """Run *tasks* in turn, up to the first that fails or can't be run to its end; return what came of them."""
+        """Run *tasks* in turn, up to the first that fails or can't be run to its end; return the answer."""
         with suppress(BrokenPipeError):
             self._peer.send(tuple(tasks))
         return self._answer()
@@ -119,7 +119,7 @@ class Outpost:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run what comes through the first of two descriptors, and answer through the second, until nobody is there."""
+    """Run the batches that come through the first of two descriptors, and answer through the second, until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, leave)
     peer = Peer(int(arguments[0]), int(arguments[1]))
@@ -142,7 +142,7 @@ def _message(ran: Sequence[Ran], kind: str, value: str = "") -> Message:
 
 
 def _explore(peer: Peer, order: Order, ran: list[Ran]) -> None:
-    """Answer batch after batch; *ran* is what was run of the one under way."""
+    """Answer batch after batch; *ran* has the executions run so far of the current one."""
     found = registry.find(order.reference, order.variant or None)
     if (there := digest(found)) != order.digest:
         raise BadInput(

@@ -47,12 +47,12 @@ class Command(NamedTuple):
         return [kind, *known, *others, *folder, "--dies-with", str(parent), "--json"]
 
     def content(self) -> bytes:
-        """Return what is in ``file``, which a node does not have."""
+        """Return the content of ``file``, which a node does not have."""
         return self.file.read_bytes() if self.file is not None else b""
 
 
 class Said(NamedTuple):
-    """What a command printed, its exit code (below 0: the signal that killed it), and the files that it left, by name."""
+    """A command's output and errors, its exit code (below 0: the signal that killed it), and the files that it left, by name."""
 
     output: bytes
     errors: bytes
@@ -100,7 +100,7 @@ def carry(parcel: bytes) -> Said:
 
 
 def halt(key: str) -> None:
-    """Kill what this node is at for the gate *key*, which has ended."""
+    """Kill the commands that this node runs for the gate *key*, which has ended."""
     with _guard:
         _halted.append(key)
         for process in _running.get(key, ()):

@@ -96,7 +96,7 @@ class Spread:
         return one.promise
 
     def wait(self, seconds: float | None = None) -> None:
-        """Send what waits, and return when a batch has come back, or after so many *seconds*."""
+        """Send waiting tasks, and return when a batch has come back, or after *seconds*."""
         self._send()
         self._cluster.wait(seconds)
         for promise in [promise for promise in self._away if promise.done()]:
@@ -117,7 +117,7 @@ class Spread:
             self._away[self._cluster.call(explore, parcel)] = tasks
 
     def _take(self, batch: Batch, tasks: list[_Task]) -> None:
-        """Keep the promises of *batch*; what it did not come to is run again."""
+        """Keep the promises of *batch*; run the tasks again that it did not reach."""
         done, _, kind, value = batch.answer
         for task, ran in zip(tasks, batch.answer.ran(self._workload), strict=False):
             task.promise.set_result(ran)
@@ -139,7 +139,7 @@ class Spread:
         self._waiting.extendleft(reversed(left))
 
     def _forget_after(self, number: int) -> None:
-        """Run nothing more of what was dealt after execution *number*, which failed: it will never be counted."""
+        """Drop the executions dealt after number *number*, which failed: they will never be counted."""
         self._waiting = deque(task for task in self._waiting if task.number < number)
         late = [promise for promise, tasks in self._away.items() if tasks[0].number > number]
         self._cluster.cancel(late)
@@ -148,7 +148,7 @@ class Spread:
 
 
 def _there(kind: str, value: str, node: str) -> Exception:
-    """Return what to raise for what went wrong on *node*, saying where."""
+    """Return the exception to raise for an error on *node*, with the node in its text."""
     error = trouble(kind, value, f"an explorer on {node}")
     if isinstance(error, HarnessError):
         return type(error)(

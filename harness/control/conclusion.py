@@ -1,4 +1,4 @@
-"""What is done once the search is over: a failure is confirmed, shrunk and explained; without one, a walk is repeated."""
+"""Concludes a search: confirms, shrinks and explains a failure; without one, repeats a random walk."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ __all__ = ["Place", "RunOptions", "bounded"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How a scenario is explored. None stands for what the scenario says, or for no limit.
+    """How a scenario is explored. None stands for the scenario's own value, or for no limit.
 
     *scheduler* is a name from ``SCHEDULERS`` or a scheduler, *depth* the depth of ``pct``. The budget is
     *max_executions*, *seconds* of real time (shrinking not counted), and *stop_after* executions in a row that show
@@ -86,7 +86,7 @@ class RunOptions:
         return scheduler_named(self.scheduler, self.seed, self.preemptions, self.depth)
 
     def setting(self, scenario: Scenario, workers: int) -> Setting:
-        """Return what each of several explorers must know to run executions of *scenario*."""
+        """Return the setting that each of several explorers needs to run executions of *scenario*."""
         return Setting(scenario, workers, self.seed, scenario.isolation, scenario.patience, self.outcomes)
 
     def database(self) -> ExampleDatabase | None:

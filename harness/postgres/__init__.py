@@ -1,1 +1,1 @@
-"""PostgreSQL beside the workers: a server of our own, the state in it, and what it says of who waits for whom."""
+"""PostgreSQL beside the workers: a server of our own, the state in it, and its answers on which session waits for which."""

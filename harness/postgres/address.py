@@ -19,7 +19,7 @@ _REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server is and who connects; ``text`` says so in messages, with no secret in it."""
+    """The address of a server, and the user that connects; ``text`` is for messages and has no secret."""
 
     user: str
     places: str
@@ -28,9 +28,9 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Address:
-        """Return what *url* says; raises ``BadInput`` where it can't be used, which never shows a part of it.
+        """Return the address in *url*; raises ``BadInput``, without a part of the URL, if it can't be used.
 
-        The database that it names is left out: it is not touched.
+        The database in the URL is ignored: it is never touched.
         """
         try:
             parts = urlsplit(url)

@@ -83,7 +83,7 @@ def _microseconds(now: float) -> int:
 
 
 def set_clock(link: Link, now: float) -> None:
-    """Have the clock show *now*, in virtual seconds, or what it shows already where readings have brought it further."""
+    """Set the clock to *now*, in virtual seconds, unless readings have already brought it further."""
     link.ask(f"SELECT setval('harness.clock', greatest({_microseconds(now)}, (SELECT last_value FROM harness.clock)))")
 
 

@@ -42,7 +42,7 @@ _USED = "SELECT pg_relation_filenode(oid) FROM pg_class WHERE relkind IN ('r', '
 
 
 class _Relation:
-    """A table, an index or a sequence: its files by what follows their number, and its columns of ``pg_class`` as SQL."""
+    """A table, an index or a sequence: its files by the suffix of their names, and its columns of ``pg_class`` as SQL."""
 
     __slots__ = ("columns", "files", "folder", "oid")
 
@@ -53,7 +53,7 @@ class _Relation:
 
 
 class Files:
-    """What is in the database of *link* now, in the cluster *root*; nobody else may be connected to it."""
+    """The current content of the database of *link*, in the cluster *root*; no other session may be connected to it."""
 
     def __init__(self, link: Link, root: Path) -> None:
         self._root, self._number, self._unused = root, _FIRST, 0

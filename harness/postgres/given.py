@@ -1,6 +1,6 @@
-"""A PostgreSQL server that somebody else runs, given by URL: what is needed of it, and databases in it that go with us.
+"""A PostgreSQL server given by URL: its requirements, and the databases in it that are dropped at the end.
 
-Whose database is whose is told by a lock, not by a process: others may explore on the same server from other machines.
+A lock tells whose a database is, not a process: others may explore on the same server from other machines.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Given:
         return self._address.url(database, **more)
 
     def start(self) -> None:
-        """See whether the server will do, remove what dead explorations left; raises ``BadInput`` and ``Unsupported``."""
+        """Check the server, and drop databases of dead explorations; raises ``BadInput`` and ``Unsupported``."""
         if self._address.password:
             word = re.sub(r"([\\:])", r"\\\1", self._address.password)
             self._file.touch(mode=0o600)
@@ -107,7 +107,7 @@ class Given:
         return Unsupported(f"The PostgreSQL server at {self._address.text} can't be raced over: {what}, but {why}.")
 
     def _sweep(self) -> None:
-        """Drop the databases of explorations that are gone: whoever can have their lock knows that nobody holds it."""
+        """Drop the databases of explorations that are gone: a database is one of these if its lock can be had."""
         names = [(name or b"").decode() for (name,) in self._keeper.ask("SELECT datname FROM pg_database")]
         for name in {match[1] for each in names if (match := _OURS.fullmatch(each))}:
             if self._keeper.ask(f"SELECT pg_try_advisory_lock({_KEY})", name)[0][0] == b"t":
@@ -146,7 +146,7 @@ class Given:
         return f"{server} {what}, so the failure can't be attributed to the code under test."
 
     def stop(self) -> None:
-        """Drop the databases of this exploration. What that does not reach, the next one drops."""
+        """Drop the databases of this exploration. The next exploration drops any that are left."""
         with suppress(ServerSaid):
             if not self._keeper.idle:
                 self._drop(self.name)

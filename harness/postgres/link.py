@@ -30,7 +30,7 @@ _SINCE = {"transaction_timeout": 170000}
 
 
 class ServerSaid(HarnessError):
-    """The server refused what the harness itself asked of it. ``sqlstate`` is its code for why."""
+    """The server refused a statement of the harness itself. ``sqlstate`` is its error code."""
 
     def __init__(self, text: str, sqlstate: str = "") -> None:
         super().__init__(text)
@@ -52,7 +52,7 @@ class Link:
         return self._rows(sql, connection.exec_params(sql.encode(), given) if given else connection.exec_(sql.encode()))
 
     def ask_often(self, sql: str) -> list[tuple[bytes | None, ...]]:
-        """Do what ``ask`` does with one statement, which the server plans once for this connection."""
+        """Run one statement as ``ask`` does; the server plans it once for this connection."""
         connection = self._connected()
         if (name := self._planned.get(sql)) is None:
             name = b"harness%d" % len(self._planned)

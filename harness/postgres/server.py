@@ -54,9 +54,9 @@ def programs() -> Path:
 
 
 class Server:
-    """A server whose cluster and socket are in *directory*, which must not exist yet. ``start`` it, and ``stop`` it.
+    """A server with its cluster and socket in *directory*, which must not exist yet. ``start`` it, and ``stop`` it.
 
-    However this process ends, the kernel ends the server with it. ``name`` is what its databases begin with.
+    However this process ends, the kernel ends the server with it. ``name`` is the prefix of its databases' names.
     """
 
     name = "race"

@@ -1,4 +1,4 @@
-"""What is in a database: read as text, exactly, and put into another one."""
+"""The content of a database: read as text, exactly, and put into another one."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _LARGE = (
 
 
 def mark(link: Link) -> bytes:
-    """Return what changes with anything but rows and sequences that can be seen in the database, also where that was undone."""
+    """Return a value that changes with everything visible in the database but rows and sequences, also if that was undone."""
     return link.ask_often(_MARKED)[0][0] or b""
 
 
@@ -71,7 +71,7 @@ def watch_shape(link: Link) -> None:
 
 
 class Layout:
-    """Which tables and sequences a database has: what it takes to read them all in one statement, and to put rows in.
+    """The tables and sequences of a database, as needed to read them all in one statement and to put rows back.
 
     ``keys`` are the columns of each table's primary key, ``columns`` all of them.
     """
@@ -96,7 +96,7 @@ class Layout:
         self._read = " UNION ALL ".join(parts)
 
     def read(self, link: Link) -> Contents:
-        """Return what is committed; raises ``ServerSaid``."""
+        """Return the committed content; raises ``ServerSaid``."""
         found = {text(name): value or b"[]" for name, value in link.ask_often(self._read)}
         found[MARK] = mark(link)
         return found
@@ -159,12 +159,12 @@ def cells(record: str) -> list[str | None]:
 
 
 def rows_of(value: bytes) -> list[str]:
-    """Return the record literals of what ``read`` has told of a table."""
+    """Return the record literals in the value that ``read`` gave for a table."""
     return list(json.loads(value))
 
 
 def sorted_rows(value: bytes) -> bytes:
-    """Return what ``read`` has told of a table or a sequence, whatever order the rows lie in."""
+    """Return the value that ``read`` gave for a table or a sequence, with its rows sorted."""
     found = json.loads(value) if value.startswith(b"[") else value.decode()
     rows = isinstance(found, list) and bool(found) and isinstance(found[0], str)
     return json.dumps(sorted(found) if rows else found).encode()
@@ -176,5 +176,5 @@ def literal(value: str) -> str:
 
 
 def text(value: bytes | None) -> str:
-    """Return what the server sent as text."""
+    """Return the text that the server sent as *value*."""
     return (value or b"").decode()

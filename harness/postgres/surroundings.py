@@ -1,4 +1,4 @@
-"""What belongs to a database, or to the whole server, and is in no copy of the database: settings, privileges, roles."""
+"""Settings, privileges and roles: they belong to a database or to the whole server, but are in no copy of the database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VALUES (CASE WHEN $5::bool THEN 0 ELSE {_MINE} END, $2::oid, CASE WHEN $5::bool 
 
 
 class Surroundings:
-    """What *database* has around it now. *admin* is connected to another one; *whole*: the server is ours, with its roles."""
+    """The present surroundings of *database*. *admin* is connected to another one; *whole*: the server is ours, with its roles."""
 
     def __init__(self, admin: Link, database: str, whole: bool) -> None:
         self._admin, self._database = admin, database
@@ -41,7 +41,7 @@ class Surroundings:
         return self._admin.ask("SELECT to_regclass($1) IS NOT NULL", name)[0][0] == b"t"
 
     def put_back(self) -> None:
-        """Give the database, which may have been made anew, what was around it; and the server the roles it had."""
+        """Restore the surroundings of the database, which may have been made anew, and the roles of the server."""
         ask, name = self._admin.ask, self._database
         for table, rows in self._shared.items():
             _put_rows(self._admin, table, [text(row) for (row,) in rows])
@@ -60,7 +60,7 @@ class Surroundings:
             ask(f"COMMENT ON DATABASE {name} IS {literal(text(self._comment))}")
 
     def stand_alone(self, copy: str) -> None:
-        """Have roles not be held by what the database *copy* has of them: nobody but us knows of it."""
+        """Delete the dependencies of roles on the database *copy*, so that roles can be dropped: nobody else knows the copy."""
         self._admin.ask(f"DELETE FROM pg_shdepend WHERE dbid = {_MINE}", copy)
 
 

@@ -95,7 +95,7 @@ class Scheduler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SearchReport:
-    """What a scheduler says of its search. The defaults claim nothing."""
+    """A scheduler's report on its search. The defaults claim nothing."""
 
     complete: bool = False
     """Whether every interleaving was covered and no limit was hit."""

@@ -32,7 +32,7 @@ class Dealer(Protocol):
     name: str
 
     def report(self) -> SearchReport:
-        """Return what there is to say of the search so far."""
+        """Return the report on the search so far."""
 
     def deal(self, early: bool = False) -> Deal | None:
         """Return another execution, to be pickled before the next call; None if there is none, or none yet.

@@ -1,4 +1,4 @@
-"""Holds a scenario's rules against what an uncontrolled run left: turn by turn, and as a whole."""
+"""Checks a scenario's rules on the state and history of an uncontrolled run: turn by turn, and as a whole."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["happened", "outcomes", "violations"]
 
 
 def violations(scenario: Scenario, turns: Sequence[Sequence[Event]], db: Path) -> tuple[Violation, ...]:
-    """Return every rule that is broken: what clients were told turn by turn, the state as a whole.
+    """Return every rule that is broken, by the clients' answers of one turn or by the state as a whole.
 
-    Rules about a change of the state (``transitions``) can't be asked: nobody saw the changes.
+    Rules about a change of the state (``transitions``) can't be checked, because nobody saw the changes.
     """
     found: dict[str, Violation] = {}
     for check in (*scenario.invariants, *scenario.at_end):
@@ -42,7 +42,9 @@ def _broken_in(scenario: Scenario, history: History, db: Path) -> Iterable[tuple
 
 
 def happened(scenario: Scenario, turns: Sequence[Sequence[Event]], db: Path) -> dict[str, int]:
-    """Return in how many turns what must happen did; of what is seen in the state, 1 if it is there at the end."""
+    """Return the number of turns in which each required event occurred; for events seen in the state, 1 if it is there at
+    the end.
+    """
     counts: Counter[str] = Counter({check.name: 0 for check in scenario.must_happen})
     for check in scenario.must_happen:
         if asks_state(check):

@@ -26,7 +26,7 @@ _IMPATIENT, _PATIENCE = 0.1, 0.02
 
 
 class Load:
-    """Makes the calls of *scenario*'s turns to the server at *url*; what clients were told is in ``turns``, by turn."""
+    """Makes the calls of *scenario*'s turns to the server at *url*; ``turns`` has the clients' answers, by turn."""
 
     def __init__(self, scenario: Scenario, url: str, random: Random) -> None:
         self._scenario, self._url, self._random = scenario, url, random

@@ -1,4 +1,4 @@
-"""What an uncontrolled run came to, as a value."""
+"""The result of an uncontrolled run, as a value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Stressed", "Violation"]
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A rule that was broken: in how many ``turns`` (0 where it is about the whole), and what the first one said."""
+    """A broken rule: the number of ``turns`` that broke it (0: it is about the whole), and the first message."""
 
     rule: str
     turns: int

@@ -114,7 +114,7 @@ def stress(
 
 @contextmanager
 def _directory() -> Iterator[Path]:
-    """Yield a directory on disk, where a commit costs what it costs; the next run removes what a killed one left."""
+    """Yield a directory on disk, where commits have their usual cost; the next run removes the directory of a killed one."""
     directory = own_directory(Path(tempfile.gettempdir()))
     directory.mkdir(mode=0o700)
     try:

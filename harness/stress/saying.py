@@ -1,4 +1,4 @@
-"""Tells errors from warnings in what a server wrote to standard error."""
+"""Tells errors from warnings in a server's standard error."""
 
 from __future__ import annotations
 

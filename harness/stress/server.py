@@ -88,7 +88,7 @@ class Server:
         return False
 
     def stop(self) -> str:
-        """End it with SIGTERM, as an operator would; return what is wrong with how it ended, or nothing."""
+        """End the server with SIGTERM, as an operator would; return a description of an unclean end, or an empty string."""
         self._process.terminate()
         try:
             code = self._process.wait(_ENDS)
@@ -97,7 +97,7 @@ class Server:
         return "" if code == 0 else f"The server ended with exit code {code} at SIGTERM."
 
     def said(self) -> str:
-        """Return what it and its workers have written to standard error."""
+        """Return the standard error of the server and its workers so far."""
         self._errors.seek(0)
         return self._errors.read().decode(errors="replace").strip()
 

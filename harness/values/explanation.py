@@ -123,9 +123,7 @@ class Explanation:
 
     @property
     def critical(self) -> Exchange | None:
-        """The pair of steps that decide by their order, and the nearest passing schedule; pairs that conflict at data come
-        first.
-        """
+        """The pair of steps that decides by its order, with the nearest passing schedule; pairs at data come first."""
         found = [pair for window in self.windows for pair in (window.closing, window.opening) if pair is not None]
         return max(found, key=lambda pair: (weight(pair.conflicts), pair.common), default=None)
 

@@ -26,7 +26,7 @@ _VERSIONS = {"version": "3.0", "spec_version": "2.3"}
 
 
 class Served:
-    """What a serving worker runs; its one operation is to serve a request."""
+    """The program of a worker that serves an application; its one operation is to serve a request."""
 
     concurrent = True
 
@@ -40,7 +40,7 @@ class Served:
         self._exchanges.clear()
 
     async def open(self, db: Path) -> _Lifespan:
-        """Make the application and start it up; raises ``NotServed`` for what is no ASGI application."""
+        """Make the application and start it; raises ``NotServed`` if it is no ASGI application."""
         application = self._make(db)
         if inspect.isawaitable(application) and not callable(application):
             application = await application

@@ -1,7 +1,7 @@
 """The process of clients: real ``httpx`` clients over a transport whose messages the schedule carries.
 
-Nothing is sent anywhere: a request is put into the worker's report, and its answer comes as an order. What a client can see
-of the network is as over a socket: an answer, silence until its own time-out, or a connection that was closed.
+Nothing is sent over a network: a request goes into the worker's report, and its answer comes as an order. A client sees
+the same as over a socket: an answer, silence until its own time-out, or a closed connection.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Transport(httpx.AsyncBaseTransport):
 
 
 class Clients:
-    """What the process of clients runs: each operation with an ``httpx.AsyncClient`` of its own."""
+    """The program of the process of clients: each operation gets an ``httpx.AsyncClient`` of its own."""
 
     concurrent = True
     open = None

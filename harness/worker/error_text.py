@@ -1,4 +1,4 @@
-"""What is told of an exception of the code under test: its text, equal in each run, and the line that it came from."""
+"""Describes an exception of the code under test: its text, equal in each run, and the line that raised it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INSTALLED = "/site-packages/"
 
 
 def said(error: BaseException) -> str:
-    """Return the text of *error* without what is another in each run: the shared directory, numbers that a server gives."""
+    """Return the text of *error* without the parts that differ in each run: the shared directory, numbers that a server gives."""
     try:
         return _NUMBERS.sub(r"\1 ...", without_directory(str(error)))
     except Exception:

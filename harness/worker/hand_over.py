@@ -1,8 +1,7 @@
-"""Who of a worker's threads has the baton, and what happens when none has anything to run: the talk with the controller.
+"""The hand-over of control between a worker's threads: one runs at a time, and the controller is asked when none can run.
 
-When the last one has nothing to run, the worker is quiescent: that strand tells the controller and waits for the order
-that says who goes on. Whoever parked last therefore does the talking, and going on with the same task costs no thread
-switch.
+When no thread has anything to run, the worker is quiescent: the thread that parked last sends the report, and waits for
+the order that says which thread continues. So to continue with the same task costs no thread switch.
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ class Baton:
         return strand
 
     def lacks_thread(self, error: RuntimeError) -> None:
-        """Report that the system gave no thread (*error*): what follows from that is not the code under test's doing."""
+        """Report that the system refused a thread (*error*), so that its consequences are not blamed on the code under test."""
         self.news.append(("broken", f"the system gives it no further thread ({error}); see `ulimit -u` and pids.max"))
 
     def wake(self, strand: Strand) -> None:
@@ -246,14 +245,16 @@ class Baton:
             self._ready.append(self.home)
 
     def take_control(self) -> None:
-        """From now on the controller decides who goes on."""
+        """Let the controller decide from now on which thread continues."""
         self.controlled = True
         for strand in self._waiting.all():
             assert strand.wanted is not None
             self._park_waiting(strand, strand.wanted)
 
     def lose_control(self) -> None:
-        """The calls have ended: who waits in memory may still be let go from here, who waits for a file's lock may not."""
+        """End the controller's decisions: threads that wait in memory may still be released, those that wait for a file
+        lock are aborted.
+        """
         self.controlled, self.news = False, []
         for strand in self._parked.values():
             if strand.wanted is not None:
@@ -283,7 +284,7 @@ class Baton:
         os._exit(70)
 
     def ended(self, join: Callable[[], Any] | None = None) -> None:
-        """The running strand's work is done: pass the baton on; with *join*, who gets it first waits with that."""
+        """Pass control on, as the running thread's work is done; with *join*, the thread that gets control calls that first."""
         following = self._ready.popleft() if self._ready else self._quiescent()
         self._dying = join
         following.gate.release()
@@ -296,7 +297,7 @@ class Baton:
         self.news.append(("waits", key, *wanted, strand is not self.home))
 
     def released(self, resource: str) -> None:
-        """What strands wait for under the name *resource* has been let go."""
+        """Release *resource*: make the threads that wait for it ready, and report it to the controller."""
         if self.controlled:
             self.news.append(("released", resource))
             for strand in self._parked.values():

@@ -1,4 +1,4 @@
-"""What a worker says of itself while the schedule stands still: where its tasks are, their variables, what tables they see."""
+"""Answers inspections of a worker while the schedule stands still: its tasks' stacks, their variables, the tables they see."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Looking:
         self._repr.maxstring = self._repr.maxother = _TEXT
 
     def look(self, what: str) -> list[Message]:
-        """Return news: ``frames`` of each task if *what* is that, or ``table`` for each one that a connection sees.
+        """Return news: the frames of each task if *what* is ``frames``, else the tables that each connection sees.
 
-        For ``debug LANE TERMINAL`` the debugger has been there, and nothing is news but whether it found the task.
+        For ``debug LANE TERMINAL`` the debugger runs, and the only news is whether it found the task.
         """
         if what.startswith("debug "):
             _, lane, terminal = what.split(" ", 2)

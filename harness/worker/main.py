@@ -1,4 +1,4 @@
-"""What runs in a worker process: instrumentation is already in place (inherited by the fork), orders come by pipe."""
+"""The main function of a worker process: its instrumentation is inherited by the fork, its orders come by pipe."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class Instrumented:
             os._exit(0)
 
     def _watch_outside(self) -> None:
-        """Tell from now on what this process does that no schedule decides."""
+        """Report from now on the uncontrolled actions of this process."""
         offspring.watch(self.runtime, self.outside)
         unexplored.name_it(self.runtime)
         sockets.install(self.outside)
@@ -225,7 +225,7 @@ class Instrumented:
         self.locks_before.reset()
 
     def set_up(self, setup: Callable[[Any], Any], db: str, seed: str) -> None:
-        """Run *setup* over *db*, under virtual time and seeded randomness; what it raises leaves this function."""
+        """Run *setup* over *db*, under virtual time and seeded randomness; its exceptions are raised."""
         self.runtime.be_home(threading.get_ident())
         self.identity.be_setup()
         self._begin(f"{seed}/setup", 0.0, db)

@@ -1,4 +1,4 @@
-"""Goes through what modules hold before the fork server is forked: what a fork touches is copied, page by page."""
+"""Searches modules for functions to replace before the fork server is forked, because reading them later copies pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _originals: set[int] = set()
 
 
 class Seen(NamedTuple):
-    """What was found, and in which modules there is nothing to find (those not looked at are not among them)."""
+    """The functions found, and the modules that have none of them (modules that were not searched are not listed)."""
 
     originals: frozenset[int]
     without_originals: frozenset[str]
@@ -23,7 +23,7 @@ class Seen(NamedTuple):
 
 
 def look() -> Seen:
-    """Look for what is replaced in every module that is loaded. Runs nothing of theirs."""
+    """Search every loaded module for functions and locks to replace. Runs no code of the modules."""
     originals = frozenset(_originals)
     holding = Holding()
     without_originals, without_locks = set(), set()

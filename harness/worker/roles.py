@@ -1,4 +1,4 @@
-"""What a process of a run does, by its role: runs the operations itself, serves an application, or holds the clients."""
+"""The program of a process, by its role: it runs the operations itself, serves an application, or holds the clients."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["Program", "program_of", "warm"]
 
 
 class Program(Protocol):
-    """What a worker runs, as far as a session needs to know it."""
+    """The program that a worker runs, as far as a session needs to know it."""
 
     @property
     def operations(self) -> Any:
-        """What can be called, by name."""
+        """The operations that can be called, by name."""
 
     @property
     def open(self) -> Any:
-        """What makes the application, or None."""
+        """The function that makes the application, or None."""
 
     @property
     def close(self) -> Any:
-        """What ends it."""
+        """The function that ends the application."""
 
     @property
     def concurrent(self) -> bool:
@@ -63,7 +63,7 @@ That can't be done once ``date`` tells virtual time, for which it needs a metacl
 
 
 def warm(scenario: Scenario) -> None:
-    """Import what the processes of *scenario* will need, before they are forked and before anything is replaced."""
+    """Import the modules that the processes of *scenario* need, before the fork and before anything is replaced."""
     if scenario.app is not None:
         from harness.worker import asgi, clients  # noqa: F401
     if scenario.database == "postgresql":
@@ -80,7 +80,7 @@ def warm(scenario: Scenario) -> None:
 
 
 def program_of(scenario: Scenario, role: str, runtime: Runtime) -> Program:
-    """Return what a process with *role* (see ``Scenario.roles``) runs."""
+    """Return the program of a process with *role* (see ``Scenario.roles``)."""
     if scenario.app is None:
         return _Operations(scenario)
     if role == "clients":

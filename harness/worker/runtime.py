@@ -1,8 +1,8 @@
-"""What the instrumentation sees of a worker: its schedule points, and which strand runs (``baton.py`` says who does).
+"""The worker as the instrumentation sees it: its schedule points, and the controlled thread that runs.
 
-A *strand* is a thread the runtime knows: the main thread (which runs the event loop, if there is one), library threads
-such as ``aiosqlite``'s, and those that the code under test starts. Exactly one runs: it holds the baton until it parks,
-waits or ends.
+A *strand* is a controlled thread: the main thread (which runs the event loop, if there is one), library threads such as
+``aiosqlite``'s, and those that the code under test starts. Exactly one runs, until it parks, waits or ends;
+``hand_over.py`` passes control on.
 """
 
 from __future__ import annotations

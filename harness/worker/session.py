@@ -25,7 +25,7 @@ _EXECUTIONS_BETWEEN_COLLECTIONS = 256
 
 
 class Leftovers(Protocol):
-    """What knows of the connections and threads that the code under test has open."""
+    """The open connections and threads of the code under test, as far as a session needs to know them."""
 
     def in_transaction(self) -> list[str]: ...
 
@@ -140,7 +140,7 @@ class Session:
             self._one_by_one()
 
     def _open(self, function: Callable[[Path], Any], db: Path) -> Any:
-        """Open the application. What that puts into context variables the calls find there, like tasks it had started."""
+        """Open the application. Context variables that it sets are visible to the calls, as to tasks that it had started."""
         value = function(db)
         if not inspect.isawaitable(value):
             return value
@@ -253,7 +253,7 @@ class Session:
     # The end
 
     def _end(self) -> tuple[list[str], str]:
-        """End the execution here; return which transactions were left open, and what closing the application raised."""
+        """End the execution here; return the transactions left open, and the error that closing the application raised."""
         runtime = self._runtime
         runtime.lose_control()
         left_open = self._left.in_transaction() if not runtime.aborting else []
@@ -274,7 +274,7 @@ class Session:
         return left_open, failed
 
     def _unwind_threads(self) -> list[str]:
-        """Let the threads of the code under test run as far as they can, then unwind them; return what is left of them."""
+        """Let the threads of the code under test run as far as they can, then unwind them; return those that are left."""
         runtime = self._runtime
         left: list[str] = []
         if not runtime.aborting:
@@ -301,13 +301,13 @@ class Session:
             self._made_loop = None
 
     def _collect(self) -> None:
-        """Collect cycles now and then, between executions: at a moment that does not depend on what ran."""
+        """Collect garbage now and then between executions, at moments that do not depend on the code that ran."""
         self._count += 1
         if self._count % _EXECUTIONS_BETWEEN_COLLECTIONS == 0:
             gc.collect()
 
     def _end_threads_and_tasks(self) -> None:
-        """Let library threads end, and unwind what tasks are left."""
+        """Let library threads end, and unwind the tasks that are left."""
         if self._made_loop is not None:
             self._made_loop.run_forever()
             self._renew_loop()

@@ -61,7 +61,7 @@ def where(depth: int = 1) -> Place | None:
 
 
 def is_outermost(code: CodeType) -> bool:
-    """Return whether beyond *code* lie only the frames of whoever forked us."""
+    """Return whether only the frames of the process that forked us lie beyond *code*."""
     return _whose(code.co_filename) == _END
 
 

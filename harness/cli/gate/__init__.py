@@ -1,1 +1,1 @@
-"""``harness gate``: its rows, the processes that run them, and what is published of them."""
+"""``harness gate``: its rows, the processes that run them, and its reports."""

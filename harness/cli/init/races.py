@@ -1,4 +1,4 @@
-"""The races of this project: `harness gate` holds what `ALL` names. `harness init` wrote this first one.
+"""The races of this project: `harness gate` runs the scenarios in `ALL`. `harness init` wrote this first one.
 
 Two workers add to one counter. Each must count, in whatever order their statements come. Put your own operations in the
 place of `add_one`, and say in `at_end` what must hold.

@@ -1,1 +1,1 @@
-"""One execution: its state, the moves that can be made, and what each move does to the state."""
+"""One execution: its state, the moves that can be made, and the effect of each move on the state."""

@@ -1,7 +1,7 @@
-"""Compares executions: the first pair of steps whose order differs, the step that came between, the steps that repeat.
+"""Compares executions: the first pair of steps in another order, the step that came between, the steps that repeat.
 
-That one exchanged pair of operations tells a failing from a passing schedule best is after Hermit (Facebook's deterministic
-container).
+One exchanged pair of operations tells a failing from a passing schedule best: the idea is that of Hermit (Facebook's
+deterministic container).
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ def named(step: Step, of: Sequence[Step], counterexample: Sequence[Step]) -> Nam
 
 
 def exchange(failing: Execution, passing: Execution, counterexample: Sequence[Step]) -> Exchange | None:
-    """Return the pair whose order is the first difference between two executions, if that is what tells them apart.
+    """Return the pair of steps that is the first difference between two executions, if its order tells them apart.
 
-    Up to there they are equal, so either step could be next; the two conflict, and each comes in both.
+    Up to the pair they are equal, so either step could be next; the two steps conflict, and both executions have both.
     """
     one, other = effective(failing.steps), effective(passing.steps)
     place = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a.digest != b.digest), None)

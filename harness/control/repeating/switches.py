@@ -14,7 +14,7 @@ _PROBE = "probe"
 
 
 class Cut(NamedTuple):
-    """A plan around a switch: what was *before*, the *run* of one task, the *group* that interrupts it there, what is *after*.
+    """A plan around a switch: the atoms *before*, the *run* of one task, the *group* that interrupts it, the atoms *after*.
 
     The first ``done`` of *run* stand before the group. Faults may stand in a run, too.
     """

@@ -1,4 +1,4 @@
-"""Where tasks are carried out: like ``concurrent.futures``, but that whoever waits also listens, in no thread of its own."""
+"""Executors of tasks: like ``concurrent.futures``, but the thread that waits for results also collects them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Answer = TypeVar("Answer")
 
 
 class Lost(Exception):
-    """A task that was never carried out to its end, nor ever will be: the text says why, for whoever reads the verdict."""
+    """A task that was never carried out to its end and never will be; the text says why, for the verdict."""
 
 
 class Departed(Lost):
-    """A task whose execution did not repeat itself."""
+    """A task with an execution that did not repeat itself."""
 
 
 class Executor(Protocol[Task, Answer]):
@@ -28,7 +28,7 @@ class Executor(Protocol[Task, Answer]):
     slots: int
 
     def submit(self, task: Task, /) -> Future[Answer]:
-        """Return the promise of what comes of *task*. It may begin only with the next ``wait``."""
+        """Return the promise of the task's result. The task may begin only with the next ``wait``."""
 
     def wait(self, seconds: float | None = None) -> None:
         """Return when something has happened to a promise, or after so many *seconds* of real time."""

@@ -1,1 +1,1 @@
-"""The testbed of an exploration: its directory and database, its processes, and what the machine has to offer."""
+"""The testbed of an exploration: its directory and database, its processes, and the machine's resources."""

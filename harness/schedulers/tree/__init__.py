@@ -1,1 +1,1 @@
-"""The exhaustive search: a tree of decisions, what must be tried in it, and what is redundant."""
+"""The exhaustive search: a tree of decisions, the choices that must be tried in it, and those that are redundant."""

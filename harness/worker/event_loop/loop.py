@@ -22,7 +22,7 @@ __all__ = ["VirtualLoop", "replacements"]
 
 
 class VirtualLoop(Turns):
-    """An event loop without sockets, whose time is the runtime's clock."""
+    """An event loop without sockets; its time is the runtime's clock."""
 
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(runtime)
@@ -85,7 +85,7 @@ class VirtualLoop(Turns):
             self._cancel_all()
 
     def take_in(self) -> None:
-        """Take in what orders say has come from outside."""
+        """Take in the messages that orders have brought from outside."""
         runtime = self._runtime
         if runtime.loses:
             # Before the callback that brings the result has run: it has happened, and nobody will hear of it.
@@ -202,7 +202,7 @@ class VirtualLoop(Turns):
 
 
 def _ignore(_loop: asyncio.AbstractEventLoop, _context: dict[str, Any]) -> None:
-    """Say nothing of errors that nobody awaited: what clients are told is what counts."""
+    """Ignore errors that nobody awaited: only the answers to clients count."""
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
@@ -227,7 +227,7 @@ def _in_own_lane(loop: VirtualLoop, coroutine: Coroutine[Any, Any, Any], **optio
 
 
 def replacements(runtime: Runtime) -> list[Replacement]:
-    """Return what makes ``asyncio.run`` and ``asyncio.new_event_loop`` use a deterministic loop."""
+    """Return the replacements that make ``asyncio.run`` and ``asyncio.new_event_loop`` use a deterministic loop."""
     return [
         Replacement(asyncio.new_event_loop, lambda: VirtualLoop(runtime), asyncio.events, "new_event_loop"),
     ]

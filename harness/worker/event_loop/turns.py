@@ -1,13 +1,14 @@
-"""The turns of an event loop: runs what is ready in asyncio's order, and lets the controller decide what comes in between.
+"""The turns of an event loop: ready callbacks run in asyncio's order; the controller decides the arrivals between turns.
 
-asyncio runs its ready queue first in, first out, a turn at a time: what is ready at its beginning. What comes from outside (a
-call, an answer, the result of a thread, a timer, a cancellation) joins the queue between two turns. Here time stands still
-while the loop runs, so nothing would ever come then. Where code under test has made something ready the loop therefore asks,
-before the next turn, what comes first: the turn, or one of what could come from outside. That has then come just before the
-code that made the others ready, and its first step goes before them.
+asyncio runs its ready queue first in, first out, a turn at a time: the callbacks that are ready when the turn begins.
+Arrivals from outside (a call, an answer, the result of a thread, a timer, a cancellation) join the queue between two
+turns. Here time stands still while the loop runs, so nothing would ever arrive then. So whenever code under test has
+made a callback ready, the loop asks before the next turn which comes first: the turn, or one of the possible arrivals.
+A chosen arrival counts as having come just before the code that made the others ready, and its first step precedes
+them.
 
-What comes to an idle loop takes some callbacks of asyncio's own until it reaches the code that waits for it. Nothing else can
-tell whether they have run, so there it does not ask, except where somebody may be cancelled.
+An arrival at an idle loop runs some of asyncio's own callbacks before it reaches the code that waits for it. No other
+code can tell whether these have run, so the loop does not ask there, unless a task may be cancelled.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ class Turns(asyncio.BaseEventLoop):
         raise NotImplementedError
 
     def take_in(self) -> None:
-        """Take in what has come from outside."""
+        """Take in the arrivals from outside."""
         raise NotImplementedError
 
     def _run_once(self) -> None:
-        """Run one turn, as asyncio does: what has come joins those that are ready, then each of them runs."""
+        """Run one turn, as asyncio does: arrivals join the ready callbacks, then each of these runs."""
         ready = self._ready
         if ready and not self._stopping:
             if not self._unnoticed():
@@ -70,10 +71,10 @@ class Turns(asyncio.BaseEventLoop):
         self._delivering = self._delivering and not visible and all(map(_task, ready))
 
     def _fire(self) -> bool:
-        """Put timers into the queue: those whose time has passed, and if the controller says so the first that is due just now.
+        """Queue the timers that have passed, and, if the controller says so, the first that is due exactly now.
 
-        Return whether there was one. Which of two that are due just now comes first is settled, as in reality: but not what
-        comes between them.
+        Return whether there was one. The order of timers that are due at the same moment is fixed, as in asyncio;
+        arrivals between them are not.
         """
         runtime, scheduled = self._runtime, self._scheduled
         now, ticked, runtime.ticked = runtime.clock.now, runtime.ticked, False
@@ -110,7 +111,7 @@ class Turns(asyncio.BaseEventLoop):
         )
 
     def _let_others_in(self) -> None:
-        """Ask what comes first until it is the next turn."""
+        """Ask which comes first, the next turn or an arrival, until it is the turn."""
         runtime, ready = self._runtime, self._ready
         # What came while a statement or a lock held the loop up.
         self.take_in()
@@ -134,7 +135,7 @@ class Turns(asyncio.BaseEventLoop):
             ready.extendleft(reversed(held))
 
     def _begin_with_what_came(self) -> None:
-        """Run what has just come up to the end of the first turn in which code under test could notice it."""
+        """Run the arrivals up to the end of the first turn in which code under test could notice them."""
         self._delivering = True
         while self._ready and self._delivering:
             self._run_turn()
@@ -169,7 +170,7 @@ def _is_own(handle: asyncio.Handle) -> bool:
 
 
 def _is_of_aiosqlite(handle: asyncio.Handle) -> bool:
-    """Return whether *handle* brings the result of a call of ``aiosqlite``, which nobody looks at but who waits for it."""
+    """Return whether *handle* brings the result of a call of ``aiosqlite``, which only the waiting code looks at."""
     return getattr(handle._callback, "__module__", "") == "aiosqlite.core"  # type: ignore[attr-defined]
 
 
@@ -191,7 +192,7 @@ def _ends_a_wait(handle: asyncio.Handle) -> bool:
 
 
 def _described(held: list[asyncio.Handle]) -> tuple[str, Place | None]:
-    """Return whose turn it is in words, and the line at which the first of them goes on."""
+    """Return a description of the tasks that have the turn, and the line at which the first of them continues."""
     lanes: dict[str, None] = {}
     place: Place | None = None
     for handle in held:

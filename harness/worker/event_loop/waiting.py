@@ -1,4 +1,4 @@
-"""What waits in the memory of a worker while no controller decides: before the race and after it."""
+"""Waits in the memory of a worker while no controller decides: before the race and after it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Waiting", "only_wait"]
 
 
 class Waiting:
-    """Strands that each wait for what their ``wanted`` says, the earliest first."""
+    """Controlled threads that wait, each for its ``wanted``, in the order of their waits."""
 
     def __init__(self) -> None:
         self._strands: list[Strand] = []
@@ -25,12 +25,12 @@ class Waiting:
         self._strands.append(strand)
 
     def all(self) -> list[Strand]:
-        """Return whoever waits, and forget them."""
+        """Return all waiting threads, and forget them."""
         found, self._strands = self._strands, []
         return found
 
     def released(self, resource: str) -> list[Strand]:
-        """Return who waited for *resource*, and forget them."""
+        """Return the threads that waited for *resource*, and forget them."""
         found = [strand for strand in self._strands if strand.wanted is not None and strand.wanted.resource == resource]
         for strand in found:
             strand.order = GO
@@ -38,7 +38,7 @@ class Waiting:
         return found
 
     def due(self, before: float) -> Strand | None:
-        """Return whoever waits the shortest, and forget it; None if nobody's time comes up to *before*."""
+        """Return the thread with the earliest deadline, and forget it; None if no deadline comes by *before*."""
         timed = [strand for strand in self._strands if strand.wanted is not None and strand.wanted.deadline < math.inf]
         first = min(
             timed, key=lambda strand: strand.wanted.deadline if strand.wanted is not None else 0.0, default=None
@@ -50,7 +50,7 @@ class Waiting:
 
 
 def only_wait(parked: Mapping[str, Strand], strand: Strand) -> bool:
-    """Return whether all of *parked* but *strand* wait for what nobody but it could let go, with no time to end that."""
+    """Return whether all of *parked* but *strand* wait, without a deadline, for resources that only *strand* could release."""
     for other in parked.values():
         if other is not strand:
             wanted = other.wanted

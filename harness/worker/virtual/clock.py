@@ -77,7 +77,9 @@ class Clock:
         self.readings.base = self.elapsed_ns + int(self.now * 1e9)
 
     def met(self, resource: str, mode: str) -> None:
-        """The step under way touched *resource*: what is read from now on is later than what those read who did before."""
+        """Order the readings of the clock: after a step that touched *resource*, later ones differ from those before an
+        earlier touch.
+        """
         slot = self._slots.get(resource)
         if slot is None:
             slot = self._slots[resource] = self.readings.slot(resource)
@@ -87,7 +89,7 @@ class Clock:
         self._met.append((slot, mode))
 
     def called(self, lane: str) -> None:
-        """A call begins: it comes after what its client was told and, in real-time order, after what any client was."""
+        """Order the readings of a call that begins: after its client's last answer and, in real-time order, after any client's."""
         self.met(f"client:{lane}", "w")
         if self.real_time_order:
             self.met("history", "i")
@@ -115,11 +117,11 @@ class Clock:
         return self.now
 
     def of_day(self) -> float:
-        """Return what this machine takes for the seconds since 1970, to code that acts on it."""
+        """Return the virtual seconds since 1970 by this machine's clock, to code that acts on them."""
         return self.wall_ns() / 1e9
 
     def wall_ns(self) -> int:
-        """Return what this machine takes for the nanoseconds since 1970."""
+        """Return the virtual nanoseconds since 1970 by this machine's clock."""
         self.read = True
         self.elapsed_ns += _READING_NS
         return _EPOCH_NS + int((self.now + self.skew) * 1e9) + self.elapsed_ns

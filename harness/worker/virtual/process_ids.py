@@ -1,4 +1,4 @@
-"""Virtual process ids behind ``os.getpid`` and ``os.getppid``, and what translates them back where ``os`` takes one."""
+"""Virtual process ids behind ``os.getpid`` and ``os.getppid``; functions of ``os`` that take an id translate it back."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Identity:
         main._native_id = self.own
 
     def getpid(self) -> int:
-        """Do what ``os.getpid`` does."""
+        """Stand in for ``os.getpid``."""
         if not self.own:
             return _getpid()
         caller = sys._getframe(1)
@@ -71,7 +71,7 @@ class Identity:
         return _getpid() if genuine and caller.f_code.co_name != "ident" else self.own
 
     def getppid(self) -> int:
-        """Do what ``os.getppid`` does."""
+        """Stand in for ``os.getppid``."""
         return PARENT if self.own else _getppid()
 
     def real(self, pid: int) -> int:
@@ -117,7 +117,7 @@ class Identity:
         return {**found, _getppid(): PARENT}
 
     def get_native_id(self) -> int:
-        """Do what ``threading.get_native_id`` does; the main thread's is that of its process, as Linux has it."""
+        """Stand in for ``threading.get_native_id``; the main thread's id is that of its process, as on Linux."""
         real = _gettid()
         if not self.own:
             return real
@@ -126,7 +126,7 @@ class Identity:
         return self.own + _THREAD * self._threads.setdefault(real, len(self._threads) + 1)
 
     def kill(self, pid: int, signal_: int, /) -> None:
-        """Do what ``os.kill`` does: a schedule point where it is about another worker, which may be alive or not."""
+        """Stand in for ``os.kill``: a schedule point if it concerns another worker, which may be alive or not."""
         number = self._ids.number_of(pid)
         if number is None or pid == self.own or not self.own or not self._runtime.controlled:
             _kill(self.real(pid), signal_)
@@ -139,7 +139,7 @@ class Identity:
         _kill(self.real(pid), signal_)
 
     def replacements(self) -> list[Replacement]:
-        """Return what puts virtual ids in the places of real ones."""
+        """Return the replacements that put virtual ids in the places of real ones."""
         found = [
             Replacement(_getpid, self.getpid, os, "getpid"),
             Replacement(_getppid, self.getppid, os, "getppid"),

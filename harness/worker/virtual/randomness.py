@@ -84,7 +84,7 @@ _Original: TypeAlias = random.Random
 
 
 class _PerLane(random.Random):
-    """A ``random.Random`` whose bits come from the running lane's generator."""
+    """A ``random.Random`` that takes its bits from the running task's generator."""
 
     _randomness: Randomness | None = None
 
@@ -105,7 +105,7 @@ class _PerLane(random.Random):
 
 
 def replacements(randomness: Randomness) -> list[Replacement]:
-    """Return what puts *randomness* behind ``random``, ``secrets``, ``os.urandom`` and ``uuid``."""
+    """Return the replacements that put *randomness* behind ``random``, ``secrets``, ``os.urandom`` and ``uuid``."""
     shared = _PerLane()
     shared._randomness = randomness
 

@@ -12,7 +12,7 @@ __all__ = ["sleeper"]
 
 
 def sleeper(runtime: Runtime) -> Callable[[float], None]:
-    """Return what stands in the place of ``time.sleep`` in a worker."""
+    """Return the function that replaces ``time.sleep`` in a worker."""
 
     def sleep(seconds: float, /) -> None:
         """Sleep for *seconds* of virtual time."""
