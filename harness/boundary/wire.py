@@ -52,7 +52,7 @@ class Peer:
         return message
 
     def fill(self) -> None:
-        """Read bytes that have arrived into the buffer, waiting for at least one; raises ``PeerGone`` at the end of the pipe."""
+        """Read bytes that have arrived into the buffer, at least one; raises ``PeerGone`` at the end of the pipe."""
         data = _read(self.read_end, 1 << 16)
         if not data:
             raise PeerGone

@@ -52,7 +52,7 @@ class Command(NamedTuple):
 
 
 class Said(NamedTuple):
-    """A command's output and errors, its exit code (below 0: the signal that killed it), and the files that it left, by name."""
+    """A command's output and errors, its exit code (below 0: a signal's number), and the files that it left, by name."""
 
     output: bytes
     errors: bytes

@@ -10,7 +10,7 @@ __all__ = ["NotServed", "refusal", "refusal_of_maker", "unlike"]
 
 
 class NotServed(Exception):
-    """The scenario's ``app`` returned something that can't be served. The message says why, and what to do."""
+    """The scenario's ``app`` returned something that can't be served. The message gives the reason and a remedy."""
 
 
 _ENVIRON = ("environ", "env", "environment")

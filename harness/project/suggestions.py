@@ -1,4 +1,4 @@
-"""Suggestions for a user who wrote a name that does not exist."""
+"""Suggestions for a misspelt name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Untrusted data: JSON whose parts are asked for by type, with the place of each part that is wrong."""
+"""Untrusted data: JSON, with checked access by type and the place of each wrong part."""
 
 from __future__ import annotations
 

@@ -42,9 +42,7 @@ def _broken_in(scenario: Scenario, history: History, db: Path) -> Iterable[tuple
 
 
 def happened(scenario: Scenario, turns: Sequence[Sequence[Event]], db: Path) -> dict[str, int]:
-    """Return the number of turns in which each required event occurred; for events seen in the state, 1 if it is there at
-    the end.
-    """
+    """Return in how many turns each required event occurred; for an event seen in the state, 1 if it is there at the end."""
     counts: Counter[str] = Counter({check.name: 0 for check in scenario.must_happen})
     for check in scenario.must_happen:
         if asks_state(check):

@@ -1,4 +1,4 @@
-"""The process of clients: real ``httpx`` clients over a transport whose messages the schedule carries.
+"""The process of clients: real ``httpx`` clients over a transport under the schedule's control.
 
 Nothing is sent over a network: a request goes into the worker's report, and its answer comes as an order. A client sees
 the same as over a socket: an answer, silence until its own time-out, or a closed connection.

@@ -23,7 +23,7 @@ class Aborted(BaseException):
 
 
 class Wanted(NamedTuple):
-    """The wait of a controlled thread in its worker's memory: until *resource* is released, or virtual time passes *deadline*."""
+    """The wait of a controlled thread: until *resource* is released, or virtual time passes *deadline*."""
 
     lane: str
     kind: str

@@ -16,7 +16,7 @@ _INSTALLED = "/site-packages/"
 
 
 def said(error: BaseException) -> str:
-    """Return the text of *error* without the parts that differ in each run: the shared directory, numbers that a server gives."""
+    """Return the text of *error* without parts that differ in each run: the shared directory, numbers from a server."""
     try:
         return _NUMBERS.sub(r"\1 ...", without_directory(str(error)))
     except Exception:

@@ -252,9 +252,7 @@ class Baton:
             self._park_waiting(strand, strand.wanted)
 
     def lose_control(self) -> None:
-        """End the controller's decisions: threads that wait in memory may still be released, those that wait for a file
-        lock are aborted.
-        """
+        """End the controller's decisions: threads that wait in memory may go on, those that wait for file locks are aborted."""
         self.controlled, self.news = False, []
         for strand in self._parked.values():
             if strand.wanted is not None:

@@ -39,7 +39,7 @@ class Looking:
         self._repr.maxstring = self._repr.maxother = _TEXT
 
     def look(self, what: str) -> list[Message]:
-        """Return news: the frames of each task if *what* is ``frames``, else the tables that each connection sees.
+        """Return news about the tasks' stacks (``frames``) or about the tables that each connection sees (``tables``).
 
         For ``debug LANE TERMINAL`` the debugger runs, and the only news is whether it found the task.
         """

@@ -1,7 +1,7 @@
-"""Python's audit hook in a worker: what files elsewhere, programs, maps and signals the code under test reaches for.
+"""Python's audit hook in a worker: notices files elsewhere, programs, memory maps and signals of the code under test.
 
-See the table of audit events in Python's documentation. The hook can't be removed and must never raise, and is called several
-times for each step, so it looks an event up in one dictionary and leaves.
+See the table of audit events in Python's documentation. The hook can't be removed and must never raise. It is called
+several times for each step, so it looks up an event in one dictionary and returns.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OWN = __file__.rpartition("/instrument/")[0]
 
 
 class _Hook:
-    """The events that are told, each with what tells it."""
+    """The audit events that are reported, each with its handler."""
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside

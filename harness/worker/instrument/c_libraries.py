@@ -52,7 +52,7 @@ def install(outside: Outside) -> None:
 
 
 def _look(value: Any, outside: Outside) -> None:
-    """Watch the library that *value* is, or whose function it is."""
+    """Watch the library *value*, or the library of the function *value*."""
     kind = type(value)
     if issubclass(kind, ctypes.CDLL):
         _watch(value._FuncPtr, outside)

@@ -1,4 +1,4 @@
-"""The schedule points that a scenario declares: a call parks, runs, and counts as touching what the declaration says."""
+"""Schedule points that a scenario declares: a call parks, runs, and counts as accessing the declared resources."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["replacements"]
 
 
 def replacements(points: Sequence[Point], runtime: Runtime) -> list[Replacement]:
-    """Return what puts *points* around their targets."""
+    """Return the replacements that put *points* around their targets."""
     found = []
     for point in points:
         owner, name, target = resolve(point)

@@ -19,7 +19,7 @@ __all__ = ["watch"]
 
 
 class _Mute(Peer):
-    """In a forked child: what comes to speak with the controller has come to its end."""
+    """The peer of a forked child: it ends the child when that would talk to the controller."""
 
     def __init__(self) -> None:
         super().__init__(-1, -1)
@@ -34,7 +34,7 @@ class _Mute(Peer):
 
 
 def watch(runtime: Runtime, outside: Outside) -> None:
-    """Notice from now on what processes this one forks off."""
+    """Report from now on the processes that this one forks."""
 
     def in_child() -> None:
         runtime.peer = _Mute()

@@ -1,4 +1,4 @@
-"""Tells what the code under test does that no schedule decides: once for each thing, in each execution."""
+"""Reports uncontrolled actions of the code under test: once for each name in each execution."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def nothing_kept(path: str) -> bool:
 
 
 class Outside:
-    """What was told in the execution under way."""
+    """The uncontrolled actions reported in the current execution."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -49,7 +49,7 @@ class Outside:
 
     @property
     def listens(self) -> bool:
-        """Whether calls of the code under test are running, and so what they do is to be told."""
+        """Whether calls of the code under test are running, so that their actions are reported."""
         return self._runtime.controlled
 
     @property
@@ -82,7 +82,7 @@ class Outside:
         self._say(f"file:{path}", "", mode)
 
     def made_directory(self, path: str) -> None:
-        """Tell that a directory was made: what is in it is this worker's own as long as nobody else looks in."""
+        """Report that a directory was created: its content is this worker's own as long as no other process looks into it."""
         self.file(path, "n")
         self._own = (*self._own, f"{path}/")
 

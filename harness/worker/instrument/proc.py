@@ -1,7 +1,7 @@
-"""``/proc`` by virtual process ids: ``/proc/PID`` of a worker is that worker's, and what it says of ids is virtual.
+"""``/proc`` by virtual process ids: ``/proc/PID`` of a worker is that worker's, and the ids in its files are virtual.
 
-To look at another worker's is a schedule point, as ``os.kill(pid, 0)`` is: it may be alive or not. What opens, lists or
-looks at anything else is passed on as it is.
+To look at another worker's is a schedule point, as ``os.kill(pid, 0)`` is: it may be alive or not. Calls that open,
+list or inspect other paths are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Proc:
         self._identity = identity
 
     def by_path(self, name: str, go_on: Callable[..., Any]) -> Callable[..., Any]:
-        """Return what stands for a function of ``os`` that takes a path first; *go_on* is what it does otherwise."""
+        """Return the replacement for a function of ``os`` with a path as first argument; *go_on* handles all other paths."""
         tells_ids = {"open": self._descriptor, "readlink": self._readlink, "listdir": self._listdir}.get(name)
 
         @wraps(go_on)
@@ -61,7 +61,7 @@ class _Proc:
         return looking
 
     def opening(self, go_on: Callable[..., Any]) -> Callable[..., Any]:
-        """Return what stands for ``open``."""
+        """Return the replacement for ``open``."""
 
         @wraps(go_on)
         def open(file: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
@@ -107,7 +107,7 @@ class _Proc:
         return [os.fsencode(name) for name in names] if as_bytes else names
 
     def _translated(self, real: str) -> int:
-        """Return a descriptor of what the file at *real* says, with virtual ids in the places of real ones."""
+        """Return a descriptor of a copy of the file *real*, with virtual ids in the places of real ones."""
         descriptor = _os_open(real, os.O_RDONLY | os.O_CLOEXEC)
         try:
             said = b""

@@ -75,7 +75,7 @@ class _Real:
 
 
 class ProcessLock:
-    """What stands in the place of *real*, a ``_multiprocessing.SemLock``; steps call it *name*."""
+    """Replaces *real*, a ``_multiprocessing.SemLock``; steps call it *name*."""
 
     def __init__(self, locks: ProcessLocks, real: Any, name: str, free: _Count) -> None:
         self._locks, self._real, self._free = locks, real, free
@@ -251,7 +251,7 @@ class ProcessLocks:
         return ProcessLock(self, real, text, _Real(real))
 
     def replacements(self) -> list[Replacement]:
-        """Return what puts controlled locks in the places of those that are made from now on."""
+        """Return the replacements that make a controlled lock of each lock made from now on."""
         make = lambda *arguments: self.make(*arguments)  # noqa: E731  # a function, which can have attributes
         make._rebuild = _RealSemLock._rebuild  # type: ignore[attr-defined]
         make.SEM_VALUE_MAX = _RealSemLock.SEM_VALUE_MAX  # type: ignore[attr-defined]
@@ -259,7 +259,7 @@ class ProcessLocks:
 
 
 def _look_up_anew(package: str) -> None:
-    """Have what keeps the methods of its lock look them up each time: some have kept those of a lock now replaced."""
+    """Make objects that have kept a lock's methods look them up each time, because that lock may be replaced."""
     for module, owner in (("synchronize", "Condition"), ("sharedctypes", "SynchronizedBase")):
         keeps: Any = getattr(sys.modules.get(f"{package}.{module}"), owner, None)
         if keeps is not None:
@@ -275,7 +275,7 @@ def _of_lock(name: str) -> property:
 
 
 def _names(locks: Iterable[Any], functions: Mapping[str, Any]) -> dict[int, str]:
-    """Return for each of *locks* that a closure of *functions* uses, or that is beneath a global, what it is called."""
+    """Return names for those of *locks* that a closure of *functions* uses, or that lie beneath a global, by their ids."""
     left = {id(lock) for lock in locks}
     found: dict[int, str] = {}
     for module, name, value in chain(_of_closures(functions), _globals()):
@@ -307,7 +307,7 @@ def _globals() -> Iterator[tuple[str, str, Any]]:
 
 
 def _inside(value: Any, name: str, module: str, levels: int) -> Iterator[tuple[Any, str]]:
-    """Yield *value* and what is in it, with what each is called; objects are entered whose class *module* has made."""
+    """Yield *value* and its parts, each with a name; objects are entered if *module* has made their class."""
     yield value, name
     if not levels:
         return

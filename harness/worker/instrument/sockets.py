@@ -93,7 +93,7 @@ def _known(family: int, address: Any) -> str:
 
 
 def _number(descriptor: int) -> str:
-    """Return what tells the socket behind *descriptor* from others, empty where there is none."""
+    """Return a text that identifies the socket behind *descriptor*, or an empty string."""
     try:
         found = os.readlink(f"/proc/self/fd/{descriptor}")
     except OSError:

@@ -1,7 +1,7 @@
-"""What no schedule decides, met at run time: it is named, so that nothing is claimed of it unawares.
+"""Names uncontrolled waits at run time, so that nothing is claimed of them.
 
-Where processes talk over pipes of ``multiprocessing`` (its queues, managers and pools do), or a task waits for a socket or
-process of asyncio, nothing can be said. Plain sockets are told by ``sockets.py``.
+If processes talk over pipes of ``multiprocessing`` (as its queues, managers and pools do), or a task waits for a socket
+or process of asyncio, the verdict is unknown. ``sockets.py`` reports plain sockets.
 """
 
 from __future__ import annotations

@@ -77,9 +77,7 @@ class Clock:
         self.readings.base = self.elapsed_ns + int(self.now * 1e9)
 
     def met(self, resource: str, mode: str) -> None:
-        """Order the readings of the clock: after a step that touched *resource*, later ones differ from those before an
-        earlier touch.
-        """
+        """Order clock readings: after a step that touched *resource*, they are later than those before an earlier touch."""
         slot = self._slots.get(resource)
         if slot is None:
             slot = self._slots[resource] = self.readings.slot(resource)
@@ -89,7 +87,7 @@ class Clock:
         self._met.append((slot, mode))
 
     def called(self, lane: str) -> None:
-        """Order the readings of a call that begins: after its client's last answer and, in real-time order, after any client's."""
+        """Order the readings of a call that begins: after its client's last answer; in real-time order, after any client's."""
         self.met(f"client:{lane}", "w")
         if self.real_time_order:
             self.met("history", "i")

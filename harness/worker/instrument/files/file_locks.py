@@ -56,7 +56,7 @@ class FileLocks:
         return None
 
     def close(self, descriptor: int, path: str, run: Callable[[], Any]) -> tuple[str, ...]:
-        """*Run* what closes *descriptor*, with which the lock on the file *path* goes; return what that lock is called."""
+        """Close *descriptor* by *run*, which releases its lock on the file *path*; return the names of that lock."""
         names, inode = self._names(descriptor, path), _stat(descriptor).st_ino
         self._found_at(descriptor)
         try:
@@ -68,7 +68,7 @@ class FileLocks:
         return names
 
     def flock(self, file: Any, operation: int) -> Any:
-        """Do what ``fcntl.flock`` does."""
+        """Stand in for ``fcntl.flock``."""
         descriptor = _descriptor(file)
         path = self._shared.inside(descriptor)
         if path is None:
@@ -83,7 +83,7 @@ class FileLocks:
         return None
 
     def lockf(self, file: Any, operation: int, *where_: int) -> Any:
-        """Do what ``fcntl.lockf`` does: whatever part of the file is locked, it touches the lock of the whole."""
+        """Stand in for ``fcntl.lockf``; a lock on a part of a file counts as one on the whole."""
         descriptor = _descriptor(file)
         path = self._shared.inside(descriptor)
         if path is None:
@@ -100,7 +100,7 @@ class FileLocks:
         return None
 
     def os_lockf(self, fd: int, command: int, length: int, /) -> None:
-        """Do what ``os.lockf`` does: a record lock from where the descriptor stands."""
+        """Stand in for ``os.lockf``, which locks records from the descriptor's position on."""
         path = self._shared.inside(fd)
         if path is None:
             _os_lockf(fd, command, length)
@@ -115,7 +115,7 @@ class FileLocks:
             self._records[inode] = path
 
     def fcntl(self, file: Any, command: int, argument: Any = 0, /) -> Any:
-        """Do what ``fcntl.fcntl`` does; its commands for locks are schedule points."""
+        """Stand in for ``fcntl.fcntl``; its commands for locks are schedule points."""
         takes = {**_OF_PROCESS, **_OF_DESCRIPTION}.get(command)
         descriptor = _descriptor(file) if takes is not None or command in _ASKING else -1
         path = self._shared.inside(descriptor) if descriptor >= 0 else None
@@ -134,7 +134,7 @@ class FileLocks:
         return found
 
     def _names(self, descriptor: int, path: str) -> tuple[str, ...]:
-        """Return what the lock of the file of *descriptor*, now at *path*, is called: what it was taken as, and other names."""
+        """Return the names of the lock on the file of *descriptor*, now at *path*: the one it was taken by, and others."""
         info = _stat(descriptor)
         was = self._flocks.get(descriptor) or self._records.get(info.st_ino) or path
         now = self._shared.inside(descriptor) or path
@@ -185,7 +185,7 @@ class FileLocks:
         return found
 
     def _found_at(self, descriptor: int) -> None:
-        """Report what decides which names the lock of *descriptor* has: where its file is now."""
+        """Report reads of the resources that decide the names of the lock of *descriptor*: the present path of its file."""
         path = self._shared.inside(descriptor)
         if path is not None:
             for resource, mode in [*self._shared.way_to(path), (f"name:{path}", "r")]:
@@ -210,7 +210,7 @@ def _descriptor(file: Any) -> int:
 
 
 def replacements(locks: FileLocks) -> list[Replacement]:
-    """Return what puts the schedule points over ``fcntl``."""
+    """Return the replacements that put the schedule points into ``fcntl``."""
     return [
         Replacement(_flock, locks.flock, fcntl, "flock"),
         Replacement(_lockf, locks.lockf, fcntl, "lockf"),

@@ -14,7 +14,7 @@ _real = os.scandir
 
 
 class Entry:
-    """An ``os.DirEntry``. The listing has told of its kind; for all else, and of what a link points to, it is looked at."""
+    """An ``os.DirEntry``. Its kind comes from the listing; everything else, and the target of a link, is looked up."""
 
     __slots__ = ("_asked", "_entry", "_files", "_rel")
 
@@ -59,7 +59,7 @@ class Entry:
         return bool(self._kind(lambda: self._entry.is_file(follow_symlinks=follow_symlinks), follow_symlinks))
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        """Return what ``os.stat`` tells of it: looked at once, and remembered."""
+        """Return the entry's ``os.stat`` result, which is looked up once."""
         follow = follow_symlinks and self._entry.is_symlink()
         found = self._once(lambda: self._entry.stat(follow_symlinks=follow_symlinks), follow)
         return self._files.looked_at(found)
@@ -75,7 +75,7 @@ class Entry:
 
 
 class Listing:
-    """What ``os.scandir`` returns: an iterator, and a context manager."""
+    """The result of ``os.scandir``: an iterator and a context manager."""
 
     def __init__(self, entries: list[Any]) -> None:
         self._entries = iter(entries)
@@ -98,7 +98,7 @@ class Listing:
 
 
 def scandir(files: Files) -> Callable[..., Any]:
-    """Return what stands for ``os.scandir``."""
+    """Return the function that replaces ``os.scandir``."""
 
     def scandir(path: Any = None) -> Any:
         """List *path* as ``os.scandir`` does; the whole listing is read at once."""

@@ -1,4 +1,4 @@
-"""``open`` over files that workers share: Python's own buffers over a ``FileIO`` whose reads and writes are schedule points."""
+"""``open`` over shared files: Python's own buffers over a ``FileIO`` with schedule points at its reads and writes."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Raw(io.FileIO):
 
 
 def opener_of(files: Files) -> Callable[..., Any]:
-    """Return what stands in the place of ``open`` in a worker."""
+    """Return the function that replaces ``open`` in a worker."""
     Raw.files = files
 
     def open(
@@ -136,7 +136,7 @@ def _dressed(raw: Raw, mode: str, buffering: int, encoding: str | None, errors: 
 
 
 def replacements(files: Files) -> list[Replacement]:
-    """Return what puts it in the place of ``open``."""
+    """Return the replacements for ``open`` and ``FileIO``."""
     ours = opener_of(files)
     return [
         Replacement(_open, ours, builtins, "open"),

@@ -45,7 +45,7 @@ class Files:
         self.shared.begin(root)
 
     def clean(self) -> None:
-        """Close what the code under test left open; its locks went with its files."""
+        """Close the files that the code under test left open; their locks are released with them."""
         for descriptor in self.descriptors:
             if of_descriptor(descriptor).startswith(self.shared.root):
                 _close(descriptor)
@@ -64,9 +64,9 @@ class Files:
         errors: tuple[str, ...] = (),
         kind: str = "file",
     ) -> Any:
-        """Park as *text*, *run*, and report what *touched* says, which is told whether it succeeded.
+        """Park as *text*, then *run*, and report the accesses that *touched* returns for success or failure.
 
-        It is asked before *run*: what there was decides what is touched.
+        *touched* is called before *run*, because the accesses depend on the files that are there by then.
         """
         runtime = self.runtime
         how = runtime.park(kind, text, "", where(3), errors=errors if runtime.asks_errors else ())
@@ -98,7 +98,7 @@ class Files:
         follow: bool = True,
         stats: bool = False,
     ) -> Any:
-        """Run what only looks at *path*; with *stats* at all that ``stat`` tells, of a directory when its entries changed."""
+        """Run a function that only looks at *path*; with *stats*, also at a directory's time of change, set by its entries."""
 
         def touched(_: bool) -> list[Touched]:
             found = self.shared.touches(path, "r", listing=listing, follow=follow)
@@ -118,9 +118,9 @@ class Files:
         follow: bool = False,
         stamps: bool = True,
     ) -> Any:
-        """Run what changes all of *paths*, if it succeeds.
+        """Run a function that changes all of *paths*, if it succeeds.
 
-        *entry*: it makes or removes them; *stamps*: file times are ours to set.
+        *entry*: it creates or removes them; *stamps*: the harness sets the times of the files.
         """
 
         def touched(success: bool) -> list[Touched]:
@@ -137,7 +137,7 @@ class Files:
         return value
 
     def open(self, text: str, path: str, creates: bool, truncates: bool, run: Callable[[], Any]) -> Any:
-        """Run what opens *path*, and makes it where there is none or empties it, as the flags say."""
+        """Run a function that opens *path*, and creates or truncates it as the flags say."""
         new = False
 
         def touched(success: bool) -> list[Touched]:
@@ -156,7 +156,7 @@ class Files:
     def on_descriptor(
         self, text: str, descriptor: int, mode: str, run: Callable[[], Any], *, stats: bool = False
     ) -> Any:
-        """Run what reads (``r``) or writes (``w``) through *descriptor*, as a schedule point if its file is shared."""
+        """Run a function that reads (``r``) or writes (``w``) through *descriptor*: a schedule point if its file is shared."""
         path = self.shared.inside(descriptor)
         if path is None:
             return run()
@@ -172,7 +172,7 @@ class Files:
         return value
 
     def close(self, descriptor: int, run: Callable[[], Any]) -> Any:
-        """Run what closes *descriptor*: a schedule point where that lets a lock go."""
+        """Run a function that closes *descriptor*: a schedule point if that releases a lock."""
         if (path := self.locks.let_go_by_closing(descriptor)) is None:
             return run()
         self.runtime.park("close", f"close {path}", "", where(3))

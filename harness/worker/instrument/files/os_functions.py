@@ -1,4 +1,4 @@
-"""The functions of ``os`` that touch files, as schedule points: by what each does to the paths or descriptors it is given."""
+"""Functions of ``os`` that access files, as schedule points, grouped by their effect on their paths or descriptors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _System:
         self._files, self._shared = files, files.shared
 
     def looks(self, real: Wrapper, *, follow: bool = True, listing: bool = False) -> Wrapper:
-        """Return what stands for a function that only looks at its path."""
+        """Return the replacement for a function that only looks at its path."""
         files, shared, name, stats = self._files, self._shared, real.__name__, real.__name__ in ("stat", "lstat")
 
         @wraps(real)
@@ -64,7 +64,7 @@ class _System:
         return looking
 
     def seeks(self, real: Wrapper) -> Wrapper:
-        """Return what stands for ``lseek``, which looks at the file where it counts from its end or looks for holes."""
+        """Return the replacement for ``lseek``, which looks at the file if it counts from its end or searches for holes."""
         files = self._files
 
         @wraps(real)
@@ -76,7 +76,7 @@ class _System:
         return seeking
 
     def kinds(self, real: Wrapper, *, follow: bool = True) -> Wrapper:
-        """Return what stands for a function of ``os.path`` that tells whether there is something, and of what kind."""
+        """Return the replacement for a function of ``os.path`` that tells whether a path exists, or its kind."""
         files, shared, look = self._files, self._shared, _stat if follow else _lstat
         judge = _KINDS[real.__name__]
 
@@ -93,7 +93,7 @@ class _System:
         return telling
 
     def changes(self, real: Wrapper, *, entry: bool, follow: bool = True, stamps: bool = True) -> Wrapper:
-        """Return what stands for a function that changes its path, or (*entry*) makes or removes it."""
+        """Return the replacement for a function that changes its path, or (*entry*) creates or removes it."""
         files, shared, name = self._files, self._shared, real.__name__
 
         @wraps(real)
@@ -109,7 +109,7 @@ class _System:
         return changing
 
     def utime(self, real: Wrapper) -> Wrapper:
-        """Return what stands for ``utime``, which is given times or sets the present one."""
+        """Return the replacement for ``utime``, which is given times or sets the present one."""
         files, shared = self._files, self._shared
 
         @wraps(real)
@@ -126,7 +126,7 @@ class _System:
         return dating
 
     def moves(self, real: Wrapper) -> Wrapper:
-        """Return what stands for ``rename``, ``replace`` or ``link``; the other path may lie elsewhere."""
+        """Return the replacement for ``rename``, ``replace`` or ``link``; the other path may lie elsewhere."""
         files, shared, name = self._files, self._shared, real.__name__
 
         @wraps(real)
@@ -140,7 +140,7 @@ class _System:
         return moving
 
     def symlink(self, real: Wrapper) -> Wrapper:
-        """Return what stands for ``symlink``, whose first argument is no path yet."""
+        """Return the replacement for ``symlink``; its first argument is no path yet."""
         files, shared = self._files, self._shared
 
         @wraps(real)
@@ -153,7 +153,7 @@ class _System:
         return linking
 
     def open(self, real: Wrapper) -> Wrapper:
-        """Return what stands for ``os.open``."""
+        """Return the replacement for ``os.open``."""
         files, shared = self._files, self._shared
 
         @wraps(real)
@@ -174,7 +174,7 @@ class _System:
         return opening
 
     def close(self, real: Wrapper) -> Wrapper:
-        """Return what stands for ``os.close``."""
+        """Return the replacement for ``os.close``."""
         files = self._files
 
         @wraps(real)
@@ -185,7 +185,7 @@ class _System:
         return closing
 
     def through(self, real: Wrapper, mode: str) -> Wrapper:
-        """Return what stands for a function that reads or writes through the descriptor that it is given first."""
+        """Return the replacement for a function that reads or writes through its first argument, a descriptor."""
         files, name, stats = self._files, real.__name__, real.__name__ == "fstat"
 
         @wraps(real)
@@ -196,7 +196,7 @@ class _System:
         return passing
 
     def copies(self, real: Wrapper, names: tuple[str, str], source: str) -> Wrapper:
-        """Return what stands for a function whose first two arguments, so called, are descriptors; it reads *source*."""
+        """Return the replacement for a function with two descriptors, called *names*, as first arguments; it reads *source*."""
         files, name = self._files, real.__name__
         (target,) = set(names) - {source}
 
@@ -219,7 +219,7 @@ class _System:
 
 
 def replacements(files: Files) -> list[Replacement]:
-    """Return what puts the schedule points over ``os``; what this system lacks is left out."""
+    """Return the replacements that put the schedule points into ``os``; functions that this system lacks are left out."""
     system = _System(files)
     found: dict[str, Callable[[Wrapper], Wrapper]] = {
         **dict.fromkeys(_LOOKING, system.looks),

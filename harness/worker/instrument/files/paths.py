@@ -1,7 +1,7 @@
-"""Which paths lie in the directory that workers share, and what an operation on one of them touches.
+"""Paths in the directory that workers share, and the resources that an operation on one of them accesses.
 
-Every file is a resource ``data:PATH`` (its content, and that it exists), every directory also ``list:PATH`` (which entries it
-has). To name a file is to read all directories and symbolic links on the way.
+Every file is a resource ``data:PATH`` (its content and its existence), every directory also ``list:PATH`` (its
+entries). To name a file is to read all directories and symbolic links on the way.
 """
 
 from __future__ import annotations
@@ -99,10 +99,10 @@ class Shared:
     def touches(
         self, path: str, mode: str, *, entry: bool = False, listing: bool = False, follow: bool = True
     ) -> list[Touched]:
-        """Return what an operation on *path* touches.
+        """Return the accesses of an operation on *path*.
 
-        *mode* is what it does to the file; *entry*: it makes or removes the name; *listing*: it reads (or, with ``w``, needs
-        unchanged) the entries of a directory; *follow*: symbolic links.
+        *mode* is its access to the file; *entry*: it creates or removes the name; *listing*: it reads the entries of a
+        directory (or, with ``w``, needs them unchanged); *follow*: it follows symbolic links.
         """
         found: list[Touched] = []
         for link, is_last in self._steps(path, follow):
@@ -116,7 +116,7 @@ class Shared:
         return found
 
     def way_to(self, path: str) -> list[Touched]:
-        """Return what it touches to find *path*: the directories and links on the way, and not what is there."""
+        """Return the accesses that finding *path* takes: the directories and links on the way, without the file itself."""
         return [(f"data:{name}", "r") for name, is_last in self._steps(path, True) if not is_last]
 
     def folder_at(self, touched: list[Touched]) -> str | None:
@@ -128,7 +128,7 @@ class Shared:
             return None
 
     def _shares(self, path: str, mode: str) -> list[Touched]:
-        """Return what else than ``data:`` of it is touched with the file at *path*: other names, SQLite's files beside it."""
+        """Return further accesses that come with one to the file at *path*: its other names, SQLite's files beside it."""
         if base := base_of(path):
             return [(f"data:{base}", mode), (f"data:{base}-wal", mode), *_schema(base, mode)]
         found: list[Touched] = []
@@ -159,7 +159,7 @@ class Shared:
             return
 
     def of_descriptor(self, descriptor: int, mode: str) -> list[Touched]:
-        """Return what reading or writing through *descriptor* touches: the file under the name that it has now."""
+        """Return the accesses of reading or writing through *descriptor*: the file under its present name."""
         path = self.inside(descriptor)
         if path is None:
             return []

@@ -1,4 +1,4 @@
-"""PostgreSQL's protocol, as far as it takes to know what a client asks and when the server has answered. No input or output.
+"""PostgreSQL's protocol, as far as needed to know a client's requests and the ends of the server's answers. Does no I/O.
 
 The messages are those of PostgreSQL's documentation, chapter "Frontend/Backend Protocol", version 3.
 """
@@ -24,11 +24,11 @@ _COPIES = "GWH"
 
 @dataclass(slots=True)
 class Exchange:
-    """What a client sends before it waits for an answer.
+    """The bytes that a client sends before it waits for an answer.
 
-    ``kind``: ``startup``, ``cancel``, ``tls``, ``query`` (answered up to ReadyForQuery), ``flush`` (a message for each of
-    ``expected``), ``silent`` (no answer), ``end`` or ``unknown`` (another protocol). ``sql`` is the statement, ``runs`` whether
-    it is run or only prepared.
+    ``kind``: ``startup``, ``cancel``, ``tls``, ``query`` (answered up to ReadyForQuery), ``flush`` (a message for each
+    of ``expected``), ``silent`` (no answer), ``end`` or ``unknown`` (another protocol). ``sql`` is the statement,
+    ``runs`` whether it is run or only prepared.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Exchange:
 
 
 class Frontend:
-    """Cuts what one client sends into exchanges."""
+    """Splits the bytes of one client into exchanges."""
 
     def __init__(self) -> None:
         self._left = b""
@@ -99,10 +99,10 @@ class Frontend:
 
 
 class Reply:
-    """What the server has sent in answer to *exchange* so far: ``data``, and whether it is ``whole``.
+    """The server's answer to *exchange* so far: ``data``, and whether it is ``whole``.
 
-    ``status`` is the last state of the transaction (``I``, ``T``, ``E``), ``error`` SQLSTATE and text, ``process`` who serves
-    the session.
+    ``status`` is the last state of the transaction (``I``, ``T``, ``E``), ``error`` SQLSTATE and text, ``process`` the
+    id of the server process of the session.
     """
 
     def __init__(self, exchange: Exchange) -> None:
@@ -156,9 +156,9 @@ def messages(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def welcome(data: bytes) -> bytes:
-    """Return what the server has sent when it let somebody in, without its part of proving a password.
+    """Return the server's messages at the start of a session, without those about a password.
 
-    Who is given that session later has begun no such proof.
+    A client that is later given the kept session has begun no such proof.
     """
     kept = b""
     for tag, body in messages(data):

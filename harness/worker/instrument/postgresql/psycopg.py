@@ -37,7 +37,7 @@ __all__ = ["Psycopg", "replacements"]
 
 
 class Psycopg:
-    """What stands in the place of ``psycopg.waiting.wait``, ``wait_async`` and ``wait_conn_async``."""
+    """Replaces ``psycopg.waiting.wait``, ``wait_async`` and ``wait_conn_async``."""
 
     def __init__(self, runtime: Runtime, sessions: Sessions, kept: Kept, waiting: Any) -> None:
         self._runtime, self._sessions = runtime, sessions
@@ -52,7 +52,7 @@ class Psycopg:
     # Sync connections
 
     def wait(self, gen: Any, fileno: int, *args: Any, **options: Any) -> Any:
-        """Do what ``psycopg.waiting.wait`` does, at a schedule point."""
+        """Stand in for ``psycopg.waiting.wait``, at a schedule point."""
         asked = asked_by(gen)
         if asked is None or not self._ours or self._runtime.strand() is None:
             return self._wait(gen, fileno, *args, **options)
@@ -62,7 +62,7 @@ class Psycopg:
         return self._run(gen, fileno, asked, self._park(asked, place))
 
     def close(self, connection: Any, close: Callable[[Any], Any]) -> Any:
-        """Do what *close* does to *connection*, at a schedule point; return when the server has ended the session."""
+        """Close *connection* by *close*, at a schedule point; return when the server has ended the session."""
         pid = _pid(connection)
         if not pid or self._runtime.strand() is None:
             return close(connection)
@@ -88,7 +88,7 @@ class Psycopg:
     # Async connections
 
     async def wait_async(self, gen: Any, fileno: int, *args: Any, **options: Any) -> Any:
-        """Do what ``psycopg.waiting.wait_async`` does, at a schedule point."""
+        """Stand in for ``psycopg.waiting.wait_async``, at a schedule point."""
         if (future := self._under_way.get(id(gen))) is not None:
             # The task was cancelled and now waits for the server to have heard of it.
             return await asyncio.shield(future)
@@ -124,7 +124,7 @@ class Psycopg:
         return self._run(gen, fileno, asked, how)
 
     async def wait_conn_async(self, gen: Any, *args: Any, **options: Any) -> Any:
-        """Do what ``psycopg.waiting.wait_conn_async`` does, to connect and to cancel: at once, as neither is raced."""
+        """Stand in for ``psycopg.waiting.wait_conn_async``, to connect and to cancel: at once, as neither is raced."""
         return self._wait_conn(gen, 0.1)
 
     async def close_async(self, connection: Any, close: Callable[[Any], Any]) -> Any:
@@ -197,7 +197,7 @@ class Psycopg:
             raise timed_out(late, error) from None
 
     def _hear(self, gen: Any, asked: Asked, place: Place | None, until: float, dropped: Callable[[], bool]) -> Any:
-        """Wait for notifications, and return them; that takes a statement, at which the server sends what there is."""
+        """Wait for notifications, and return them; the server sends them with the answer to an empty statement."""
         runtime, connection = self._runtime, asked.connection
         gen.close()
         session = self._session(connection)
@@ -266,7 +266,7 @@ def _at_once(coroutine: Any) -> None:
 
 
 def replacements(runtime: Runtime, sessions: Sessions) -> list[Replacement]:
-    """Return what puts the schedule points into ``psycopg``, where that has been imported."""
+    """Return the replacements that put the schedule points into ``psycopg``, if it has been imported."""
     waiting = sys.modules.get("psycopg.waiting")
     if waiting is None:
         return []

@@ -36,7 +36,7 @@ def errors_of(sql: str) -> tuple[str, ...]:
 
 
 def injected(how: int, asked: Asked) -> Exception:
-    """Have the server fail in the way *how* in the place of what was *asked*, and return the error."""
+    """Make the server fail in the way *how* instead of answering *asked*, and return the error."""
     from psycopg.errors import error_from_result
 
     name = next(error for error, number in ERRORS.items() if number == how)

@@ -1,4 +1,4 @@
-"""Reads the generators in which ``psycopg`` says something to the server: what, through which connection."""
+"""Reads ``psycopg``'s generators: the request that each will send to the server, and its connection."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ _READ, _WRITE = 1, 2
 
 
 class Asked(NamedTuple):
-    """What a generator will say to the server, through which ``PGconn``.
+    """The request that a generator will send to the server, and its ``PGconn``.
 
-    ``serializable``: in a transaction of that level;
-    ``begins``: it begins one unasked.
+    ``serializable``: it is in a transaction of that level; ``begins``: it begins one implicitly.
     """
 
     kind: str
@@ -31,7 +30,7 @@ class Asked(NamedTuple):
 
 
 class waiter:
-    """Waits so many seconds for what is ``wanted`` at a descriptor, and says whether it came; ``found`` is what."""
+    """Waits for a descriptor to be ready as ``wanted``, and returns whether it was in time; ``found`` is the event."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = (descriptor,)
@@ -48,7 +47,7 @@ class waiter:
 
 
 def asked_by(gen: Any) -> Asked | None:
-    """Return what *gen* is about to say; None where it says nothing or is no generator of a connection's."""
+    """Return the request that *gen* will send; None if it sends none or is no generator of a connection."""
     frame = getattr(gen, "gi_frame", None)
     if frame is None:
         return None

@@ -18,7 +18,7 @@ _COMMAND_OK, _TUPLES_OK = 1, 2
 
 
 class Kept:
-    """Sessions that nobody uses now, by what they were connected with."""
+    """Sessions that are not in use, by their connection strings."""
 
     def __init__(self, generators: Any) -> None:
         self._connect = generators.connect
@@ -28,7 +28,7 @@ class Kept:
         self._closed: Any = None
 
     def connect(self, conninfo: str) -> Generator[Any, Any, Any]:
-        """Do what ``psycopg.generators.connect`` does, or have a session that is kept."""
+        """Stand in for ``psycopg.generators.connect``: reuse a kept session, or connect."""
         idle = self._idle.get(conninfo)
         while idle:
             connection = idle.pop()

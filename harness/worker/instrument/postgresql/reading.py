@@ -1,8 +1,8 @@
-"""Reads just enough of a statement to know what it can touch in PostgreSQL. Pure functions; in doubt it touches more.
+"""Reads statements just far enough to know their effects in PostgreSQL. Pure functions; in doubt the effect is larger.
 
-- A plain query reads what is committed, takes no lock that a writer could meet, and is seen by nobody.
-- What writes takes locks, and what it wrote is seen when its transaction commits.
-- What changes or locks whole tables keeps readers out too.
+- A plain query reads committed rows, takes no lock that a writer could meet, and is seen by nobody.
+- A writing statement takes locks, and its rows are seen when its transaction commits.
+- A statement that changes or locks whole tables keeps readers out too.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _HARMLESS = frozenset(
 
 
 class Effect(NamedTuple):
-    """What a statement can do.
+    """The possible effects of a statement.
 
-    ``word`` is its first; ``nothing``: it touches nothing shared; ``ends``: it ends a transaction, or a part of one; ``reads``:
-    it is a plain query; ``excludes_readers``: it may lock tables against those who only read. ``serializable``: from now on the
-    session may be in a transaction of that level, in which reads matter too; ``real_time``: it asks for the time in a way that
-    can't be virtual; ``sets_timeout``: it may set how long the session waits; ``notifies``: it may notify who listens;
-    ``keeps``: it may take a lock that the session keeps when the transaction ends; ``tells_time``: it reads the server's clock,
-    which moves it.
+    ``word`` is its first word; ``nothing``: it accesses nothing shared; ``ends``: it ends a transaction, or a part of
+    one; ``reads``: it is a plain query; ``excludes_readers``: it may lock tables against readers. ``serializable``:
+    from now on the session may be in a transaction of that level, in which reads matter too; ``real_time``: it asks for
+    the time in a way that can't be virtual; ``sets_timeout``: it may set a time-out of the session; ``notifies``: it
+    may notify listeners; ``keeps``: it may take a lock that the session keeps when the transaction ends;
+    ``tells_time``: it reads the server's clock, which advances the clock.
     """
 
     word: str
@@ -68,7 +68,7 @@ class Effect(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def effect(sql: str) -> Effect:
-    """Return what *sql* can do; several statements in one text can do anything."""
+    """Return the possible effects of *sql*; several statements in one text can do anything."""
     bare = _LITERALS.sub("''", _COMMENTS.sub(" ", sql)).strip().rstrip(";").strip()
     found = re.match(r"[A-Za-z]+", bare)
     word = found.group().upper() if found else ""

@@ -1,7 +1,7 @@
-"""What a worker knows of its sessions with PostgreSQL: what a statement touched, and whether it waits for somebody's lock.
+"""The PostgreSQL sessions of a worker: the accesses of each statement, and its waits for locks of others.
 
-The server itself says who waits, as PostgreSQL's isolation tester asks it: ``pg_blocking_pids``, and who waits for a safe
-snapshot.
+The server itself tells which sessions wait, as PostgreSQL's isolation tester asks it: by ``pg_blocking_pids``, and by
+the sessions that wait for a safe snapshot.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Sessions:
         return self._open.get(pid)
 
     def opened(self, session: Session) -> float:
-        """Know *session* from now on; return what is to be the seed of its randomness."""
+        """Register *session*; return the seed of its randomness, from 0 to 1."""
         self._open[session.pid] = session
         if self._functions is None:
             with Link(self._url_raced) as link:
@@ -119,7 +119,7 @@ class Sessions:
         return (self._count * 0.137) % 1.0
 
     def clean(self) -> None:
-        """The execution is over: end what was left open."""
+        """Finish the sessions that the execution left open."""
         for session in self._open.values():
             session.finish()
         self._open.clear()
@@ -138,7 +138,7 @@ class Sessions:
             select.select([], [], [], 0.0003)
 
     def closed(self, pid: int) -> None:
-        """The session with *pid* has been closed from here: tell what that touched."""
+        """Report the accesses of closing the session with *pid* from here."""
         session = self._open.pop(pid, None)
         if session is not None and (session.wrote or session.excludes or session.keeps):
             self._tell(((ROWS, "w"), (TABLES, "w")))
@@ -196,7 +196,7 @@ class Sessions:
             )
 
     def did(self, session: Session, sql: str, after: bool, failed: bool) -> None:
-        """Tell what the statement *sql* touched; *after*: whether a transaction is open now."""
+        """Report the accesses of the statement *sql*; *after*: whether a transaction is open now."""
         what = effect(sql)
         session.serializable |= what.serializable
         session.keeps |= what.keeps
@@ -233,7 +233,7 @@ class Sessions:
 
 
 def _touched(session: Session, what: Effect, after: bool, failed: bool) -> tuple[tuple[tuple[str, str], ...], bool]:
-    """Return what a statement touched, and whether that may have let somebody's lock go."""
+    """Return the accesses of a statement, and whether it may have released a lock that others wait for."""
     if what.nothing and not failed:
         return (), False
     if what.reads and not session.serializable:

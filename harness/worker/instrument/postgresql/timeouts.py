@@ -67,9 +67,10 @@ class Timeouts:
     # What they are
 
     def learn(self, told: Sequence[bytes | None], inside: bool) -> str:
-        """Take in what ``GREETING`` has told but the seed; *inside* a transaction. Return the SQL that moves them away.
+        """Record the answer to ``GREETING`` but the seed; *inside* a transaction. Return the SQL that moves the time-outs away.
 
-        Inside it is moved for the transaction alone: what was set for longer is learnt again when it has ended.
+        Inside a transaction they are moved for the transaction alone: settings for longer are learnt again when it has
+        ended.
         """
         *given, deadlock, superuser = told
         self.unsure = False

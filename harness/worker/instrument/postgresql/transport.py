@@ -32,7 +32,7 @@ _PIECE = 1 << 16
 
 
 class Dialler:
-    """Connects to servers, and keeps the sessions that were closed for who connects with the same words."""
+    """Connects to servers, and keeps closed sessions for clients that connect with the same parameters."""
 
     def __init__(self, runtime: Runtime, sessions: Sessions) -> None:
         self.runtime, self.sessions = runtime, sessions
@@ -74,7 +74,7 @@ class Transport(asyncio.Transport):
     # What asyncio wants of a transport
 
     def write(self, data: Any) -> None:
-        """Take in what is to be sent."""
+        """Take in *data* to be sent."""
         if self._closing:
             return
         place = where(2)
@@ -87,7 +87,7 @@ class Transport(asyncio.Transport):
         self._next()
 
     def writelines(self, list_of_data: Any) -> None:
-        """Take in what is to be sent."""
+        """Take in all of *list_of_data* to be sent."""
         self.write(b"".join(bytes(data) for data in list_of_data))
 
     def is_closing(self) -> bool:
@@ -110,11 +110,11 @@ class Transport(asyncio.Transport):
             self._loop.call_soon(self._protocol.connection_lost, None)
 
     def get_protocol(self) -> Any:
-        """Return who is told what comes."""
+        """Return the protocol that receives the data."""
         return self._protocol
 
     def set_protocol(self, protocol: Any) -> None:
-        """Have *protocol* be told what comes."""
+        """Set the protocol that receives the data."""
         self._protocol = protocol
 
     def pause_reading(self) -> None:
@@ -124,7 +124,7 @@ class Transport(asyncio.Transport):
         """See ``pause_reading``."""
 
     def is_reading(self) -> bool:
-        """Whether it takes in what comes."""
+        """Return whether the transport still takes in data."""
         return not self._closing
 
     def get_write_buffer_size(self) -> int:
@@ -173,7 +173,7 @@ class Transport(asyncio.Transport):
         self._next()
 
     def _is_a_step(self, exchange: Exchange) -> bool:
-        """Preparing a statement and running it is one step, but where the first fixes what the second sees."""
+        """Return whether *exchange* is a step: preparing and running are one, unless preparing takes the snapshot."""
         prepared, self._prepared = self._prepared, "" if exchange.runs else exchange.sql
         snapshot = self._session is not None and self._session.serializable
         return not exchange.runs or snapshot or prepared != exchange.sql
@@ -247,11 +247,11 @@ class Transport(asyncio.Transport):
         return b"" if reply.error[0] else reply.data
 
     def _settings(self) -> list[bytes | None]:
-        """Return what changes with the settings that a new session would have; nothing where the server does not say."""
+        """Return values that change with the settings that a new session would have; empty if the server does not tell."""
         return [cell for tag, body in messages(self._ask(TAKEN)) if tag == "D" for cell in _cells(body)]
 
     def _cancel(self) -> None:
-        """Have the server cancel what the session runs."""
+        """Cancel the session's current statement in the server."""
         secret = next((body[4:] for tag, body in messages(self._welcome) if tag == "K"), b"")
         with socket.socket(self._socket.family, socket.SOCK_STREAM) as other:
             other.connect(self._socket.getpeername())
@@ -261,7 +261,7 @@ class Transport(asyncio.Transport):
     # Notifications
 
     def _listen(self) -> None:
-        """Bring what the server has for who listens: it sends that with the answer to a statement."""
+        """Deliver notifications to a listening client: the server sends them with the answer to a statement."""
         lane = self._runtime.lane()
         wanted, again = Wanted(lane, "notify", "wait for a notification", None, NOTIFIED, math.inf), False
         try:
@@ -296,7 +296,7 @@ class Transport(asyncio.Transport):
         self._socket.close()
 
     def _keep(self) -> bool:
-        """Keep the session for who connects with the same words."""
+        """Keep the session for clients that connect with the same parameters."""
         if not self._welcome:
             return False
         try:

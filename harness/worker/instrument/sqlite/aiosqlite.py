@@ -27,7 +27,7 @@ _runtime: Runtime
 
 
 class _Queue:
-    """What ``aiosqlite`` takes for a ``SimpleQueue``: one consumer, which waits as the runtime's strand."""
+    """Replaces the ``SimpleQueue`` of ``aiosqlite``: its one consumer waits as a controlled thread."""
 
     def __init__(self) -> None:
         self._items: deque[tuple[Any, str, Place | None]] = deque()
@@ -84,7 +84,7 @@ def _errors(function: Any, kind: str, text: str) -> tuple[str, ...]:
 
 
 def _described(function: Callable[[], Any]) -> tuple[tuple[str, str, str], bool]:
-    """Return what *function* will do (kind, text, detail), and whether its first schedule point is just that."""
+    """Return the step of *function* (kind, text, detail), and whether its first schedule point is this step."""
     if not isinstance(function, partial):
         return ("await", getattr(function, "__name__", "call"), ""), False
     name = getattr(function.func, "__name__", "call")
@@ -110,7 +110,7 @@ def _begins_first(connection: Any, sql: str) -> bool:
 
 
 class _Thread:
-    """What ``aiosqlite`` takes for a ``Thread``: its target runs as a strand."""
+    """Replaces the ``Thread`` of ``aiosqlite``: its target runs as a controlled thread."""
 
     def __init__(self, target: Callable[..., Any], args: tuple[Any, ...] = (), **_: Any) -> None:
         self._target, self._args = target, args

@@ -1,4 +1,4 @@
-"""The database files that a connection has open: what each is called now, and how far the transaction is in it."""
+"""The database files that a connection has open: the names of each, and the transaction's state in it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Attached:
         return self._locked(states) if self.keeps else states
 
     def locked(self) -> tuple[int, ...]:
-        """Return the same as the locks have it: who waits in BEGIN EXCLUSIVE is in no transaction, but keeps others out."""
+        """Return the states as the locks have them: a wait in BEGIN EXCLUSIVE is in no transaction, but keeps others out."""
         return self._locked(tuple([max(self._native.state(self._handle, file.schema), NONE) for file in self.files]))
 
     def shut(self, number: int) -> bool:
@@ -73,7 +73,7 @@ class Attached:
         return (NONE,) * len(self.files)
 
     def names(self, file: File) -> tuple[str, ...]:
-        """Return what *file* is known as: its name when it was opened, and another where it was renamed or has several."""
+        """Return the names of *file*: the one at its opening, and another if it was renamed or has several."""
         try:
             info = _stat(file.path)
         except OSError:

@@ -15,7 +15,7 @@ class _Connection(Protocol):
 
 
 class Blob:
-    """A blob whose reads, writes and closing are schedule points; everything else is the real one's."""
+    """A blob with schedule points at its reads, writes and closing; everything else is the real one's."""
 
     def __init__(self, connection: _Connection, blob: Any, text: str) -> None:
         self._connection, self._blob, self._text = connection, blob, text

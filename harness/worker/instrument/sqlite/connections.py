@@ -39,7 +39,7 @@ _PARAMETERS = (
 
 
 class Connection(RealConnection):
-    """A connection whose statements are schedule points."""
+    """A connection with schedule points at its statements."""
 
     databases: ClassVar[Databases]
 
@@ -108,7 +108,7 @@ class Connection(RealConnection):
         return runtime.block(self.files, self._waits_until)
 
     def point(self, kind: str, text: str, detail: str, run: Callable[[], Any], place: Place | None) -> Any:
-        """Park, then *run* one statement and report what it did."""
+        """Park, then *run* one statement and report its accesses."""
         if self._owner and self._owner != get_ident():
             self._wrong_thread()
         databases = self.databases
@@ -156,9 +156,9 @@ class Connection(RealConnection):
     def _moved(
         self, kind: str, about: Statement, number: int, states: tuple[int, int], how: tuple[bool, bool, bool, bool]
     ) -> None:
-        """Report what an operation did to file *number* of those open.
+        """Report the accesses of an operation to file number *number* of the open ones.
 
-        *how* it went: it wrote, failed on a lock, began when idle, ended with an error.
+        *how* says whether it wrote, failed on a lock, began when idle, and ended with an error.
         """
         databases, (before, after), (wrote, failed, idle, erred) = self.databases, states, how
         if idle and before == after == READ and not failed:
@@ -195,7 +195,7 @@ class Connection(RealConnection):
         return about.journal_mode and changed_mode
 
     def _names(self) -> list[tuple[str, ...]]:
-        """Return what each file is known as in the operation under way: as it was when that began to wait, if it did."""
+        """Return the names of each file in the current operation: those at the beginning of its wait, if it waited."""
         if self._known is None:
             self._known = [self.attached.names(file) for file in self.attached.files]
         return self._known
@@ -252,7 +252,7 @@ class Connection(RealConnection):
     # The public methods that touch shared state
 
     def cursor(self, factory: Any = None) -> Any:
-        """Return a cursor whose statements are schedule points."""
+        """Return a cursor with schedule points at its statements."""
         if factory is None or factory is RealCursor:
             return super().cursor(Cursor)
         if isinstance(factory, type) and issubclass(factory, RealCursor):
@@ -382,7 +382,7 @@ class Connection(RealConnection):
 
 
 def replacements(databases: Databases) -> list[Replacement]:
-    """Return what puts the schedule points over ``sqlite3.connect`` and the names of its classes."""
+    """Return the replacements that put the schedule points into ``sqlite3``: its ``connect`` and its classes."""
     real_connect = sqlite3.connect
     Connection.databases = databases
 

@@ -1,4 +1,4 @@
-"""Schedule points in what copies whole databases: ``backup``, ``serialize`` and ``deserialize``."""
+"""Schedule points in functions that copy whole databases: ``backup``, ``serialize`` and ``deserialize``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def backup(
     name: str = "main",
     sleep: float = 0.250,
 ) -> None:
-    """Do what ``Connection.backup`` does; each step of *pages* is a schedule point, at which *source* is read."""
+    """Stand in for ``Connection.backup``; each step of *pages* is a schedule point that reads *source*."""
     databases: Databases = source.databases
     runtime = databases.runtime
     files = [*source.files, *(getattr(target, "files", ()))]
@@ -92,7 +92,7 @@ def backup(
 
 
 class _Written:
-    """What a backup does to the file of its target, which it keeps locked from its first step to its last."""
+    """The writes of a backup to the file of its target, which it keeps locked from its first step to its last."""
 
     def __init__(self, target: _Connection, databases: Databases) -> None:
         self._target, self._databases = target, databases
@@ -114,14 +114,14 @@ class _Written:
 
 
 def serialize(connection: Any, *, name: str = "main") -> bytes:
-    """Do what ``Connection.serialize`` does, as a schedule point that reads the whole database."""
+    """Stand in for ``Connection.serialize``: a schedule point that reads the whole database."""
     assert _serialize is not None
     run = _serialize
     return bytes(connection.point("backup", "serialize", "", lambda: run(connection, name=name), where(2)))
 
 
 def deserialize(connection: Any, data: Any, /, *, name: str = "main") -> None:
-    """Do what ``Connection.deserialize`` does: after it the connection has the database *name* in memory, not in its file."""
+    """Stand in for ``Connection.deserialize``: afterwards the connection has the database *name* in memory, not in its file."""
     assert _deserialize is not None
     run = _deserialize
     states = connection.attached.states()

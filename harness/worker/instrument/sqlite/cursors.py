@@ -1,4 +1,4 @@
-"""Cursors whose statements are schedule points, and so are fetches while a lock is held."""
+"""Cursors with schedule points at their statements, and at fetches while a lock is held."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Real: TypeAlias = sqlite3.Connection
 
 
 class Cursor(RealCursor):
-    """A cursor whose statements, and fetches that still hold a lock, are schedule points."""
+    """A cursor with schedule points at its statements, and at fetches that still hold a lock."""
 
     connection: Any
     _rows: int | None = None
@@ -133,7 +133,7 @@ class Cursor(RealCursor):
 
 
 def _taken(parameters: Iterable[Any]) -> tuple[Sequence[Any], Iterable[Any]]:
-    """Return all of *parameters* as far as they can be made, and what gives them and then raises as they did."""
+    """Return all of *parameters* that can be produced, and an iterable that yields them and then raises the same error."""
     if isinstance(parameters, (list, tuple)):
         return parameters, parameters
     rows: list[Any] = []
@@ -150,7 +150,7 @@ def _and_then(rows: Sequence[Any], error: BaseException) -> Iterator[Any]:
 
 
 def real_cursor(connection: Any) -> sqlite3.Cursor:
-    """Return a cursor of *connection* whose statements are no schedule points, and whose rows are plain tuples."""
+    """Return a cursor of *connection* without schedule points, and with plain tuples for rows."""
     cursor = RealCursor(connection)
     cursor.row_factory = None
     return cursor

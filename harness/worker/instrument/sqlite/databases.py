@@ -1,4 +1,4 @@
-"""What a worker knows of its connections and of the locks they hold, and what statements did to those locks."""
+"""The connections of a worker, the locks that they hold, and the effects of statements on these locks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Watched(Protocol):
 
 
 class Databases:
-    """Every connection that this worker has open, and what is known of the locks each one holds."""
+    """Every open connection of this worker, and the locks that each one holds, as far as known."""
 
     def __init__(self, runtime: Runtime, native: Native) -> None:
         self.runtime, self.native = runtime, native
@@ -63,9 +63,9 @@ class Databases:
     # What statements report
 
     def moved(self, connection: Watched, file: str, states: tuple[int, int], touched: list[tuple[str, str]]) -> None:
-        """Report what a statement did to locks on *file* and to its data: *touched* as ``accesses`` says.
+        """Report the effects of a statement on the locks and the data of *file*: *touched* is the result of ``accesses``.
 
-        *states* are those before and after; where the later is less, a lock was let go.
+        *states* are the states before and after; if the later is lower, a lock was released.
         """
         before, after = states
         for resource, mode in touched:
@@ -129,7 +129,7 @@ class Databases:
         self._in_memory[connection.handle] = weakref.ref(connection)
 
     def closed(self, connection: Watched) -> None:
-        """Forget *connection*, whose handle is closed."""
+        """Forget *connection*; its handle is closed."""
         self._open.pop(connection.handle, None)
         self._in_memory.pop(connection.handle, None)
         connection.handle = 0
@@ -157,7 +157,7 @@ class Databases:
         return not self._open and not self._in_memory
 
     def close_all(self) -> None:
-        """Close what the code under test left open, whichever thread it belongs to."""
+        """Close the connections that the code under test left open, in whatever thread."""
         if self._open:
             for connection in self.still_open():
                 connection.drop()
@@ -179,14 +179,13 @@ def _described(connection: Watched) -> str:
 
 
 def accesses(before: int, after: int, wrote: bool, failed: bool, excludes: bool = False) -> list[tuple[str, str]]:
-    """Return what a statement touched, given its connection's transaction state *before* and *after* it.
+    """Return the accesses of a statement, given its connection's transaction state *before* and *after* it.
 
-    ``data`` is the committed content together with the shared locks that protect reading it; ``lock`` the
-    right to write. Beginning or ending a read touches ``data`` as a reader; committing or undoing writes both.
-    *wrote* says that the statement changes what others see, *excludes* that it keeps readers out from its beginning
-    (BEGIN EXCLUSIVE). One that *failed* on a lock has looked at what refused it: at the readers too, if it would
-    have written. A statement inside a transaction that already holds what it needs touches nothing that anybody else
-    can see.
+    ``data`` is the committed content together with the shared locks that protect reading it; ``lock`` is the right to
+    write. Beginning or ending a read reads ``data``; committing or undoing writes both. *wrote* says that the statement
+    changes rows that others see, *excludes* that it keeps readers out from its beginning (BEGIN EXCLUSIVE). A statement
+    that *failed* on a lock has looked at the locks that refused it: at the readers too, if it would have written. A
+    statement inside a transaction that already holds the locks it needs accesses nothing that others can see.
     """
     if failed:
         if before == WRITE and after != WRITE:

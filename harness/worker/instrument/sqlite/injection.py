@@ -26,7 +26,7 @@ _LOOKS = {
 
 
 def errors_of(about: Statement, state: int) -> tuple[str, ...]:
-    """Return the errors that a statement could end with over a connection whose transaction is in *state*."""
+    """Return the errors that a statement could end with when its connection's transaction is in *state*."""
     if about.locks:
         return ("busy", "io") if state == NONE else ()
     if about.silent or about.rollback:

@@ -153,7 +153,7 @@ class Native:
         return WRITE if level >= _RESERVED else READ if level == _SHARED and not in_wal else NONE
 
     def execute(self, handle: int, sql: str) -> None:
-        """Execute *sql* as it stands, with no implicit transaction; raises what ``sqlite3`` would."""
+        """Execute *sql* unchanged, with no implicit transaction; raises the error that ``sqlite3`` would raise."""
         if code := self._exec(handle, sql.encode(), None, None, None):
             raise self._error(handle, code)
 
@@ -172,10 +172,10 @@ class Native:
         stepped: Callable[[int, int, int], object],
         seconds: float,
     ) -> None:
-        """Copy *name* of *source* into *target*, as CPython's ``Connection.backup`` does; raises what that would.
+        """Copy *name* of *source* into *target*, as CPython's ``Connection.backup`` does; raises the same errors.
 
-        Not through that method: where *stepped* raises an error, it would go on in SQLite with that error pending, and nothing
-        of ours that SQLite calls could run.
+        It does not call that method: if *stepped* raised an error, the method would go on in SQLite with that error
+        pending, and none of our functions that SQLite calls could run.
         """
         copying = self._backup_init(target, b"main", source, name.encode())
         if not copying:
@@ -246,7 +246,7 @@ class Native:
             address = vfs.pNext
 
     def tell_of_files(self, opened: Callable[[str, int, bool], None], deleted: Callable[[str], None]) -> None:
-        """Tell *opened* of each file SQLite tries to open (its flags, whether it made it), *deleted* of what it deletes."""
+        """Call *opened* for each file that SQLite opens (flags, whether it was created), and *deleted* for each deletion."""
         for vfs in self._file_systems():
             really_open, really_delete = _Open_(vfs.xOpen), _Delete_(vfs.xDelete)
 

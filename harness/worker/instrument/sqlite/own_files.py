@@ -29,7 +29,7 @@ class _Open(Protocol):
 
 
 class SqliteFiles:
-    """Reports what SQLite does to directories."""
+    """Reports SQLite's effects on directories."""
 
     def __init__(self, runtime: Runtime, native: Native, open_: Callable[[], Iterable[_Open]]) -> None:
         self._runtime, self._native, self._open = runtime, native, open_
@@ -39,12 +39,12 @@ class SqliteFiles:
         """How many rollback journals were opened. To change a journal mode that the file remembers always opens one."""
 
     def watch(self, files: Files) -> None:
-        """Report from now on what happens in the shared directory that *files* knows."""
+        """Report from now on SQLite's files in the shared directory of *files*."""
         self._files, self._shared = files, files.shared
         self._native.tell_of_files(self._opened, self._deleted)
 
     def named(self, path: str) -> str:
-        """Return what the database at *path* is called: as it reads from the shared directory; elsewhere, its last part."""
+        """Return the name of the database at *path*: relative to the shared directory; elsewhere, its last part."""
         name = self._shared.relative(path)
         return path.rpartition("/")[2] if name is None else name
 

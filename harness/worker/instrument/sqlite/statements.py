@@ -87,7 +87,7 @@ def _after_with(sql: str) -> str:
 
 
 class Statement(NamedTuple):
-    """What a statement is to ``sqlite3`` and to the locks.
+    """The properties of a statement that matter to ``sqlite3`` and to the locks.
 
     ``dml``: ``sqlite3`` opens a transaction by itself before it. ``reading``: it surely changes no data itself (a query, a
     PRAGMA that only asks, a transaction's begin or end). ``silent``: it touches no lock as long as it leaves the
@@ -124,7 +124,7 @@ class Statement(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def statement(sql: str) -> Statement:
-    """Return what *sql* is."""
+    """Return the properties of *sql*."""
     word = keyword(sql)
     reading = _reads(sql, word)
     capitals = " ".join(sql.upper().split()) if word in ("BEGIN", "ROLLBACK") else ""

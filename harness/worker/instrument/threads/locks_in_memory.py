@@ -48,7 +48,7 @@ _numbers = count(1)
 
 
 class Lock:
-    """What ``threading.Lock`` gives in an execution."""
+    """Replaces ``threading.Lock`` in an execution."""
 
     __slots__ = ("__weakref__", "_points", "_real", "_resource", "_waited", "name")
     runtime: ClassVar[Runtime]
@@ -130,7 +130,7 @@ class Lock:
         return self._real.locked()
 
     def _is_owned(self) -> bool:
-        """What ``Condition`` would find out by trying to acquire it."""
+        """Stand in for the test by which ``Condition`` tries to acquire the lock."""
         return self._real.locked()
 
     def _at_fork_reinit(self) -> None:
@@ -145,7 +145,7 @@ class Lock:
             self.runtime.take_turn("lock", self._text(verb), "", where(3))
 
     def _text(self, verb: str) -> str:
-        """Return what the code under test does: the function of ``threading`` or ``queue`` that it has called, if any."""
+        """Return the call of the code under test: the function of ``threading`` or ``queue`` that it has called, if any."""
         frame: FrameType | None = sys._getframe(1)
         called = ""
         while frame is not None and frame.f_globals.get("__name__") in (*_BUILT_ON_LOCKS, __name__):
@@ -159,7 +159,7 @@ class Lock:
 
 
 class RLock(threading._PyRLock):  # type: ignore[name-defined,misc]
-    """What ``threading.RLock`` gives in an execution: Python's own, over a ``Lock``."""
+    """Replaces ``threading.RLock`` in an execution: Python's own, over a ``Lock``."""
 
     def __init__(self, block: Lock) -> None:
         self._block = block
@@ -187,7 +187,7 @@ class RLock(threading._PyRLock):  # type: ignore[name-defined,misc]
         return self._block.held
 
     def reset(self) -> None:
-        """Be free, whoever had it."""
+        """Release the lock, whichever thread holds it."""
         self._at_fork_reinit()
 
 
@@ -243,7 +243,7 @@ def points_of(module: str) -> int:
 
 
 def kind(name: str, make: Callable[[FrameType], Any], types: tuple[Any, ...]) -> Any:
-    """Return a class that gives what *make* makes, and takes objects of *types* for its own."""
+    """Return a class that makes its objects by *make*, and takes objects of *types* for its own."""
 
     class Kind(type):
         def __instancecheck__(cls, value: object) -> bool:

@@ -86,7 +86,7 @@ class MadeBefore:
                     setattr(owner, key, new)
 
     def _instead(self, value: Any, name: str, points: int) -> Any:
-        """Return what takes the place of *value*: itself, if it is no lock, or one that can't be replaced."""
+        """Return the replacement of *value*: itself, if it is no lock or can't be replaced."""
         make = _MAKERS.get(type(value))
         if make is None:
             return value
@@ -149,7 +149,7 @@ class Holding:
         return not _goes_on(owner) and self._any(values, _LEVELS)
 
     def classes(self) -> set[str]:
-        """Return the modules whose classes hold any, of the classes that were among the values."""
+        """Return the modules of the classes, among the values searched, that hold a lock."""
         found = set()
         for value in self._classes.values():
             attributes = vars(value)

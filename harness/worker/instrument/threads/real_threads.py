@@ -100,7 +100,7 @@ class _Started:
                 runtime.news.append(("error", f"{type(error).__name__}: {error}"))
 
     def end(self) -> None:
-        """The last that the thread does: let go of whoever waits for it, and of the baton."""
+        """Release the threads that wait for this one, and pass control on: the last action of the thread."""
         runtime = self.runtime
         self.ended = True
         del runtime.strands[threading.get_ident()]
@@ -195,7 +195,7 @@ class Threads:
     def start_new_thread(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any] | None = None
     ) -> int:
-        """Do what ``_thread.start_new_thread`` does."""
+        """Stand in for ``_thread.start_new_thread``."""
         if not self.runtime.begun or self.runtime.strand() is None:
             return _start_new_thread(function, arguments, options or {})
         thread = threading.Thread(target=function, args=arguments, kwargs=options, daemon=True)
@@ -218,7 +218,7 @@ def _number_objects(threads: Threads) -> None:
 
 
 def started_of(thread: threading.Thread) -> _Started | None:
-    """Return what is known of *thread*, if it was started in an execution."""
+    """Return the record of *thread*, if it was started in an execution."""
     return thread.__dict__.get("_harness")
 
 
@@ -246,7 +246,7 @@ def _waits(strand: Strand) -> str:
 
 
 def replacements(threads: Threads) -> list[Replacement]:
-    """Put *threads* in the place of ``Thread``'s methods; return what puts controlled locks and queues in their places."""
+    """Replace ``Thread``'s methods by those of *threads*; return the replacements for locks and queues."""
 
     def start(self: threading.Thread) -> None:
         threads.start(self)
