@@ -1,1 +1,1 @@
-"""Comparison benchmarks: what is decided, how fast, and beside whom. Nothing in the product imports this."""
+"""Comparison benchmarks: verdicts and speeds, beside other tools. Nothing in the product imports this."""

@@ -47,7 +47,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Came:
-    """What came of it: how often it was made, and what was wrong (empty: nothing)."""
+    """The result of a piece: the number of executions or replays, and the error found (empty: none)."""
 
     made: int
     seconds: float
@@ -108,7 +108,7 @@ def _came(piece: Piece) -> Came:
 
 
 def main() -> int:
-    """Do it, say what was wrong as it comes, and sum up."""
+    """Run all pieces, print each error as it comes, and print the sums."""
     arguments = _parser().parse_args()
     began = time.monotonic()
     sums = {"executions": 0, "replays": 0}

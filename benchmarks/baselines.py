@@ -1,4 +1,4 @@
-"""What `power.py` is compared with: the same cases uncontrolled, and under frontrun where it can express them."""
+"""Baselines for `power.py`: the same cases uncontrolled, and under frontrun if it can express them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Piece(NamedTuple):
 
 
 def add(record: Record, cases: Sequence[tuple[str, str]], *, seconds: float, frontrun_python: str) -> None:
-    """Measure what the record does not have. One at a time, for what is uncontrolled needs all cores."""
+    """Measure the baselines missing from the record, one at a time, because uncontrolled runs need all cores."""
     has_frontrun = run_child("benchmarks.has_frontrun", (), cap=60, python=frontrun_python).answer
     kinds = kinds_with_frontrun if has_frontrun and has_frontrun["version"] else kinds_without
     pieces = [
@@ -46,13 +46,13 @@ def add(record: Record, cases: Sequence[tuple[str, str]], *, seconds: float, fro
 
 
 def kinds_without(suite: str, case: str) -> Iterator[str]:
-    """What can be measured of a case without frontrun."""
+    """Yield the kinds of baselines of a case without frontrun."""
     if suite == "races" or registry.find(case.partition("/")[0]).turns is not None:
         yield "uncontrolled"
 
 
 def kinds_with_frontrun(suite: str, case: str) -> Iterator[str]:
-    """What can be measured of a case with it: its process mode takes sync tasks, and no faults."""
+    """Yield the kinds of baselines of a case with frontrun: its process mode takes sync tasks, and no faults."""
     yield from kinds_without(suite, case)
     if suite == "races" and can_express(_race(case)):
         for tool in FRONTRUN:

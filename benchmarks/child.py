@@ -22,7 +22,7 @@ SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a child printed (its last JSON object, or None), and how it ended."""
+    """The output of a child (its last JSON object, or None), and how it ended."""
 
     answer: dict[str, Any] | None
     seconds: float

@@ -1,4 +1,4 @@
-"""What a cluster of this machine's processes finds, beside one process, how fast it is, and what an execution costs there.
+"""A search on a cluster of this machine's processes beside one process: its findings, its speed, and its costs.
 
     python -m benchmarks.cluster [--scenario NAME] [--nodes N ...] [--rounds N] [--executions N] [--rates] [--json FILE]
 
@@ -57,7 +57,7 @@ _WHOLE = 1_000_000
 
 
 class Found(NamedTuple):
-    """What a search came to."""
+    """The result of a search."""
 
     executions: int
     complete: bool
@@ -89,7 +89,7 @@ def alone(name: str, most: int, outcomes: bool) -> Found:
 
 
 def spread_out(name: str, address: str, pids: dict[str, list[int]], most: int, outcomes: bool) -> Found:
-    """Search on the cluster at *address*, whose processes are *pids*."""
+    """Search on the cluster at *address*, which has the processes *pids*."""
     raced = scenario(name)
     setting = Setting(raced, raced.workers, patience=PATIENCE, outcomes=outcomes)
     tally = Counting(raced, Budget(most, None), lambda _: None)
@@ -135,7 +135,7 @@ def _opened(troupe: Spread) -> Iterator[Spread]:
 
 @contextmanager
 def measuring(batches: list[int]) -> Iterator[dict[str, float]]:
-    """Count what is sent and comes back, in bytes, while the context lasts; note the size of each batch in *batches*."""
+    """Count the bytes sent and received while the context lasts; note the size of each batch in *batches*."""
     sizes = {"bytes up": 0.0, "bytes down": 0.0}
     call, take = Cluster.call, Spread._take
 
@@ -204,7 +204,7 @@ def _until(holds: Any) -> None:
 
 
 def _readings(pids: dict[str, list[int]]) -> dict[str, float]:
-    """Return milliseconds of processor time of each role, and what went over the loopback device."""
+    """Return milliseconds of processor time of each role, and the traffic over the loopback device."""
     found = {f"{role} ms": sum(map(_milliseconds, each)) for role, each in pids.items()}
     found["explorers ms"] = sum(_milliseconds(pid, ended=True) for pid in _descendants(pids["nodes"]))
     for line in Path("/proc/net/dev").read_text().splitlines():
@@ -215,7 +215,7 @@ def _readings(pids: dict[str, list[int]]) -> dict[str, float]:
 
 
 def _milliseconds(pid: int, ended: bool = False) -> float:
-    """Return what that process has used, and where *ended* is asked for its children that it has waited for."""
+    """Return the milliseconds of processor time of process *pid*; with *ended*, also of its children that have ended."""
     used = _stat(pid)[11 : 15 if ended else 13]
     return 1000.0 * sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
 

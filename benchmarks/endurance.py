@@ -45,7 +45,7 @@ def everybody(stage: Theatre) -> dict[str, dict[str, int]]:
 
 
 def measured(name: str, executions: int, after: int) -> dict[str, Any]:
-    """Run *executions* of a scenario without faults; return what each process held after so many, and at the end."""
+    """Run *executions* of a scenario without faults; return each process's memory and descriptors early and at the end."""
     scenario = registry.find(name)
     with theatre(scenario, scenario.workers, patience=PATIENCE) as stage:
         walk, previous, workload = RandomWalk(1), None, scenario.workload(scenario.workers)
@@ -65,7 +65,7 @@ def _judged(execution: Execution) -> bool:
 
 
 def growth(found: dict[str, Any]) -> dict[str, float]:
-    """Return by what factor memory and descriptors of each process have grown; of one that was replaced meanwhile, too."""
+    """Return the factor by which memory and descriptors of each process have grown, also if it was replaced meanwhile."""
     return {
         f"{name} {what}": late[what] / found["early"][name][what]
         for name, late in found["late"].items()

@@ -95,7 +95,7 @@ class Split:
         self._last = time.perf_counter()
 
     def part(self, name: str) -> None:
-        """What has passed since the last mark belongs to `name`."""
+        """Add the time since the last mark to the part `name`."""
         now = time.perf_counter()
         self._seconds[name] = self._seconds.get(name, 0.0) + now - self._last
         self._last = now
@@ -164,7 +164,7 @@ def async_split(template: Template, executions: int) -> dict[str, float]:
 
 
 def hop_microseconds(hops: int = 5000) -> dict[str, float]:
-    """What a call costs merely because it goes to aiosqlite's thread and back; what a thread costs."""
+    """Return the microseconds of a call to aiosqlite's thread and back, and of starting a thread."""
 
     async def hop() -> float:
         async with aiosqlite.connect(":memory:") as connection:

@@ -1,4 +1,4 @@
-"""Adding an agent over HTTP, whose speed is measured: two clients with one key, FastAPI, the reference's own client.
+"""Adds an agent over HTTP, to measure its speed: two clients with one key, FastAPI, the reference's own client.
 
 The floor is the same two requests one after the other through `httpx.ASGITransport`, in one process on one core, the
 database put back and the application started and shut down for each execution.

@@ -1,4 +1,4 @@
-"""Token issue over PostgreSQL, whose speed is measured: two workers, `psycopg`, READ COMMITTED, the agent's row locked.
+"""Issues a token over PostgreSQL, to measure its speed: two workers, `psycopg`, READ COMMITTED, the agent's row locked.
 
 The floor is the same statements one worker after the other in one process on one core, on the same two connections from
 execution to execution, the rows put back before each as the harness puts them back.

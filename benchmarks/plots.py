@@ -1,4 +1,4 @@
-"""Makes `docs/benchmarks.md`'s tables and plots of what was measured.
+"""Makes the tables and plots of `docs/benchmarks.md` from measurements.
 
     python -m benchmarks.plots [--power FILE] [--scaling FILE]
 
@@ -36,7 +36,7 @@ SHOWN_BASELINES = ("uncontrolled", "frontrun race", "frontrun twin", "frontrun-r
 
 
 def amounts(data: Mapping[str, Any]) -> dict[str, Any]:
-    """What the searches amount to: per scheduler and per case, and how many ended at which execution."""
+    """Return the sums of the searches per scheduler and per case, and the number that ended at each execution."""
     suites: dict[str, Any] = {}
     for suite, cases in data["cases"].items():
         names = schedulers(data, suite)
@@ -152,7 +152,7 @@ def cost_against_workers(data: Mapping[str, Any], kind: str) -> Plot:
 
 
 def scaling_tables(data: Mapping[str, Any]) -> Iterator[str]:
-    """Microseconds per step, and what two jobs give."""
+    """Yield tables of microseconds per step, and of the gain of two jobs."""
     workers = sorted({size["workers"] for size in data["sizes"]})
     for kind, said in (("clock", "the clock"), ("processor", "processor time")):
         yield f"Microseconds per step, by {said}:"
@@ -179,7 +179,7 @@ def scaling_tables(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def put(text: str, name: str, lines: Iterator[str]) -> str:
-    """Replace what is between the marks of that name."""
+    """Replace the text between the marks of that name."""
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.postgres_drivers`: asyncpg beside psycopg on what the service does most, on a server of its own.
+"""`python -m benchmarks.postgres_drivers`: asyncpg beside psycopg on the service's most frequent calls, on a new server.
 
 Each round runs the transaction that issues a token and the way through a reservation (claim, then one transaction that makes
 an agent and finishes the key, then the announcement) so many times with either driver, in turns. Printed are medians over the
@@ -92,7 +92,7 @@ def over_psycopg(connection: psycopg.AsyncConnection[Any]) -> Run:
 
 
 async def measure(url: str) -> None:
-    """Run the rounds, and print what they come to."""
+    """Run the rounds, and print their medians."""
     await upgrade(url)
     postgres.execute(url, "INSERT INTO agents (id, slug, name) VALUES ('a', 'a', 'a')")
     first, second = await asyncpg.connect(url), await psycopg.AsyncConnection.connect(url, autocommit=True)

@@ -36,7 +36,7 @@ _STARTING = 60.0
 
 
 class Case(NamedTuple):
-    """What is searched: `make` gives its scenario."""
+    """A case to search: `make` returns its scenario."""
 
     suite: str
     name: str
@@ -54,7 +54,7 @@ class Cell(NamedTuple):
 
 
 def cases(suites: Sequence[str], only: str, *, rollback_only: bool) -> list[Case]:
-    """Every case of the suites whose name matches the pattern."""
+    """Return every case of the suites with a name that matches the pattern."""
     found: list[Case] = []
     if "variants" in suites:
         for name, scenario in registry.scenarios().items():
@@ -90,7 +90,7 @@ def measure(cell: Cell) -> Found:
 
 
 def main() -> int:
-    """Measure what is not yet in the file, save it as it comes, print the tables."""
+    """Measure the cells missing from the file, save each as it comes, print the tables."""
     fix_hash_seed()
     parser = _parser()
     arguments = parser.parse_args()

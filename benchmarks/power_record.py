@@ -39,7 +39,7 @@ class Record:
         }
 
     def begin(self, executions: dict[str, int]) -> None:
-        """Take up what is in the file; raises `ValueError` where a suite was measured with another number of executions."""
+        """Load the file, if there is one; raises `ValueError` if a suite was measured with another number of executions."""
         if self._file is not None and self._file.exists():
             found = json.loads(self._file.read_text())
             if found.get("version") != VERSION or found.get("columns") != list(COLUMNS):
@@ -65,7 +65,7 @@ class Record:
             self.save()
 
     def baselines(self, suite: str, case: str) -> dict[str, Any]:
-        """What was measured of the case without us, by kind."""
+        """Return the baselines of the case, by kind."""
         found: dict[str, Any] = self.data["baselines"].get(suite, {}).get(case, {})
         return found
 

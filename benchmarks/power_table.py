@@ -1,4 +1,4 @@
-"""What the searches of `power.py` amount to: per scheduler and per case, as numbers and as lines of a table."""
+"""Sums of the searches of `power.py`: per scheduler and per case, as numbers and as lines of a table."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Sum:
 
 
 def sum_of(rows: Row, budget: int) -> Sum:
-    """What these searches, of at most so many executions, amount to."""
+    """Return the sums of these searches of at most *budget* executions."""
     made = [row for row in rows if isinstance(row, list)]
     found = [row for row in made if row[_FIRST]]
     failed = sum(isinstance(row, str) for row in rows)
@@ -98,7 +98,7 @@ def lines(data: Mapping[str, Any], suite: str) -> Iterator[str]:
 
 
 def _baseline_lines(baselines: Mapping[str, Any]) -> Iterator[str]:
-    """What others found, a line per case."""
+    """Yield the findings of other tools, a line per case."""
     if not baselines:
         return
     width = max(len(name) for name in baselines)

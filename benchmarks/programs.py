@@ -78,7 +78,7 @@ def money_is_conserved(db: Path) -> bool:
 
 
 def immediate(db: Path) -> None:
-    """Take the write lock first, then read, then write what was read plus one."""
+    """Take the write lock first, then read, then write the value read plus one."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         (value,) = connection.execute(READ).fetchone()
@@ -121,7 +121,7 @@ def _until_unlocked(connection: sqlite3.Connection, statement: str, *, first_del
 
 
 def two_transactions(db: Path) -> None:
-    """Read in one transaction, write in the next: what was read may be old by then."""
+    """Read in one transaction, write in the next: the value read may be old by then."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         connection.execute("BEGIN")
         (value,) = connection.execute(READ).fetchone()
@@ -148,7 +148,7 @@ def autocommit_rmw(db: Path) -> None:
 
 
 def implicit_rmw(db: Path) -> None:
-    """What people write first: `sqlite3` opens the transaction before the UPDATE, so after the SELECT."""
+    """The usual first version: `sqlite3` opens the transaction before the UPDATE, so after the SELECT."""
     with closing(sqlite3.connect(db)) as connection:
         (value,) = connection.execute(READ).fetchone()
         connection.execute(WRITE, (value + 1,))

@@ -45,7 +45,7 @@ def floor_rate(worker: Worker, executions: int, folder: Path) -> dict[str, Any]:
 
 
 def floor_split(worker: Worker, executions: int, folder: Path) -> dict[str, Any]:
-    """Where the floor's time goes, in microseconds per execution, and what a bare thread hop costs."""
+    """Return the parts of the floor's time in microseconds per execution, and the cost of a bare thread hop."""
     is_async = inspect.iscoroutinefunction(worker)
     split = floor.async_split if is_async else floor.sync_split
     with floor.one_core():

@@ -1,4 +1,4 @@
-"""What a step costs when there are more workers, tasks and steps, and what two explorations at once give: tables, and JSON.
+"""The cost of a step against the number of workers, tasks and steps, and the gain of two jobs: tables, and JSON.
 
     python -m benchmarks.scaling [--workers N ...] [--tasks N ...] [--steps N ...] [--rounds N] [--seconds N] [--json FILE]
 
@@ -43,7 +43,7 @@ _STARTING = 120.0
 
 
 class Size(NamedTuple):
-    """What is measured: `steps` are what each task makes besides its first and last."""
+    """A size to measure: `steps` is the number of steps of each task besides its first and last."""
 
     library: str
     workers: int
@@ -55,7 +55,7 @@ class Size(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What a number of executions took."""
+    """The time that a number of executions took."""
 
     executions: int
     steps: int
@@ -157,7 +157,7 @@ def sizes(workers: Sequence[int], tasks: Sequence[int], steps: Sequence[int]) ->
 
 
 def issuing() -> Scenario:
-    """The token issue whose speed `throughput.py` measures."""
+    """Return the token issue that `throughput.py` measures."""
     return Scenario(
         name="issue",
         setup=tokens.set_up,

@@ -1,4 +1,4 @@
-"""Searches a scenario until its first failure and no further: what is measured pays for no confirming and no shrinking."""
+"""Searches a scenario until its first failure and no further: the measurement includes no confirming and no shrinking."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Undecided(Exception):
 
 
 class _Ended(KeyboardInterrupt):
-    """What makes Hypothesis end at once: it takes it for neither a failure nor an example to shrink."""
+    """Makes Hypothesis end at once: it takes this for neither a failure nor an example to shrink."""
 
 
 class Count:

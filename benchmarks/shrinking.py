@@ -1,4 +1,4 @@
-"""What Hypothesis needs to find each faulty variant, to shrink it, and what it yields, in two representations of a schedule.
+"""Hypothesis' cost to find and to shrink each faulty variant, and its result, in two representations of a schedule.
 
     python -m benchmarks.shrinking [--seeds N] [--most N] [--only WORD] [--way points|steps ...] [--json FILE]
 
@@ -73,14 +73,14 @@ WAYS: dict[str, Draws] = {"points": planned, "steps": ByStep}
 
 
 def size(execution: Execution) -> Size:
-    """Return what is to be small: clients, calls, faults, preemptions."""
+    """Return the sizes to be minimised: clients, calls, faults, preemptions."""
     clients = execution.workload.clients
     calls = sum(len(client.calls) for client in clients)
     return len(clients), calls, fault_count(execution.steps), execution.preemptions
 
 
 def search(stage: Theatre, scenario: Scenario, way: str, seed: int, most: int) -> dict[str, Any]:
-    """One search: executions to the first failure and to shrink it, and the sizes of what Hypothesis and we end with."""
+    """Run one search: return executions to the first failure and to shrink it, and the sizes of both results."""
     tally = Tally(scenario, Budget(most, None), lambda _: None)
     explore_drawn(stage.driver, scenario.workers, seed, tally, WAYS[way])
     if tally.failed is None:
@@ -131,7 +131,7 @@ def _text(shape: Size | None) -> str:
 
 
 def summary_of(rows: dict[str, Any], ways: list[str]) -> Iterator[str]:
-    """Yield what all rows come to, a line for each way."""
+    """Yield the sums of all rows, a line for each way."""
     for way in ways:
         pairs = [(one, row["minimum"]) for row in rows.values() for one in row["ways"][way]]
         found = [one for one, _ in pairs if one["first"] is not None]

@@ -1,4 +1,4 @@
-"""Token issue, whose speed is measured: the reference implementation's, and its statements on sqlite3.
+"""Issues a token, to measure its speed: by the reference implementation, and by its statements on sqlite3.
 
 Two workers issue agent a1 a token; the one that comes second is told that there is one already.
 """

@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _credentials(path: Path) -> tuple[tuple[str, str], ...]:
-    """Read the managers; raises ``ValueError`` with what is wrong, and never a secret."""
+    """Read the managers' credentials; raises ``ValueError``, without a secret in its text, for a line that can't be used."""
     found = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         name, colon, secret = line.strip().partition(":")

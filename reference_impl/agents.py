@@ -128,7 +128,7 @@ class Agents:
         )
 
     async def _create(self, reservation: Reservation, slug: str, name: str) -> str:
-        """Make the agent and finish the key, in one transaction; what is stored is the answer."""
+        """Create the agent and finish the key, in one transaction; the key's stored result is the answer."""
 
         async def work(connection: Connection) -> str:
             result = encoded(await self._effect(connection, slug, name))
@@ -212,11 +212,11 @@ class Refused(NamedTuple):
 
 
 class Created(NamedTuple):
-    """What a keyed request made.
+    """The result of a keyed request.
 
     Attributes:
         agent: the agent.
-        replayed: whether an earlier request with the key made it.
+        replayed: whether an earlier request with the key created it.
     """
 
     agent: Agent

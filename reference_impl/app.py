@@ -61,7 +61,7 @@ class TokenOut(BaseModel):
 
 
 class Problem(BaseModel):
-    """What went wrong."""
+    """The error of a request, as problem details."""
 
     type: str
     title: str
@@ -172,7 +172,7 @@ def create_app(settings: Settings, opens: OpenService = open_service) -> FastAPI
 
 
 async def _recover(service: Service, every: float) -> None:
-    """Complete what crashed workers left, now and then."""
+    """Complete deployments that crashed workers left, every *every* seconds."""
     while True:
         if service.deployments is not None:
             await recover_quietly(service.deployments)

@@ -1,4 +1,4 @@
-"""Who calls: a manager with a credential, or an agent with its token."""
+"""The caller of a request: a manager with a credential, or an agent with its token."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""What a database has to offer, whichever it is, and which one an address means."""
+"""The interface of a database, whichever it is, and the backend for each kind of address."""
 
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ Parameters = Sequence[object] | Mapping[str, object]
 
 
 class Cursor(Protocol):
-    """What a statement came to."""
+    """The result of a statement."""
 
     @property
     def rowcount(self) -> int:
@@ -25,7 +25,7 @@ class Cursor(Protocol):
 
 
 class Connection(Protocol):
-    """A connection that one task has for itself. Statements are written as for SQLite; what can't be is not used."""
+    """A connection that one task uses at a time. Statements are written as for SQLite; others are not used."""
 
     def execute(self, sql: str, parameters: Any = ..., /) -> Awaitable[Cursor]:
         """Run one statement."""
@@ -66,7 +66,7 @@ class Backend(Protocol):
         """
 
     async def lock(self, connection: Connection, sql: str, parameters: Sequence[object]) -> None:
-        """Be alone with some rows until the transaction ends, so that what is read next is what is written over.
+        """Lock some rows against other transactions until this one ends, so that a row is still as read when it is written.
 
         Args:
             connection: a connection in a transaction.
@@ -75,11 +75,11 @@ class Backend(Protocol):
         """
 
     async def insert_within(self, table: str, most: int, sql: str, parameters: Mapping[str, object]) -> list[Any]:
-        """Insert by one statement that counts the rows, so that there are never too many, whoever else inserts.
+        """Insert by one statement that counts the rows, so that other inserts can't make them too many.
 
         Args:
-            table: where.
-            most: how many rows it may have.
+            table: the table.
+            most: the most rows that it may have.
             sql: the statement; it inserts while there are fewer rows than ``:capacity``.
             parameters: its other parameters, by name.
 
@@ -88,21 +88,21 @@ class Backend(Protocol):
         """
 
     async def listen(self, heard: Callable[[str], None]) -> None:
-        """Hear from now on what others announce. Does nothing where it does so already, or can't.
+        """Receive announcements of other workers from now on. Does nothing if it already does, or can't.
 
         Args:
             heard: called with each topic.
         """
 
     async def announce(self, topic: str) -> None:
-        """Tell every worker that listens; what gets lost, they find when they look the next time.
+        """Tell every worker that listens; a worker that misses an announcement finds the change when it looks the next time.
 
         Args:
-            topic: what has changed.
+            topic: the topic that has changed.
         """
 
     async def close(self) -> None:
-        """Finish what cancelled calls left behind, then close the connections. No call may be in progress."""
+        """Finish the background work of cancelled calls, then close the connections. No call may be in progress."""
 
 
 def is_postgres(address: Address) -> bool:

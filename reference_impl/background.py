@@ -28,6 +28,6 @@ class Background:
         return task
 
     async def finish(self) -> None:
-        """Wait until everything started has ended, including what it started in turn."""
+        """Wait until all work that was started has ended, including work that it started in turn."""
         while self._tasks:
             await asyncio.wait(self._tasks[:1])

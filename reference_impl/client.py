@@ -12,13 +12,13 @@ from reference_impl.problems import REPLAYED
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the service answered in the end.
+    """The service's final answer.
 
     Attributes:
-        status: the HTTP status; 0 where no attempt was answered.
+        status: the HTTP status; 0 if no attempt was answered.
         body: the JSON of the answer, or None.
-        replayed: whether an earlier request with the key was answered so before.
-        attempts: how many requests it took.
+        replayed: whether an earlier request with the key had this answer before.
+        attempts: the number of requests made.
     """
 
     status: int

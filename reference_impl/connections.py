@@ -18,14 +18,14 @@ C = TypeVar("C", bound=Closable)
 
 
 class Connections(Generic[C]):
-    """One worker's connections. Whoever takes one gives it back to :attr:`_idle`, or discards it."""
+    """One worker's connections. A task that takes one returns it to :attr:`_idle`, or discards it."""
 
     def __init__(self) -> None:
         self.background = Background()
         self._idle: list[C] = []
 
     async def close(self) -> None:
-        """Finish what cancelled calls left behind, then close the connections. No call may be in progress."""
+        """Finish the background work of cancelled calls, then close the connections. No call may be in progress."""
         await self.background.finish()
         while self._idle:
             await self._idle.pop().close()

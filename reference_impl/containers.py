@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS delivered (
 
 
 class Containers(Protocol):
-    """What runs containers. It is outside: no transaction of ours reaches it."""
+    """A platform that runs containers. It is outside: no transaction of ours reaches it."""
 
     async def start(self, key: str, agent_id: str, image: str) -> str:
         """Start a container, or find the one that was started under this key before.
@@ -51,11 +51,11 @@ class Containers(Protocol):
 
 
 class RecordedContainers:
-    """A fake that records in a database of its own what a platform would run.
+    """A fake platform that records, in a database of its own, the containers that it would run.
 
     Args:
         address: its database, a URL or a file; already initialised.
-        busy_timeout: how long a statement waits for another's lock, in seconds.
+        busy_timeout: the longest wait of a statement for another's lock, in seconds.
     """
 
     NEWER: ClassVar[str] = "WHERE excluded.serial > delivered.serial"

@@ -93,7 +93,7 @@ class Database(Connections[aiosqlite.Connection]):
             self._idle.append(connection)
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """As :meth:`Backend.run`; once, as whoever has the write lock is never given up."""
+        """Run *work* as :meth:`Backend.run` does; once, because a transaction that has the write lock is never refused."""
         async with self.transaction() as connection:
             return await work(connection)
 

@@ -95,7 +95,7 @@ class Deployments:
         return decoded(result, replayed)
 
     async def recover(self) -> None:
-        """Complete what owners that died have begun and no client has asked for again.
+        """Complete deployments that dead owners have begun and no client has asked for again.
 
         Raises:
             ServiceError: one could not be completed for now; the next call goes on from there.
@@ -172,10 +172,10 @@ def fingerprint_of(name: str, image: str) -> str:
 
 
 async def recover_quietly(deployments: Deployments) -> None:
-    """Complete what was left, and leave for the next time what can't be completed now.
+    """Complete deployments that were left, and leave those that can't be completed now for the next time.
 
     Args:
-        deployments: what to recover.
+        deployments: the deployments to recover.
     """
     try:
         await deployments.recover()

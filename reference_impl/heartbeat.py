@@ -13,7 +13,7 @@ R = TypeVar("R", contravariant=True)
 
 
 class Leases(Protocol[R]):
-    """What grants leases."""
+    """A grantor of leases."""
 
     lease: float
 

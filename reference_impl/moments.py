@@ -1,4 +1,4 @@
-"""Moments that are counted from now, by whoever's clock counts."""
+"""Moments counted from now, by the clock of the database or of this process."""
 
 import time
 

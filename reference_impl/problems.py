@@ -82,7 +82,7 @@ async def of_service(_: Request, error: Exception) -> JSONResponse:
 
 
 async def of_validation(_: Request, error: Exception) -> JSONResponse:
-    """Answer a request that does not fit, without repeating what it said.
+    """Answer a request that does not fit, without repeating its content.
 
     Args:
         _: the request.
@@ -99,7 +99,7 @@ async def of_validation(_: Request, error: Exception) -> JSONResponse:
 
 
 async def of_http(request: Request, error: Exception) -> JSONResponse:
-    """Answer what the framework refuses.
+    """Answer a request that the framework refuses.
 
     Args:
         request: the request.
@@ -121,7 +121,7 @@ def _allowed(request: Request) -> str:
 
 
 async def of_anything(request: Request, error: Exception) -> JSONResponse:
-    """Answer a defect of ours: the log knows what it was, the client does not.
+    """Answer a request that met a defect of ours: the error is logged, and not shown to the client.
 
     Args:
         request: the request.

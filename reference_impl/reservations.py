@@ -36,7 +36,7 @@ LONGEST_POLL = 1.0
 
 
 class Record(NamedTuple):
-    """What the database says about a key."""
+    """The database's record of a key."""
 
     fingerprint: str
     state: str
@@ -285,7 +285,7 @@ class Reservations:
         return cursor.rowcount == 1
 
     async def sweep(self) -> None:
-        """Forget what has been kept for its retention, and what owners that died left behind that long ago.
+        """Delete records that have been kept for their retention, and reservations that dead owners left that long ago.
 
         Raises:
             DatabaseBusy: the database stayed locked.
@@ -297,11 +297,11 @@ class Reservations:
             )
 
     def scope_of(self, caller: str, endpoint: str, key: str) -> Scope:
-        """What makes a key unique.
+        """Return the scope in which a key is unique.
 
         Args:
-            caller: who calls, as authenticated.
-            endpoint: which operation.
+            caller: the caller, as authenticated.
+            endpoint: the operation.
             key: the idempotency key.
 
         Returns:
@@ -344,13 +344,13 @@ class Reservations:
         return rows[0][0] if rows else None
 
     async def look(self, scope: Scope) -> Record | None:
-        """What the database says about a key.
+        """Return the database's record of a key.
 
         Args:
-            scope: which key.
+            scope: the scope of the key.
 
         Returns:
-            The record, or None where the key was never used.
+            The record, or None if the key was never used.
 
         Raises:
             DatabaseBusy: the database stayed locked.
@@ -380,7 +380,7 @@ class Reservations:
             LOG.warning("could not release %s", reservation, exc_info=True)
 
     async def _announce(self, scope: Scope) -> None:
-        """Wake waiters elsewhere, without taking back what was done: they also look from time to time."""
+        """Wake waiters elsewhere; a failure undoes nothing, because they also look from time to time."""
         try:
             await self._database.announce(scope.topic)
         except ServiceError:

@@ -1,4 +1,4 @@
-"""What a key belongs to."""
+"""The scope of a key."""
 
 import hashlib
 import json
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class Scope(NamedTuple):
-    """What makes a key unique: another caller's, or another endpoint's, is another key.
+    """The scope in which a key is unique: another caller's key, or another endpoint's, is another key.
 
     Attributes:
-        caller: who calls, as authenticated.
-        endpoint: which operation.
+        caller: the caller, as authenticated.
+        endpoint: the operation.
         key: the idempotency key.
     """
 
@@ -20,5 +20,5 @@ class Scope(NamedTuple):
 
     @property
     def topic(self) -> str:
-        """What changes are announced under: short, however long callers and keys are."""
+        """The topic of announcements of changes: short, however long callers and keys are."""
         return hashlib.sha256(json.dumps(self).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""One worker's service: its database and what stands on it."""
+"""One worker's service: its database and the parts over it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ __all__ = ["OpenService", "Service", "open_service"]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What one worker shares among its tasks.
+    """The objects that the tasks of one worker share.
 
     Attributes:
         database: the worker's connections.
         tokens: issue, rotate, revoke, verify, get_active.
         agents: add, create, delete, list.
         reservations: the idempotency keys.
-        deployments: deploy, recover; None where there is nothing to deploy to.
+        deployments: deploy, recover; None without a container platform.
     """
 
     database: Backend
@@ -34,7 +34,7 @@ class Service:
     deployments: Deployments | None = None
 
     async def close(self) -> None:
-        """Finish what cancelled calls left behind and close every connection. No call may be in progress."""
+        """Finish the background work of cancelled calls, and close every connection. No call may be in progress."""
         await self.database.close()
 
 

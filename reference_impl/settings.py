@@ -1,4 +1,4 @@
-"""What a deployment of the service can choose."""
+"""The settings of a deployment of the service."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -40,11 +40,11 @@ class Settings:
 
 
 def credential(name: str, secret: str) -> tuple[str, str]:
-    """Return what :attr:`Settings.credentials` holds of one caller.
+    """Return an entry of :attr:`Settings.credentials` for one caller.
 
     Args:
-        name: whose it is: keys of one caller are not another's.
-        secret: what the caller sends as its bearer token.
+        name: the caller's name: one caller's keys are not another's.
+        secret: the caller's bearer token.
 
     Returns:
         The name, and a digest of the secret.

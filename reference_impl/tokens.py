@@ -90,7 +90,7 @@ class TokenStore:
         return agent_id, await insert_token(connection, agent, agent_id)
 
     async def _alone_with(self, connection: Connection, agent: str) -> None:
-        """Keep others from issuing to an agent. A statement of its own, before the one that reads what others have done."""
+        """Keep others from issuing to an agent, by a statement of its own before the one that reads their writes."""
         await self._database.lock(connection, "SELECT 1 FROM agents WHERE slug = ?", (agent,))
 
     async def _delivered(self, agent_id: str, token: IssuedToken) -> IssuedToken:
@@ -116,17 +116,16 @@ class TokenStore:
             raise NoActiveToken(agent)
 
     async def verify(self, secret: str) -> str | None:
-        """Whose active token is this?
+        """Return the agent that has *secret* as its active token.
 
-        The look-up is by the token's id and the comparison of hashes takes constant time, so that timing
-        tells nothing about the secret. A plain SHA-256 is enough: the secret is random, there is nothing to
-        guess from a dictionary.
+        The look-up is by the token's id and the comparison of hashes takes constant time, so that timing tells nothing
+        about the secret. A plain SHA-256 is enough: the secret is random, there is nothing to guess from a dictionary.
 
         Args:
-            secret: what the agent sent.
+            secret: the agent's bearer token.
 
         Returns:
-            The agent's slug, or None where no active token has this secret.
+            The agent's slug, or None if no active token has this secret.
 
         Raises:
             DatabaseBusy: the database stayed locked.

@@ -1,4 +1,4 @@
-"""What is raced: one story per file, over the reference implementation and its faulty variants."""
+"""Races of the reference implementation and its faulty variants: one story per file."""
 
 from scenarios.bearer_over_http import BEARERS_OVER_HTTP
 from scenarios.create_agent_conflict import SCENARIO as CREATE_AGENT_CONFLICT

@@ -1,7 +1,7 @@
-"""Agents call over HTTP with their tokens while a manager revokes one: who may not come in stays out, in every interleaving.
+"""Agents call over HTTP with their tokens while a manager revokes one: refused tokens stay out, in every interleaving.
 
-A made-up token, a token that is no manager's where a manager is asked for, another agent's token and a revoked one are
-refused, whichever worker is asked; and one that nobody has asked to revoke is not.
+A made-up token, an agent's token where a manager's is asked for, another agent's token and a revoked one are refused by
+every worker; a token that nobody has asked to revoke is not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ALPHA, _BETA, _MADE_UP = "t0.alpha's secret", "t1.beta's secret", "t0.guessed"
 
 
 async def me(http: httpx.AsyncClient, secret: str) -> int:
-    """Ask who one is, and return the status; the agent is checked here, where the answer is."""
+    """Ask for the agent of *secret*, and return the status; the answer is checked here."""
     reply = await AgentsClient(http, secret, attempts=3, timeout=TIMEOUT).whoami()
     agent = {_ALPHA: "alpha", _BETA: "beta"}.get(secret)
     assert reply.status != 200 or reply.body == {"agent": agent}, f"{secret!r} was taken for {reply.body}"
@@ -38,7 +38,7 @@ async def me(http: httpx.AsyncClient, secret: str) -> int:
 
 
 async def revoke(http: httpx.AsyncClient, agent: str, token: str, secret: str) -> int:
-    """Revoke *token* of *agent* in the name of whoever has *secret*, and return the status."""
+    """Revoke *token* of *agent* with the credential *secret*, and return the status."""
     answer = await http.request(
         "DELETE",
         f"/api/agents/{agent}/token",
@@ -50,7 +50,7 @@ async def revoke(http: httpx.AsyncClient, agent: str, token: str, secret: str) -
 
 
 async def prepare(service: Service, _: Path) -> None:
-    """Add two agents with tokens whose secrets the clients know."""
+    """Add two agents with tokens; the clients know their secrets."""
     for token, name, secret in (("t0", "Alpha", _ALPHA), ("t1", "Beta", _BETA)):
         agent = await service.agents.add(name, caller="setup", key=name)
         async with service.database.transaction() as connection:
@@ -106,7 +106,7 @@ def told(history: History, _: Path) -> None:
 
 
 def beta_keeps_hers(db: Path) -> None:
-    """AUTH: what is refused writes nothing: nobody could revoke beta's token."""
+    """AUTH: a refused request writes nothing: nobody could revoke beta's token."""
     assert rows(db, "SELECT 1 FROM tokens WHERE id = 't1' AND revoked_at IS NULL"), "beta's token was revoked"
 
 

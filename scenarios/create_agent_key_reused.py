@@ -19,7 +19,7 @@ __all__ = ["SCENARIO"]
 
 
 def own_answer(history: History, db: Path) -> None:
-    """SCOPE: an answer is about the name that was asked for; whoever came second is told that the key was used."""
+    """SCOPE: an answer is about the requested name; the client that comes second is told that the key was used."""
     outcomes = history.outcomes("add")
     for outcome in told(outcomes, "ok"):
         name = outcome.value["name"] if isinstance(outcome.value, dict) else outcome.value

@@ -55,7 +55,7 @@ def _setup(db: str) -> None:
 
 
 def _transaction(db: str, level: str, statements: Sequence[str]) -> Any:
-    """Run *statements* in one transaction; return what those that read were told."""
+    """Run *statements* in one transaction; return the rows of those that read."""
     import psycopg
 
     with psycopg.connect(db, autocommit=True) as connection:
@@ -112,7 +112,7 @@ def put(key: int, value: int) -> str:
 
 
 def _skewed(seen: Seen, initial: Rows) -> bool:
-    """Whether both committed and neither had seen what the other wrote."""
+    """Return whether both committed and neither had seen the other's write."""
     return {"T1", "T2"} <= seen.keys() and seen["T1"][0] == seen["T2"][0] == initial
 
 
@@ -122,7 +122,7 @@ def _reads(seen: Seen, name: str, value: int) -> bool:
 
 
 def _vanished(seen: Seen, rows: dict[int, int]) -> bool:
-    """Whether T3, who reads one row and then the other, sees the second as it was before whoever wrote the first."""
+    """Return whether T3, which reads one row and then the other, sees the second as it was before the writer of the first."""
     ((first,),), ((second,),) = seen["T3"]
     order = [(10, 20), (11, 19), (12, 18)] if rows[1] == 12 else [(10, 20), (12, 18), (11, 19)]
     return [row[1] for row in order].index(second) < [row[0] for row in order].index(first)

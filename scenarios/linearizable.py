@@ -1,7 +1,7 @@
-"""Tokens of one agent, and requests under one key, against what a single worker doing one call at a time could have answered.
+"""Tokens of one agent, and requests under one key, against the answers of a single worker doing one call at a time.
 
-Every mix of calls must look as if each had happened at one instant between its invocation and its answer: a call that
-nobody heard the end of, because its worker was killed, at some instant after its invocation or never.
+Every mix of calls must look as if each had happened at one instant between its invocation and its answer. A call
+without an answer, because its worker was killed, happened at some instant after its invocation, or never.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The oracles of keyed requests: what a client may rely on, whatever is killed, cancelled, refused or late.
+"""The oracles of keyed requests: the promises to a client, even if calls are killed, cancelled, refused or late.
 
-Each is made for the tables and operations that it is to look at, and says what it found.
+Each is made for the tables and operations that it checks, and names the violation that it found.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def once(effects: str, what: str = "agents") -> Check:
 
 
 def same(operation: str, identity: Callable[[Any], object], *, definite: Sequence[str] = ("SlugTaken",)) -> Check:
-    """SAME: all who made the call *operation* with the same key are told of the same thing, as *identity* names it.
+    """SAME: all clients that made the call *operation* with the same key get the same answer, by its *identity*.
 
     The errors *definite* are answers too.
     """
@@ -72,7 +72,7 @@ def same(operation: str, identity: Callable[[Any], object], *, definite: Sequenc
 
 
 def real(operation: str, identity: Callable[[Any], object], exists: str) -> Check:
-    """REAL: who is told that *operation* succeeded is told of something that is there (*exists*: a query by its identity)."""
+    """REAL: a client told that *operation* succeeded is told of an existing thing (*exists*: a query by its identity)."""
 
     def holds(history: History, db: Path) -> None:
         for outcome in history.outcomes(operation):

@@ -58,7 +58,7 @@ def _reply(value: Any) -> tuple[int, Any]:
 
 
 def one_answer(history: History, db: Path) -> None:
-    """SAME and REAL: whoever succeeds is told of the one agent that is there."""
+    """SAME and REAL: every client that succeeds is told of the one agent that is there."""
     first: dict[str, Any] = {}
     for outcome in _answered(history):
         status, body = _reply(outcome.value)

@@ -16,7 +16,7 @@ _connections: dict[str, Any] = {}
 
 
 def rows(db: Path | str, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-    """Return what *sql*, with ``?`` for each parameter, selects from the database at *db*, a file or a URL."""
+    """Return the rows that *sql*, with ``?`` for each parameter, selects from the database at *db*, a file or a URL."""
     if is_url(str(db)):
         return _rows_at(str(db), sql.replace("?", "%s"), parameters)
     with closing(sqlite3.connect(db)) as connection:

@@ -22,7 +22,7 @@ SECRET = "t0.known-to-the-clients"
 
 
 async def prepare(service: Service, _: Path) -> None:
-    """Add the agent, and a token whose secret the clients know."""
+    """Add the agent, and a token; the clients know its secret."""
     agent = await service.agents.add("Alpha", caller="setup", key="alpha")
     async with service.database.transaction() as connection:
         await connection.execute(

@@ -63,7 +63,7 @@ def returned_tokens_are_real(history: History, db: Path) -> None:
 
 
 def tokens_linearizable(initial: object) -> Check:
-    """Return that what clients were told of tokens fits some order of the calls; *initial*: the id active at first."""
+    """Return a rule: the clients' answers about tokens fit some order of the calls; *initial* is the id active at first."""
     spec = replace(ONE_ACTIVE, initial=initial)
 
     def answer(history: History) -> Linearizability:
@@ -75,7 +75,7 @@ def tokens_linearizable(initial: object) -> Check:
 
 
 def keys_linearizable() -> Check:
-    """Return that what clients were told of ``create(name, caller, key)`` fits some order: the first success binds the key."""
+    """Return a rule: the answers to ``create(name, caller, key)`` fit some order, in which the first success binds the key."""
 
     def answer(history: History) -> Linearizability:
         return check([_keyed(call) for call in from_history(history, ("create",))], RESERVATION)
@@ -92,7 +92,7 @@ def _linearizable(what: str, answer: Callable[[History], Linearizability]) -> Ch
 
 
 def _keyed(call: Operation) -> Operation:
-    """Return *call* with its key first, then the request, and whom the answer is about for a result."""
+    """Return *call* with its key first, then the request, and the id of its agent as its result."""
     name, *key = call.arguments
     told: Any = call.result
     result = told["agent"]["id"] if isinstance(told, dict) else told

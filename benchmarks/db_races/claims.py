@@ -50,7 +50,7 @@ def claims_atomically(db: Path) -> None:
 
 
 def sends(db: Path) -> None:
-    """Send what is in the outbox, then mark it as sent: two senders both find it."""
+    """Send the messages in the outbox, then mark them as sent: two senders both find them."""
     with autocommit(db) as connection:
         for (message,) in connection.execute("SELECT id FROM outbox WHERE NOT sent").fetchall():
             connection.execute("INSERT INTO mail VALUES (?)", (message,))
@@ -58,7 +58,7 @@ def sends(db: Path) -> None:
 
 
 def sends_once(db: Path) -> None:
-    """Claim a message by marking it, and send what was claimed, in one transaction."""
+    """Claim a message by marking it, and send the claimed message, in one transaction."""
     with transaction(db) as connection:
         for (message,) in connection.execute("UPDATE outbox SET sent = 1 WHERE NOT sent RETURNING id").fetchall():
             connection.execute("INSERT INTO mail VALUES (?)", (message,))
@@ -103,14 +103,14 @@ def elects(name: str, *, compared: bool) -> Task:
 
 
 def changes(db: Path) -> None:
-    """Change the truth, then drop what is cached."""
+    """Change the truth, then drop the cached value."""
     with autocommit(db) as connection:
         connection.execute("UPDATE truth SET v = 2")
         connection.execute("DELETE FROM cache")
 
 
 def fills(db: Path) -> None:
-    """Fill a cache with what was read before it was dropped."""
+    """Fill a cache with a value that was read before the cache was dropped."""
     with autocommit(db) as connection:
         connection.execute("INSERT INTO cache VALUES (?)", (one(connection, "SELECT v FROM truth"),))
 
@@ -122,7 +122,7 @@ def fills_at_once(db: Path) -> None:
 
 
 def finishes_part(db: Path) -> None:
-    """Count oneself done; whoever sees that it is the last completes the whole: two may both see it."""
+    """Count oneself done; the part that sees itself as the last completes the whole: two may both see that."""
     with autocommit(db) as connection:
         connection.execute("UPDATE part SET n = n + 1")
         if one(connection, "SELECT n FROM part") == 2:

@@ -48,7 +48,7 @@ async def checks_both(db: Path) -> None:
 
 
 async def stages(db: Path) -> None:
-    """Set one column under the lock, and another from it under the lock again: who looks between sees half."""
+    """Set one column under the lock, and another from it under the lock again: a reader in between sees half."""
     async with aiosqlite.connect(db, isolation_level=None, timeout=PATIENCE) as connection:
         await connection.execute("BEGIN IMMEDIATE")
         await connection.execute("UPDATE v SET a = 1")

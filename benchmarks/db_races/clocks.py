@@ -1,4 +1,4 @@
-"""What was true by the clock when it was looked at, and is no longer: leases that end while their owner is held up."""
+"""Facts that were true by the clock when looked at, and no longer are: leases that end while their owner is held up."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def locks_for_a_while(me: int, *, own: bool) -> Task:
     """A task that holds a lock which others may take over when its time is up."""
 
     def hold(db: Path) -> None:
-        """Let go of a lock that may be another's by now: who was late deletes its successor's, and a third walks in."""
+        """Release a lock that may be another's by now: a late owner deletes its successor's, and a third walks in."""
         with transaction(db) as connection:
             now = time.time()
             if (one(connection, "SELECT max(until) FROM lock") or 0) > now:

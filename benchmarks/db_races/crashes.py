@@ -1,4 +1,4 @@
-"""What is left when a process is killed between two things that belong together. Every task is one that retries."""
+"""The state left when a process is killed between two steps that belong together. Every task is one that retries."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def notes_with(db: Path) -> None:
 
 
 def locks_by_row(db: Path) -> None:
-    """A lock that is a row: who is killed holding it keeps all others from their work for ever."""
+    """A lock that is a row: a process killed while holding it keeps all others from their work for ever."""
     with autocommit(db) as connection:
         if connection.execute("UPDATE lock SET held = 1 WHERE NOT held").rowcount:
             connection.execute("INSERT INTO work VALUES (1)")
@@ -64,7 +64,7 @@ def consumes(*, whole: bool) -> Task:
     """A task that consumes messages while it holds a lock that goes with its process."""
 
     def consume(db: Path) -> None:
-        """Store how far one came after the effect: whoever takes over from one that was killed between does it again."""
+        """Store the position after the effect: the successor of a process killed in between repeats the effect."""
         with transaction(db.with_name("consumer.db"), "BEGIN EXCLUSIVE"), autocommit(db) as connection:
             if whole:
                 with within(connection):
@@ -76,7 +76,7 @@ def consumes(*, whole: bool) -> Task:
 
 
 def consume_all(connection: sqlite3.Connection) -> None:
-    """Each message that is newer than what was seen."""
+    """Consume each message that is newer than the stored position."""
     seen = one(connection, "SELECT seen FROM consumer")
     for (message,) in connection.execute("SELECT id FROM message WHERE id > ?", (seen,)).fetchall():
         connection.execute("INSERT INTO effect VALUES (?)", (message,))

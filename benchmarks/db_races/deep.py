@@ -114,7 +114,7 @@ def waits(*, asks_again: bool) -> Task:
     """A task that wants to be told of an event."""
 
     def wait(db: Path) -> None:
-        """Look whether it happened, then register: what happens between tells nobody (a lost wake-up)."""
+        """Look whether it happened, then register: an event in between wakes nobody (a lost wake-up)."""
         with autocommit(db) as connection:
             if one(connection, "SELECT happened FROM event"):
                 return
@@ -126,7 +126,7 @@ def waits(*, asks_again: bool) -> Task:
 
 
 def happens(db: Path) -> None:
-    """The event: it wakes whoever has registered."""
+    """The event: it wakes every registered waiter."""
     with autocommit(db) as connection:
         connection.execute("UPDATE event SET happened = 1")
         connection.execute("DELETE FROM waiter")

@@ -24,7 +24,7 @@ COUPON = "CREATE TABLE coupon (used INTEGER); INSERT INTO coupon VALUES (0); CRE
 
 
 def balance(connection: sqlite3.Connection, name: str) -> int:
-    """What an account holds."""
+    """Return the balance of an account."""
     return int(one(connection, "SELECT balance FROM account WHERE name = ?", name))
 
 
@@ -117,7 +117,7 @@ def pay_unless_done(connection: sqlite3.Connection) -> None:
 
 
 def audits(db: Path) -> None:
-    """Somebody else, who holds the lock for a moment."""
+    """Another process, which holds the lock for a moment."""
     with transaction(db) as connection:
         connection.execute("INSERT INTO audit VALUES (1)")
 
@@ -146,7 +146,7 @@ def redeems(db: Path) -> None:
 
 
 def redeems_once(db: Path) -> None:
-    """Whoever's update changed it has it."""
+    """Redeem it if one's own update changed it."""
     with autocommit(db) as connection:
         if connection.execute("UPDATE coupon SET used = 1 WHERE NOT used").rowcount:
             connection.execute("INSERT INTO redeemed VALUES (1)")

@@ -1,4 +1,4 @@
-"""What a race is, and what the programs share."""
+"""The form of a race, and the parts that the programs share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Race:
             connection.executescript(self.tables)
 
     def right(self, db: Path) -> bool:
-        """Whether what is there when all tasks have ended is right."""
+        """Return whether the state is right when all tasks have ended."""
         with closing(sqlite3.connect(db)) as connection:
             return self.holds(connection)
 
@@ -81,7 +81,7 @@ def asks(sql: str, expected: object) -> Holds:
 
 
 def story(task: Callable[..., Any]) -> str:
-    """What a function's text says."""
+    """Return the docstring of a function, in one line."""
     return " ".join((task.__doc__ or "").split())
 
 

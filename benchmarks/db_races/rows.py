@@ -15,7 +15,7 @@ SETTINGS = "CREATE TABLE settings (key TEXT, value TEXT, UNIQUE (key));"
 
 
 def read_then_write(db: Path) -> None:
-    """Read in one statement, write what was read plus one in the next."""
+    """Read in one statement, write that value plus one in the next."""
     with autocommit(db) as connection:
         connection.execute("UPDATE counter SET n = ?", (one(connection, "SELECT n FROM counter") + 1,))
 

@@ -95,10 +95,10 @@ def waits_when_busy(db: Path) -> None:
 
 
 def shared_connection(*, shared: bool) -> Task:
-    """A task whose two coroutines write."""
+    """Return a task with two coroutines that write."""
 
     async def write(db: Path) -> None:
-        """Two coroutines on one connection: the ROLLBACK of one undoes what the other has not committed."""
+        """Two coroutines on one connection: the ROLLBACK of one undoes the other's uncommitted write."""
         async with (
             aiosqlite.connect(db, isolation_level=None) as first,
             aiosqlite.connect(db, isolation_level=None) as second,

@@ -42,7 +42,7 @@ def folder() -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Rounds:
-    """So many rounds, how many of them broke the rule, which was the first (counted from 1), and what it said."""
+    """A number of rounds, how many of them broke the rule, the first of these (counted from 1), and its message."""
 
     rounds: int
     broken: int
@@ -53,7 +53,7 @@ class Rounds:
 
 
 def in_turn(race: Race, tasks: Sequence[Task], db: Path) -> bool:
-    """Run the tasks one after another in this process; whether the rule holds. What a task raises leaves this function."""
+    """Run the tasks one after another in this process; return whether the rule holds. Errors of a task are raised."""
     race.set_up(db)
     for task in tasks:
         made = task(db)
@@ -101,7 +101,7 @@ def together(
 def _round(
     race: Race, tasks: Sequence[Task], db: Path, generator: random.Random, usual: float, cap: float
 ) -> tuple[str, float]:
-    """Run all once; return what went wrong, and how long it took."""
+    """Run all once; return the error, if any, and the seconds taken."""
     parts = shares(tasks)
     start = _FORK.Barrier(len(parts) + 1)
     cancelled = generator.randrange(len(parts)) if race.cancels else None
@@ -129,7 +129,7 @@ def _round(
 
 
 def _hear(ends: list[Connection], processes: list[ForkProcess], cap: float) -> str:
-    """Wait for all; return what one of them said that is an error."""
+    """Wait for all; return the error that one of them reported, if any."""
     said = ""
     deadline = time.monotonic() + cap
     left = dict(zip(ends, processes, strict=True))
@@ -196,7 +196,7 @@ class _Judge:
         return fresh / "race.db"
 
     def says(self, db: Path) -> str:
-        """What is wrong with the database, or nothing."""
+        """Return the error in the database, or an empty string."""
         self._end.send(db)
         return str(self._end.recv())
 

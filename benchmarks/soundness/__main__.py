@@ -56,7 +56,7 @@ def _judge(budget: Budget, named: tuple[str, Program]) -> Judged:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Judge programs, say what differs as it comes, and sum up."""
+    """Judge programs, print each difference as it comes, and print the sums."""
     budget = Budget(wild=arguments.wild, brute=arguments.brute, most=arguments.most)
     only = tuple(arguments.only)
     record = Record(arguments.record, f"{budget} {only}")
@@ -98,7 +98,7 @@ def _say(name: str, found: Judged) -> None:
 
 
 def shrink(seed: int, wild: int) -> int:
-    """Print the smallest program that shows what that of *seed* shows, as JSON and as Python."""
+    """Print the smallest program that shows the same difference as that of *seed*, as JSON and as Python."""
     budget = Budget(most=1_000, brute=500, wild=wild, seconds=20.0)
     program = draw(seed)
     if not judged(program, budget).wrong:
@@ -111,7 +111,7 @@ def shrink(seed: int, wild: int) -> int:
 
 
 def main() -> int:
-    """Do what the arguments say."""
+    """Run the command."""
     arguments = _parser().parse_args()
     if arguments.show is not None:
         print(source_of(draw(arguments.show)), end="")

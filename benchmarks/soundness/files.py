@@ -10,7 +10,7 @@ __all__ = ["Template"]
 
 
 class Template:
-    """What was in *folder* when this was made: directories, files with their modes and names, symbolic links."""
+    """The content of *folder* when this was made: directories, files with their modes and names, symbolic links."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = str(folder)

@@ -34,10 +34,10 @@ class Budget:
 
 @dataclass
 class Judged:
-    """What came of a program. ``incomplete`` says why the search is not complete: then nothing is compared.
+    """The result for a program. ``incomplete`` says why the search is not complete: then nothing is compared.
 
-    ``differences`` are outcomes that one search has and another has not, ``outside`` those that were seen for real only; each
-    with the words for it. ``compared`` says which searches could be compared to their end.
+    ``differences`` are outcomes that one search has and another has not, ``outside`` those that were seen for real
+    only; each with a description. ``compared`` names the searches that could be compared to their end.
     """
 
     seed: int
@@ -61,18 +61,18 @@ class Judged:
         return bool(self.differences or self.outside)
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON has it, without what is empty."""
+        """Return it as JSON data, without empty fields."""
         return {name: value for name, value in asdict(self).items() if value or name in ("seed", "family")}
 
 
 def sweep() -> None:
-    """Remove what this process and those it forked left: one that was killed could not do so itself."""
+    """Remove the folders of this process and its forks: a killed one could not do so itself."""
     for folder in _ROOT.glob(f"{_PREFIX}*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def judged(program: Program, budget: Budget) -> Judged:
-    """Search *program* in every way and run it for real; return what differs."""
+    """Search *program* in every way and run it for real; return the differences."""
     began = time.monotonic()
     folder = _ROOT / f"{_PREFIX}{secrets.token_hex(4)}"
     conductor = Conductor(program, folder)
@@ -96,7 +96,7 @@ def judged(program: Program, budget: Budget) -> Judged:
 
 
 def _compare(found: Judged, searches: Searches) -> None:
-    """Note what the searches found, and where they differ."""
+    """Record the results of the searches, and their differences."""
     complete = searches.complete
     found.incomplete, found.executions, found.notes = complete.why, complete.executions, list(complete.notes)
     found.outcomes = len(complete.outcomes)

@@ -1,4 +1,4 @@
-"""What a random program is written with: it notes what each statement gave, and goes on after an error."""
+"""The prelude of a random program: it notes the value of each statement, and goes on after an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FOLDERS = re.compile(r"(/[\w.-]+)+/world/")
 
 
 class Told:
-    """What the statements of one thread or task were told, in their order, as plain data.
+    """The values that the statements of one thread or task gave, in their order, as plain data.
 
     ``with told: told(E)`` notes the value of E, or the exception that it raised, which goes no further. Objects with an
     identity of their own (cursors, files) are noted by their type alone.
@@ -46,7 +46,7 @@ class Told:
         return True
 
     def threads(self, *bodies: Callable[[Told], Any]) -> list[Any]:
-        """Run each of *bodies* in a thread of its own, wait for all, and return what each was told."""
+        """Run each of *bodies* in a thread of its own, wait for all, and return the notes of each."""
         tolds = [Told() for _ in bodies]
         threads = [
             threading.Thread(target=body, args=(told,), daemon=True) for body, told in zip(bodies, tolds, strict=True)
@@ -58,7 +58,7 @@ class Told:
         return [told.notes for told in tolds]
 
     async def tasks(self, *bodies: Callable[[Told], Awaitable[Any]]) -> list[Any]:
-        """Run each of *bodies* in a task of its own, wait for all, and return what each was told."""
+        """Run each of *bodies* in a task of its own, wait for all, and return the notes of each."""
         tolds = [Told() for _ in bodies]
         await asyncio.gather(*(body(told) for body, told in zip(bodies, tolds, strict=True)))
         return [told.notes for told in tolds]

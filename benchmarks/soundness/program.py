@@ -35,11 +35,11 @@ Statement = str | Block
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What a few workers do at once, each with one call.
+    """A random program: a few workers at once, each with one call.
 
-    ``setup`` are statements over ``db``, ``d`` (its directory) and, if it is used, ``c`` (a connection in autocommit mode);
-    ``shared`` are statements of the module, run before the workers are forked. ``kills`` and ``cancels`` say how many workers
-    may be killed, and how many calls cancelled. ``sleeps`` says that it looks at the time.
+    ``setup`` are statements over ``db``, ``d`` (its directory) and, if it is used, ``c`` (a connection in autocommit
+    mode); ``shared`` are statements of the module, run before the workers are forked. ``kills`` and ``cancels`` are the
+    most workers that may be killed, and calls that may be cancelled. ``sleeps`` says that it looks at the time.
     """
 
     seed: int

@@ -1,4 +1,4 @@
-"""The results so far, in a file that a cut run goes on from; and what they amount to."""
+"""The results so far, in a file from which an interrupted run continues; and their sums."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _PATIENCE = 60.0
 
 @dataclass
 class Found:
-    """What a search found: the outcomes, and in ``why`` what keeps it from being complete (empty: nothing)."""
+    """The result of a search: its outcomes, and in ``why`` the reason why it is not complete (empty: it is)."""
 
     outcomes: set[str] = field(default_factory=set)
     executions: int = 0
@@ -50,7 +50,7 @@ class Found:
 
 @dataclass
 class Searches:
-    """What the complete search found, without states and with them, and brute force (None where it was not tried)."""
+    """The results of the complete search, without states and with them, and of brute force (None if it was not tried)."""
 
     complete: Found
     stateful: Found | None = None
@@ -58,7 +58,7 @@ class Searches:
 
 
 def told_of(history: History) -> list[object]:
-    """Return what each call was told, in the order of the clients."""
+    """Return the answer of each call, in the order of the clients."""
     answers: list[object] = []
     for outcome in sorted(history.outcomes(), key=lambda outcome: (outcome.client, outcome.call)):
         if outcome.kind == "ok":

@@ -1,4 +1,4 @@
-"""Makes a program that shows a difference small: leaves out what it can while the difference remains."""
+"""Shrinks a program that shows a difference: leaves out statements while the difference remains."""
 
 from __future__ import annotations
 

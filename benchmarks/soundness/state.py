@@ -1,4 +1,4 @@
-"""What is left when a program has ended: the same digest for executions under control and for real runs."""
+"""The state left by a program: the same digest for executions under control and for real runs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _OF_A_DATABASE = ("-journal", "-wal", "-shm")
 
 
 def outcome_of(told: Sequence[Any], folder: Path) -> str:
-    """Return as a text what each call was *told* and what is in *folder*. Equal texts are equal outcomes.
+    """Return the answers *told* to the calls and the content of *folder* as a text. Equal texts are equal outcomes.
 
-    Left out is what no two real runs share: times and inode numbers of files, and how SQLite lays its rows out in pages. Its
-    journals are read, not compared: opening a database puts it in order. Nothing else is.
+    Left out are values that differ in every real run: times and inode numbers of files, and SQLite's layout of rows in
+    pages. Its journals are read, not compared: opening a database puts it in order. Nothing else is left out.
     """
     return json.dumps([list(told), list(state_of(folder))], sort_keys=True)
 

@@ -42,7 +42,7 @@ _GIVEN_UP = 60.0
 
 @dataclass
 class Wild:
-    """What real runs came to: how often each outcome was seen, how many runs there were, how many could not be judged."""
+    """The results of real runs: how often each outcome was seen, the number of runs, and of those that could not be judged."""
 
     seen: dict[str, int] = field(default_factory=dict)
     runs: int = 0
@@ -106,7 +106,7 @@ class _Worker:
         other.close()
 
     def at_rest(self) -> list[str]:
-        """Return what the kernel counts of its threads: nanoseconds run and waited, and turns; nothing if one could run.
+        """Return the kernel's counts for its threads: nanoseconds run and waited, and turns; nothing if one could run.
 
         A thread that asks for a lock again and again has other numbers each time.
         """
@@ -145,7 +145,7 @@ def _serve(function: Callable[[Path], Any], db: Path, end: Connection, parent: i
 
 
 def _answer(function: Callable[[Path], Any], db: Path, cancelled: int) -> Any:
-    """Return what the caller is told; cancel the call at a moment that *cancelled* says, never if it is 0."""
+    """Return the caller's answer; cancel the call at a moment drawn from *cancelled*, never if it is 0."""
     try:
         value = function(db)
         if asyncio.iscoroutine(value):
@@ -204,7 +204,7 @@ class _Runs:
         self._fresh: set[int] = set()
 
     def make(self, count: int, seconds: float, random: Random) -> Wild:
-        """Make *count* runs; return what they came to."""
+        """Make *count* runs; return their results."""
         wild, began = Wild(), time.monotonic()
         while wild.runs < count and time.monotonic() - began < seconds:
             outcome = self._run(random, wild)
@@ -260,7 +260,7 @@ class _Runs:
         self._fresh.add(victim)
 
     def _tidy(self) -> None:
-        """Have the workers close what their calls left open, one after another.
+        """Close the connections that calls left open in the workers, one worker after another.
 
         At once, none of them might be the last to close a database, and its write-ahead log stay behind.
         """

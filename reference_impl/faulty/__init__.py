@@ -1,7 +1,7 @@
-"""Seeded bugs, one per file: what can go wrong with keys and tokens, each as small a change as shows it.
+"""Seeded bugs, one per file: faults in handling keys and tokens, each as small a change as shows it.
 
-A variant's name begins with its number in the catalogue of faults (R: reservation, C: configuration, T:
-tokens). Nearly all behave as the reference does when they are called one request after another, in one worker.
+A variant's name begins with its number in the catalogue of faults (R: reservation, C: configuration, T: tokens). Nearly
+all behave as the reference does when they are called one request after another, in one worker.
 """
 
 from collections.abc import Mapping

@@ -32,7 +32,7 @@ async def initialise(path: Address, *, journal_mode: JournalMode = "delete") -> 
 
 
 class ChecksThenAppends(Agents):
-    """Agents whose slugs are free when they are looked up."""
+    """Agents with slugs that are free when they are looked up."""
 
     async def create(self, name: str, *, caller: str, key: str) -> Created:
         """As in the reference, where nobody else takes the slug meanwhile."""

@@ -1,4 +1,4 @@
-"""What C01 and C02 share: the agents as one JSON document, as in a configuration file."""
+"""The part that C01 and C02 share: the agents as one JSON document, as in a configuration file."""
 
 import json
 import secrets

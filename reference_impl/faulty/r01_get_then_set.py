@@ -25,7 +25,7 @@ NAME = "r01-get-then-set"
 
 
 class CachedAgents(Agents):
-    """Agents whose answers are remembered once they are made, and only in this process."""
+    """Agents with answers that are remembered once they are made, and only in this process."""
 
     def __init__(self, database: Backend, reservations: Reservations, *, patience: float) -> None:
         super().__init__(database, reservations, patience=patience)

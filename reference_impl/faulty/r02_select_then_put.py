@@ -22,7 +22,7 @@ NAME = "r02-select-then-put"
 
 
 class SelectThenPut(Reservations):
-    """Reservations whose claim is two statements."""
+    """Reservations with a claim of two statements."""
 
     async def _claim(self, scope: Scope, fingerprint: str) -> int | None:
         record = await self.look(scope)

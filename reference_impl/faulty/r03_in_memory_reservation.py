@@ -24,14 +24,14 @@ NAME = "r03-in-memory-reservation"
 
 
 class InMemoryReservations(Reservations):
-    """Reservations whose records are a dictionary."""
+    """Reservations with records in a dictionary."""
 
     def __init__(self, database: Backend, **options: Any) -> None:
         super().__init__(database, **options)
         self._records: dict[Scope, Record] = {}
 
     async def look(self, scope: Scope) -> Record | None:
-        """What this process knows about a key."""
+        """Return this process's record of a key."""
         return self._records.get(scope)
 
     async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:

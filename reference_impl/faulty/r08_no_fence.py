@@ -23,7 +23,7 @@ class Unfenced(Reservations):
     """Reservations that anybody may finish."""
 
     async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
-        """Finish the key, whoever owns it by now."""
+        """Finish the key, even if it has another owner by now."""
         await connection.execute(
             "UPDATE reservations SET state = 'finished', result = ?, expires_at = ?"
             " WHERE caller = ? AND endpoint = ? AND key = ?",

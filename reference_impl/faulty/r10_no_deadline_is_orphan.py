@@ -1,7 +1,7 @@
-"""R10: a record without a deadline is taken for one whose owner died.
+"""R10: a record without a deadline is taken for that of a dead owner.
 
-The key is claimed in one statement and given its deadline in the next. Who looks in between finds a reservation
-without one, and displaces an owner that has just begun.
+The key is claimed in one statement and given its deadline in the next. A request that looks in between finds a
+reservation without a deadline, and displaces an owner that has just begun.
 
 Rule broken: OWNER, never two live owners of a key. Needs two requests and one preemption.
 """

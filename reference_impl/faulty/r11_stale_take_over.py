@@ -1,4 +1,4 @@
-"""R11: whether to take over is decided on what was read before, and then the record is overwritten.
+"""R11: a take-over is decided on an earlier reading, and then the record is overwritten.
 
 An owner died and its lease has passed. Two waiters both read that; the first takes over and finishes, and the second
 overwrites its finished record and does the work again.

@@ -1,7 +1,7 @@
-"""R12: who takes a key over need not send the same request.
+"""R12: a key may be taken over by another request.
 
-A worker is killed while it adds an agent. Another request under the same key, by mistake, takes the reservation
-over; the retry of the first is then refused: the key is said to be another request's.
+A worker is killed while it adds an agent. Another request under the same key, by mistake, takes the reservation over;
+the retry of the first is then refused: the key is said to be another request's.
 
 Rule broken: SCOPE, a key stays bound to its request; LIVE. Needs two requests and a crash.
 """

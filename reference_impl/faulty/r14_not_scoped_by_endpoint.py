@@ -21,7 +21,7 @@ class OneEndpoint(Reservations):
     """Reservations that don't know of endpoints."""
 
     def scope_of(self, caller: str, endpoint: str, key: str) -> Scope:
-        """What makes a key unique, but for the endpoint."""
+        """Return the scope of the key without its endpoint."""
         del endpoint
         return Scope(caller, "", key)
 

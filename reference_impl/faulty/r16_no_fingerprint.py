@@ -19,7 +19,7 @@ NAME = "r16-no-fingerprint"
 
 
 class UnboundAgents(Agents):
-    """Agents whose requests all look the same to the reservations."""
+    """Agents with requests that all look the same to the reservations."""
 
     async def _reserve(self, name: str, caller: str, key: str) -> Proceed | Wait | Finished:
         return await self._reservations.try_reserve(key, caller=caller, endpoint=ENDPOINT, fingerprint="")

@@ -1,7 +1,7 @@
-"""R17: the fingerprint is taken of what the handler has made of the request.
+"""R17: the fingerprint is made of the request after the handler has changed it.
 
-The handler cleans the name up before the answer is stored, and the fingerprint is stored with the answer. A retry,
-which sends what the client sent, does not match, and is refused for ever.
+The handler cleans the name up before the answer is stored, and the fingerprint is stored with the answer. A retry sends
+the client's original name, does not match, and is refused for ever.
 
 Rule broken: LIVE, a retry is told the first answer. Needs one request and its retry.
 """
@@ -19,7 +19,7 @@ NAME = "r17-fingerprint-after-change"
 
 
 class CleansUp(Agents):
-    """Agents whose request is remembered as the handler left it."""
+    """Agents with requests that are remembered as the handler left them."""
 
     async def _effect(self, connection: Connection, slug: str, name: str) -> Agent | Refused:
         answer = await super()._effect(connection, slug, name)

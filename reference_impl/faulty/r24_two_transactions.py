@@ -20,7 +20,7 @@ NAME = "r24-two-transactions"
 
 
 class FinishesLater(SuffixedAgents):
-    """Agents whose key is finished when they are there."""
+    """Agents that are committed before their key is finished."""
 
     async def _create(self, reservation: Reservation, slug: str, name: str) -> str:
         async with self._reservations.holding(reservation):

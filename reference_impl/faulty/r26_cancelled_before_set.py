@@ -20,7 +20,7 @@ NAME = "r26-cancelled-before-set"
 
 
 class StoresAfterwards(SuffixedAgents):
-    """Agents whose answer is stored when they are committed."""
+    """Agents that are committed before their answer is stored."""
 
     async def _create(self, reservation: Reservation, slug: str, name: str) -> str:
         async with self._reservations.holding(reservation):

@@ -1,4 +1,4 @@
-"""R27: an owner whose lease has passed overwrites its successor's answer.
+"""R27: an owner after its lease overwrites its successor's answer.
 
 A worker is held up for longer than its lease; another takes the key over, makes the agent and stores the answer. The
 first one goes on, finds the slug taken (by the agent of its own key), and stores that over it.
@@ -22,7 +22,7 @@ class SetByAny(Reservations):
     """Reservations that anybody may finish."""
 
     async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
-        """Finish the key, whoever owns it by now."""
+        """Finish the key, even if it has another owner by now."""
         await connection.execute(
             "UPDATE reservations SET state = 'finished', result = ?, expires_at = ?"
             " WHERE caller = ? AND endpoint = ? AND key = ?",

@@ -1,4 +1,4 @@
-"""R28: an owner whose lease has passed releases its successor's reservation.
+"""R28: an owner after its lease releases its successor's reservation.
 
 A worker is held up for longer than its lease; another takes the key over. The first one is then cancelled and gives the
 key up: not its own any more, but the successor's, which is still at work.
@@ -22,7 +22,7 @@ class ReleasedByAny(Reservations):
     """Reservations that anybody may release."""
 
     async def release(self, reservation: Reservation) -> None:
-        """Give the key up, whoever owns it by now."""
+        """Give the key up, even if it has another owner by now."""
         async with self._database.autocommit() as connection:
             await connection.execute(
                 "UPDATE reservations SET state = 'released', expires_at = ?"

@@ -22,7 +22,7 @@ class BlindHeartbeat(Reservations):
     """Reservations that are extended by writing them anew."""
 
     async def hold(self, connection: Connection, reservation: Reservation) -> bool:
-        """Begin the lease anew, whoever owns it by now."""
+        """Begin the lease anew, even if the key has another owner by now."""
         await connection.execute(
             "UPDATE reservations SET state = 'pending', generation = ?, lease_until = ?"
             " WHERE caller = ? AND endpoint = ? AND key = ? AND state = 'pending'",

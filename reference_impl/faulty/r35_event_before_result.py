@@ -20,7 +20,7 @@ NAME = "r35-event-before-result"
 
 
 class WakesFirst(Reservations):
-    """Reservations whose waiters are woken before there is an answer."""
+    """Reservations that wake their waiters before there is an answer."""
 
     async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
         """Wake the waiters, and finish the key."""

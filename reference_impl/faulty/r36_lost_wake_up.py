@@ -34,7 +34,7 @@ class WaitForEvent(Wait):
 
 
 class RegistersLate(Reservations):
-    """Reservations whose waiters register when they have looked twice."""
+    """Reservations with waiters that register after they have looked twice."""
 
     async def try_reserve(self, key: str, *, caller: str, endpoint: str, fingerprint: str) -> Proceed | Wait | Finished:
         """As in the reference, where nothing happens between the look and the registration."""

@@ -19,7 +19,7 @@ NAME = "r43-status-lost"
 
 
 class BodyOnly(Agents):
-    """Agents whose answers are stored without their status."""
+    """Agents with answers that are stored without their status."""
 
     async def create(self, name: str, *, caller: str, key: str) -> Created:
         """As in the reference, where the answer is a success."""

@@ -21,7 +21,7 @@ NAME = "r45-retention-from-reservation"
 
 
 class CountsFromReservation(Reservations):
-    """Reservations whose answers expire so long after they were made."""
+    """Reservations with answers that expire a fixed time after the reservation."""
 
     async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
         """Finish the key."""

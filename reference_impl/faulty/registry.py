@@ -1,4 +1,4 @@
-"""What a variant offers, and how it is found."""
+"""The parts of a variant, and how a variant is found."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -17,7 +17,7 @@ class Initialise(Protocol):
 
 
 class Variant(Protocol):
-    """What each module of a variant offers, and the package ``reference_impl`` itself.
+    """The parts of each variant's module, and of the package ``reference_impl`` itself.
 
     Attributes:
         NAME: the variant's name.

@@ -26,7 +26,7 @@ async def insert_with_suffix(connection: Connection, slug: str, name: str) -> Ag
 
 
 class SuffixedAgents(Agents):
-    """Agents whose second effect is not refused by the slug but hidden by its suffix."""
+    """Agents that hide a second effect by a suffix of its slug, where the slug would refuse it."""
 
     async def _effect(self, connection: Connection, slug: str, name: str) -> Agent:
         return await insert_with_suffix(connection, slug, name)

@@ -23,7 +23,7 @@ NAME = "t03-deferred-transaction"
 
 
 class DeferredDatabase(Database):
-    """A database whose transactions begin without a lock."""
+    """A database with transactions that begin without a lock."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:

@@ -21,7 +21,7 @@ NAME = "t07-cancel-strands-lock"
 
 
 class UndoesFailures(Database):
-    """A database whose transactions are committed or fail."""
+    """A database with transactions that are committed or fail, but are not undone when cancelled."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:

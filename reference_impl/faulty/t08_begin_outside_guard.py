@@ -21,7 +21,7 @@ NAME = "t08-begin-outside-guard"
 
 
 class BeginsOutside(Database):
-    """A database whose transactions are guarded once they have begun."""
+    """A database that guards transactions only once they have begun."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:

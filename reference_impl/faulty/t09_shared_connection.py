@@ -26,7 +26,7 @@ NAME = "t09-shared-connection"
 
 
 class SharedConnection(Database):
-    """A database with one connection, used by whoever needs it."""
+    """A database with one connection for all tasks."""
 
     def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float) -> None:
         super().__init__(path, busy_timeout=busy_timeout)

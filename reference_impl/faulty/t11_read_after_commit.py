@@ -21,7 +21,7 @@ NAME = "t11-read-after-commit"
 
 
 class ReadingTokenStore(TokenStore):
-    """A token store that reports what it finds instead of what it did."""
+    """A token store that reports the token that it finds instead of the one that it made."""
 
     async def issue(self, agent: str) -> IssuedToken:
         """As in the reference, where nobody changes the agent's token meanwhile."""

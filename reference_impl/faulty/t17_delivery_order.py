@@ -26,7 +26,7 @@ class LastOneCounts(RecordedContainers):
 
 
 class InAnyOrder(TokenStore):
-    """A token store whose tokens have no order to their containers."""
+    """A token store that delivers tokens to containers in any order."""
 
     def __init__(self, database: Backend, containers: Containers | None = None) -> None:
         if isinstance(containers, RecordedContainers):

@@ -1,4 +1,4 @@
-"""T20: what was cancelled is tried again, as if it had not happened.
+"""T20: a cancelled call is tried again, as if it had not happened.
 
 Issuing is cancelled when its transaction has committed but nobody has heard. It is tried again; the agent has a token
 already, which is taken for the one of this attempt, and the client is handed a secret that belongs to no token.

@@ -1,10 +1,10 @@
-"""T21: a worker remembers whose token it has verified, and asks the database no more.
+"""T21: a worker remembers verified tokens, and asks the database no more.
 
-An agent authenticates with each request. Its worker looked the token up once and keeps the answer. A manager revokes the
-token, at whichever worker, and is told so; the worker that remembers goes on letting whoever has the token in.
+An agent authenticates with each request. Its worker looked the token up once and keeps the answer. A manager revokes
+the token, at whichever worker, and is told so; the worker that remembers goes on letting the token in.
 
-Rule broken: AUTH, a token works no more once its revocation was acknowledged. Needs two requests with the token
-and the revocation between them; no preemption.
+Rule broken: AUTH, a token works no more once its revocation was acknowledged. Needs two requests with the token and the
+revocation between them; no preemption.
 """
 
 from functools import partial
@@ -36,7 +36,7 @@ class RememberingTokenStore(TokenStore):
         return self._verified[secret]
 
     async def revoke(self, agent: str, token_id: str) -> None:
-        """Revoke one token, and forget what was remembered here."""
+        """Revoke one token, and forget the tokens remembered here."""
         await super().revoke(agent, token_id)
         self._verified.clear()
 

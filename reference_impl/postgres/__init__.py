@@ -1,7 +1,7 @@
-"""The service over PostgreSQL: what differs from SQLite, in the places named here.
+"""The service over PostgreSQL: the differences from SQLite, in the places named here.
 
-- ``connection.py``: statements, and whose clock counts.
-- ``database.py``: connections, transactions, locks, and what is tried again.
+- ``connection.py``: statements, and the clock that counts.
+- ``database.py``: connections, transactions, locks, and retried transactions.
 - ``listening.py``: wake-ups from other workers.
 - ``schema.py``, ``migrations/``: the tables.
 """

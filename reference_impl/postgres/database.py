@@ -152,7 +152,7 @@ class PostgresDatabase(Connections[PostgresConnection]):
             await fetch(connection, "SELECT pg_notify(?, ?)", (CHANNEL, topic))
 
     async def close(self) -> None:
-        """Finish what cancelled calls left behind, then close the connections. No call may be in progress."""
+        """Finish the background work of cancelled calls, then close the connections. No call may be in progress."""
         await self._listener.stop()
         await super().close()
 

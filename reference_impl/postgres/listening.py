@@ -16,7 +16,7 @@ Raw = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
 class Listener:
-    """Hears what is announced, from when :meth:`start` returns until its connection breaks or it is stopped.
+    """Receives announcements, from when :meth:`start` returns until its connection breaks or it is stopped.
 
     Args:
         connect: opens a connection in autocommit.

@@ -1,4 +1,4 @@
-"""The tables in PostgreSQL: migrations that are applied once, in order, whoever starts at the same time."""
+"""The tables in PostgreSQL: migrations that are applied once, in order, even if several processes start together."""
 
 import asyncio
 import threading

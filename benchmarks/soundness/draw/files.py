@@ -41,10 +41,10 @@ def _worker(random: Random, number: int, most: int) -> list[Statement]:
 
 
 def statements(random: Random, mark: str, most: int, *, lists: bool = True) -> list[Statement]:
-    """Return some *most* statements over the files; what they write has *mark* in it.
+    """Return about *most* statements over the files; the text that they write contains *mark*.
 
-    With *lists* False they do not list the shared directory: beside SQL they could see a journal there that exists only while a
-    statement runs, inside which the harness has no schedule point.
+    With *lists* False they do not list the shared directory: beside SQL they could see a journal there that exists only
+    while a statement runs, inside which the harness has no schedule point.
     """
     found: list[Statement] = []
     held = False

@@ -1,4 +1,4 @@
-"""Programs whose workers share locks: of ``multiprocessing``, of files, of directories made; around SQL or files."""
+"""Programs with locks that workers share: of ``multiprocessing``, of files, of directories made; around SQL or files."""
 
 from __future__ import annotations
 

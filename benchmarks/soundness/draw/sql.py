@@ -15,7 +15,7 @@ _ENDS = ("COMMIT", "COMMIT", "COMMIT", "ROLLBACK")
 
 
 def draw_impatient(random: Random, seed: int) -> Program:
-    """Return a program some of whose connections wait for no lock."""
+    """Return a program with some connections that wait for no lock."""
     return draw(random, seed, impatient=0.5)
 
 
@@ -57,7 +57,7 @@ def _setup(random: Random, second: bool) -> list[str]:
 
 
 class _Worker:
-    """Draws the statements of one worker: which connections it has, whether it is in a transaction, what it has read."""
+    """Draws the statements of one worker, and keeps its state: its connections, its transaction, the values read."""
 
     def __init__(self, random: Random, number: int, second: bool, impatient: float, exclusive: bool) -> None:
         self._random, self._number, self._second, self._impatient = random, number, second, impatient

@@ -1,4 +1,4 @@
-"""Programs whose workers run an event loop: tasks with events, locks, queues, shields and ``aiosqlite``; cancels."""
+"""Programs with an event loop in each worker: tasks with events, locks, queues, shields and ``aiosqlite``; cancels."""
 
 from __future__ import annotations
 

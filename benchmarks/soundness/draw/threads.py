@@ -1,4 +1,4 @@
-"""Programs whose workers start threads: over files and SQL, with locks, events, queues, conditions and barriers."""
+"""Programs with threads in each worker: over files and SQL, with locks, events, queues, conditions and barriers."""
 
 from __future__ import annotations
 

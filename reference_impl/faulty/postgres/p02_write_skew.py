@@ -20,7 +20,7 @@ NAME = "p02-write-skew"
 
 
 class Snapshots(PostgresDatabase):
-    """A database whose transactions see one state each."""
+    """A database with transactions that see one state each."""
 
     ISOLATION: ClassVar[str] = "REPEATABLE READ"
 

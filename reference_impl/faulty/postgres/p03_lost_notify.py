@@ -47,7 +47,7 @@ class WaitForWord(Wait):
 
 
 class ListensLate(Reservations):
-    """Reservations whose waiters listen when they know that they have to wait."""
+    """Reservations with waiters that listen only once they know that they have to wait."""
 
     async def try_reserve(self, key: str, *, caller: str, endpoint: str, fingerprint: str) -> Proceed | Wait | Finished:
         """As in the reference, where nobody announces anything between the look and the LISTEN."""

@@ -22,7 +22,7 @@ NAME = "p05-advisory-lock-leaks"
 
 
 class InTurns(PostgresDatabase):
-    """A database whose connections are used in turns."""
+    """A database with connections that are used in turns."""
 
     async def _take(self) -> PostgresConnection:
         return self._idle.pop(0) if self._idle else await super()._take()

@@ -1,8 +1,8 @@
-"""P06: what is tried again after a serialization failure remembers that it was done before.
+"""P06: a transaction that is tried again after a serialization failure remembers that its work was done before.
 
-Agents are made under SERIALIZABLE, and a transaction that was refused is tried again. So that nothing is done twice, what was
-made is noted in memory as soon as it is made. The refusal undoes the agent and not the note: the second attempt finds it, and
-the client is told of an agent that is not there.
+Agents are made under SERIALIZABLE, and a transaction that was refused is tried again. So that nothing is done twice,
+each agent made is noted in memory as soon as it is made. The refusal undoes the agent and not the note: the second
+attempt finds the note, and the client is told of an agent that is not there.
 
 Rule broken: REAL, no success without a durable effect. Needs two requests with different keys and one preemption.
 """
@@ -24,7 +24,7 @@ NAME = "p06-retry-keeps-effects"
 
 
 class Serializable(PostgresDatabase):
-    """A database whose transactions might as well come one after another; some are refused for it."""
+    """A database with serializable transactions: some are refused to keep them so."""
 
     ISOLATION: ClassVar[str] = "SERIALIZABLE"
 

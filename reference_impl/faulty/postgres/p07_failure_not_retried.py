@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class ExpectsNoRefusal(PostgresDatabase):
-    """A database whose transactions are tried once."""
+    """A database that tries each transaction once."""
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """As in the reference, where no two transactions meet."""

@@ -22,7 +22,7 @@ NAME = "p08-stale-rotation"
 
 
 class ReadsThenReplaces(TokenStore):
-    """A token store whose rotations decide on what they once read."""
+    """A token store that decides on a rotation by rows that it read before."""
 
     async def _rotate(self, connection: Connection, agent: str) -> tuple[str, IssuedToken]:
         agent_id, active = await find_agent(connection, agent)

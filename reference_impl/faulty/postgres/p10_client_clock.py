@@ -33,7 +33,7 @@ class OwnClock(Reservations):
         return await self._database.run(lambda connection: self._take_over(connection, scope, fingerprint))
 
     async def _take_over(self, connection: Connection, scope: Scope, fingerprint: str) -> int | None:
-        """Take a key whose owner is not heard of, as far as this machine knows."""
+        """Take over a key with an owner that has not been heard of, as far as this machine knows."""
         rows = await fetch(
             connection,
             "UPDATE reservations SET generation = generation + 1, lease_until = ? WHERE caller = ? AND endpoint = ?"

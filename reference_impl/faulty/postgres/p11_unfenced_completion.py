@@ -20,10 +20,10 @@ NAME = "p11-unfenced-completion"
 
 
 class FinishedByAny(Reservations):
-    """Reservations that anybody may finish who was given them once."""
+    """Reservations that any past owner may finish."""
 
     async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
-        """Finish the key, whoever owns it by now."""
+        """Finish the key, even if it has another owner by now."""
         await connection.execute(
             "UPDATE reservations SET state = 'finished', result = ?, expires_at = ?"
             " WHERE caller = ? AND endpoint = ? AND key = ?",

@@ -24,14 +24,14 @@ NAME = "p13-notify-before-commit"
 
 
 class AnnouncesEarly(Reservations):
-    """Reservations whose end is announced by whoever is about to bring it about."""
+    """Reservations that announce their end before it happens."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._announced: set[Reservation] = set()
 
     async def try_reserve(self, key: str, *, caller: str, endpoint: str, fingerprint: str) -> Proceed | Wait | Finished:
-        """As in the reference, but who has to wait relies on being told."""
+        """Reserve as in the reference, but a waiter relies on the announcement."""
         outcome = await super().try_reserve(key, caller=caller, endpoint=endpoint, fingerprint=fingerprint)
         if not isinstance(outcome, Wait):
             return outcome

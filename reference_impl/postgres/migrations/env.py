@@ -1,4 +1,4 @@
-"""What Alembic runs: the missing migrations, over the connection and in the transaction that it is given."""
+"""Alembic's environment: applies the missing migrations over the given connection, in its transaction."""
 
 from alembic import context
 from sqlalchemy import text

@@ -1,1 +1,1 @@
-"""Migrations, named by their number and what they do; each says which one it comes after."""
+"""Migrations, named by their number and content; each names the one before it."""

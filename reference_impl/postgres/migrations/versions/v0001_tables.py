@@ -1,7 +1,7 @@
-"""Agents, tokens, reservations, deployments: as in SQLite, with what PostgreSQL needs.
+"""Agents, tokens, reservations, deployments: as in SQLite, in PostgreSQL's types.
 
-Moments are seconds since 1970, as there. ``rowid`` is what SQLite has by itself: a number that says which row is older.
-References are not enforced, as there: of an agent that is deleted the revoked tokens stay.
+Moments are seconds since 1970, as there. ``rowid``, which SQLite has by itself, is a number that tells the older of two
+rows. References are not enforced, as there: the revoked tokens of a deleted agent stay.
 """
 
 from alembic import op
