@@ -82,7 +82,7 @@ def size(execution: Execution) -> Size:
 def search(stage: Theatre, scenario: Scenario, way: str, seed: int, most: int) -> dict[str, Any]:
     """Run one search: return executions to the first failure and to shrink it, and the sizes of both results."""
     tally = Tally(scenario, Budget(most, None), lambda _: None)
-    explore_drawn(stage.driver, scenario.workers, seed, tally, WAYS[way])
+    explore_drawn(stage.driver, scenario.workers, seed, tally=tally, make=WAYS[way])
     if tally.failed is None:
         return {"first": None, "bound": tally.bound}
     ours, tried = shrink(stage.driver, tally.failed)

@@ -79,7 +79,7 @@ class Interleaving:
 
         workload = self.workload or scenario.workload(workers)
         self._require(scenario, workload, workers)
-        return run_now(scenario, workers, Following(self.schedule.choices), workload)
+        return run_now(scenario, workers, Following(self.schedule.choices), workload=workload)
 
     def _require(self, scenario: Scenario, workload: Workload, workers: int) -> None:
         for choice in self.schedule:

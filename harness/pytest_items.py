@@ -50,7 +50,7 @@ class ScenarioItem(pytest.Item):
         if self.config.getoption("--harness-replay") is not None:
             _replay(self.config, self.nodeid, self.scenario)
         elif not self.scenario.variant:
-            _judge(self.config, self.nodeid, _run(self.config, self.scenario, {}), self.scenario)
+            _judge(self.config, self.nodeid, _run(self.config, self.scenario, {}), scenario=self.scenario)
         elif (result := _run(self.config, self.scenario, {"explain": False})).verdict is not Verdict.INVALID:
             raise NotCaught(self.scenario, result)
 
@@ -94,7 +94,7 @@ def racer(config: pytest.Config, nodeid: str) -> Callable[..., Result]:
             return _replay(config, nodeid, scenario)
         result = _run(config, scenario, options)
         if check:
-            _judge(config, nodeid, result, scenario)
+            _judge(config, nodeid, result, scenario=scenario)
         return result
 
     return race
@@ -144,14 +144,14 @@ def _isolation(config: pytest.Config) -> tuple[str | None, float | None]:
     return config.getoption("--harness-isolation") or config.getini("harness_isolation") or None, patience
 
 
-def _judge(config: pytest.Config, nodeid: str, result: Result, scenario: Scenario) -> None:
+def _judge(config: pytest.Config, nodeid: str, result: Result, *, scenario: Scenario) -> None:
     __tracebackhide__ = True
     if result.allowed:
         config.stash.setdefault(_ALLOWED, {})[nodeid] = result
     if result.counterexample is None:
         judge(result)
         return
-    path = _saved(config, result, scenario, nodeid)
+    path = _saved(config, result, scenario, nodeid=nodeid)
     judge(result, command=_command(nodeid, path) if path is not None else "")
 
 
@@ -159,7 +159,7 @@ def _command(nodeid: str, path: Path) -> str:
     return f"pytest {shlex.quote(nodeid)} --harness-replay {shlex.quote(str(path))}"
 
 
-def _saved(config: pytest.Config, result: Result, scenario: Scenario, nodeid: str) -> Path | None:
+def _saved(config: pytest.Config, result: Result, scenario: Scenario, *, nodeid: str) -> Path | None:
     """Save the counterexample where the command line says, else in pytest's cache, if there is one; a page beside it."""
     report = config.getoption("--harness-report")
     cache = getattr(config, "cache", None)
@@ -174,7 +174,7 @@ def _saved(config: pytest.Config, result: Result, scenario: Scenario, nodeid: st
     if report is not None:
         from harness.cli.reporting import write_page
 
-        write_page(load(path), scenario, _command(nodeid, shown), str(path.with_suffix(".html")))
+        write_page(load(path), scenario, _command(nodeid, shown), out=str(path.with_suffix(".html")))
     return shown
 
 

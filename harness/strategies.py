@@ -35,13 +35,13 @@ def interleavings(
         from harness.examples.testbeds import staged
 
         staged(scenario, count)  # here, where it is no part of drawing an example, of which Hypothesis takes the time
-        return _executed(scenario, count, workloads_of(scenario, count) if workloads is None else workloads)
+        return _executed(scenario, count, drawn=workloads_of(scenario, count) if workloads is None else workloads)
 
     return st.deferred(begun)
 
 
 @st.composite
-def _executed(draw: st.DrawFn, scenario: Scenario, workers: int, drawn: st.SearchStrategy[Workload]) -> Interleaving:
+def _executed(draw: st.DrawFn, scenario: Scenario, workers: int, *, drawn: st.SearchStrategy[Workload]) -> Interleaving:
     # The engine is loaded when the first example is drawn, not when a test module is imported.
     from harness.examples import executing
     from harness.examples.testbeds import staged

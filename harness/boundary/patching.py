@@ -121,7 +121,7 @@ def method_of_class(owner: type, name: str, instead: Callable[..., Any]) -> Call
     copy = _Def(definition.name, definition.meth, definition.flags, definition.doc)
     make = ctypes.PYFUNCTYPE(py_object, py_object, c_void_p)(("PyDescr_NewClassMethod", _api))
     original = make(owner, ctypes.addressof(copy))
-    called = _for_c(instead, bool(definition.flags & _FASTCALL_WITH_KEYWORDS))
+    called = _for_c(instead, keywords=bool(definition.flags & _FASTCALL_WITH_KEYWORDS))
     _kept.extend((copy, original, called))
     names[name] = classmethod(instead)
     ctypes.PYFUNCTYPE(None, py_object)(("PyType_Modified", _api))(owner)
@@ -137,7 +137,7 @@ def _names(owner: type) -> dict[str, Any]:
     return names
 
 
-def _for_c(instead: Callable[..., Any], keywords: bool) -> Any:
+def _for_c(instead: Callable[..., Any], *, keywords: bool) -> Any:
     """Return *instead* as a C function for the calling convention of a class method with or without arguments."""
 
     def called(cls: Any, first: int | None, count: int, names: int | None) -> int:

@@ -27,7 +27,7 @@ class Forked:
     It races over the PostgreSQL server at the URL *postgres*, if that is not empty.
     """
 
-    def __init__(self, arguments: Sequence[str], output: IO[bytes], errors: IO[bytes], postgres: str = "") -> None:
+    def __init__(self, arguments: Sequence[str], output: IO[bytes], errors: IO[bytes], *, postgres: str = "") -> None:
         self.returncode: int | None = None
         sys.stdout.flush()
         sys.stderr.flush()

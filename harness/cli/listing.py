@@ -16,7 +16,7 @@ def command(options: Namespace) -> int:
     """Print the scenarios that are known by name: the project's and the installed ones; return 0."""
     known = named()
     if options.json:
-        print_json([_as_json(each.scenario, each.installed) for each in known.values()])
+        print_json([_as_json(each.scenario, installed=each.installed) for each in known.values()])
     elif not known:
         print(
             "No scenario is known here: [tool.harness] in pyproject.toml names none, and none is installed. "
@@ -27,7 +27,7 @@ def command(options: Namespace) -> int:
     return 0
 
 
-def _as_json(scenario: Scenario, installed: bool) -> dict[str, object]:
+def _as_json(scenario: Scenario, *, installed: bool) -> dict[str, object]:
     return {
         "scenario": scenario.name,
         "variants": list(scenario.variants),
@@ -40,6 +40,6 @@ def _text(scenario: Scenario) -> str:
     heading = f"{escaped(scenario.name)} ({counted(scenario.workers, 'worker')})"
     # Only the first paragraph of a story: the rest is for readers of the scenario's file.
     story = " ".join(scenario.story.strip().split("\n\n")[0].split())
-    lines = [styled("title", heading, colour()), *(paragraph(story, width(), "  ") if story else [])]
+    lines = [styled("title", heading, colour=colour()), *(paragraph(story, width(), "  ") if story else [])]
     lines += [f"  --variant {escaped(name)}" for name in scenario.variants]
     return "\n".join(lines) + "\n"

@@ -133,7 +133,7 @@ def parser() -> ArgumentParser:
     return top
 
 
-def _command(commands: Commands, name: str, module: str, text: str) -> ArgumentParser:
+def _command(commands: Commands, name: str, module: str, *, text: str) -> ArgumentParser:
     command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
     command.set_defaults(module=module)
     command.add_argument("--json", action="store_true", help="print one JSON value on standard output")
@@ -142,18 +142,18 @@ def _command(commands: Commands, name: str, module: str, text: str) -> ArgumentP
 
 
 def _add_init(commands: Commands) -> None:
-    init = _command(commands, "init", "init.command", "write a first scenario, and the settings that name it")
+    init = _command(commands, "init", "init.command", text="write a first scenario, and the settings that name it")
     init.add_argument(
         "folder", nargs="?", default=".", metavar="FOLDER", help="the project's folder (default: this one)"
     )
 
 
 def _add_list(commands: Commands) -> None:
-    _command(commands, "list", "listing", "show the scenarios and their faulty variants")
+    _command(commands, "list", "listing", text="show the scenarios and their faulty variants")
 
 
 def _add_run(commands: Commands) -> None:
-    run = _command(commands, "run", "running", "explore the interleavings of a scenario")
+    run = _command(commands, "run", "running", text="explore the interleavings of a scenario")
     add = run.add_argument
     add("scenario", metavar="SCENARIO", help="its name, or module:ATTRIBUTE, or path/to/file.py:ATTRIBUTE")
     add("--variant", metavar="NAME", help="a faulty variant of it, by its name in `harness list`")
@@ -263,7 +263,7 @@ def _add_output(command: ArgumentParser) -> None:
 
 
 def _add_replay(commands: Commands) -> None:
-    replay = _command(commands, "replay", "replay.command", "run a saved counterexample again, step by step")
+    replay = _command(commands, "replay", "replay.command", text="run a saved counterexample again, step by step")
     add = replay.add_argument
     add("file", metavar="FILE", help="a counterexample that `harness run` saved")
     add("--times", type=arguments.count, default=1, metavar="N", help="replay N times (default: 1)")
@@ -291,7 +291,7 @@ def _add_gate(commands: Commands) -> None:
         commands,
         "gate",
         "gate.command",
-        "hold every scenario valid on the reference, and every faulty variant caught",
+        text="hold every scenario valid on the reference, and every faulty variant caught",
     )
     gate.epilog = "Settings come from [tool.harness] in pyproject.toml; what is given here overrules them."
     add = gate.add_argument
@@ -323,7 +323,7 @@ def _add_gate(commands: Commands) -> None:
 
 def _add_stress(commands: Commands) -> None:
     stress = _command(
-        commands, "stress", "stressing", "run a scenario uncontrolled: a real server, real sockets, real kills"
+        commands, "stress", "stressing", text="run a scenario uncontrolled: a real server, real sockets, real kills"
     )
     add = stress.add_argument
     add("scenario", metavar="SCENARIO", help="one over HTTP that has turns, by name or reference as for `run`")
@@ -348,7 +348,7 @@ def _add_stress(commands: Commands) -> None:
 
 
 def _add_report(commands: Commands) -> None:
-    report = _command(commands, "report", "reporting", "render saved counterexamples: a page, a trace")
+    report = _command(commands, "report", "reporting", text="render saved counterexamples: a page, a trace")
     add = report.add_argument
     add("files", nargs="+", metavar="FILE", help="counterexamples that `harness run` saved")
     where = "OUT: a file, a folder (one document for each FILE) or - for standard output"
@@ -366,7 +366,9 @@ def _add_report(commands: Commands) -> None:
 
 
 def _add_compare(commands: Commands) -> None:
-    compare = _command(commands, "compare", "compare.command", "say whether a race of one version is fixed in another")
+    compare = _command(
+        commands, "compare", "compare.command", text="say whether a race of one version is fixed in another"
+    )
     compare.epilog = "exit codes: 0 fixed; 1 not fixed, masked or worse; 2 bad input; 3 can't tell"
     add = compare.add_argument
     add("base", metavar="BASE", help="a git revision with the race, or (with --scenario) a variant or `reference`")

@@ -46,9 +46,9 @@ def command(options: Namespace) -> int:
     return 0
 
 
-def write_page(counterexample: Counterexample, scenario: Scenario, again: str, out: str) -> None:
+def write_page(counterexample: Counterexample, scenario: Scenario, again: str, *, out: str) -> None:
     """Write the page of *counterexample*, just found in *scenario*, to *out*; *again* is its replay command."""
-    report = _report(counterexample, scenario, again, record_tables(scenario, counterexample))
+    report = _report(counterexample, scenario, again, recorded=record_tables(scenario, counterexample))
     _write(RENDERERS["html"], [Entry(Path(counterexample.scenario), counterexample, report)], out)
 
 
@@ -65,10 +65,10 @@ def _entry(options: Namespace, path: Path, counterexample: Counterexample) -> En
             if options.scenario is not None:
                 raise
             recorded = Recorded(why_not=str(error).partition("\n")[0])
-    return Entry(path, counterexample, _report(counterexample, scenario, again, recorded))
+    return Entry(path, counterexample, _report(counterexample, scenario, again, recorded=recorded))
 
 
-def _report(counterexample: Counterexample, scenario: Scenario | None, again: str, recorded: Recorded) -> Report:
+def _report(counterexample: Counterexample, scenario: Scenario | None, again: str, *, recorded: Recorded) -> Report:
     return report_of(
         counterexample,
         command=again,

@@ -55,7 +55,7 @@ def command(options: Namespace) -> int:
         from harness.cli.reporting import write_page
 
         again = replay_command(path, options.scenario) if path else ""
-        write_page(Counterexample.of(result), scenario, again, options.html)
+        write_page(Counterexample.of(result), scenario, again, out=options.html)
     if unsaved is not None:
         # Raised only after the result was shown, so that it is not lost.
         raise unsaved

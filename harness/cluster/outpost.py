@@ -150,7 +150,7 @@ def _explore(peer: Peer, order: Order, ran: list[Ran]) -> None:
             f"(digest {there[:12]} there, {order.digest[:12]} here), so an execution would not be the same. "
             "Bring both to the same state."
         )
-    scenario = bounded(found, None, order.faults, order.delays)
+    scenario = bounded(found, None, order.faults, delays=order.delays)
     with theatre(scenario, order.workers, seed=order.seed, isolation=order.isolation, patience=order.patience) as stage:
         stage.driver.wants_outcomes = order.outcomes
         workload = scenario.workload(order.workers)

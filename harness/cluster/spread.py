@@ -52,7 +52,7 @@ class Spread:
 
     ahead, far = 4, 64
 
-    def __init__(self, cluster: Cluster, order: Order, jobs: int, workload: Workload) -> None:
+    def __init__(self, cluster: Cluster, order: Order, jobs: int, *, workload: Workload) -> None:
         threads = sum(cluster.nodes().values())
         self.slots = jobs or threads
         # With fewer jobs than threads a second batch for each would run at once with the first.
@@ -183,7 +183,7 @@ def spread(place: Place, jobs: int, setting: Setting) -> Iterator[Spread]:
         postgres=scenario.server or config.postgres(),
     )
     with connected(place.address) as cluster:
-        them = Spread(cluster, order, jobs, scenario.workload(setting.workers))
+        them = Spread(cluster, order, jobs, workload=scenario.workload(setting.workers))
         try:
             them.warm()
             yield them

@@ -30,7 +30,7 @@ def minimal(stage: Theatre, failed: Execution, tally: Tally) -> Execution:
         return confirmed
 
 
-def explained(stage: Theatre, result: Result, found: Execution, tally: Tally) -> Result:
+def explained(stage: Theatre, result: Result, found: Execution, *, tally: Tally) -> Result:
     """Return *result* with an explanation of why *found* fails.
 
     If explaining raises an error, the failure stands, and ``unexplained`` has the error's text.

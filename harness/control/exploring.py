@@ -26,6 +26,7 @@ def explore(
     stage: Theatre,
     scheduler: Scheduler | None,
     workers: int,
+    *,
     preemptions: int | None,
     tally: Tally,
     remembered: ExampleDatabase | None,
@@ -37,15 +38,19 @@ def explore(
     if scheduler is None:
         from harness.control.hypothesis_search import explore_drawn
 
-        explore_drawn(stage.driver, workers, stage.driver.seed, tally, remembered=remembered)
+        explore_drawn(stage.driver, workers, stage.driver.seed, tally=tally, remembered=remembered)
         return
     stops = tally.budget.stop_after
     _search(
-        stage, scheduler if stops is None else StopEarly(scheduler, stops, tally.survey), workers, preemptions, tally
+        stage,
+        scheduler if stops is None else StopEarly(scheduler, stops, tally.survey),
+        workers,
+        preemptions=preemptions,
+        tally=tally,
     )
 
 
-def _search(stage: Theatre, chosen: Scheduler, workers: int, preemptions: int | None, tally: Tally) -> None:
+def _search(stage: Theatre, chosen: Scheduler, workers: int, *, preemptions: int | None, tally: Tally) -> None:
     driver, workload = stage.driver, stage.driver.scenario.workload(workers)
     check = EarlyCheck(stage)
     previous: Execution | None = None
@@ -76,7 +81,7 @@ def _conclude(report: SearchReport, preemptions: int | None, tally: Tally) -> No
 
 
 def explore_dealt(
-    executor: AbstractContextManager[Troupe], scheduler: Scheduler, preemptions: int | None, tally: Tally
+    executor: AbstractContextManager[Troupe], scheduler: Scheduler, preemptions: int | None, *, tally: Tally
 ) -> tuple[float, int]:
     """Explore with several jobs; return the seconds that it took to start them, and their number."""
     dealer = dealer_of(scheduler, preemptions)

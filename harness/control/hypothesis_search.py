@@ -63,6 +63,7 @@ def explore_drawn(
     driver: Driver,
     workers: int,
     seeded: int,
+    *,
     tally: Tally,
     make: Draws = planned,
     remembered: ExampleDatabase | None = None,

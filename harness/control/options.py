@@ -75,7 +75,7 @@ class RunOptions:
         """Return *scenario* with these options' bounds, isolation, patience and server; raises ``BadInput``."""
         self._check()
         carried_out = scenario.carried_out(self.isolation, self.patience, self.server)
-        return bounded(carried_out, self.preemptions, self.faults, self.delays)
+        return bounded(carried_out, self.preemptions, self.faults, delays=self.delays)
 
     def chosen(self) -> Scheduler | None:
         """Return a new scheduler for one search, or None if Hypothesis draws the executions."""
@@ -83,7 +83,7 @@ class RunOptions:
             return self.scheduler
         if self.scheduler == "hypothesis":
             return None
-        return scheduler_named(self.scheduler, self.seed, self.preemptions, self.depth)
+        return scheduler_named(self.scheduler, self.seed, self.preemptions, depth=self.depth)
 
     def setting(self, scenario: Scenario, workers: int) -> Setting:
         """Return the setting that each of several explorers needs to run executions of *scenario*."""
@@ -141,7 +141,7 @@ def _check_jobs(jobs: int | None, cluster: Place | None, scheduler: str | Schedu
         )
 
 
-def bounded(scenario: Scenario, preemptions: int | None, faults: int | None, delays: int | None = None) -> Scenario:
+def bounded(scenario: Scenario, preemptions: int | None, faults: int | None, *, delays: int | None = None) -> Scenario:
     """Return *scenario* with budgets of *faults* and *delays*; raises ``BadInput`` for a bound that makes no sense."""
     if preemptions is not None and preemptions < 0:
         raise BadInput(f"A bound of {preemptions} preemptions makes no sense: give 0 or more.")

@@ -79,12 +79,12 @@ def carry_out(scenario: Scenario, options: RunOptions, progress: Callable[[Progr
     scenario = options.over(scenario)
     remembered = options.database()
     tally = Tally(scenario, options.budget, progress or (lambda _: None))
-    result = _attempt(scenario, options, tally, remembered)
+    result = _attempt(scenario, options, tally, remembered=remembered)
     if not tally.departed or scenario.isolation != "warm" or not isinstance(options.scheduler, str):
         return result
     again = begun_anew(tally, tally.departed)
     try:
-        result = _attempt(replace(scenario, isolation="fork"), options, again, remembered)
+        result = _attempt(replace(scenario, isolation="fork"), options, again, remembered=remembered)
     except (SetupFailed, Unsupported) as error:
         reason = f"Nor could the run go on with fresh processes for each execution: {error}"
         return replace(result, reasons=(*result.reasons, reason))
@@ -98,7 +98,7 @@ def carry_out(scenario: Scenario, options: RunOptions, progress: Callable[[Progr
     return result
 
 
-def _attempt(scenario: Scenario, options: RunOptions, tally: Tally, remembered: ExampleDatabase | None) -> Result:
+def _attempt(scenario: Scenario, options: RunOptions, tally: Tally, *, remembered: ExampleDatabase | None) -> Result:
     """Explore, confirm, shrink and explain; count everything in *tally*, and return the result.
 
     *remembered* is the example database of Hypothesis, None for the one of its settings.
@@ -109,7 +109,7 @@ def _attempt(scenario: Scenario, options: RunOptions, tally: Tally, remembered: 
     if options.shared:
         assert scheduler is not None
         executor = opened(options.jobs or 0, options.cluster, options.setting(scenario, workers))
-        startup, jobs = explore_dealt(executor, scheduler, options.preemptions, tally)
+        startup, jobs = explore_dealt(executor, scheduler, options.preemptions, tally=tally)
     # With several jobs, this testbed is only for the recheck, confirming, shrinking and explaining.
     with theatre(scenario, workers, seed=options.seed) as stage:
         stage.driver.wants_outcomes = options.outcomes
@@ -121,7 +121,7 @@ def _attempt(scenario: Scenario, options: RunOptions, tally: Tally, remembered: 
         try:
             if not options.shared:
                 tally.budget.begin()
-                explore(stage, scheduler, workers, options.preemptions, tally, remembered)
+                explore(stage, scheduler, workers, preemptions=options.preemptions, tally=tally, remembered=remembered)
             tally.explored()
             if tally.failed is None and not tally.stuck and not tally.doubts:
                 recheck(stage, tally)
@@ -137,7 +137,7 @@ def _attempt(scenario: Scenario, options: RunOptions, tally: Tally, remembered: 
             raise Interrupted(run_of(_partial(tally))) from None
         result = tally.result(found)
         if found is not None and options.explain:
-            result = explained(stage, result, found, tally)
+            result = explained(stage, result, found, tally=tally)
         return run_of(result)
 
 

@@ -29,7 +29,7 @@ DEFAULT_EXECUTIONS = {"portfolio": 20_000, "exhaustive": 20_000, "brute": 20_000
 """The most executions of a run that is given no budget, where they are not 1,000."""
 
 
-def scheduler_named(name: str, seed: int, preemptions: int | None, depth: int) -> Scheduler:
+def scheduler_named(name: str, seed: int, preemptions: int | None, *, depth: int) -> Scheduler:
     """Return the scheduler that *name* stands for, seeded with *seed*; *depth* is that of ``pct``."""
     makers: dict[str, Callable[[], Scheduler]] = {
         "portfolio": lambda: Portfolio(seed) if preemptions is None else Exhaustive(preemptions=preemptions),

@@ -90,7 +90,7 @@ class Survey:
                     place = places[access.resource] = _Place()
                 past += place.before(access.mode)
                 if access.resource.startswith(_SHARED) and step.lane and access.mode != "a":
-                    self._meet(place, access, step.lane.partition("/")[0], number)
+                    self._meet(place, access, step.lane.partition("/")[0], number=number)
                 elif access.resource == _EVERYTHING:
                     past += total
             if step.waited and not is_event(step):
@@ -116,7 +116,7 @@ class Survey:
             self._operations.append(step)
         return number
 
-    def _meet(self, place: _Place, access: Access, client: str, number: int) -> None:
+    def _meet(self, place: _Place, access: Access, client: str, *, number: int) -> None:
         """Note the pairs that this *access* makes with those that it conflicts with."""
         if client.startswith(_PROBE):
             return
@@ -145,7 +145,7 @@ class Survey:
     # The result
 
     def coverage(
-        self, seen: float | None = None, pct: Mapping[int, int] | None = None, whole: bool = False
+        self, seen: float | None = None, pct: Mapping[int, int] | None = None, *, whole: bool = False
     ) -> Coverage:
         """Return the coverage so far.
 
@@ -175,7 +175,7 @@ class Survey:
             tasks=self.tasks,
             steps=self.steps,
             pct=made,
-            residual={depth: 0.0 if whole else survival(self.tasks, self.steps, depth, made) for depth in DEPTHS},
+            residual={depth: 0.0 if whole else survival(self.tasks, self.steps, depth, made=made) for depth in DEPTHS},
         )
 
     def _turned(self, pair: int) -> bool:

@@ -40,7 +40,7 @@ def orders(execution: Execution) -> set[Pair]:
         for access in step.accesses:
             if access.mode == "a" or access.resource.startswith("process:") or access.resource in _OF_TIME:
                 continue
-            found.update((operation(other), operation(step)) for other in _met(access, step, last_write, reads))
+            found.update((operation(other), operation(step)) for other in _met(access, step, last_write, reads=reads))
             if access.mode in _WRITES:
                 last_write[access.resource] = step
                 reads[access.resource] = []
@@ -49,7 +49,7 @@ def orders(execution: Execution) -> set[Pair]:
     return found
 
 
-def _met(access: Access, step: Step, last_write: dict[str, Step], reads: dict[str, list[Step]]) -> list[Step]:
+def _met(access: Access, step: Step, last_write: dict[str, Step], *, reads: dict[str, list[Step]]) -> list[Step]:
     others = [last_write[access.resource]] if access.resource in last_write else []
     if access.mode in _WRITES:
         others += reads.get(access.resource, [])

@@ -22,7 +22,7 @@ def planned(
     draw: Callable[[st.SearchStrategy[int]], int], scenario: Scenario, workload: Workload, steps: int
 ) -> Planned:
     """Return a scheduler for *workload* with choices from *draw*; *steps* is the usual number of steps in a call."""
-    return Planned(lambda size: draw(_numbers(size)), scenario.faults, workload, steps)
+    return Planned(lambda size: draw(_numbers(size)), scenario.faults, workload, steps=steps)
 
 
 def workloads_of(scenario: Scenario, workers: int) -> st.SearchStrategy[Workload]:

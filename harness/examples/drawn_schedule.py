@@ -62,7 +62,7 @@ class Planned:
 
     name = "hypothesis"
 
-    def __init__(self, draw: Callable[[int], int], faults: Faults, workload: Workload, steps: int) -> None:
+    def __init__(self, draw: Callable[[int], int], faults: Faults, workload: Workload, *, steps: int) -> None:
         self._draw = draw
         self._calls = [len(client.calls) for client in workload.clients]
         # What is too much is the last one, which it stays when one before it is taken out.

@@ -16,7 +16,7 @@ from harness.schedulers.base import Scheduler
 __all__ = ["run_now", "tell"]
 
 
-def run_now(scenario: Scenario, workers: int, scheduler: Scheduler, workload: Workload) -> Execution:
+def run_now(scenario: Scenario, workers: int, scheduler: Scheduler, *, workload: Workload) -> Execution:
     """Run *workload* under *scheduler* in fresh processes; in a test of Hypothesis, without its deadline noticing."""
     began = time.perf_counter()
     execution = staged(scenario, workers).run(scheduler, workload, fresh=True)

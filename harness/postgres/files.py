@@ -46,7 +46,7 @@ class _Relation:
 
     __slots__ = ("columns", "files", "folder", "oid")
 
-    def __init__(self, root: Path, oid: str, path: str, columns: str) -> None:
+    def __init__(self, root: Path, oid: str, path: str, *, columns: str) -> None:
         self.oid, self.columns = oid, columns
         self.folder = str((root / path).parent) if path else ""
         self.files = _read(root / path) if path else {}
@@ -62,7 +62,7 @@ class Files:
         has = {text(name) for (name,) in link.ask(_HAS, "{" + ",".join(_COLUMNS) + "}")}
         self._columns = {name: kind for name, kind in _COLUMNS.items() if name in has}
         self._relations = [
-            _Relation(root, text(oid), text(path), ", ".join(map(self._typed, values, self._columns.values())))
+            _Relation(root, text(oid), text(path), columns=", ".join(map(self._typed, values, self._columns.values())))
             for oid, path, *values in link.ask(_RELATIONS.format(", ".join(self._columns)))
         ]
         self._size = sum(len(data) for relation in self._relations for data in relation.files.values())

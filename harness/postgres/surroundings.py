@@ -28,7 +28,7 @@ VALUES (CASE WHEN $5::bool THEN 0 ELSE {_MINE} END, $2::oid, CASE WHEN $5::bool 
 class Surroundings:
     """The surroundings of *database*. *admin* is connected to another one; *whole*: the server is ours, with its roles."""
 
-    def __init__(self, admin: Link, database: str, whole: bool) -> None:
+    def __init__(self, admin: Link, database: str, *, whole: bool) -> None:
         self._admin, self._database = admin, database
         self._settings = admin.ask(_SETTINGS, database)
         self._depends = admin.ask(_DEPENDS, database)

@@ -38,14 +38,17 @@ def worst(compared: Sequence[Compared]) -> str:
     return min((each.verdict for each in compared), key=ORDER.index, default="can't tell")
 
 
-def comparison_lines(base: str, head: str, compared: Sequence[Compared], width: int, colour: bool) -> list[str]:
+def comparison_lines(base: str, head: str, compared: Sequence[Compared], *, width: int, colour: bool) -> list[str]:
     """Return the comparison as lines of at most *width* columns; commands are not wrapped."""
     lines = wrapped(escaped(f"{base} against {head}: {worst(compared)}."), width)
     for each in compared:
         style = _STYLES.get(each.verdict, "broken")
         lines += [
             "",
-            *(styled(style, line, colour) for line in wrapped(escaped(f"{each.scenario}: {each.verdict}"), width)),
+            *(
+                styled(style, line, colour=colour)
+                for line in wrapped(escaped(f"{each.scenario}: {each.verdict}"), width)
+            ),
         ]
         if each.rule:
             lines += wrapped(escaped(f"  Broken on {base}: {each.rule}"), width, hang=2)

@@ -50,13 +50,13 @@ def blocked_spans(steps: Sequence[Step], lanes: Lanes) -> tuple[Blocked, ...]:
         key = step.worker, step.lane
         if step.kind == "kill":
             for dead in [each for each in waiting if each[0] == step.worker]:
-                found += _span(lanes, dead, waiting.pop(dead), number, "killed")
+                found += _span(lanes, dead, waiting.pop(dead), end=number, how="killed")
         elif key in waiting and (step.gave_up or not step.waited):
-            found += _span(lanes, key, waiting.pop(key), number, _end(step))
+            found += _span(lanes, key, waiting.pop(key), end=number, how=_end(step))
         elif step.waited:
             waiting.setdefault(key, number)
     for key, start in waiting.items():
-        found += _span(lanes, key, start, None, "still waiting")
+        found += _span(lanes, key, start, end=None, how="still waiting")
     return tuple(sorted(found, key=lambda span: (span.start, span.lane)))
 
 
@@ -66,7 +66,7 @@ def _end(step: Step) -> str:
     return "cancelled" if step.kind in ("cancel", "lost") else "went on"
 
 
-def _span(lanes: Lanes, key: tuple[int, str], start: int, end: int | None, how: str) -> Iterator[Blocked]:
+def _span(lanes: Lanes, key: tuple[int, str], start: int, *, end: int | None, how: str) -> Iterator[Blocked]:
     lane = lanes.task(*key)
     if lane is not None:
         yield Blocked(lane, start, end, how)
@@ -96,9 +96,9 @@ class _Post:
         lane = self._lanes.of(step)
         if step.kind == "request":
             self._served[name] = lane
-            self._arrived("request", name, step, number, self._requests.pop(name, (None, None)))
+            self._arrived("request", name, step, number=number, sending=self._requests.pop(name, (None, None)))
         elif step.kind == "answer":
-            self._arrived("answer", name, step, number, self._answers.pop(name, (None, None)))
+            self._arrived("answer", name, step, number=number, sending=self._answers.pop(name, (None, None)))
         elif step.kind == "lose":
             for kind, pending in (("request", self._requests), ("answer", self._answers)):
                 if name in pending:
@@ -110,7 +110,9 @@ class _Post:
         else:
             self._sends(number, step, lane)
 
-    def _arrived(self, kind: str, name: str, step: Step, number: int, sending: tuple[int | None, int | None]) -> None:
+    def _arrived(
+        self, kind: str, name: str, step: Step, *, number: int, sending: tuple[int | None, int | None]
+    ) -> None:
         text = f"{step.text} {step.detail}".strip()
         self.found.append(Message(kind, name, text, *sending, number, self._lanes.of(step), "arrived"))
 

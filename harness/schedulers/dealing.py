@@ -34,7 +34,7 @@ class Dealer(Protocol):
     def report(self) -> SearchReport:
         """Return the report on the search so far."""
 
-    def deal(self, early: bool = False) -> Deal | None:
+    def deal(self, *, early: bool = False) -> Deal | None:
         """Return another execution, to be pickled before the next call; None if there is none, or none yet.
 
         *early* is true if many executions are under way: then only an execution that does not depend on their results
@@ -62,7 +62,7 @@ class SamplesDealer:
         """Return the report of the sampler."""
         return report_of(self._sampler)
 
-    def deal(self, early: bool = False) -> Deal | None:
+    def deal(self, *, early: bool = False) -> Deal | None:
         """Return the next execution, if there is one; also if *early*, for a sample hardly depends on others."""
         if not self._sampler.start(self._lessons.popleft() if self._lessons else None):
             return None
@@ -89,7 +89,7 @@ class TreeDealer:
         """Whether there will be no further execution."""
         return self._tree.over
 
-    def deal(self, early: bool = False) -> Deal | None:
+    def deal(self, *, early: bool = False) -> Deal | None:
         """Return the cheapest branch; if *early*, only one that need not wait for branches under way."""
         found = self._tree.branch(early)
         return Deal(*found) if found is not None else None
@@ -114,7 +114,7 @@ class PortfolioDealer:
         """Return the report of the tree, with the executions for which PCT's guarantee holds."""
         return replace(self._tree.report(), pct=self._portfolio.pct)
 
-    def deal(self, early: bool = False) -> Deal | None:
+    def deal(self, *, early: bool = False) -> Deal | None:
         """Return an execution of the strategy that has its turn, or a sample if the tree has no branch to give.
 
         In the first executions, which are for the tree alone, no sample takes its place; nor if *early* is true: the
@@ -126,7 +126,7 @@ class PortfolioDealer:
         self._portfolio.reconsider(self._count, self._tree.search)
         turn = self._portfolio.turn(self._count, searching=not over)
         if turn == 0:
-            dealt = self._tree.deal(early)
+            dealt = self._tree.deal(early=early)
             if dealt is None and (early or self._portfolio.alone(self._count)):
                 return None
             if dealt is not None:

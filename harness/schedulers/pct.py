@@ -31,7 +31,7 @@ def chance(tasks: int, steps: int, depth: int) -> float:
     return 1.0 / (max(tasks, 1) * float(max(steps, 1)) ** (depth - 1))
 
 
-def survival(tasks: int, steps: int, depth: int, made: Mapping[int, int]) -> float:
+def survival(tasks: int, steps: int, depth: int, *, made: Mapping[int, int]) -> float:
     """Return an upper bound for the probability that a bug of that *depth* has escaped all executions in *made*.
 
     *made* counts executions of PCT by their own depth, D. Each one with D of at least *depth* (d) finds the bug with a

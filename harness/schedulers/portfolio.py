@@ -72,7 +72,7 @@ class Portfolio:
             if self._members[self._now] is not self.greybox:
                 self.greybox.learn(previous)
         self.reconsider(self._count, self._exhaustive)
-        self._now = self.turn(self._count, self._searching)
+        self._now = self.turn(self._count, searching=self._searching)
         if self._now == 0:
             if self._exhaustive.start(self._last[0]):
                 self._count += 1
@@ -95,7 +95,7 @@ class Portfolio:
         """Return whether execution number *count* comes before the first sample."""
         return count < self._alone
 
-    def turn(self, count: int, searching: bool) -> int:
+    def turn(self, count: int, *, searching: bool) -> int:
         """Return the turn of execution number *count*: 0 for the exhaustive search, else a sampler's number from 1."""
         if searching and (self.alone(count) or count % 2 == 0):
             return 0

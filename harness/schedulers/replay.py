@@ -30,8 +30,8 @@ class Replay:
         schedule: Schedule,
         digests: Sequence[str] = (),
         times: int = 1,
-        lenient: bool = False,
         *,
+        lenient: bool = False,
         moments: Sequence[float] = (),
     ) -> None:
         self._choices, self._digests, self._moments = schedule.choices, digests, moments

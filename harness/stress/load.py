@@ -48,7 +48,7 @@ class Load:
             async with self._connection() as http:
                 for turn in left:
                     for call in self._scenario.probe(self._workload(turn)) if self._scenario.probe else ():
-                        await self._make(http, call, turn, PROBE)
+                        await self._make(http, call, turn, client=PROBE)
 
         await asyncio.gather(*(some() for _ in range(at_once)))
 
@@ -79,22 +79,22 @@ class Load:
 
         async def call_all(number: int) -> None:
             for call in clients[number].calls:
-                await self._insist(connections[number], call, turn, f"c{number}")
+                await self._insist(connections[number], call, turn, client=f"c{number}")
 
         await asyncio.gather(*map(call_all, range(len(clients))))
 
-    async def _insist(self, http: httpx.AsyncClient, call: Call, turn: int, client: str) -> None:
+    async def _insist(self, http: httpx.AsyncClient, call: Call, turn: int, *, client: str) -> None:
         """Make *call*; some clients lose patience first, go away, and make it again."""
         if self._random.random() < _IMPATIENT:
             try:
                 async with asyncio.timeout(self._random.uniform(0.0, _PATIENCE)):
-                    await self._make(http, call, turn, client)
+                    await self._make(http, call, turn, client=client)
                 return
             except TimeoutError:
                 self.given_up += 1
-        await self._make(http, call, turn, client)
+        await self._make(http, call, turn, client=client)
 
-    async def _make(self, http: httpx.AsyncClient, call: Call, turn: int, client: str) -> None:
+    async def _make(self, http: httpx.AsyncClient, call: Call, turn: int, *, client: str) -> None:
         number = self._numbers[turn][client]
         self._numbers[turn][client] += 1
 

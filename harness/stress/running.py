@@ -68,11 +68,13 @@ def stress(
     with _directory() as directory:
         db = directory / "db"
         _set_up(scenario, db)
-        with Server(reference, scenario.variant, db, workers) as server:
+        with Server(reference, scenario.variant, db, workers=workers) as server:
             random = Random(seed)
             load = Load(scenario, server.url, random)
             began = time.monotonic()
-            kills = asyncio.run(_call_and_kill(load, server, random, seconds, clients, kill_every, tell))
+            kills = asyncio.run(
+                _call_and_kill(load, server, random, seconds=seconds, clients=clients, every=kill_every, tell=tell)
+            )
             took = time.monotonic() - began
             tell("asking once more about every turn")
             asyncio.run(load.probe_all(clients))
@@ -144,7 +146,7 @@ def _set_up(scenario: Scenario, db: Path) -> None:
 
 
 async def _call_and_kill(
-    load: Load, server: Server, random: Random, seconds: float, clients: int, every: float | None, tell: Tell
+    load: Load, server: Server, random: Random, *, seconds: float, clients: int, every: float | None, tell: Tell
 ) -> int:
     kills = 0
 

@@ -21,7 +21,7 @@ from harness.boundary.parent import die_with
 __all__ = ["application", "main"]
 
 
-def application(scenario: str, variant: str, db: str, supervisor: int) -> Any:
+def application(scenario: str, variant: str, db: str, *, supervisor: int) -> Any:
     """Return the application of a worker that uvicorn has just spawned; from here on it dies with its supervisor."""
     die_with(supervisor)
     return _found(scenario, variant)(Path(db))
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
     die_with(int(parent))
     _found(scenario, variant)  # before any worker meets what is wrong with it, again and again
     config = uvicorn.Config(
-        partial(application, scenario, variant, db, os.getpid()),
+        partial(application, scenario, variant, db, supervisor=os.getpid()),
         factory=True,
         port=0,
         workers=int(workers),

@@ -30,7 +30,7 @@ class Server:
     *scenario* and *variant* are what ``registry.find`` takes. Raises ``BadInput`` where it does not start.
     """
 
-    def __init__(self, scenario: str, variant: str, db: Path, workers: int) -> None:
+    def __init__(self, scenario: str, variant: str, db: Path, *, workers: int) -> None:
         self._workers, self.url = workers, ""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by __exit__
         command = [sys.executable, "-P", "-m", "harness.stress.serve", scenario, variant, str(db), str(workers)]

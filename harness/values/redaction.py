@@ -122,16 +122,16 @@ def _event(event: Event, redactor: Redactor) -> Event:
     return event._replace(arguments=arguments, value=redactor.value(event.value), error=redactor.text(event.error))
 
 
-def _secrets(value: Plain, named: bool = False) -> Iterator[str]:
+def _secrets(value: Plain, *, named: bool = False) -> Iterator[str]:
     if isinstance(value, str):
         if named and len(value) >= _SHORTEST:
             yield value
     elif isinstance(value, dict):
         for name, part in value.items():
-            yield from _secrets(part, named or is_secret_name(name))
+            yield from _secrets(part, named=named or is_secret_name(name))
     elif isinstance(value, (list, tuple)):
         for part in value:
-            yield from _secrets(part, named)
+            yield from _secrets(part, named=named)
 
 
 def _one(secret: str) -> str:

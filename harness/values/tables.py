@@ -173,13 +173,13 @@ def _quoted(name: str) -> str:
 def compare(before: Tables, after: Tables, redact: Redact = str) -> tuple[Changed, ...]:
     """Return the tables that differ, every text in them passed through *redact* before it is cut."""
     return tuple(
-        _changed(key, before.get(key), after.get(key), redact)
+        _changed(key, before.get(key), after.get(key), redact=redact)
         for key in sorted({*before, *after})
         if before.get(key) != after.get(key)
     )
 
 
-def _changed(key: tuple[str, str], before: _Content | None, after: _Content | None, redact: Redact) -> Changed:
+def _changed(key: tuple[str, str], before: _Content | None, after: _Content | None, *, redact: Redact) -> Changed:
     columns = (after or before or _NOTHING).columns
     was, now = before or _NOTHING, after or _NOTHING
     # Cells of tables with other columns are not the same cells.

@@ -169,7 +169,7 @@ def test_the_verdict_follows_from_what_was_seen(
     around: dict[str, Any], after: dict[str, Any], verdict: str, why: str
 ) -> None:
     """And says why."""
-    found, reasons = judged("at end one", AROUND, {**AROUND, **around}, {**AFTER, **after})
+    found, reasons = judged("at end one", AROUND, {**AROUND, **around}, after={**AFTER, **after})
     assert found == verdict
     assert why in " ".join(reasons)
 
@@ -187,7 +187,7 @@ def test_it_is_shown_harmless_and_within_the_width(width: int) -> None:
     """In a terminal and as Markdown, whatever the texts are."""
     evil = "\x1b[31m<script>|`x` " + "word " * 40
     compared = [Compared("s", "masked", (evil,), evil, (evil,), "harness replay x", "x")]
-    lines = comparison_lines("a", "b", compared, width, False)
+    lines = comparison_lines("a", "b", compared, width=width, colour=False)
     assert all(columns(line) <= width for line in lines if "harness replay" not in line)
     assert "\x1b" not in "".join(lines)
     text = comparison_markdown("a", "b", compared)

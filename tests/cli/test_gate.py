@@ -22,7 +22,7 @@ VARIANT = GateRow("counter", "lost", Verdict.INVALID, Verdict.UNKNOWN)
 
 
 def _row(row: GateRow, output: bytes, errors: bytes, code: int) -> GateRow:
-    return filled(Todo(row, row.scenario), output, errors, code)[0]
+    return filled(Todo(row, row.scenario), output, errors, code=code)[0]
 
 
 def _said(verdict: str, **more: Any) -> bytes:

@@ -177,12 +177,12 @@ def test_calls_that_no_execution_reached_are_named(tmp_path: Path) -> None:
 
 def test_the_chance_to_escape_is_the_papers() -> None:
     """(1 - 1 / (n * k ** (d - 1))) ** m, over the executions of at least that depth, by their own depth."""
-    assert survival(2, 10, 2, {2: 1}) == pytest.approx(1 - 1 / 20)
-    assert survival(2, 10, 2, {2: 30}) == pytest.approx((1 - 1 / 20) ** 30)
-    assert survival(2, 10, 1, {1: 3, 2: 5}) == pytest.approx((1 - 1 / 2) ** 3 * (1 - 1 / 20) ** 5)
-    assert survival(2, 10, 2, {1: 1_000}) == 1.0, "lower depths promise nothing"
-    assert survival(2, 10, 3, {}) == 1.0
-    assert survival(1, 10, 1, {1: 1}) == 0.0
+    assert survival(2, 10, 2, made={2: 1}) == pytest.approx(1 - 1 / 20)
+    assert survival(2, 10, 2, made={2: 30}) == pytest.approx((1 - 1 / 20) ** 30)
+    assert survival(2, 10, 1, made={1: 3, 2: 5}) == pytest.approx((1 - 1 / 2) ** 3 * (1 - 1 / 20) ** 5)
+    assert survival(2, 10, 2, made={1: 1_000}) == 1.0, "lower depths promise nothing"
+    assert survival(2, 10, 3, made={}) == 1.0
+    assert survival(1, 10, 1, made={1: 1}) == 0.0
 
 
 def test_pct_promises_nothing_of_what_it_did_not_control() -> None:
@@ -234,7 +234,7 @@ def test_the_bound_comes_from_what_was_observed() -> None:
     coverage = result.coverage
     assert not result.complete
     assert coverage.tasks == 4
-    assert coverage.residual == {depth: survival(4, coverage.steps, depth, coverage.pct) for depth in (1, 2, 3)}
+    assert coverage.residual == {depth: survival(4, coverage.steps, depth, made=coverage.pct) for depth in (1, 2, 3)}
     assert 0 < sum(coverage.pct.values()) < 70 / 8 + 1
     assert 0 < coverage.residual[1] <= coverage.residual[2] < 1
     assert coverage.seen is not None

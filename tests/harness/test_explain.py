@@ -73,8 +73,8 @@ def test_a_switch_can_be_moved_over_the_steps_of_the_interrupted_task() -> None:
     assert choices(cut.plan(1)) == choices(atoms(LOST_UPDATE))
     assert choices(cut.plan(3)) == "w0:c0 w0:c0 ? w1:c1 w1:c1"
     assert choices(cut.split(1, 1, 2)) == "w0:c0 w1:c1 w0:c0 w1:c1"
-    assert choices(cut.crossing(0, 0, 1, 2)) == "w0:c0 w1:c1 w0:c0 w1:c1"
-    assert cut.crossing(0, 1, 2, 2) == cut.split(0, 1, 2)
+    assert choices(cut.crossing(0, 0, 1, late=2)) == "w0:c0 w1:c1 w0:c0 w1:c1"
+    assert cut.crossing(0, 1, 2, late=2) == cut.split(0, 1, 2)
 
 
 def test_the_probe_is_never_part_of_what_interrupts() -> None:
@@ -139,11 +139,11 @@ def test_what_came_between_did_come_between() -> None:
     """A deciding step that comes after the window is not said to have fallen in it."""
     group = [named(each, LOST_UPDATE, LOST_UPDATE) for each in LOST_UPDATE[1:3]]
     opens, closes = (named(each, LOST_UPDATE, LOST_UPDATE) for each in (LOST_UPDATE[0], LOST_UPDATE[3]))
-    assert intruding(group, opens, closes, None, None) == group[1]
+    assert intruding(group, opens, closes, opening=None, closing=None) == group[1]
     passing = execution(*(LOST_UPDATE[number] for number in (0, 3, 1, 2)), fails=False)
     pair = exchange(execution(*LOST_UPDATE), passing, LOST_UPDATE)
     assert pair is not None
-    assert intruding(group[1:], opens, closes, None, pair) == group[1]
+    assert intruding(group[1:], opens, closes, opening=None, closing=pair) == group[1]
 
 
 def test_calls_overlap_if_one_begins_while_another_is_under_way() -> None:

@@ -305,7 +305,14 @@ def asked(rule: Callable[[Path], object], times: int, moments: Callable[[int], f
 
     for number in range(times):
         now = moments(number)
-        answers.get("rule", [Check("rule", rule)], "state", lambda now=now: Window.at(now, ("/nowhere",)), ask_it, now)  # type: ignore[misc]
+        answers.get(
+            "rule",
+            [Check("rule", rule)],
+            "state",
+            window=lambda now=now: Window.at(now, ("/nowhere",)),
+            ask=ask_it,
+            moment=now,
+        )  # type: ignore[misc]
     return count
 
 

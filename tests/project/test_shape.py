@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
@@ -10,6 +11,11 @@ from tests.project.sources import PACKAGES, Source, body_lines, read_sources, wi
 
 FILE_LINES = 400
 BODY_LINES = 50
+PARAMETERS = 3
+HOT = ("harness/worker/", "harness/control/execution/", "harness/schedulers/tree/", "harness/checks/")
+"""Hot paths: functions that run once or more for each step, or for each state of a search. Keywords cost time there."""
+CALLED_BY_OTHERS = frozenset({"_repr_pretty_", "called", "planned"})
+"""Functions whose callers (IPython, C code, another strategy of drawing) pass arguments by position."""
 VAGUE = frozenset({"util", "utils", "common", "helper", "helpers", "misc"})
 
 FORKING_FILES = frozenset(
@@ -47,6 +53,21 @@ def functions_are_short(sources: list[Source]) -> Iterator[str]:
                 yield f"{where}: a body of {lines} lines, at most {BODY_LINES}"
 
 
+def parameters_are_few(sources: list[Source]) -> Iterator[str]:
+    """Outside the hot paths, a function takes at most three positional parameters, and no boolean by position."""
+    for source in sources:
+        if source.path.startswith("harness/") and not source.path.startswith(HOT):
+            for function in source.functions():
+                given = [each for each in function.args.args if each.arg not in ("self", "cls")]
+                where = f"{source.path}:{function.lineno}: {function.name}"
+                if function.name in CALLED_BY_OTHERS or not (function.args.args or given):
+                    continue
+                if len(given) > PARAMETERS:
+                    yield f"{where}: {len(given)} positional parameters, at most {PARAMETERS}"
+                if flags := [each.arg for each in given if each.annotation and ast.unparse(each.annotation) == "bool"]:
+                    yield f"{where}: {', '.join(flags)} should be given by name only"
+
+
 def names_say_something(sources: list[Source]) -> Iterator[str]:
     """No module or package is called util, common, helpers or the like."""
     for source in sources:
@@ -81,6 +102,8 @@ OFFENDERS: list[tuple[Rule, str, str]] = [
     (files_are_short, "scenarios/a.py", "x = 1\n" * 401),
     (functions_are_short, "harness/a.py", "def f():\n" + LONG_BODY),
     (functions_are_short, "harness/a.py", "class A:\n  async def f(self):\n" + LONG_BODY),
+    (parameters_are_few, "harness/a.py", "def f(a, b, c, d): ..."),
+    (parameters_are_few, "harness/a.py", "class A:\n  def f(self, a: int, b: bool = False): ..."),
     (names_say_something, "harness/utils.py", ""),
     (names_say_something, "reports/_common/html.py", ""),
     (one_file_forks, "harness/control/testbed/shared_files.py", "import os\nos.fork()"),
@@ -94,6 +117,8 @@ OFFENDERS: list[tuple[Rule, str, str]] = [
 WITHIN_THE_RULES = {
     "harness/project/config.py": "import os\nos.environ.get('X')",
     "harness/control/testbed/processes.py": "import os\nimport multiprocess\nos.fork()",
+    "harness/few.py": "def f(a, b, c, *, d: bool): ...\nclass A:\n  def g(self, a, b, c): ...",
+    "harness/worker/hot.py": "def f(a, b, c, d, e: bool): ...",
     "harness/commonplace.py": "def fork(): ...\nfork()\nconfig.environ",
     "harness/long.py": "def f():\n" + '    """Long.' + "\n" * 100 + '    """\n' + "    x = 1\n" * 50,
     "harness/longer.py": "x = 1\n" * 400,

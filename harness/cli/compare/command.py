@@ -36,7 +36,9 @@ _REFERENCE = "reference"
 def command(options: Namespace) -> int:
     """Compare two versions; return 0 for fixed, 1 for not fixed, masked or worse, 3 if no verdict is possible."""
     with _sides(options) as (base, head), Ticker() as ticker:
-        compared = [_Comparison(options, base, head, name, ticker).judge() for name in _names(options, base)]
+        compared = [
+            _Comparison(options, base, head, name=name, ticker=ticker).judge() for name in _names(options, base)
+        ]
     if options.markdown is not None:
         _write(Path(options.markdown), comparison_markdown(options.base, options.head, compared))
     if options.html is not None:
@@ -44,7 +46,7 @@ def command(options: Namespace) -> int:
     if options.json:
         print_json(as_data(options.base, options.head, compared))
     else:
-        print("\n".join(comparison_lines(options.base, options.head, compared, width(), colour())))
+        print("\n".join(comparison_lines(options.base, options.head, compared, width=width(), colour=colour())))
     return _CODES.get(worst(compared), 1)
 
 
@@ -146,7 +148,7 @@ def _names(options: Namespace, base: Side) -> list[str]:
 class _Comparison:
     """The comparison of one scenario on both versions."""
 
-    def __init__(self, options: Namespace, base: Side, head: Side, name: str, ticker: Ticker) -> None:
+    def __init__(self, options: Namespace, base: Side, head: Side, *, name: str, ticker: Ticker) -> None:
         self._options, self._base, self._head, self._name, self._ticker = options, base, head, name, ticker
         self._seconds = float(options.time)
 
@@ -171,7 +173,7 @@ class _Comparison:
         rule = f"{found.failure.kind} {found.failure.rule}".strip()
         around = {side.name: self._around(side, file) for side in (self._base, self._head)}
         after = self._explore(self._head, folder / "head")
-        verdict, reasons = judged(rule, around[self._base.name], around[self._head.name], after)
+        verdict, reasons = judged(rule, around[self._base.name], around[self._head.name], after=after)
         kept = save(found, Path(options.output)) if options.counterexample is None else file
         return Compared(
             self._name, verdict, tuple(reasons), f"{rule}: {found.failure.message}",
@@ -225,7 +227,9 @@ def _with_delays(said: dict[str, Any]) -> str:
     return f" with {bound}" if (bound := said.get("bound_on_delays")) else ""
 
 
-def judged(rule: str, before: dict[str, Any], around: dict[str, Any], after: dict[str, Any]) -> tuple[str, list[str]]:
+def judged(
+    rule: str, before: dict[str, Any], around: dict[str, Any], *, after: dict[str, Any]
+) -> tuple[str, list[str]]:
     """Return the verdict on a race that breaks *rule*, and the reasons.
 
     *before* and *around* are the output of ``harness around`` for the race on the old and on the new version, *after*

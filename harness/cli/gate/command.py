@@ -36,7 +36,7 @@ _MEANINGS = {
 def command(options: Namespace) -> int:
     """Run the gate; return 0 if every row is as expected, 1 if one is wrong, 3 if one is unknown and none is wrong."""
     settings = settings_of(options)
-    chosen = chosen_scenarios(settings, options.scenarios, options.config is not None)
+    chosen = chosen_scenarios(settings, options.scenarios, elsewhere=options.config is not None)
     left_out: dict[str, str] = {}
     if options.over is not None or not options.scenarios:
         chosen, left_out = over_database(options.over or settings.over, chosen)
@@ -48,14 +48,14 @@ def command(options: Namespace) -> int:
     todo = [*_known(settings, chosen, left_out), *_explorations(chosen)]
     began = time.monotonic()
     with workflow_commands_stopped(sys.stderr if options.json else sys.stdout):
-        gated = _gated(todo, settings, options, left_out, began)
+        gated = _gated(todo, settings, options, left_out=left_out, began=began)
         _show(options, gated)
-    publish(gated, options, settings, {scenario.name: reference for reference, scenario in chosen})
+    publish(gated, options, settings, references={scenario.name: reference for reference, scenario in chosen})
     return EXIT_CODES[gated.verdict]
 
 
 def _gated(
-    todo: Sequence[Todo], settings: Settings, options: Namespace, left_out: dict[str, str], began: float
+    todo: Sequence[Todo], settings: Settings, options: Namespace, *, left_out: dict[str, str], began: float
 ) -> Gated:
     rows, files = carry_out(todo, settings, options.cluster)
     return Gated(

@@ -150,7 +150,7 @@ def _begun(command: Command, output: IO[bytes], errors: IO[bytes]) -> subprocess
         import harness.cli.running
         import harness.control.run  # noqa: F401
 
-        return Forked(arguments, output, errors, command.postgres)
+        return Forked(arguments, output, errors, postgres=command.postgres)
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "harness", *arguments],
         stdin=subprocess.DEVNULL,

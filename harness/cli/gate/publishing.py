@@ -21,7 +21,7 @@ from harness.reports.gated import Gated, as_data
 __all__ = ["publish"]
 
 
-def publish(gated: Gated, options: Namespace, settings: Settings, references: Mapping[str, str]) -> None:
+def publish(gated: Gated, options: Namespace, settings: Settings, *, references: Mapping[str, str]) -> None:
     """Write every report that *options* and *settings* ask for, and those that the CI environment takes.
 
     The Markdown is appended to the file that ``GITHUB_STEP_SUMMARY`` names. Under GitHub Actions, annotations are
@@ -40,7 +40,7 @@ def publish(gated: Gated, options: Namespace, settings: Settings, references: Ma
         for file, name in (("junit.xml", "junit"), ("summary.md", "markdown"), ("results.sarif", "sarif")):
             _write(settings.report / file, texts[name]())
         _write(settings.report / "gate.json", json.dumps(as_data(gated), indent=1) + "\n")
-        _write_pages(gated, settings.report, references, settings.postgres or None)
+        _write_pages(gated, settings.report, references, server=settings.postgres or None)
     if (summary := config.step_summary()) is not None:
         _write(summary, gate_markdown(gated), add=True)
     if config.under_actions():
@@ -48,14 +48,14 @@ def publish(gated: Gated, options: Namespace, settings: Settings, references: Ma
             print(line, file=sys.stderr if options.json else sys.stdout)
 
 
-def _write_pages(gated: Gated, folder: Path, references: Mapping[str, str], server: str | None) -> None:
+def _write_pages(gated: Gated, folder: Path, references: Mapping[str, str], *, server: str | None) -> None:
     """Write a page for each unexpected counterexample, with the stem of the counterexample's file as its name."""
     for number, found in gated.found.items():
         from harness.cli.reporting import write_page
 
         scenario = registry.find(references[found.scenario], found.variant or None).carried_out(None, None, server)
         page = folder / f"{Path(gated.files[number]).stem}.html"
-        write_page(found, scenario, gated.rows[number].command, str(page))
+        write_page(found, scenario, gated.rows[number].command, out=str(page))
 
 
 def _write(file: Path, text: str, *, add: bool = False) -> None:

@@ -117,7 +117,7 @@ class _Runs:
         except Lost as lost:
             row, file = replace(todo.row, command=_command(todo), note=str(lost)), None
         else:
-            row, file = filled(todo, said.output, said.errors, said.code)
+            row, file = filled(todo, said.output, said.errors, code=said.code)
         late = row.variant and not row.known and row.verdict is Verdict.VALID and not row.complete
         if late and number not in self._second:
             # The default scheduler, cheapest first, is slow to find bugs that need several faults: try the random one.
@@ -140,7 +140,7 @@ class _Runs:
         return f"{self._done} of {len(self.rows)}, {time.monotonic() - self._began:.0f} s: {names}"
 
 
-def filled(todo: Todo, output: bytes, errors: bytes, code: int) -> tuple[GateRow, Path | None]:
+def filled(todo: Todo, output: bytes, errors: bytes, *, code: int) -> tuple[GateRow, Path | None]:
     """Return the row filled from its command's output, and the file of the unexpected counterexample, if any."""
     row = replace(todo.row, command=_command(todo))
     try:

@@ -38,7 +38,7 @@ def settings_of(options: Namespace) -> Settings:
     return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
-def chosen_scenarios(settings: Settings, names: Sequence[str], elsewhere: bool) -> Chosen:
+def chosen_scenarios(settings: Settings, names: Sequence[str], *, elsewhere: bool) -> Chosen:
     """Return the scenarios that *names* say, else those that the settings name, else all that are installed.
 
     A name is a pattern of known scenarios, or a reference. With settings from *elsewhere* than the current folder, scenarios

@@ -46,9 +46,9 @@ def command(options: Namespace) -> int:
     )
     differences = _differences(counterexample.made_with) if replayed.divergence else []
     if options.json:
-        print_json(_as_json(path, counterexample, replayed, differences))
+        print_json(_as_json(path, counterexample, replayed, differences=differences))
     else:
-        _show(options, path, counterexample, replayed, differences)
+        _show(options, path, counterexample, replayed=replayed, differences=differences)
     return EXIT_CODES[replayed.verdict]
 
 
@@ -87,7 +87,7 @@ def _differences(made_with: MadeWith) -> list[str]:
 
 
 def _as_json(
-    path: Path, counterexample: Counterexample, replayed: Replayed, differences: list[str]
+    path: Path, counterexample: Counterexample, replayed: Replayed, *, differences: list[str]
 ) -> dict[str, object]:
     failure = counterexample.failure
     return {
@@ -112,7 +112,7 @@ def _as_json(
 
 
 def _show(
-    options: Namespace, path: Path, counterexample: Counterexample, replayed: Replayed, differences: list[str]
+    options: Namespace, path: Path, counterexample: Counterexample, *, replayed: Replayed, differences: list[str]
 ) -> None:
     columns = width()
     for line in [

@@ -18,7 +18,9 @@ __all__ = ["export"]
 def export(options: Namespace, counterexample: Counterexample) -> int:
     """Write the test to ``--output``, or to standard output; return 0. Raises ``BadInput`` if it can't be written."""
     name = options.scenario or counterexample.scenario
-    text = regression_test(counterexample, name, text_of_calls(counterexample.workload), legs_of(counterexample.steps))
+    text = regression_test(
+        counterexample, name, text_of_calls(counterexample.workload), legs=legs_of(counterexample.steps)
+    )
     if options.output is None:
         print(text, end="")
         return 0

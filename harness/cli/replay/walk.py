@@ -106,5 +106,5 @@ class _Guide:
         lines: list[str] = []
         for worker, tables in moment.seen().items():
             for label, name, titles, rows in tables:
-                lines += table_lines(f"{worker}, {label}: {name}", titles, rows, moment.clean, width())
+                lines += table_lines(f"{worker}, {label}: {name}", titles, rows, clean=moment.clean, width=width())
         return lines

@@ -103,6 +103,7 @@ def intruding(
     group: Sequence[Named],
     opens: Named | None,
     closes: Named | None,
+    *,
     opening: Exchange | None,
     closing: Exchange | None,
 ) -> Named | None:

@@ -42,7 +42,7 @@ class FaultMover:
             after, before = first if passes(earlier) else None, last if passes(later) else None
         return FaultRole(
             at=at,
-            essential=_is_essential(broken, others, tried),
+            essential=_is_essential(broken, others, tried=tried),
             after=after,
             before=before,
             places=(*reversed(earlier), Place(0, "fails"), *later),
@@ -120,7 +120,7 @@ def _outcome(execution: Execution, fault: Atom, place: int) -> str:
     return "fails" if execution.failure is not None else "passes"
 
 
-def _is_essential(broken: Sequence[Failure | None], others: Sequence[Failure], tried: bool) -> bool | None:
+def _is_essential(broken: Sequence[Failure | None], others: Sequence[Failure], *, tried: bool) -> bool | None:
     """Return whether no execution without the fault fails in the same way; None if not all variants were *tried*.
 
     *broken* are the failures of those executions (None: it passed), *others* the ones that differ from the

@@ -166,7 +166,7 @@ class _Explainer:
             preempts=cut.preempts,
             opens=opens,
             closes=closes,
-            intruding=intruding(group, opens, closes, opening, closing),
+            intruding=intruding(group, opens, closes, opening=opening, closing=closing),
             places=(*reversed(earlier), Place(0, "fails"), *later),
             opening=opening,
             closing=closing,
@@ -230,10 +230,12 @@ class _Explainer:
         many = self._halve(0, len(cut.group), lambda number: cut.split(early, number, fails))
         if many is None:
             return None
-        at = self._halve(fails, early, lambda number: cut.crossing(early, many - 1, number, fails))
+        at = self._halve(fails, early, lambda number: cut.crossing(early, many - 1, number, late=fails))
         if at is None:
             return None
-        return self._pair(cut.crossing(early, many - 1, at + 1, fails), cut.crossing(early, many - 1, at, fails))
+        return self._pair(
+            cut.crossing(early, many - 1, at + 1, late=fails), cut.crossing(early, many - 1, at, late=fails)
+        )
 
     def _closing(self, cut: Cut, fails: int) -> Exchange | None:
         """Return the deciding pair at the end of the window, None if it can't be found.

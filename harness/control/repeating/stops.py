@@ -118,7 +118,9 @@ def walk(
         whole, clean = redacted(whole, scenario.secrets)
         target: int | None = start
         while target is not None:
-            walking = _Walking(replaying(counterexample.schedule, counterexample.steps), target, visit, stage, clean)
+            walking = _Walking(
+                replaying(counterexample.schedule, counterexample.steps), target, visit, stage=stage, clean=clean
+            )
             try:
                 execution = stage.driver.run(walking, counterexample.workload)
                 target = visit(Moment(len(execution.steps), execution.steps, True, clean, stage, 0.0))
@@ -130,7 +132,9 @@ def walk(
 class _Walking(Wrapper):
     """Makes the recorded choices, and stops before a given step."""
 
-    def __init__(self, inner: object, target: int, visit: Visit, stage: Theatre, clean: Callable[[str], str]) -> None:
+    def __init__(
+        self, inner: object, target: int, visit: Visit, *, stage: Theatre, clean: Callable[[str], str]
+    ) -> None:
         super().__init__(inner)  # type: ignore[arg-type]
         self._target, self._visit, self._stage, self._clean = target, visit, stage, clean
 

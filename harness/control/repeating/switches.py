@@ -53,9 +53,9 @@ class Cut(NamedTuple):
 
     def split(self, early: int, group: int, late: int) -> tuple[Atom, ...]:
         """Return the plan with *early* steps of the run, *group* of the group, the run up to *late*, and the rest of both."""
-        return self.crossing(early, group, late, late)
+        return self.crossing(early, group, late, late=late)
 
-    def crossing(self, early: int, group: int, middle: int, late: int) -> tuple[Atom, ...]:
+    def crossing(self, early: int, group: int, middle: int, *, late: int) -> tuple[Atom, ...]:
         """Return ``split(early, group, late)``, with one more step of the group where the run is at *middle*, if not *late*."""
         until, rest = self.part(late)
         start = len(self.part(early)[0])
@@ -82,11 +82,11 @@ def cuts(steps: Sequence[Step], plan: Sequence[Atom]) -> list[Cut]:
             continue
         before = next((atom.task for atom in reversed(plan[:number]) if not atom.fault), plan[number].task)
         if before != plan[number].task:
-            found.append(_cut(steps, plan, number, before))
+            found.append(_cut(steps, plan, number, task=before))
     return found
 
 
-def _cut(steps: Sequence[Step], plan: Sequence[Atom], at: int, task: str) -> Cut:
+def _cut(steps: Sequence[Step], plan: Sequence[Atom], at: int, *, task: str) -> Cut:
     first = at
     while first and plan[first - 1].fault and plan[first - 1].task != task:
         first -= 1

@@ -43,6 +43,7 @@ class Answers:
         group: str,
         checks: Sequence[Check],
         key: Hashable,
+        *,
         window: Callable[[], Window],
         ask: Callable[[], Any],
         moment: float,

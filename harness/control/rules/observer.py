@@ -88,7 +88,7 @@ class Observer:
             return first_broken(self._scenario.transitions, *places, change), change.notes
 
         key = hash(tuple(before.items())), self.states[-1], self._now, lane, self.memory
-        broken, notes = self._answer("transitions", self._scenario.transitions, key, first)
+        broken, notes = self._answer("transitions", self._scenario.transitions, key, asks=first)
         self._notes = dict(notes)
         return broken  # type: ignore[no-any-return]
 
@@ -100,7 +100,7 @@ class Observer:
         """Return the first postcondition that the clients' answers break, given the shared state."""
         return self._ask("postconditions", self._scenario.postconditions, history)
 
-    def happened(self, history: History, steps: Sequence[Step], whole: bool) -> tuple[str, ...]:
+    def happened(self, history: History, steps: Sequence[Step], *, whole: bool) -> tuple[str, ...]:
         """Return the names of the required events (``must_happen``) that occurred in this execution.
 
         If it is not *whole* but was given up as redundant, events that look at the state at the end are left out: the
@@ -116,7 +116,7 @@ class Observer:
         files = self._world.snapshot()
         group = f"must happen: {check.name}"
         key = hash(tuple(files.items()))
-        return bool(self._answer(group, [check], key, lambda: _happened(check, self._world.observe(files))))
+        return bool(self._answer(group, [check], key, asks=lambda: _happened(check, self._world.observe(files))))
 
     def outcome(self, history: History) -> str:
         """Return a digest of the content of the database and of the answers that clients were given."""
@@ -130,26 +130,26 @@ class Observer:
         if not checks:
             return None
         files = self._world.snapshot()
-        told = _told(history, self._scenario.ordered) if history is not None else None
+        told = _told(history, ordered=self._scenario.ordered) if history is not None else None
         self.states.append(hash(tuple(files.items())))
 
         def first() -> Broken | None:
             db = self._world.observe(files)
             return first_broken(checks, *((db,) if history is None else (history, db)))
 
-        return self._answer(group, checks, (self.states[-1], told), first)  # type: ignore[no-any-return]
+        return self._answer(group, checks, (self.states[-1], told), asks=first)  # type: ignore[no-any-return]
 
-    def _answer(self, group: str, checks: Sequence[Check], key: object, asks: Callable[[], Any]) -> Any:
+    def _answer(self, group: str, checks: Sequence[Check], key: object, *, asks: Callable[[], Any]) -> Any:
         if self._world.tells_time:
             # A rule may ask the server for the time, and the window does not see that: no answer outlives its moment.
             key = key, self._now
-        return self._answers.get(group, checks, key, self._window, asks, self._now)
+        return self._answers.get(group, checks, key, window=self._window, ask=asks, moment=self._now)
 
     def _window(self) -> Window:
         return Window.at(self._now, self._world.seen)
 
 
-def _told(history: History, ordered: bool) -> object:
+def _told(history: History, *, ordered: bool) -> object:
     """Return everything that a postcondition can see of *history*, as a value to compare."""
     return history.left_open, tuple(
         (

@@ -75,7 +75,7 @@ def trouble(kind: str, value: str, who: str) -> Exception:
     return error
 
 
-def serve(orders: Peer, setting: Setting, parent: int, unneeded: Sequence[int]) -> None:
+def serve(orders: Peer, setting: Setting, parent: int, *, unneeded: Sequence[int]) -> None:
     """Run the tasks that come from *orders*, until its other end is closed.
 
     *parent* is the process that started this one; this one ends with it. *unneeded* are the other processes' ends of

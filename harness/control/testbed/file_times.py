@@ -21,7 +21,7 @@ def times_of(root: str, real: int, without: Collection[str]) -> bytes:
     """
     found: list[tuple[str, int]] = []
     with suppress(FileNotFoundError, PermissionError):
-        _collect(root, "", real, without, found)
+        _collect(root, "", real, without=without, found=found)
     if not found:
         return b""
     changed = os.lstat(root).st_mtime_ns
@@ -30,7 +30,7 @@ def times_of(root: str, real: int, without: Collection[str]) -> bytes:
     return marshal.dumps(sorted(found))
 
 
-def _collect(root: str, prefix: str, real: int, without: Collection[str], found: list[tuple[str, int]]) -> None:
+def _collect(root: str, prefix: str, real: int, *, without: Collection[str], found: list[tuple[str, int]]) -> None:
     with os.scandir(root) as entries:
         for entry in entries:
             if not prefix and entry.name in without:
@@ -40,7 +40,7 @@ def _collect(root: str, prefix: str, real: int, without: Collection[str], found:
                 found.append((prefix + entry.name, changed))
             if entry.is_dir(follow_symlinks=False):
                 with suppress(FileNotFoundError, PermissionError):
-                    _collect(entry.path, f"{prefix}{entry.name}/", real, without, found)
+                    _collect(entry.path, f"{prefix}{entry.name}/", real, without=without, found=found)
 
 
 def give_times(root: str, times: bytes, now: int) -> None:

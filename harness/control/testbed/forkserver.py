@@ -47,6 +47,7 @@ def serve(
     orders: Peer,
     ends: list[End],
     scenario: Scenario,
+    *,
     common: Common,
     seen: Seen,
     roles: tuple[str, ...],
@@ -71,7 +72,7 @@ def serve(
         config.use_postgres("")
     try:
         import_all(imports)
-        server = _Server(orders, ends, scenario, common, seen, roles, directory)
+        server = _Server(orders, ends, scenario, common=common, seen=seen, roles=roles, directory=directory)
     except Exception as error:
         with suppress(BrokenPipeError):
             orders.send(("unsupported", f"{type(error).__name__}: {error}"))
@@ -99,6 +100,7 @@ class _Server:
         orders: Peer,
         ends: list[End],
         scenario: Scenario,
+        *,
         common: Common,
         seen: Seen,
         roles: tuple[str, ...],

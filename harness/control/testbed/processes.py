@@ -78,7 +78,7 @@ def ending(exit_code: int | None) -> str:
 class Worker:
     """The controller's side of one worker: its pipes, its process, and its time limit (``patience``, in seconds)."""
 
-    def __init__(self, number: int, peer: Peer, stacks: int, trail: Trail, patience: float) -> None:
+    def __init__(self, number: int, peer: Peer, stacks: int, *, trail: Trail, patience: float) -> None:
         self.number, self.peer, self.pid = number, peer, 0
         self.generation = 0
         self._stacks, self._trail, self._patience = stacks, trail, patience
@@ -168,7 +168,7 @@ class Fleet:
     """The worker pool of a run: its workers, and their fork server, which removes the shared directory when it ends."""
 
     def __init__(
-        self, scenario: Scenario, workers: int, directory: Path, patience: float, imports: tuple[str, ...] = ()
+        self, scenario: Scenario, workers: int, directory: Path, *, patience: float, imports: tuple[str, ...] = ()
     ) -> None:
         _require_linux()
         self._directory = directory
@@ -182,7 +182,7 @@ class Fleet:
             ends = [End(Peer(down[0], up[1]), _stack_file(number), Trail()) for number, (down, up) in enumerate(pipes)]
         self._server = Peer(from_server[0], to_server[1])
         self.workers = [
-            Worker(number, Peer(up[0], down[1]), ends[number].stacks, ends[number].trail, patience)
+            Worker(number, Peer(up[0], down[1]), ends[number].stacks, trail=ends[number].trail, patience=patience)
             for number, (down, up) in enumerate(pipes)
         ]
         self._ends = [*to_server[1:], *from_server[:1], *(end for down, up in pipes for end in (down[1], up[0]))]

@@ -60,8 +60,8 @@ def collect(root: str, found: Files) -> None:
     """Read the entries of the directory *root* into *found*, except SQLite's shared-memory indexes (``-shm``)."""
     about: _About = {}
     several: dict[int, list[str]] = {}
-    _note(about, "", os.lstat(root), _FOLDER)
-    _collect(root, "", found, about, several)
+    _note(about, "", os.lstat(root), usual=_FOLDER)
+    _collect(root, "", found, about=about, several=several)
     for names in several.values():
         first, *others = sorted(names)
         for name in others:
@@ -72,29 +72,29 @@ def collect(root: str, found: Files) -> None:
         found[_ABOUT] = marshal.dumps(sorted(about.items()))
 
 
-def _note(about: _About, name: str, info: os.stat_result, usual: int) -> None:
+def _note(about: _About, name: str, info: os.stat_result, *, usual: int) -> None:
     mode = info.st_mode & 0o7777
     if mode != usual or info.st_uid != _OWN[0] or info.st_gid != _OWN[1]:
         about[name] = mode, info.st_uid, info.st_gid
 
 
-def _collect(root: str, prefix: str, found: Files, about: _About, several: dict[int, list[str]]) -> None:
+def _collect(root: str, prefix: str, found: Files, *, about: _About, several: dict[int, list[str]]) -> None:
     # tmpfs lists the newest entry first, and they are to be in the order of making.
     for entry in reversed(_entries(root)):
         name = prefix + entry.name
         if entry.is_file(follow_symlinks=False):
             if not name.endswith("-shm"):
-                _collect_file(entry.path, name, found, about, several)
+                _collect_file(entry.path, name, found, about=about, several=several)
         elif entry.is_symlink():
             with suppress(FileNotFoundError):
                 found[name + LINK] = os.fsencode(os.readlink(entry.path))
         elif entry.is_dir(follow_symlinks=False):
-            _note(about, name, entry.stat(follow_symlinks=False), _FOLDER)
+            _note(about, name, entry.stat(follow_symlinks=False), usual=_FOLDER)
             found[name + "/"] = b""
-            _collect(entry.path, name + "/", found, about, several)
+            _collect(entry.path, name + "/", found, about=about, several=several)
         elif (mark := _special(entry)) is not None:
             found[name + mark] = b""
-            _note(about, name, entry.stat(follow_symlinks=False), _FILE)
+            _note(about, name, entry.stat(follow_symlinks=False), usual=_FILE)
 
 
 def _entries(root: str) -> list[os.DirEntry[str]]:
@@ -111,7 +111,7 @@ def _special(entry: os.DirEntry[str]) -> str | None:
     return _PIPE if stat.S_ISFIFO(mode) else _SOCKET if stat.S_ISSOCK(mode) else None
 
 
-def _collect_file(path: str, name: str, found: Files, about: _About, several: dict[int, list[str]]) -> None:
+def _collect_file(path: str, name: str, found: Files, *, about: _About, several: dict[int, list[str]]) -> None:
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -122,7 +122,7 @@ def _collect_file(path: str, name: str, found: Files, about: _About, several: di
             descriptor = os.open(path, os.O_RDONLY)
     try:
         info = os.fstat(descriptor)
-        _note(about, name, info, _FILE)
+        _note(about, name, info, usual=_FILE)
         if info.st_nlink > 1:
             several.setdefault(info.st_ino, []).append(name)
         if info.st_size >= _LARGE and info.st_blocks * 512 < info.st_size:
@@ -186,7 +186,7 @@ def lay_out(root: str, files: Files) -> None:
         elif name.endswith(_SAME):
             same.append((os.fsdecode(data), name.removesuffix(_SAME)))
         elif name != _ABOUT:
-            _make(root, name, data, about)
+            _make(root, name, data, about=about)
     for first, other in same:
         os.link(f"{root}/{first}", f"{root}/{other}")
     os.chmod(root, _FOLDER)
@@ -236,7 +236,7 @@ def _give(path: str, user: int, group: int) -> None:
         os.chown(path, user, group)
 
 
-def _make(root: str, name: str, data: bytes, about: _About) -> None:
+def _make(root: str, name: str, data: bytes, *, about: _About) -> None:
     """Make an entry that is neither a directory nor a plain file."""
     plain, _, _ = name.partition("\0")
     path, mark = f"{root}/{plain}", name[len(plain) :]

@@ -101,7 +101,7 @@ class PostgresWorld(World):
         super().take_template()
         self._end_sessions(self._raced)
         owned = isinstance(self.server, Server)
-        self._around = Surroundings(self._admin, self._raced, owned)
+        self._around = Surroundings(self._admin, self._raced, whole=owned)
         if isinstance(self.server, Server):
             self._files = Files(self._connected(), self.server.directory)
         self._look_anew()
@@ -216,7 +216,7 @@ class PostgresWorld(World):
         self._look_anew()
         return self._layout.read(self._connected())
 
-    def observe(self, snapshot: dict[str, bytes], earlier: bool = False) -> Path:
+    def observe(self, snapshot: dict[str, bytes], *, earlier: bool = False) -> Path:
         """See ``World``; return the database itself, which no worker changes now, or a second one if *earlier*."""
         if not earlier:
             return _to_read(str(self.db))

@@ -99,7 +99,7 @@ class World:
             self.shows_times = True
         return found
 
-    def observe(self, snapshot: dict[str, bytes], earlier: bool = False) -> Path:
+    def observe(self, snapshot: dict[str, bytes], *, earlier: bool = False) -> Path:
         """Write *snapshot* into a separate directory, and return the path of its database.
 
         Looking at that copy takes no lock that workers could meet. An *earlier* state has a directory of its own, so

@@ -63,7 +63,7 @@ def theatre(
         resolve(point)
     started = time.perf_counter()
     with ExitStack() as first:
-        stage = first.enter_context(_theatre(scenario, workers, seed, started))
+        stage = first.enter_context(_theatre(scenario, workers, seed, started=started))
         imports = rehearse(stage.driver, workers) if scenario.isolation == "fork" else ()
         if not imports:
             stage.driver.isolated = scenario.isolation == "fork"
@@ -71,21 +71,21 @@ def theatre(
             yield stage
             return
     # The fork server of the first testbed has forked already, too early for these imports: set up a second one.
-    with _theatre(scenario, workers, seed, started, imports) as stage:
+    with _theatre(scenario, workers, seed, started=started, imports=imports) as stage:
         stage.driver.isolated = True
         yield stage
 
 
 @contextmanager
 def _theatre(
-    scenario: Scenario, workers: int, seed: int, started: float, imports: tuple[str, ...] = ()
+    scenario: Scenario, workers: int, seed: int, *, started: float, imports: tuple[str, ...] = ()
 ) -> Iterator[Theatre]:
     """Set up a testbed, with the modules *imports* imported before workers are forked."""
     with pinned():
         directory = shared_directory()
         fleet = world = driver = None
         try:
-            fleet = Fleet(scenario, workers, directory, scenario.patience, imports)
+            fleet = Fleet(scenario, workers, directory, patience=scenario.patience, imports=imports)
             world = _world(scenario, directory, fleet.inherited)
             with held(directory):
                 fleet.set_up(world.db, str(seed))

@@ -31,12 +31,12 @@ def junit(gated: Gated) -> str:
         time=f"{gated.seconds:.3f}",
     )
     for scenario, group in groupby(numbered, key=lambda each: each[1].scenario):
-        _suite(top, gated, scenario, [number for number, _ in group])
+        _suite(top, gated, scenario, numbers=[number for number, _ in group])
     ElementTree.indent(top)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(top, encoding="unicode") + "\n"
 
 
-def _suite(top: ElementTree.Element, gated: Gated, scenario: str, numbers: list[int]) -> None:
+def _suite(top: ElementTree.Element, gated: Gated, scenario: str, *, numbers: list[int]) -> None:
     rows = [gated.rows[number] for number in numbers]
     unknown = sum(_is_unknown(gated, number) for number in numbers)
     suite = ElementTree.SubElement(

@@ -14,7 +14,7 @@ __all__ = ["regression_test"]
 _WIDTH = 100
 
 
-def regression_test(found: Counterexample, reference: str, calls: str, legs: Sequence[tuple[object, ...]]) -> str:
+def regression_test(found: Counterexample, reference: str, calls: str, *, legs: Sequence[tuple[object, ...]]) -> str:
     """Return the source of a test that fails while the race of *found* is there.
 
     *reference* is the scenario's name or a reference to it; *calls* and *legs* are for ``harness.regression.check``.

@@ -26,7 +26,7 @@ def sarif(gated: Gated, version: str = "") -> dict[str, Any]:
         found = gated.found[number]
         name = _rule_id(found)
         rules.setdefault(name, {"id": name, "shortDescription": {"text": _rule(found)}})
-        results.append(_result(gated, number, found, list(rules).index(name)))
+        results.append(_result(gated, number, found, rule=list(rules).index(name)))
     driver: dict[str, Any] = {"name": "race-harness", "rules": list(rules.values())}
     if version:
         driver["version"] = version
@@ -41,7 +41,7 @@ def _notification(row: GateRow) -> dict[str, Any]:
     return {"level": "note", "message": {"text": f"{row.scenario} {row.name}: {row.verdict}, {row.covered}"}}
 
 
-def _result(gated: Gated, number: int, found: Counterexample, rule: int) -> dict[str, Any]:
+def _result(gated: Gated, number: int, found: Counterexample, *, rule: int) -> dict[str, Any]:
     places = [mark for mark in marks(found) if _is_file(mark.file)]
     result: dict[str, Any] = {
         "ruleId": _rule_id(found),

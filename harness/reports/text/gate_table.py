@@ -78,20 +78,20 @@ def gate_table(rows: Sequence[GateRow], *, width: int = 80, colour: bool = False
     """
     spare = width - sum(_WIDTHS.values()) - len(_WIDTHS) - 2
     head = _cells(dict(zip(_WIDTHS, _WIDTHS, strict=True)))
-    lines = [styled("dim", shortened(f"  {head}{'  oracle' if spare >= _BESIDE else ''}", width), colour)]
+    lines = [styled("dim", shortened(f"  {head}{'  oracle' if spare >= _BESIDE else ''}", width), colour=colour)]
     for scenario, group in groupby(rows, key=lambda row: row.scenario):
-        lines.append(styled("title", shortened(escaped(scenario), width), colour))
+        lines.append(styled("title", shortened(escaped(scenario), width), colour=colour))
         for row in group:
-            lines += _row(row, width, spare, colour)
+            lines += _row(row, width, spare, colour=colour)
     wrong = sum(not row.as_expected for row in rows)
     bounds = " or ".join(sorted({row.delays for row in rows if row.complete and row.delays}))
     legend = _LEGEND.replace("complete", f"complete with {bounds}", 1) if bounds else _LEGEND
-    lines += [styled("dim", line, colour) for line in wrapped(legend, width)]
+    lines += [styled("dim", line, colour=colour) for line in wrapped(legend, width)]
     lines.append(f"{len(rows) - wrong} of {len(rows)} as expected" + (f", {wrong} not" if wrong else ""))
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _row(row: GateRow, width: int, spare: int, colour: bool) -> Iterator[str]:
+def _row(row: GateRow, width: int, spare: int, *, colour: bool) -> Iterator[str]:
     style = "" if row.as_expected else "broken"
     minimal = "" if row.preemptions is None else f"{row.preemptions}/{row.faults}"
     cells = _cells(
@@ -108,16 +108,16 @@ def _row(row: GateRow, width: int, spare: int, colour: bool) -> Iterator[str]:
     oracle = one_line(row.oracle)
     beside = f"  {oracle}" if oracle and spare >= _BESIDE else ""
     line = shortened(f"{' ' if row.as_expected else '!'} {cells}{beside}", width)
-    yield styled(style, line, colour)
+    yield styled(style, line, colour=colour)
     if oracle and not beside:
-        yield styled("dim", shortened(f"    {oracle}", width), colour)
+        yield styled("dim", shortened(f"    {oracle}", width), colour=colour)
     if row.anew:
         anew = wrapped(one_line(row.anew), width - 4, most=4)
-        yield from (styled("dim", f"    {line}", colour) for line in anew)
+        yield from (styled("dim", f"    {line}", colour=colour) for line in anew)
     if row.allowed:
         allowed = wrapped(one_line(f"but for what it allows: {', '.join(row.allowed)}"), width - 4, most=4)
-        yield from (styled("dim", f"    {line}", colour) for line in allowed)
-    yield from (styled(style, f"    {line}", colour) for line in wrapped(one_line(row.note), width - 4, most=6))
+        yield from (styled("dim", f"    {line}", colour=colour) for line in allowed)
+    yield from (styled(style, f"    {line}", colour=colour) for line in wrapped(one_line(row.note), width - 4, most=6))
 
 
 def _cells(cells: dict[str, str]) -> str:

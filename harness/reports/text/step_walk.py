@@ -46,7 +46,7 @@ def variable_lines(found: Mapping[str, Sequence[Any]], width: int) -> Iterator[s
 
 
 def table_lines(
-    name: str, titles: Sequence[str], rows: Sequence[Sequence[str | None]], clean: Any, width: int
+    name: str, titles: Sequence[str], rows: Sequence[Sequence[str | None]], *, clean: Any, width: int
 ) -> Iterator[str]:
     """Yield a table, its columns as wide as their widest cell (at most 40)."""
     yield shortened(escaped(name), width)
@@ -67,4 +67,4 @@ def committed_lines(tables: Sequence[Changed], only: str, width: int) -> Iterato
         if not only or table.table == only:
             more = f" ({table.rows_after} rows)" if table.rows_after > len(table.after or ()) else ""
             rows = [row.cells for row in table.after or ()]
-            yield from table_lines(f"{table.file} {table.table}{more}", table.columns, rows, str, width)
+            yield from table_lines(f"{table.file} {table.table}{more}", table.columns, rows, clean=str, width=width)

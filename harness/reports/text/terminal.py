@@ -61,7 +61,7 @@ def _cut(text: str, width: int) -> tuple[str, str]:
     return text, ""
 
 
-def wrapped(text: str, width: int, most: int = 1000, hang: int = 0) -> list[str]:
+def wrapped(text: str, width: int, most: int = 1000, *, hang: int = 0) -> list[str]:
     """Return *text* in lines of at most *width* columns, broken at blanks where possible.
 
     There are at most *most* lines: the last one ends in dots if some text is left. All lines but the first are narrower
@@ -90,7 +90,7 @@ def paragraph(text: str, width: int, indent: str = "") -> list[str]:
     return found
 
 
-def styled(style: str, text: str, colour: bool) -> str:
+def styled(style: str, text: str, *, colour: bool) -> str:
     """Return *text* in the colour of *style* if *colour* is true, else unchanged."""
     code = _STYLES.get(style)
     return f"\x1b[{code}m{text}\x1b[0m" if colour and code and text else text

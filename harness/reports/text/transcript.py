@@ -42,7 +42,9 @@ def transcript_of(result: Result, *, command: str = "", width: int = 80, colour:
     """Return the transcript of the counterexample in *result*, or the summary if there is none."""
     if result.counterexample is None:
         return summary(result, width=width)
-    title = title_of(result.scenario, result.variant, result.workers, result.counterexample.skew, result.allowed)
+    title = title_of(
+        result.scenario, result.variant, result.workers, skew=result.counterexample.skew, allowed=result.allowed
+    )
     why = result.explanation or result.unexplained
     return transcript(result.counterexample, title=title, command=command, why=why, width=width, colour=colour)
 
@@ -73,15 +75,17 @@ def transcript(
     if command:
         # Not wrapped, so that it can be copied.
         lines += [("", ""), ("", "To replay it:"), ("", f"  {escaped(command)}")]
-    return "\n".join(styled(style, text.rstrip(), colour) for style, text in lines) + "\n"
+    return "\n".join(styled(style, text.rstrip(), colour=colour) for style, text in lines) + "\n"
 
 
 def title_of_counterexample(race: Counterexample) -> str:
     """Return the first line of the transcript of *race*."""
-    return title_of(race.scenario, race.variant, race.workers, race.skew, race.allowed)
+    return title_of(race.scenario, race.variant, race.workers, skew=race.skew, allowed=race.allowed)
 
 
-def title_of(scenario: str, variant: str, workers: int, skew: Sequence[float] = (), allowed: Sequence[str] = ()) -> str:
+def title_of(
+    scenario: str, variant: str, workers: int, *, skew: Sequence[float] = (), allowed: Sequence[str] = ()
+) -> str:
     """Return the first line of a transcript.
 
     *skew* has for each worker the seconds by which its clock is ahead. *allowed* names events that no schedule decides
@@ -130,7 +134,7 @@ class _Layout:
     """The number of those columns for the step's text; the source line comes after them."""
     source: int
 
-    def line(self, number: str, mark: str, label: str, text: str, source: str) -> str:
+    def line(self, number: str, mark: str, label: str, *, text: str, source: str) -> str:
         """Return the first line of a step."""
         where = padded(" " * self.tasks.get(label, 0) + label, self.labels)
         return f"{number:>{self.number}} {mark:1} {where} " + self._with(text, source)
@@ -226,7 +230,7 @@ def _step(layout: _Layout, number: int, step: Step) -> Iterator[Line]:
     elif caller and not more:
         more = [""]
     mark = ">" if step.preempts else ""
-    yield style, layout.line(str(number), mark, _label(step), first, source if layout.source else "")
+    yield style, layout.line(str(number), mark, _label(step), text=first, source=source if layout.source else "")
     for position, line in enumerate(more):
         yield style, layout.under(f"  {line}".rstrip(), caller if layout.source and position == 0 else "")
     if waiting := _waiting(step):
