@@ -1,1 +1,1 @@
-"""Comparison benchmarks: verdicts and speeds, beside other tools. Nothing in the product imports this."""
+"""Benchmarks: the programs that the harness decides, its speed, and other tools compared. No product code imports this."""

@@ -1,10 +1,10 @@
-"""Looks for wrong accusations: the reference explored at length, and counterexamples replayed very often.
+"""Searches for false accusations: explores the reference at length, and replays counterexamples very often.
 
     python -m benchmarks.accusations [--executions N] [--replays N] [--only PATTERN] [--jobs N] [--json FILE]
 
-The executions are dealt evenly to all reference scenarios and four samplers, each with a seed of its own. The replays are dealt
-evenly to the faulty variants' counterexamples; each is found first, by the default search. Exit code 1 if any
-execution failed or could not be judged, or any replay did not fail as recorded.
+The executions are divided evenly among all pairs of a reference scenario and one of four samplers, each pair with a seed of
+its own. The replays are divided evenly among the counterexamples of the faulty variants, which the default search finds
+first. Exit code 1 if any execution failed or could not be judged, or if any replay did not fail as recorded.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NOT_SEEN = "never happened"
 
 @dataclass(frozen=True)
 class Piece:
-    """A scenario, explored by a sampler, or (with a variant) its counterexample replayed: so many `times`."""
+    """A piece of work: explore a scenario `times` times by a sampler, or replay the counterexample of its `variant`."""
 
     scenario: str
     variant: str
@@ -47,7 +47,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Came:
-    """The result of a piece: the number of executions or replays, and the error found (empty: none)."""
+    """The outcome of a piece: how many executions or replays were made, and the error found (empty for none)."""
 
     made: int
     seconds: float
@@ -55,7 +55,7 @@ class Came:
 
 
 def explored(piece: Piece) -> Came:
-    """Explore the reference."""
+    """Explore the reference, and return whether it was wrongly accused."""
     result = run(
         registry.find(piece.scenario),
         scheduler=piece.sampler,
@@ -74,7 +74,7 @@ def explored(piece: Piece) -> Came:
 
 
 def replayed(piece: Piece) -> Came:
-    """Find the variant's counterexample and replay it."""
+    """Find the variant's counterexample, replay it, and return whether every replay failed as recorded."""
     scenario = registry.find(piece.scenario, piece.variant)
     result = run(scenario, max_executions=1_000, patience=PATIENCE, explain=False)
     if result.counterexample is None:
@@ -85,7 +85,7 @@ def replayed(piece: Piece) -> Came:
 
 
 def pieces(executions: int, replays: int, only: str) -> Iterator[Piece]:
-    """All there is to do, replays first."""
+    """Yield all pieces of work, replays first."""
     scenarios = [one for one in registry.scenarios().values() if fnmatch.fnmatch(one.name, only)]
     variants = [(one.name, variant) for one in scenarios for variant in one.variants]
     for (name, variant), times in zip(variants, _dealt(replays, len(variants)), strict=True):
@@ -108,7 +108,7 @@ def _came(piece: Piece) -> Came:
 
 
 def main() -> int:
-    """Run all pieces, print each error as it comes, and print the sums."""
+    """Do all pieces, print each error when it is found, print sums, and return the exit code."""
     arguments = _parser().parse_args()
     began = time.monotonic()
     sums = {"executions": 0, "replays": 0}

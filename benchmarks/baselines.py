@@ -1,4 +1,4 @@
-"""Baselines for `power.py`: the same cases uncontrolled, and under frontrun if it can express them."""
+"""The baselines of `power.py`: the same cases uncontrolled, and under frontrun where it can express them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STARTING = 120.0
 
 
 class Piece(NamedTuple):
-    """One measurement: which `kind` of it, for how long."""
+    """One measurement of a case: its `kind`, and its length in seconds."""
 
     suite: str
     case: str
@@ -30,7 +30,7 @@ class Piece(NamedTuple):
 
 
 def add(record: Record, cases: Sequence[tuple[str, str]], *, seconds: float, frontrun_python: str) -> None:
-    """Measure the baselines missing from the record, one at a time, because uncontrolled runs need all cores."""
+    """Measure the baselines that the record lacks, one at a time, because uncontrolled runs need all cores."""
     has_frontrun = run_child("benchmarks.has_frontrun", (), cap=60, python=frontrun_python).answer
     kinds = kinds_with_frontrun if has_frontrun and has_frontrun["version"] else kinds_without
     pieces = [
@@ -46,13 +46,13 @@ def add(record: Record, cases: Sequence[tuple[str, str]], *, seconds: float, fro
 
 
 def kinds_without(suite: str, case: str) -> Iterator[str]:
-    """Yield the kinds of baselines of a case without frontrun."""
+    """Yield the kinds of measurement that are possible for a case without frontrun."""
     if suite == "races" or registry.find(case.partition("/")[0]).turns is not None:
         yield "uncontrolled"
 
 
 def kinds_with_frontrun(suite: str, case: str) -> Iterator[str]:
-    """Yield the kinds of baselines of a case with frontrun: its process mode takes sync tasks, and no faults."""
+    """Yield the kinds of measurement that are possible with frontrun: its process mode takes sync tasks, and no faults."""
     yield from kinds_without(suite, case)
     if suite == "races" and can_express(_race(case)):
         for tool in FRONTRUN:
@@ -60,12 +60,12 @@ def kinds_with_frontrun(suite: str, case: str) -> Iterator[str]:
 
 
 def can_express(race: Race) -> bool:
-    """Whether frontrun can be asked about the race: two sync tasks and no fault."""
+    """Return whether frontrun can express the race: two sync tasks and no fault."""
     return len(race.faulty) == 2 and not race.faults and not inspect.iscoroutinefunction(race.faulty[0])
 
 
 def measure(piece: Piece) -> dict[str, Any]:
-    """One measurement, in the process that this is."""
+    """Make one measurement, in the calling process, and return its result."""
     if piece.kind == "uncontrolled":
         measured = race_uncontrolled if piece.suite == "races" else variant_uncontrolled
         return measured(piece.case, piece.seconds)
@@ -74,14 +74,14 @@ def measure(piece: Piece) -> dict[str, Any]:
 
 
 def race_uncontrolled(name: str, seconds: float) -> dict[str, Any]:
-    """Its tasks in real processes started together, over and over; in memory, where it is fastest."""
+    """Run a race's tasks in real processes, started together, again and again, on a file system in memory for speed."""
     race = _race(name)
     with fresh_folder() as folder:
         return asdict(together(race, race.faulty, folder, rounds=_FOR_EVER, seconds=seconds))
 
 
 def variant_uncontrolled(case: str, seconds: float) -> dict[str, Any]:
-    """`harness stress`, with its kills where the scenario has kills."""
+    """Run `harness stress` on a variant, with a kill each second where the scenario allows kills."""
     from harness.stress.running import stress
 
     name, _, variant = case.partition("/")
@@ -98,7 +98,7 @@ def variant_uncontrolled(case: str, seconds: float) -> dict[str, Any]:
 
 
 def frontrun_says(tool: str, program: str, seconds: float, python: str) -> dict[str, Any]:
-    """Its answer in a process that is killed after so many seconds; where it gave none, how far it had come."""
+    """Return frontrun's answer, from a process that is killed after *seconds*; without one, how many executions it ended."""
     with fresh_folder() as folder:
         outcome = run_child("benchmarks.judge", (tool, program, "delete", str(folder)), cap=seconds, python=python)
     found = outcome.answer or {}

@@ -1,4 +1,4 @@
-"""Run one measurement in a fresh interpreter, its time capped. Only this file and `jobs.py`, which forks, start processes."""
+"""Measurements in a fresh interpreter with a time limit. Besides this file, only `jobs.py` starts processes, by forking."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass(frozen=True)
 class Outcome:
-    """The output of a child (its last JSON object, or None), and how it ended."""
+    """The result of a child: the last JSON object that it printed, or None, and how the child ended."""
 
     answer: dict[str, Any] | None
     seconds: float
@@ -31,7 +31,7 @@ class Outcome:
 
 
 def run_child(module: str, arguments: Sequence[str], *, cap: float, python: str = sys.executable) -> Outcome:
-    """Run `python -m module arguments`; after `cap` seconds kill it with all it started."""
+    """Run `python -m module arguments`; kill it after `cap` seconds, together with all processes that it started."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     started = time.perf_counter()
     # Files, not pipes: a grandchild that outlives the child must not be able to keep us waiting.
@@ -59,7 +59,7 @@ def run_child(module: str, arguments: Sequence[str], *, cap: float, python: str 
 
 @contextmanager
 def fresh_folder() -> Iterator[Path]:
-    """A new empty folder, in memory where possible (or we would measure the disk), removed afterwards."""
+    """Make an empty folder, yield it and remove it; in memory where possible, so that the disk is not measured."""
     parent = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="race-benchmark-", dir=parent))
     try:

@@ -1,13 +1,13 @@
-"""A search on a cluster of this machine's processes beside one process: its findings, its speed, and its costs.
+"""A cluster of this machine's processes against one process: outcomes found, speed, and costs of an execution.
 
     python -m benchmarks.cluster [--scenario NAME] [--nodes N ...] [--rounds N] [--executions N] [--rates] [--json FILE]
 
-First, but with `--rates`, the whole tree of `--scenario` with a fault at most, by one process and by clusters of 1, 2 and 4
-dask workers (`--nodes`): the outcomes must be the same set. Then the first `--executions` of it, `--rounds` times in turns, for
-executions per second, and for what one costs: processor time of who deals, of the scheduler, of the workers, and of the
-explorers with all that they start; executions in a batch; bytes of payload up and down; bytes and packets over the
-loopback device, where every hop counts, and whatever else uses it.
-A dask worker has one thread here, so it explores with one explorer. Exit code 1 if outcomes differ or the goal is missed.
+First, unless `--rates` is given, the whole tree of `--scenario` with at most one fault is searched, by one process and by
+clusters of 1, 2 and 4 dask workers (`--nodes`): all must find the same set of outcomes. Then the first `--executions` of the
+tree are searched, `--rounds` times in turns, to measure executions per second and the costs of one execution: processor time
+of the dealing process, of dask's scheduler, of its workers, and of the explorers with all that they start; executions in a
+batch; bytes of payload up and down; bytes and packets over the loopback device, which counts every hop and all other users.
+A dask worker has one thread here, so it has one explorer. Exit code 1 if outcomes differ or the goal is missed.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Found(NamedTuple):
 
 
 def scenario(name: str) -> Scenario:
-    """The one of that name, with a fault at most."""
+    """Return the scenario of that name, limited to one fault."""
     found = registry.find(name)
     return replace(found, faults=replace(found.faults, most=1)) if found.faults.most else found
 
@@ -89,7 +89,7 @@ def alone(name: str, most: int, outcomes: bool) -> Found:
 
 
 def spread_out(name: str, address: str, pids: dict[str, list[int]], most: int, outcomes: bool) -> Found:
-    """Search on the cluster at *address*, which has the processes *pids*."""
+    """Search on the cluster at *address*, and measure its processes, the *pids* of each role."""
     raced = scenario(name)
     setting = Setting(raced, raced.workers, patience=PATIENCE, outcomes=outcomes)
     tally = Counting(raced, Budget(most, None), lambda _: None)
@@ -117,7 +117,7 @@ class Counting(Tally):
         self.seen_outcomes: set[str] = set()
 
     def count(self, execution: Execution) -> None:
-        """Take *execution* into account."""
+        """Count *execution* and keep its outcome; raise ``RuntimeError`` where it failed or was stuck."""
         _check(execution)
         self.seen_outcomes.add(execution.outcome)
         super().count(execution)
@@ -135,7 +135,7 @@ def _opened(troupe: Spread) -> Iterator[Spread]:
 
 @contextmanager
 def measuring(batches: list[int]) -> Iterator[dict[str, float]]:
-    """Count the bytes sent and received while the context lasts; note the size of each batch in *batches*."""
+    """Count the bytes that are sent and received while the context lasts; append the size of each batch to *batches*."""
     sizes = {"bytes up": 0.0, "bytes down": 0.0}
     call, take = Cluster.call, Spread._take
 
@@ -166,7 +166,7 @@ def _dask(role: str, *arguments: str) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def cluster(nodes: int) -> Iterator[tuple[str, dict[str, list[int]]]]:
-    """Start a scheduler and so many workers of one thread; give its address, and the processes of each role."""
+    """Start a scheduler and *nodes* workers of one thread each; yield its address and the processes of each role."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "scheduler.json")
         scheduler = _dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
@@ -204,7 +204,7 @@ def _until(holds: Any) -> None:
 
 
 def _readings(pids: dict[str, list[int]]) -> dict[str, float]:
-    """Return milliseconds of processor time of each role, and the traffic over the loopback device."""
+    """Return the milliseconds of processor time of each role, and the bytes and packets over the loopback device."""
     found = {f"{role} ms": sum(map(_milliseconds, each)) for role, each in pids.items()}
     found["explorers ms"] = sum(_milliseconds(pid, ended=True) for pid in _descendants(pids["nodes"]))
     for line in Path("/proc/net/dev").read_text().splitlines():
@@ -215,13 +215,13 @@ def _readings(pids: dict[str, list[int]]) -> dict[str, float]:
 
 
 def _milliseconds(pid: int, ended: bool = False) -> float:
-    """Return the milliseconds of processor time of process *pid*; with *ended*, also of its children that have ended."""
+    """Return the milliseconds of processor time of a process; with *ended*, also those of children that have ended."""
     used = _stat(pid)[11 : 15 if ended else 13]
     return 1000.0 * sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
 
 
 def _descendants(pids: Sequence[int]) -> list[int]:
-    """Return all processes below these."""
+    """Return all descendants of these processes."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -250,7 +250,7 @@ def whole(name: str, nodes: Sequence[int]) -> dict[str, Found]:
 
 
 def rates(name: str, nodes: Sequence[int], rounds: int, executions: int) -> dict[str, list[Found]]:
-    """Search its beginning, in turns."""
+    """Search the beginning of the tree, by one process and by each cluster in turns."""
     found: dict[str, list[Found]] = {"one process": [], **{f"{number} nodes": [] for number in nodes}}
     for _ in range(rounds):
         found["one process"].append(alone(name, executions, False))
@@ -261,12 +261,12 @@ def rates(name: str, nodes: Sequence[int], rounds: int, executions: int) -> dict
 
 
 def rate(found: Found) -> float:
-    """Executions per second."""
+    """Return the executions per second of a search."""
     return found.executions / found.seconds
 
 
 def main() -> int:
-    """Measure, print, save."""
+    """Measure, print, save, and return the exit code."""
     fix_hash_seed()
     options = _parser().parse_args()
     all_of_it = {} if options.rates else whole(options.scenario, options.nodes)
@@ -293,7 +293,7 @@ def main() -> int:
 
 
 def document(all_of_it: dict[str, Found], found: dict[str, list[Found]], ratios: list[float]) -> dict[str, Any]:
-    """All that was measured."""
+    """Return all results as JSON data."""
     return {
         "version": 1,
         "whole": {

@@ -1,9 +1,9 @@
-"""Whether memory and open descriptors stay flat over very many executions, in the controller and in every process.
+"""Measures whether memory and open descriptors stay flat over very many executions, in the controller and all processes.
 
     python -m benchmarks.endurance [--executions N] [--after N] [--scenario NAME ...] [--json FILE]
 
-Each scenario is run by the random walk; resident memory and descriptors are read after so many executions (`--after`) and at
-the end. Exit code 1 where anything has grown by more than a twentieth.
+The random walk explores each scenario. Resident memory and descriptors are read after `--after` executions and at the end.
+Exit code 1 if any of them has grown by more than a twentieth.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def held(pid: int) -> dict[str, int]:
 
 
 def everybody(stage: Theatre) -> dict[str, dict[str, int]]:
-    """Return that of the controller and of each process of the run."""
+    """Return the memory and descriptors of the controller and of each process of the run."""
     gc.collect()
     pids = {"controller": os.getpid()}
     for worker, role in zip(stage.driver.fleet.workers, stage.driver.fleet.roles, strict=True):
@@ -45,7 +45,7 @@ def everybody(stage: Theatre) -> dict[str, dict[str, int]]:
 
 
 def measured(name: str, executions: int, after: int) -> dict[str, Any]:
-    """Run *executions* of a scenario without faults; return each process's memory and descriptors early and at the end."""
+    """Run *executions* of a scenario; return each process's memory and descriptors after *after* of them, and at the end."""
     scenario = registry.find(name)
     with theatre(scenario, scenario.workers, patience=PATIENCE) as stage:
         walk, previous, workload = RandomWalk(1), None, scenario.workload(scenario.workers)
@@ -65,7 +65,7 @@ def _judged(execution: Execution) -> bool:
 
 
 def growth(found: dict[str, Any]) -> dict[str, float]:
-    """Return the factor by which memory and descriptors of each process have grown, also if it was replaced meanwhile."""
+    """Return the growth factor of memory and descriptors of each process; a replaced process counts as the same one."""
     return {
         f"{name} {what}": late[what] / found["early"][name][what]
         for name, late in found["late"].items()
@@ -74,7 +74,7 @@ def growth(found: dict[str, Any]) -> dict[str, float]:
 
 
 def main() -> int:
-    """Measure, print, and say whether all is flat."""
+    """Measure, print, and return exit code 1 unless all is flat."""
     arguments = _parser().parse_args()
     document: dict[str, Any] = {
         "version": 1,

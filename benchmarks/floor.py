@@ -1,8 +1,8 @@
-"""The floor: the same statements one worker after another in one process, with no scheduler at all.
+"""The floor: the same statements, one worker after another in one process, without a scheduler.
 
-Nothing that controls two workers can be faster than running them uncontrolled and in turn, so speeds are
-given as a share of this. Per execution: the database file written anew from a template, then each of two
-workers opens it, issues a token and closes it.
+No tool that controls two workers can be faster than running them uncontrolled and in turn, so speeds are
+given as a share of the floor. In each execution the database file is written anew from a template, and then each of
+two workers opens it, issues a token and closes it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WORKERS = 2
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """This process (and the threads it starts) on a single core, as the harness pins itself."""
+    """Pin this process and the threads that it starts to a single core, as the harness pins itself."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
@@ -37,7 +37,7 @@ def one_core() -> Iterator[None]:
 
 
 class Template:
-    """A database made once; `put_back` writes its bytes to a fresh file."""
+    """A database that is made once; `put_back` writes its bytes to a fresh file."""
 
     def __init__(self, folder: Path, set_up: Callable[[Path], object]) -> None:
         original = folder / "template.db"
@@ -46,7 +46,7 @@ class Template:
         self._db = folder / "floor.db"
 
     def put_back(self) -> Path:
-        """The database as it was, in a new file, with nothing beside it."""
+        """Write the template to a new file, remove journals beside it, and return its path."""
         for suffix in ("", "-journal", "-wal", "-shm"):
             try:
                 os.unlink(f"{self._db}{suffix}")
@@ -57,7 +57,7 @@ class Template:
 
 
 def sync_floor(template: Template, worker: SyncWorker, executions: int) -> float:
-    """Executions per second."""
+    """Return the executions per second."""
     started = time.perf_counter()
     for _ in range(executions):
         db = template.put_back()
@@ -67,7 +67,7 @@ def sync_floor(template: Template, worker: SyncWorker, executions: int) -> float
 
 
 def async_floor(template: Template, worker: AsyncWorker, executions: int) -> float:
-    """Executions per second, in one event loop that lives through them all."""
+    """Return the executions per second, all of them in one event loop."""
 
     async def run() -> float:
         started = time.perf_counter()
@@ -84,29 +84,29 @@ def async_floor(template: Template, worker: AsyncWorker, executions: int) -> flo
 
 
 class Split:
-    """Microseconds per execution, by part."""
+    """Measures the microseconds per execution of each part."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
         self._last = 0.0
 
     def start(self) -> None:
-        """Begin to count."""
+        """Set the first mark."""
         self._last = time.perf_counter()
 
     def part(self, name: str) -> None:
-        """Add the time since the last mark to the part `name`."""
+        """Add the time since the last mark to the part `name`, and set the next mark."""
         now = time.perf_counter()
         self._seconds[name] = self._seconds.get(name, 0.0) + now - self._last
         self._last = now
 
     def microseconds(self, executions: int) -> dict[str, float]:
-        """The parts, each per execution."""
+        """Return the microseconds per execution of each part."""
         return {name: round(seconds / executions * 1e6, 1) for name, seconds in self._seconds.items()}
 
 
 def sync_split(template: Template, executions: int) -> dict[str, float]:
-    """Where `sync_floor` spends its time (both workers together)."""
+    """Return the microseconds that `sync_floor` spends in each part (both workers together)."""
     split = Split()
     for _ in range(executions):
         split.start()
@@ -159,12 +159,12 @@ async def _async_split(template: Template, executions: int) -> dict[str, float]:
 
 
 def async_split(template: Template, executions: int) -> dict[str, float]:
-    """Where `async_floor` spends its time (both workers together)."""
+    """Return the microseconds that `async_floor` spends in each part (both workers together)."""
     return asyncio.run(_async_split(template, executions))
 
 
 def hop_microseconds(hops: int = 5000) -> dict[str, float]:
-    """Return the microseconds of a call to aiosqlite's thread and back, and of starting a thread."""
+    """Return the microseconds of a bare hop to aiosqlite's thread and back, and of a thread's start and join."""
 
     async def hop() -> float:
         async with aiosqlite.connect(":memory:") as connection:

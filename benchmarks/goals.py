@@ -1,4 +1,4 @@
-"""The goals of the issues, the latest ones. A machine that misses them by a little is no news; a change that does is."""
+"""The speed goals that the issues set, the strictest ones. A slower machine may miss them by a little; a change may not."""
 
 SHARE_OF_FLOOR = {"sqlite3": 0.85, "aiosqlite": 0.75, "http": 0.60, "postgres": 0.40}
 TIMES_FRONTRUN = 40

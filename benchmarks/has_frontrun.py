@@ -1,4 +1,4 @@
-"""Print which frontrun this interpreter can run in process mode, as JSON; null where it cannot."""
+"""Prints as JSON the version of frontrun that this interpreter can run in process mode, or null if it can't."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""A scheduler that runs one call after the other, as the floor does, so that both make the same statements."""
+"""A scheduler that runs one call after the other, as the floor does, so that both execute the same statements."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _ALWAYS = 1 << 20
 
 
 class InSequence:
-    """No preemption, execution after execution."""
+    """Makes no preemption, in any execution."""
 
     name = "in sequence"
 
     def start(self, previous: Execution | None) -> bool:
-        """There is always another one."""
+        """Return True: there is always another execution."""
         return True
 
     def choose(self, view: View) -> str:
-        """The task that runs goes on."""
+        """Return the running task, as long as it is enabled."""
         return by_default(view)
 
     def ahead(self, view: View) -> int:
-        """It goes on for as long as it can."""
+        """Return a number of steps that is longer than any task: the running task goes on for as long as it can."""
         return _ALWAYS

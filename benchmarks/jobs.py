@@ -1,7 +1,7 @@
-"""Does many pieces of work, each in a forked process of its own, several at once, its time capped.
+"""Does many pieces of work, each in a forked process of its own with a time limit, several at once.
 
-Forked, and so started in milliseconds with everything imported. The process that calls this must never have opened a
-database: a connection inherited through a fork leaves SQLite's locks in disorder.
+A forked process starts in milliseconds, with everything imported. The calling process must never have opened a
+database, because a connection that is inherited through a fork corrupts SQLite's locks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FORK = multiprocessing.get_context("fork")
 
 @dataclass(frozen=True)
 class Failed:
-    """A piece of work that gave no result, and why."""
+    """The reason why a piece of work gave no result."""
 
     why: str
 
@@ -37,7 +37,7 @@ class _Job(Generic[T]):
 
 
 def done(work: Callable[[T], R], pieces: Iterable[T], *, jobs: int, cap: float) -> Iterator[tuple[T, R | Failed]]:
-    """Yield each piece with its result, as they end; `jobs` at once, each killed after `cap` seconds."""
+    """Yield each piece with its result when it ends; run `jobs` pieces at once, and kill each after `cap` seconds."""
     waiting = iter(pieces)
     running: dict[Connection, _Job[T]] = {}
     try:
@@ -69,7 +69,7 @@ def _start(work: Callable[[T], R], piece: T, cap: float) -> _Job[T]:
 
 
 def _work(work: Callable[[T], R], piece: T, end: Connection) -> None:
-    """The child."""
+    """Do the work in the child, and send its result to the parent."""
     try:
         result: R | Failed = work(piece)
     except Exception as error:

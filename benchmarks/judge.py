@@ -1,10 +1,10 @@
-"""Have one tool judge one program, and print the answer as JSON: the child side of `peers.py`.
+"""Lets one tool judge one program, and prints the answer as JSON: the child side of `peers.py`.
 
     python -m benchmarks.judge {ours,frontrun,frontrun-reused} PROGRAM JOURNAL FOLDER
 
-PROGRAM is one of `programs.py`, or `race:NAME` or `twin:NAME` for one of `db_races` whose two tasks are sync.
-A line `{"started": n}` goes out before each interleaving that frontrun runs, so that the parent knows how far
-it had come if it has to be killed.
+PROGRAM is one of `programs.py`, or `race:NAME` or `twin:NAME` for a race of `db_races` with two sync tasks.
+Before each interleaving that frontrun runs, a line `{"started": n}` is printed, so that the parent knows the
+progress of a child that it has to kill.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.programs import JOURNALS, Program, program
 
 
 def judge_with_ours(candidate: Program) -> dict[str, Any]:
-    """One call, as a user would write it."""
+    """Judge by the harness, in one call as a user would write it."""
     try:
         import harness
     except ImportError as error:
@@ -56,7 +56,7 @@ FRONTRUN_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def judge_with_frontrun(candidate: Program, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """`explore(execution="process")`; the database is put back in memory, as ours is."""
+    """Judge by frontrun's `explore(execution="process")`; each interleaving gets a fresh database in memory, as ours does."""
     try:
         import frontrun
     except ImportError as error:
@@ -87,14 +87,14 @@ def judge_with_frontrun(candidate: Program, folder: Path, options: dict[str, Any
 
 
 def frontrun_workers(candidate: Program) -> dict[str, Any]:
-    """Two workers, as frontrun takes them."""
+    """Return the arguments that give frontrun two workers."""
     if candidate.indexed:
         return {"workers": [functools.partial(candidate.worker, index=index) for index in (0, 1)]}
     return {"workers": candidate.worker, "count": 2}
 
 
 class ResetFromTemplate:
-    """Frontrun's `setup`: every interleaving gets a file of its own content, written from bytes made once."""
+    """The `setup` for frontrun: writes the database of every interleaving from the bytes of a template that is made once."""
 
     def __init__(self, set_up: Callable[[Path], None], folder: Path) -> None:
         template = folder / "template.db"
@@ -104,7 +104,7 @@ class ResetFromTemplate:
         self._started = 0
 
     def __call__(self) -> Path:
-        """Say that another interleaving begins, and put the database back."""
+        """Print that another interleaving begins, write the database anew, and return its path."""
         self._started += 1
         print(json.dumps({"started": self._started}), flush=True)
         for suffix in ("", "-journal", "-wal", "-shm"):
@@ -114,7 +114,7 @@ class ResetFromTemplate:
 
 
 def candidate_called(name: str, journal: str) -> Program:
-    """The program of that name, or the race made one."""
+    """Return the program of that name, or a race of that name as a program."""
     kind, _, race_name = name.partition(":")
     if not race_name:
         return program(name, journal)
@@ -126,13 +126,13 @@ def candidate_called(name: str, journal: str) -> Program:
 
 
 def run_task(name: str, kind: str, db: Path, index: int) -> None:
-    """One task of a race: by name, so that it travels to a process that was started anew."""
+    """Run one task of a race, found by name, so that a call of this function can be pickled for a spawned process."""
     race = next(race for race in RACES if race.name == name)
     (race.faulty if kind == "race" else race.correct)[index](db)
 
 
 def main() -> None:
-    """Judge, then print one object."""
+    """Judge, then print one JSON object."""
     keep_lines = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=keep_lines)
     parser.add_argument("tool", choices=("ours", *FRONTRUN_OPTIONS))

@@ -1,7 +1,7 @@
-"""Adds an agent over HTTP, to measure its speed: two clients with one key, FastAPI, the reference's own client.
+"""The speed of adding an agent over HTTP: two clients with one key, FastAPI, the reference's own client.
 
-The floor is the same two requests one after the other through `httpx.ASGITransport`, in one process on one core, the
-database put back and the application started and shut down for each execution.
+The floor is the same two requests, one after the other, through `httpx.ASGITransport`, in one process on one core. In each
+execution the database is written anew, and the application is started and shut down.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ SECRET, CLIENTS = "manager's secret", 2
 
 @cache
 def application(db: Path) -> Any:
-    """The service over the database `db`: made once in a process, as its users make it; each execution starts it anew."""
+    """Return the service over the database `db`, made once in a process as users make it; each execution starts it anew."""
     return create_app(Settings(db, (credential("caller", SECRET),)))
 
 
 def set_up(db: Path) -> None:
-    """An empty database."""
+    """Make an empty database."""
     asyncio.run(initialise(db))
 
 
 async def add_agent(http: httpx.AsyncClient) -> int:
-    """One call of one client; the status it gets."""
+    """Make one call of one client, and return the status of its answer."""
     return (await AgentsClient(http, SECRET).add_agent("Alpha", key="key")).status
 
 
 def floor_rate(executions: int, folder: Path) -> dict[str, Any]:
-    """The floor, on one core."""
+    """Measure the floor, on one core."""
     with one_core():
         template = Template(folder, set_up)
         asyncio.run(_in_sequence(template, max(executions // 10, 1)))  # warm
@@ -63,9 +63,9 @@ async def _in_sequence(template: Template, executions: int) -> float:
 
 
 def our_rate(executions: int, *, checked: bool, interleaved: bool = True) -> dict[str, Any]:
-    """Ours: so many random interleavings over two workers, or as often one request after the other.
+    """Measure the harness: *executions* random interleavings over two workers, or one request after the other.
 
-    `checked` says whether the agents are counted after each.
+    With `checked`, the agents are counted after each execution.
     """
     from harness.control.run import run
     from harness.scenario import Check, Scenario, Workload
@@ -91,7 +91,7 @@ def our_rate(executions: int, *, checked: bool, interleaved: bool = True) -> dic
 
 
 def one_agent(db: Path) -> bool:
-    """There is exactly one."""
+    """Return whether there is exactly one agent."""
     import sqlite3
     from contextlib import closing
 

@@ -1,7 +1,7 @@
-"""Issues a token over PostgreSQL, to measure its speed: two workers, `psycopg`, READ COMMITTED, the agent's row locked.
+"""The speed of token issue over PostgreSQL: two workers, `psycopg`, READ COMMITTED, the agent's row locked.
 
-The floor is the same statements one worker after the other in one process on one core, on the same two connections from
-execution to execution, the rows put back before each as the harness puts them back.
+The floor is the same statements, one worker after the other, in one process on one core. It keeps the same two connections
+for all executions, and resets the rows before each, as the harness does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INSERT = "INSERT INTO tokens (agent_id, secret_hash) VALUES (%s, %s)"
 
 
 def set_up(db: Any) -> None:
-    """One agent and no token."""
+    """Make a database with one agent and no token."""
     import psycopg
 
     with psycopg.connect(db) as connection:
@@ -35,7 +35,7 @@ def set_up(db: Any) -> None:
 
 
 def issue(connection: Any) -> bool:
-    """Issue a token if the agent has none."""
+    """Issue a token if the agent has none, and return whether it was issued."""
     with connection.transaction():
         ((agent,),) = connection.execute(AGENT, ("alpha",)).fetchall()
         if connection.execute(ACTIVE, (agent,)).fetchall():
@@ -45,7 +45,7 @@ def issue(connection: Any) -> bool:
 
 
 def worker(db: Any) -> bool:
-    """One call of one client."""
+    """Make one call of one client."""
     import psycopg
 
     with psycopg.connect(db, autocommit=True) as connection:
@@ -53,7 +53,7 @@ def worker(db: Any) -> bool:
 
 
 def floor_rate(executions: int, folder: Path) -> dict[str, Any]:
-    """The floor, on one core."""
+    """Measure the floor, on one core."""
     import psycopg
 
     from harness.boundary.inherited_locks import Inherited
@@ -74,7 +74,7 @@ def floor_rate(executions: int, folder: Path) -> dict[str, Any]:
 
 
 def our_rate(executions: int, *, checked: bool, interleaved: bool = True) -> dict[str, Any]:
-    """Ours: so many random interleavings over two workers, or as often one call after the other."""
+    """Measure the harness: *executions* random interleavings over two workers, or one call after the other."""
     from harness.control.run import run
     from harness.scenario import Check, Scenario, Workload
 
@@ -99,7 +99,7 @@ def our_rate(executions: int, *, checked: bool, interleaved: bool = True) -> dic
 
 
 def one_token(db: Any) -> bool:
-    """There is exactly one."""
+    """Return whether there is exactly one token."""
     from scenarios.reading import rows
 
     return rows(db, "SELECT count(*) FROM tokens") == [(1,)]

@@ -1,10 +1,10 @@
-"""Which tool decides which program, and how fast: a table, and JSON on request.
+"""Compares the answers and the speed of the harness and of frontrun, program by program: a table, and JSON on request.
 
     python -m benchmarks.peers [--cap SECONDS] [--only-ours | --only-frontrun] [--json FILE]
                                [--frontrun default|reused|both] [--program NAME ...] [--frontrun-python FILE]
 
-Every cell is one call in a fresh process; the seconds are those of the call, its starting of workers
-included, for both tools alike. Exit code 1 when ours decides one wrongly or needs more than two seconds.
+Every cell is one call in a fresh process. The seconds are those of the call, including the start of its workers,
+for both tools. Exit code 1 if the harness answers wrongly for a program or needs more than two seconds.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class Cell:
 
     @property
     def ok(self) -> bool:
-        """Right, and in time."""
+        """Return whether the answer is right and came in time."""
         return self.judged == "right" and self.seconds <= LIMIT_SECONDS
 
 
 def judge(candidate: Program, tool: str, *, cap: float, python: str) -> Cell:
-    """One program by one tool, in a process that is killed after `cap` seconds."""
+    """Let one tool judge one program, in a process that is killed after `cap` seconds."""
     with fresh_folder() as folder:
         arguments = (tool, candidate.name, candidate.journal, str(folder))
         outcome = run_child("benchmarks.judge", arguments, cap=cap, python=python)
@@ -72,7 +72,7 @@ def judge(candidate: Program, tool: str, *, cap: float, python: str) -> Cell:
 
 
 def _judged(candidate: Program, answer: str, kind: str) -> Judgement:
-    """Only an answer can be wrong; `nondeterministic` is frontrun saying that it could not tell."""
+    """Judge an answer; `nondeterministic` is frontrun's word for no answer."""
     if answer not in ("valid", "invalid") or kind == "nondeterministic":
         return "undecided"
     return "right" if answer == candidate.expected else "WRONG"
@@ -89,7 +89,7 @@ WIDTHS = (17, 7, 8, 15, 26, 9, 10, 8, 7)
 
 
 def render(cells: Iterator[Cell]) -> Iterator[str]:
-    """The table's lines, each as soon as its cell is known."""
+    """Yield the table's lines, each as soon as its cell is known."""
     yield _line(HEADINGS)
     yield _line(tuple("-" * width for width in WIDTHS))
     for cell in cells:
@@ -114,7 +114,7 @@ def _line(values: Sequence[str]) -> str:
 
 
 def summary(cells: Sequence[Cell]) -> Iterator[str]:
-    """One line per tool: how many it decided, how many of them right, and how long it took over all."""
+    """Yield a line for each tool: how many programs it judged right, wrong and not at all, and its seconds in all."""
     for tool in dict.fromkeys(cell.tool for cell in cells):
         own = [cell for cell in cells if cell.tool == tool]
         count = Counter(cell.judged for cell in own)
@@ -129,7 +129,7 @@ def summary(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def main() -> int:
-    """Judge every program with every tool asked for; see the module's docstring for the exit code."""
+    """Judge every chosen program with every chosen tool; see the module's docstring for the exit code."""
     arguments = _parser().parse_args()
     wanted = [
         candidate

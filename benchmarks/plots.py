@@ -2,9 +2,9 @@
 
     python -m benchmarks.plots [--power FILE] [--scaling FILE]
 
-FILE is what `benchmarks.power --json` or `benchmarks.scaling --json` wrote. The figures go to `docs/benchmarks/` as JSON (of
-`power` what it amounts to, without its thousands of searches), the plots beside them as SVG, and the tables between the marks
-in `docs/benchmarks.md`. Without a FILE, what is in `docs/benchmarks/` is drawn again.
+FILE is the output of `benchmarks.power --json` or `benchmarks.scaling --json`. The figures go to `docs/benchmarks/` as JSON
+(of `power` only sums, without its thousands of searches), the plots beside them as SVG, and the tables between the marks in
+`docs/benchmarks.md`. Without a FILE, the figures in `docs/benchmarks/` are drawn again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHOWN_BASELINES = ("uncontrolled", "frontrun race", "frontrun twin", "frontrun-r
 
 
 def amounts(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sums of the searches per scheduler and per case, and the number that ended at each execution."""
+    """Return the sums of the searches: per scheduler and per case, and how many found their fault at each execution."""
     suites: dict[str, Any] = {}
     for suite, cases in data["cases"].items():
         names = schedulers(data, suite)
@@ -54,13 +54,13 @@ def amounts(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _always(cases: Mapping[str, Any], name: str, budget: int) -> int:
-    """In how many cases all seeds found it."""
+    """Return the number of cases in which every seed found the fault."""
     sums = [sum_of(case[name], budget) for case in cases.values() if name in case]
     return sum(each.made > 0 and each.found == each.made and not each.failed for each in sums)
 
 
 def _firsts(cases: Mapping[str, Any], name: str) -> dict[str, int]:
-    """How many searches found it at which execution."""
+    """Return, by the number of an execution, how many searches found the fault at it."""
     rows = [row for case in cases.values() for row in case.get(name, []) if isinstance(row, list)]
     return {str(first): times for first, times in sorted(Counter(row[0] for row in rows if row[0]).items())}
 
@@ -70,7 +70,7 @@ def _short(each: dict[str, Any]) -> dict[str, Any]:
 
 
 def found_within(suite: Mapping[str, Any]) -> Plot:
-    """Which share of the searches has found its fault within so many executions."""
+    """Return the plot of the share of searches that have found their fault, against the number of executions."""
     lines = []
     for name, firsts in suite["firsts"].items():
         made, sum_so_far, points = suite["schedulers"][name]["made"], 0, []
@@ -83,7 +83,7 @@ def found_within(suite: Mapping[str, Any]) -> Plot:
 
 
 def power_tables(data: Mapping[str, Any]) -> Iterator[str]:
-    """Per suite: the schedulers, then every case."""
+    """Yield the lines of a table of the schedulers and a table of all cases, for each suite."""
     for suite, found in data["suites"].items():
         names = list(found["schedulers"])
         yield f"### {TITLES[suite]}"
@@ -126,7 +126,7 @@ def _case_cell(each: Mapping[str, Any] | None) -> str:
 
 
 def _least(found: Mapping[str, Any]) -> str:
-    """The fewest preemptions and faults that any scheduler's median failing execution had."""
+    """Return, as text, the smallest of the schedulers' median preemptions and faults; fewer faults count first."""
     pairs = [(each.get("faults", 0), each.get("preemptions", 0)) for each in found.values() if each["found"]]
     faults, preemptions = min(pairs, default=(0, 0))
     return f"{_figure(preemptions)}, {_figure(faults)}" if pairs else ""
@@ -142,7 +142,7 @@ def _figure(value: float | None, digits: int = 0) -> str:
 
 
 def cost_against_workers(data: Mapping[str, Any], kind: str) -> Plot:
-    """A line for each number of tasks and steps."""
+    """Return the plot of a step's cost against the workers, with a line for each number of tasks and steps."""
     lines: dict[str, list[tuple[float, float]]] = {}
     for size in data["sizes"]:
         name = f"{size['library']}, {size['tasks']} x {size['steps']}"
@@ -152,7 +152,7 @@ def cost_against_workers(data: Mapping[str, Any], kind: str) -> Plot:
 
 
 def scaling_tables(data: Mapping[str, Any]) -> Iterator[str]:
-    """Yield tables of microseconds per step, and of the gain of two jobs."""
+    """Yield the lines of the tables of microseconds per step, and the speed-up of two jobs."""
     workers = sorted({size["workers"] for size in data["sizes"]})
     for kind, said in (("clock", "the clock"), ("processor", "processor time")):
         yield f"Microseconds per step, by {said}:"
@@ -179,7 +179,7 @@ def scaling_tables(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def put(text: str, name: str, lines: Iterator[str]) -> str:
-    """Replace the text between the marks of that name."""
+    """Return *text* with the part between the marks of that name replaced by *lines*."""
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
@@ -187,7 +187,7 @@ def put(text: str, name: str, lines: Iterator[str]) -> str:
 
 
 def main() -> int:
-    """Draw and write."""
+    """Draw and write the plots and tables."""
     keep_lines = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m benchmarks.plots", description=__doc__, formatter_class=keep_lines)
     parser.add_argument("--power", type=Path, help="what benchmarks.power wrote")

@@ -1,8 +1,9 @@
-"""`python -m benchmarks.postgres_drivers`: asyncpg beside psycopg on the service's most frequent calls, on a new server.
+"""`python -m benchmarks.postgres_drivers`: compares asyncpg and psycopg on the service's most frequent transactions.
 
-Each round runs the transaction that issues a token and the way through a reservation (claim, then one transaction that makes
-an agent and finishes the key, then the announcement) so many times with either driver, in turns. Printed are medians over the
-rounds: of the time that passed, and of the client's processor time. Decision 0014 rests on it.
+It starts a server of its own. Each round runs two things ``CALLS`` times with either driver, in turns: the transaction that
+issues a token, and the course of a reservation (claim, then one transaction that makes an agent and finishes the key, then
+the announcement). It prints medians over the rounds: of the time that passed, and of the client's processor time. Decision
+0014 rests on them.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ async def reserve(run: Run, key: str) -> None:
 
 
 def over_asyncpg(connection: Any) -> Run:
-    """Run statements by asyncpg."""
+    """Return a function that runs a statement by asyncpg and returns its rows."""
 
     async def run(sql: str, *values: object) -> list[Any]:
         if not values:
@@ -78,7 +79,7 @@ def over_asyncpg(connection: Any) -> Run:
 
 
 def over_psycopg(connection: psycopg.AsyncConnection[Any]) -> Run:
-    """Run statements by psycopg."""
+    """Return a function that runs a statement by psycopg and returns its rows."""
     said: dict[str, bytes] = {}
 
     async def run(sql: str, *values: object) -> list[Any]:

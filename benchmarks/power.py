@@ -1,13 +1,13 @@
-"""Which scheduler finds which fault, in how many executions: a table, and JSON that a cut run goes on from.
+"""Measures in how many executions each scheduler finds each fault: a table, and JSON that an interrupted run continues.
 
     python -m benchmarks.power [--variants | --races | --twins] [--only PATTERN] [--rollback-only]
                                [--schedulers NAME ...] [--seeds N] [--executions N] [--seconds N]
                                [--baselines SECONDS] [--jobs N] [--json FILE]
 
-Cases are the faulty variants of the reference (1,000 executions each) and the races of `db_races` (10,000); `--twins` are the
-correct twins of these, where every find is an accusation of right code. Each case, scheduler and seed is a search in a process
-of its own, which ends at the first failure: nothing is confirmed or shrunk. With `--baselines`, each case also runs
-uncontrolled and under frontrun for so many seconds, where they can express it. Exit code 1 if the default scheduler misses one.
+Cases are the faulty variants of the reference (1,000 executions each) and the races of `db_races` (10,000). `--twins` are the
+correct twins of the races, where every failure is a false accusation. Each case, scheduler and seed is a search in a process
+of its own, which ends at the first failure: nothing is confirmed or shrunk. With `--baselines`, each case also runs for
+SECONDS uncontrolled, and as long under frontrun if that can express it. Exit code 1 if the default scheduler misses a case.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _race(index: int, correct: bool) -> Callable[[], Scenario]:
 
 
 def cells(chosen: Sequence[Case], arguments: argparse.Namespace) -> Iterator[Cell]:
-    """Every search, the schedulers in the order given; each case with the first seed before any with the second."""
+    """Yield every search, in the order of the schedulers; the first seed of all cases comes before the second seed."""
     for scheduler in arguments.schedulers:
         for seed in range(1 if scheduler in WITHOUT_SEED else arguments.seeds):
             for case in chosen:
@@ -85,12 +85,12 @@ def cells(chosen: Sequence[Case], arguments: argparse.Namespace) -> Iterator[Cel
 
 
 def measure(cell: Cell) -> Found:
-    """One search, in the process that this is."""
+    """Make one search, in the calling process."""
     return search(cell.case.make(), cell.scheduler, seed=cell.seed, executions=cell.executions, seconds=cell.seconds)
 
 
 def main() -> int:
-    """Measure the cells missing from the file, save each as it comes, print the tables."""
+    """Make the searches that the file lacks, save each result, print the tables, and return the exit code."""
     fix_hash_seed()
     parser = _parser()
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The results of `power.py` as JSON: saved as they come, and gone on from after a cut."""
+"""The results of `power.py` as JSON: saved as they come, so that an interrupted run can continue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EVERY = 5.0
 
 
 class Record:
-    """`data` is the document: `cases[suite][case][scheduler][seed]` is a search, `baselines[suite][case]` the baselines."""
+    """Holds the document `data`: `cases[suite][case][scheduler][seed]` is a search, `baselines[suite][case]` the baselines."""
 
     def __init__(self, file: Path | None) -> None:
         self._file, self._saved = file, 0.0
@@ -39,7 +39,7 @@ class Record:
         }
 
     def begin(self, executions: dict[str, int]) -> None:
-        """Load the file, if there is one; raises `ValueError` if a suite was measured with another number of executions."""
+        """Load the file, if it exists; raise `ValueError` where a suite was measured with another number of executions."""
         if self._file is not None and self._file.exists():
             found = json.loads(self._file.read_text())
             if found.get("version") != VERSION or found.get("columns") != list(COLUMNS):
@@ -50,14 +50,14 @@ class Record:
                 raise ValueError(f"{self._file} has {suite} with at most {known} executions, not {number}")
 
     def has(self, suite: str, case: str, scheduler: str, seed: int, seconds: float) -> bool:
-        """Whether that search was made: to its end, or cut after at least so many seconds."""
+        """Return whether that search was made: to its end, or cut after at least *seconds*."""
         rows = self.data["cases"].get(suite, {}).get(case, {}).get(scheduler, [])
         if len(rows) <= seed or not isinstance(rows[seed], list):
             return False
         return not was_cut(rows[seed], self.data["budgets"][suite]) or rows[seed][_SECONDS] >= seconds
 
     def add(self, suite: str, case: str, scheduler: str, seed: int, result: Found | str) -> None:
-        """Keep a result."""
+        """Add a search's result, or the reason why it failed; save the file from time to time."""
         row = self.data["cases"].setdefault(suite, {}).setdefault(case, {}).setdefault(scheduler, [])
         row.extend([None] * (seed + 1 - len(row)))
         row[seed] = result if isinstance(result, str) else _kept(result)
@@ -70,12 +70,12 @@ class Record:
         return found
 
     def add_baseline(self, suite: str, case: str, kind: str, result: dict[str, Any]) -> None:
-        """Keep one of those."""
+        """Add a baseline of the case, and save the file."""
         self.data["baselines"].setdefault(suite, {}).setdefault(case, {})[kind] = result
         self.save()
 
     def save(self) -> None:
-        """Write all, so that a cut leaves the old file or the new one."""
+        """Write the file by a rename, so that an interruption leaves either the old file or the new one."""
         self._saved = time.monotonic()
         if self._file is None:
             return
@@ -86,7 +86,7 @@ class Record:
 
 
 def was_cut(row: list[Any], executions: int) -> bool:
-    """Whether a search ended because its time was up."""
+    """Return whether a search ended because its time was up."""
     return not (row[_FIRST] or row[_COMPLETE] or row[_EXECUTIONS] >= executions)
 
 

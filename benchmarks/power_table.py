@@ -15,10 +15,10 @@ _FIRST, _SECONDS, _PREEMPTIONS, _FAULTS = 0, 2, 3, 4
 
 @dataclass(frozen=True)
 class Sum:
-    """Searches of one case or many: how many were made, found it, failed, or ended for lack of time; and medians.
+    """Sums of the searches of one case or many: how many were made, found a fault, failed, or were cut; and medians.
 
-    A search that found nothing counts with more executions than any budget in `executions`, so that the median is
-    None where half of them found nothing; the other medians are of those that did find.
+    In the median `executions`, a search that found nothing counts as infinitely many executions, and the median is None where
+    half of the searches found nothing. The other medians are over the searches that found a fault.
     """
 
     made: int
@@ -32,7 +32,7 @@ class Sum:
 
 
 def sum_of(rows: Row, budget: int) -> Sum:
-    """Return the sums of these searches of at most *budget* executions."""
+    """Return the sums of these searches, each of at most *budget* executions."""
     made = [row for row in rows if isinstance(row, list)]
     found = [row for row in made if row[_FIRST]]
     failed = sum(isinstance(row, str) for row in rows)
@@ -48,18 +48,18 @@ def sum_of(rows: Row, budget: int) -> Sum:
 
 
 def schedulers(data: Mapping[str, Any], suite: str) -> list[str]:
-    """Which schedulers were tried, in the order they were."""
+    """Return the schedulers that were tried, in the order of their trials."""
     return list(dict.fromkeys(name for case in data["cases"].get(suite, {}).values() for name in case))
 
 
 def over_all(data: Mapping[str, Any], suite: str, scheduler: str) -> Sum:
-    """All searches of a suite with one scheduler."""
+    """Return the sums of all searches of a suite with one scheduler."""
     rows = [row for case in data["cases"][suite].values() for row in case.get(scheduler, [])]
     return sum_of(rows, data["budgets"][suite])
 
 
 def missed(data: Mapping[str, Any], suite: str, scheduler: str) -> list[str]:
-    """The cases that the scheduler did not find with every seed; of twins, those that it accused with any."""
+    """Return the cases that the scheduler did not find with every seed, or the twins that it accused with any seed."""
     wrong: list[str] = []
     for name, case in data["cases"].get(suite, {}).items():
         each = sum_of(case.get(scheduler, []), data["budgets"][suite])
@@ -69,7 +69,7 @@ def missed(data: Mapping[str, Any], suite: str, scheduler: str) -> list[str]:
 
 
 def lines(data: Mapping[str, Any], suite: str) -> Iterator[str]:
-    """Two tables: per scheduler over all cases, then per case the median executions, with misses."""
+    """Yield the lines of two tables: per scheduler over all cases, and per case the median executions, with misses."""
     names = schedulers(data, suite)
     if not names:
         return
@@ -98,7 +98,7 @@ def lines(data: Mapping[str, Any], suite: str) -> Iterator[str]:
 
 
 def _baseline_lines(baselines: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the findings of other tools, a line per case."""
+    """Yield the table of the baselines, a line for each case."""
     if not baselines:
         return
     width = max(len(name) for name in baselines)
@@ -112,7 +112,7 @@ def _baseline_lines(baselines: Mapping[str, Any]) -> Iterator[str]:
 
 
 def baseline_cell(found: Mapping[str, Any] | None) -> str:
-    """A baseline in few words, or nothing where there is none."""
+    """Return a baseline in few words, or an empty text where there is none."""
     if found is None:
         return ""
     if "error" in found:

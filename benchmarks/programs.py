@@ -1,7 +1,7 @@
-"""The programs both tools are asked to judge: plain, unmodified Python over one SQLite file.
+"""The programs that both tools judge: plain, unmodified Python over one SQLite file.
 
-Nothing here imports a race tester. Every worker is a module level function (so it pickles by name), opens its
-own connection and leaves SQLite's own waiting alone unless its story says otherwise. Two workers each.
+No code here imports a race tester. Every worker is a function of the module (so it can be pickled by name), opens its
+own connection, and keeps SQLite's default time-out for locks unless its story says otherwise. Each program has two workers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ADD_ONE = "UPDATE counter SET value = value + 1 WHERE id = 1"
 
 @dataclass(frozen=True)
 class Program:
-    """One program and the truth about it; `indexed` says that the worker also takes its number."""
+    """A program with the right answer about it; with `indexed`, the worker's function also takes the worker's number."""
 
     name: str
     journal: Journal
@@ -47,7 +47,7 @@ class Program:
 
 
 def set_up_counter(db: Path, journal: Journal) -> None:
-    """One row, counting from 0."""
+    """Make a database with a counter at 0."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA journal_mode = {journal}")
         connection.execute("CREATE TABLE counter (id INTEGER PRIMARY KEY, value INTEGER NOT NULL)")
@@ -55,7 +55,7 @@ def set_up_counter(db: Path, journal: Journal) -> None:
 
 
 def set_up_accounts(db: Path, journal: Journal) -> None:
-    """Two accounts holding 10 each."""
+    """Make a database with two accounts that hold 10 each."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA journal_mode = {journal}")
         connection.execute("CREATE TABLE account (name TEXT PRIMARY KEY, balance INTEGER NOT NULL)")
@@ -63,13 +63,13 @@ def set_up_accounts(db: Path, journal: Journal) -> None:
 
 
 def counter_is(expected: int, db: Path) -> bool:
-    """The counter has ended at exactly `expected`."""
+    """Return whether the counter has ended at exactly `expected`."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         return bool(connection.execute(READ).fetchone() == (expected,))
 
 
 def money_is_conserved(db: Path) -> bool:
-    """Nothing was made or lost by moving it."""
+    """Return whether the sum of the accounts is unchanged."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         return bool(connection.execute("SELECT sum(balance) FROM account").fetchone() == (20,))
 
@@ -78,7 +78,7 @@ def money_is_conserved(db: Path) -> bool:
 
 
 def immediate(db: Path) -> None:
-    """Take the write lock first, then read, then write the value read plus one."""
+    """Take the write lock first, then read the counter, then write the value plus one."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         (value,) = connection.execute(READ).fetchone()
@@ -87,7 +87,7 @@ def immediate(db: Path) -> None:
 
 
 def immediate_retry(db: Path) -> None:
-    """As `immediate`, but SQLite never waits: the program tries again itself, sleeping longer each time."""
+    """As `immediate`, but without SQLite's waiting: the program tries again itself, and sleeps longer each time."""
     with closing(sqlite3.connect(db, isolation_level=None, timeout=0)) as connection:
         _until_unlocked(connection, "BEGIN IMMEDIATE", first_delay=0.005)
         (value,) = connection.execute(READ).fetchone()
@@ -105,7 +105,7 @@ def immediate_spin(db: Path) -> None:
 
 
 def _until_unlocked(connection: sqlite3.Connection, statement: str, *, first_delay: float | None) -> None:
-    """Try until the lock is free. COMMIT too: another's BEGIN holds the file shared for a moment."""
+    """Try until the lock is free. COMMIT needs it too: another's BEGIN holds a shared lock for a moment."""
     delay = first_delay
     while True:
         try:
@@ -121,7 +121,7 @@ def _until_unlocked(connection: sqlite3.Connection, statement: str, *, first_del
 
 
 def two_transactions(db: Path) -> None:
-    """Read in one transaction, write in the next: the value read may be old by then."""
+    """Read in one transaction, write in the next: the value read may be out of date by then."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         connection.execute("BEGIN")
         (value,) = connection.execute(READ).fetchone()
@@ -132,7 +132,7 @@ def two_transactions(db: Path) -> None:
 
 
 def deferred_upgrade(db: Path) -> None:
-    """Begin as a reader and turn writer half-way: of two that do so, SQLite must refuse one, at once."""
+    """Begin as a reader and become a writer half-way: if two do so, SQLite must refuse one of them at once."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         connection.execute("BEGIN")
         (value,) = connection.execute(READ).fetchone()
@@ -141,14 +141,14 @@ def deferred_upgrade(db: Path) -> None:
 
 
 def autocommit_rmw(db: Path) -> None:
-    """Every statement its own transaction, and the sum worked out in Python between two of them."""
+    """Run each statement as its own transaction, and compute the sum in Python between two of them."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         (value,) = connection.execute(READ).fetchone()
         connection.execute(WRITE, (value + 1,))
 
 
 def implicit_rmw(db: Path) -> None:
-    """The usual first version: `sqlite3` opens the transaction before the UPDATE, so after the SELECT."""
+    """Use implicit transactions: `sqlite3` opens one before the UPDATE, so only after the SELECT."""
     with closing(sqlite3.connect(db)) as connection:
         (value,) = connection.execute(READ).fetchone()
         connection.execute(WRITE, (value + 1,))
@@ -156,7 +156,7 @@ def implicit_rmw(db: Path) -> None:
 
 
 async def aiosqlite_rmw(db: Path) -> None:
-    """`implicit_rmw` on aiosqlite."""
+    """As `implicit_rmw`, on aiosqlite."""
     async with aiosqlite.connect(db) as connection:
         async with connection.execute(READ) as cursor:
             row = await cursor.fetchone()
@@ -166,14 +166,14 @@ async def aiosqlite_rmw(db: Path) -> None:
 
 
 def one_update(db: Path) -> None:
-    """Three times, let SQLite do the adding in one statement."""
+    """Add one in a single statement, three times."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         for _ in range(3):
             connection.execute(ADD_ONE)
 
 
 def killed_holding_the_lock(db: Path, index: int) -> None:
-    """Worker 0 dies inside its transaction, so nothing of it may remain; worker 1 adds one as always."""
+    """Worker 0 is killed inside its transaction, which must leave no change; worker 1 adds one as always."""
     if index == 1:
         return immediate(db)
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
@@ -185,7 +185,7 @@ def killed_holding_the_lock(db: Path, index: int) -> None:
 
 
 def killed_between_two_writes(db: Path, index: int) -> None:
-    """Moving 1 from a to b in two separate transactions; worker 0 dies between them."""
+    """Move 1 from a to b in two separate transactions; worker 0 is killed between them."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         connection.execute("UPDATE account SET balance = balance - 1 WHERE name = 'a'")
         if index == 0:
@@ -197,7 +197,7 @@ def killed_between_two_writes(db: Path, index: int) -> None:
 
 
 def programs(journal: Journal) -> tuple[Program, ...]:
-    """Every program, its database in this journal mode."""
+    """Return every program, with its database in this journal mode."""
     counter = partial(set_up_counter, journal=journal)
     two, six, one = (partial(counter_is, number) for number in (2, 6, 1))
 
@@ -230,7 +230,7 @@ def programs(journal: Journal) -> tuple[Program, ...]:
 
 
 def program(name: str, journal: str) -> Program:
-    """The program of that name, or a `KeyError` that lists the names."""
+    """Return the program of that name; raise `KeyError` with a list of the names if there is none."""
     found = {(each.name, each.journal): each for mode in JOURNALS for each in programs(mode)}
     if (name, journal) not in found:
         names = ", ".join(each.name for each in programs("delete"))

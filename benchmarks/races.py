@@ -1,4 +1,4 @@
-"""How the programs of `db_races` become scenarios for us."""
+"""The programs of `db_races` as scenarios."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FEWEST_STEPS, STEPS_EACH = 400, 50
 
 
 def scenario_of(race: Race, *, correct: bool = False) -> Scenario:
-    """The race, or its twin that is right."""
+    """Return the scenario of the race, or with *correct* of its correct twin."""
     tasks = race.correct if correct else race.faulty
     many = inspect.iscoroutinefunction(tasks[0])
     workers = min(len(tasks), PROCESSES) if many else len(tasks)

@@ -1,10 +1,10 @@
-"""Measure one speed, and print it as JSON: the child side of `throughput.py`.
+"""Measures one speed, and prints it as JSON: the child side of `throughput.py`.
 
     python -m benchmarks.rate KIND WORKER AMOUNT FOLDER
 
 KIND is `floor`, `floor-split`, `ours`, `ours-unchecked`, `ours-in-sequence` (AMOUNT executions), `frontrun-reused` or
-`frontrun-spawned` (AMOUNT seconds). Each in a process of its own: what forks workers must never have opened
-SQLite itself.
+`frontrun-spawned` (AMOUNT seconds). Each is measured in a process of its own: a process that forks workers must never
+have opened SQLite itself.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WORKERS: dict[str, Worker] = {
 
 
 def floor_rate(worker: Worker, executions: int, folder: Path) -> dict[str, Any]:
-    """The floor, on one core."""
+    """Measure the floor, on one core."""
     measure: Any = floor.async_floor if inspect.iscoroutinefunction(worker) else floor.sync_floor
     with floor.one_core():
         template = floor.Template(folder, tokens.set_up)
@@ -45,7 +45,7 @@ def floor_rate(worker: Worker, executions: int, folder: Path) -> dict[str, Any]:
 
 
 def floor_split(worker: Worker, executions: int, folder: Path) -> dict[str, Any]:
-    """Return the parts of the floor's time in microseconds per execution, and the cost of a bare thread hop."""
+    """Measure the parts of the floor's time, in microseconds per execution, and for async workers a bare thread hop."""
     is_async = inspect.iscoroutinefunction(worker)
     split = floor.async_split if is_async else floor.sync_split
     with floor.one_core():
@@ -56,7 +56,7 @@ def floor_split(worker: Worker, executions: int, folder: Path) -> dict[str, Any]
 
 
 def our_rate(worker: Worker, executions: int, *, checked: bool, interleaved: bool = True) -> dict[str, Any]:
-    """Ours: so many random interleavings; `checked` says whether the invariant is looked at after each."""
+    """Measure the harness: *executions* random interleavings; with `checked`, the invariant is checked after each."""
     import harness
 
     result = harness.race(
@@ -79,9 +79,9 @@ def our_rate(worker: Worker, executions: int, *, checked: bool, interleaved: boo
 
 
 def frontrun_rate(worker: Worker, seconds: float, folder: Path, *, reuse: bool) -> dict[str, Any]:
-    """Frontrun's process mode, searching on after a failure and again from the start until the time is up.
+    """Measure frontrun's process mode: it goes on after a failure, and searches from the start again until the time is up.
 
-    Its start of reused workers is left out, as ours is; starting them anew is what the other mode does.
+    The start of reused workers is not counted, as it is not for the harness. The other mode starts workers for each execution.
     """
     import frontrun
 
@@ -113,7 +113,7 @@ def frontrun_rate(worker: Worker, seconds: float, folder: Path, *, reuse: bool) 
 
 
 class Clock:
-    """Counts from an exploration's first `setup` to its last `invariant`, or its end if that was no pause."""
+    """Measures the time from an exploration's first `setup` to its last `invariant`, or to its end if a `setup` follows."""
 
     def __init__(self, reset: ResetFromTemplate, invariant: Callable[[Path], bool]) -> None:
         self.seconds = 0.0
@@ -122,14 +122,14 @@ class Clock:
         self._last: float | None = None
 
     def setup(self) -> Path:
-        """Put the database back."""
+        """Start the clock at the first call, and write the database anew."""
         if self._first is None:
             self._first = time.perf_counter()
         self._last = None
         return self._reset()
 
     def invariant(self, db: Path) -> bool:
-        """Look at it."""
+        """Check the invariant, and note the time."""
         try:
             return self._invariant(db)
         finally:
@@ -147,7 +147,7 @@ def _nothing_to_check(_db: Path) -> bool:
 
 
 def main() -> None:
-    """Measure, then print one object."""
+    """Measure, then print one JSON object."""
     keep_lines = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=keep_lines)
     parser.add_argument("kind")

@@ -1,12 +1,13 @@
-"""The cost of a step against the number of workers, tasks and steps, and the gain of two jobs: tables, and JSON.
+"""Measures the cost of a step with more workers, tasks and steps, and the speed-up of two explorations at once.
 
     python -m benchmarks.scaling [--workers N ...] [--tasks N ...] [--steps N ...] [--rounds N] [--seconds N] [--json FILE]
 
-Synthetic programs on `sqlite3` (a task per worker) and `aiosqlite` (several): each task makes so many statements, every fifth
-a write to a row of its own, the others reads, in autocommit over a write-ahead log, so that nothing waits for a lock. The
-scheduler is `random`. Sizes are measured in turns, `--rounds` times over, and medians shown: microseconds per step, by the
-clock and by the processor time of controller and workers, which other work on the machine disturbs less. Jobs: the token issue
-of `throughput.py`, by one process and by two at once. Exit code 1 if a goal is missed.
+It prints tables, and writes JSON on request. The programs are synthetic, on `sqlite3` (a task per worker) and on `aiosqlite`
+(several): each task makes `--steps` statements, every fifth a write to a row of its own, the others reads, in autocommit over
+a write-ahead log, so that no task waits for a lock. The scheduler is `random`. Sizes are measured in turns, `--rounds` times
+over, and medians are shown: microseconds per step, by the clock and by the processor time of controller and workers, which
+other work on the machine disturbs less. The speed-up is that of the token issue of `throughput.py`, explored by one process
+and by two at once. Exit code 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Cost(NamedTuple):
     """Seconds that the controller and the workers ran: what a busy machine does not change much."""
 
     def microseconds(self, kind: str) -> float:
-        """Per step, of that kind of time."""
+        """Return the microseconds per step, of that kind of time."""
         return (self.seconds if kind == "clock" else self.processor) / self.steps * 1e6
 
 
@@ -73,7 +74,7 @@ KINDS = {"clock": "the clock", "processor": "processor time"}
 
 
 def set_up(db: Path) -> None:
-    """A row for each task."""
+    """Make a database with a row for each task."""
     with closing(sqlite3.connect(db)) as connection, connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE row (id INTEGER PRIMARY KEY, n INTEGER NOT NULL)")
@@ -81,27 +82,27 @@ def set_up(db: Path) -> None:
 
 
 def statements(steps: int) -> Iterator[str]:
-    """Four reads, a write, and again."""
+    """Yield *steps* statements: four reads, a write, and so on."""
     for number in range(steps):
         yield "UPDATE row SET n = n + 1 WHERE id = ?" if number % 5 == 4 else "SELECT n FROM row WHERE id = ?"
 
 
 def sync_task(db: Path, own: int, steps: int) -> None:
-    """A task on `sqlite3`."""
+    """Run the statements on `sqlite3`."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         for sql in statements(steps):
             connection.execute(sql, (own,)).fetchall()
 
 
 async def async_task(db: Path, own: int, steps: int) -> None:
-    """A task on `aiosqlite`."""
+    """Run the statements on `aiosqlite`."""
     async with aiosqlite.connect(db, isolation_level=None) as connection:
         for sql in statements(steps):
             await connection.execute_fetchall(sql, (own,))
 
 
 def scenario_of(size: Size) -> Scenario:
-    """The synthetic program of that size."""
+    """Return the synthetic program of that size."""
     operation: Callable[..., Any] = sync_task if size.library == "sqlite3" else async_task
     return Scenario(
         name="scaling",
@@ -115,14 +116,14 @@ def scenario_of(size: Size) -> Scenario:
 
 
 def workload(size: Size, workers: int) -> Workload:
-    """A client per task, each with a row of its own."""
+    """Return one client per task, each with a row of its own."""
     same = Workload.each("work", workers=workers, tasks=size.tasks)
     calls = [Call("work", (own, size.steps), client.calls[0].worker) for own, client in enumerate(same.clients)]
     return Workload(tuple(Client((call,)) for call in calls), workers)
 
 
 def cost(scenario: Scenario, seconds: float, *, least: int = 2) -> Cost:
-    """Executions under the random walk for so many seconds, after one that does not count."""
+    """Measure executions under the random walk for *seconds*, at least *least*, after one that does not count."""
     with theatre(scenario, scenario.workers, patience=60.0) as stage:
         scheduler, work = RandomWalk(1), scenario.workload(scenario.workers)
         scheduler.start(None)
@@ -140,7 +141,7 @@ def cost(scenario: Scenario, seconds: float, *, least: int = 2) -> Cost:
 
 
 def ran(pids: Sequence[int]) -> float:
-    """For how many seconds these processes have run, in user and system mode."""
+    """Return the processor time of these processes so far, in seconds, in user and system mode."""
     ticks = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -149,7 +150,7 @@ def ran(pids: Sequence[int]) -> float:
 
 
 def sizes(workers: Sequence[int], tasks: Sequence[int], steps: Sequence[int]) -> list[Size]:
-    """`sqlite3` with a task per worker in every number of steps; `aiosqlite` with more, and a usual number of steps."""
+    """Return the sizes: `sqlite3` with one task per worker and every number of steps; `aiosqlite` with the usual number."""
     usual = min(steps, key=lambda number: abs(number - USUAL_STEPS))
     found = [Size("sqlite3", each, 1, number) for number in steps for each in workers]
     found += [Size("aiosqlite", each, number, usual) for number in tasks for each in workers]
@@ -157,7 +158,7 @@ def sizes(workers: Sequence[int], tasks: Sequence[int], steps: Sequence[int]) ->
 
 
 def issuing() -> Scenario:
-    """Return the token issue that `throughput.py` measures."""
+    """Return the token issue of which `throughput.py` measures the speed."""
     return Scenario(
         name="issue",
         setup=tokens.set_up,
@@ -169,7 +170,7 @@ def issuing() -> Scenario:
 
 
 def jobs_rate(jobs: int, seconds: float) -> float:
-    """Executions per second of so many independent explorations at once, all together."""
+    """Return the executions per second of *jobs* independent explorations at once, added up."""
     started = list(done(lambda _: cost(issuing(), seconds), range(jobs), jobs=jobs, cap=seconds + _STARTING))
     rates = []
     for _, result in started:
@@ -183,7 +184,7 @@ def jobs_rate(jobs: int, seconds: float) -> float:
 
 
 def growth(costs: Costs, kind: str) -> dict[str, float]:
-    """How many times more a step costs with the most workers than with the fewest, for each row of the table."""
+    """Return, for each row of the table, the ratio of a step's cost with the most workers to that with the fewest."""
     found: dict[str, float] = {}
     for library, tasks, steps in dict.fromkeys((size.library, size.tasks, size.steps) for size in costs):
         row = [size for size in costs if (size.library, size.tasks, size.steps) == (library, tasks, steps)]
@@ -193,12 +194,12 @@ def growth(costs: Costs, kind: str) -> dict[str, float]:
 
 
 def usual(measured: Sequence[Cost], kind: str) -> float:
-    """The median of the microseconds per step, of that kind of time."""
+    """Return the median of the microseconds per step, of that kind of time."""
     return median(each.microseconds(kind) for each in measured)
 
 
 def lines(costs: Costs, kind: str) -> Iterator[str]:
-    """Microseconds per step, a line for each number of tasks and steps."""
+    """Yield the table of microseconds per step, with a line for each number of tasks and steps."""
     workers = sorted({size.workers for size in costs})
     yield f"microseconds per step, by {KINDS[kind]}"
     yield f"{'library':10} {'tasks':>5} {'steps':>5} " + " ".join(f"{each:>4} workers" for each in workers) + "  growth"
@@ -210,7 +211,7 @@ def lines(costs: Costs, kind: str) -> Iterator[str]:
 
 
 def main() -> int:
-    """Measure in turns, print, save."""
+    """Measure in turns, print, save, and return the exit code."""
     fix_hash_seed()
     arguments = _parser().parse_args()
     chosen = sizes(arguments.workers, arguments.tasks, arguments.steps)
@@ -243,7 +244,7 @@ def _measure(seconds: float, size: Size) -> Cost:
 
 
 def document(costs: Costs, rates: dict[int, list[float]], options: Any) -> dict[str, Any]:
-    """All that was measured."""
+    """Return all results as JSON data."""
     return {
         "version": 1,
         "python": platform.python_version(),

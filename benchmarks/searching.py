@@ -1,4 +1,4 @@
-"""Searches a scenario until its first failure and no further: the measurement includes no confirming and no shrinking."""
+"""Searches a scenario until its first failure: unlike `harness run`, it confirms and shrinks nothing afterwards."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ WITHOUT_SEED = frozenset({"exhaustive"})
 
 @dataclass(frozen=True)
 class Found:
-    """How a search ended: `first` is the number of the failing execution, counted from 1, or None.
+    """The result of a search: `first` is the number of the failing execution, counted from 1, or None.
 
-    `seconds` are those of the executions, `startup` what came before; `complete` says that everything was covered. The
-    last four are of the failing execution, as it was found.
+    `seconds` is the time of the executions, `startup` the time before them. `complete` says that the search left nothing out.
+    The last four attributes describe the failing execution as it was found.
     """
 
     first: int | None
@@ -59,15 +59,15 @@ class Found:
 
 
 class Undecided(Exception):
-    """An execution of which nothing can be said: a worker was stuck, or the check itself is broken."""
+    """An execution could not be judged: a worker was stuck, or the check itself is broken."""
 
 
 class _Ended(KeyboardInterrupt):
-    """Makes Hypothesis end at once: it takes this for neither a failure nor an example to shrink."""
+    """Makes Hypothesis end at once: a `KeyboardInterrupt` is neither a failure nor an example to shrink."""
 
 
 class Count:
-    """The executions of one search, until one fails or the budget is spent."""
+    """Counts the executions of one search, until one fails or the budget is spent."""
 
     def __init__(self, executions: int, seconds: float) -> None:
         self._budget, self._seconds = executions, seconds
@@ -77,16 +77,16 @@ class Count:
 
     @property
     def seconds(self) -> float:
-        """Since the beginning."""
+        """Return the seconds since the beginning."""
         return time.perf_counter() - self._began
 
     @property
     def over(self) -> bool:
-        """Whether there is nothing more to look for."""
+        """Return whether the search is over: an execution failed, or the budget is spent."""
         return self.failed is not None or self.executions >= self._budget or self.seconds >= self._seconds
 
     def add(self, execution: Execution) -> None:
-        """Count one; raises `Undecided`."""
+        """Count an execution; raise `Undecided` if it was stuck."""
         if execution.stuck:
             raise Undecided(execution.stuck)
         self.executions += 1
@@ -98,7 +98,7 @@ class Count:
 def search(
     scenario: Scenario, scheduler: str, *, seed: int = 0, executions: int = 1000, seconds: float = 3600.0
 ) -> Found:
-    """Look for a failure with a scheduler, for so many executions or seconds; raises `Undecided`."""
+    """Search for a failure with a scheduler, within *executions* and *seconds*; raise `Undecided` if one was stuck."""
     with theatre(scenario, scenario.workers, seed=seed, patience=PATIENCE) as stage:
         count = Count(executions, seconds)
         if scheduler == HYPOTHESIS:
@@ -134,7 +134,7 @@ def _chosen(driver: Driver, scenario: Scenario, scheduler: Scheduler, count: Cou
 
 
 def _drawn(driver: Driver, scenario: Scenario, seed: int, count: Count) -> bool:
-    """Interleavings and workloads as Hypothesis draws them, with no memory of earlier runs."""
+    """Search with interleavings and workloads that Hypothesis draws, without a database of earlier examples."""
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
     from hypothesis import strategies as st

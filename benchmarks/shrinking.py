@@ -1,12 +1,12 @@
-"""Hypothesis' cost to find and to shrink each faulty variant, and its result, in two representations of a schedule.
+"""Measures how Hypothesis finds and shrinks each faulty variant, in two representations of a schedule.
 
     python -m benchmarks.shrinking [--seeds N] [--most N] [--only WORD] [--way points|steps ...] [--json FILE]
 
-`points` is how the harness draws (`harness/examples/drawn_schedule.py`): before the execution, the places where a task is left
-and where a fault comes.
-`steps` is one choice for each step, drawn as it comes, 0 for going on with the same task. Beside both stands the minimum: what
-the exhaustive search and our own shrinker end with. `ours` is what our shrinker still takes off what Hypothesis yields.
-Sizes are clients/calls/faults/preemptions. The last lines compare the time of an example with that of a random execution.
+`points` is the harness's own way (`harness/planned.py`): it draws the places of preemptions and faults before the execution.
+`steps` draws one choice at each step, with 0 for going on with the same task. Both are compared with the minimum, which is
+the counterexample of the exhaustive search after our own shrinker. `ours` is the number of executions that our shrinker takes
+for the result of Hypothesis. Sizes are clients/calls/faults/preemptions. The last lines compare the time of an example with
+that of a random execution.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _OVER = 200
 
 
 class ByStep:
-    """One choice for each step; a fault where one in eight is drawn, by its largest value."""
+    """Draws one choice for each step; a fault with a chance of one in eight, drawn as the largest value."""
 
     name = "steps"
 
@@ -50,11 +50,11 @@ class ByStep:
         self._draw = draw
 
     def start(self, previous: Execution | None) -> bool:
-        """Run once."""
+        """Return True for the first execution only."""
         return previous is None
 
     def choose(self, view: View) -> str | None:
-        """Draw one of the options."""
+        """Draw one of the options, and return it."""
         tasks = [option.choice for option in view.options if not option.fault]
         faults = [option.choice for option in view.options if option.fault]
         if faults and (not tasks or self._number(_FAULT_ONE_IN) == _FAULT_ONE_IN - 1):
@@ -62,7 +62,7 @@ class ByStep:
         return tasks[self._number(len(tasks))]
 
     def ahead(self, view: View) -> int:
-        """Return that the task goes on where there is nothing to draw."""
+        """Return for how many steps the task goes on: many where there is nothing to draw, else 0."""
         return 1_000 if len(view.options) == 1 and not view.faults_left else 0
 
     def _number(self, size: int) -> int:
@@ -73,14 +73,14 @@ WAYS: dict[str, Draws] = {"points": planned, "steps": ByStep}
 
 
 def size(execution: Execution) -> Size:
-    """Return the sizes to be minimised: clients, calls, faults, preemptions."""
+    """Return the numbers to be minimised: clients, calls, faults, preemptions."""
     clients = execution.workload.clients
     calls = sum(len(client.calls) for client in clients)
     return len(clients), calls, fault_count(execution.steps), execution.preemptions
 
 
 def search(stage: Theatre, scenario: Scenario, way: str, seed: int, most: int) -> dict[str, Any]:
-    """Run one search: return executions to the first failure and to shrink it, and the sizes of both results."""
+    """Search once; return the executions to the first failure and to shrink it, and the sizes from Hypothesis and from us."""
     tally = Tally(scenario, Budget(most, None), lambda _: None)
     explore_drawn(stage.driver, scenario.workers, seed, tally=tally, make=WAYS[way])
     if tally.failed is None:
@@ -96,7 +96,7 @@ def search(stage: Theatre, scenario: Scenario, way: str, seed: int, most: int) -
 
 
 def measure(scenario: Scenario, ways: list[str], seeds: int, most: int) -> dict[str, Any]:
-    """Every way and seed over one scenario, beside the minimum."""
+    """Search one scenario in every way and with every seed; return the results and the minimum."""
     exhaustive = run(scenario, scheduler="exhaustive", max_executions=most).counterexample
     row: dict[str, Any] = {"minimum": size(exhaustive) if exhaustive else None, "ways": {}}
     with theatre(scenario, scenario.workers) as stage:
@@ -106,7 +106,7 @@ def measure(scenario: Scenario, ways: list[str], seeds: int, most: int) -> dict[
 
 
 def over(found: dict[str, Any], minimum: Size | None) -> bool:
-    """Whether Hypothesis alone ended with more clients, calls, or faults and preemptions together, than the minimum."""
+    """Return whether the result of Hypothesis has more clients, calls, or faults plus preemptions than the minimum."""
     if minimum is None or found["first"] is None:
         return False
     clients, calls, faults, preemptions = found["yields"]
@@ -131,7 +131,7 @@ def _text(shape: Size | None) -> str:
 
 
 def summary_of(rows: dict[str, Any], ways: list[str]) -> Iterator[str]:
-    """Yield the sums of all rows, a line for each way."""
+    """Yield the sums over all rows, a line for each way."""
     for way in ways:
         pairs = [(one, row["minimum"]) for row in rows.values() for one in row["ways"][way]]
         found = [one for one, _ in pairs if one["first"] is not None]
@@ -144,7 +144,7 @@ def summary_of(rows: dict[str, Any], ways: list[str]) -> Iterator[str]:
 
 
 def example_costs(names: list[str]) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield for each scenario the milliseconds of an execution at random, and of an example drawn in each way."""
+    """Yield for each scenario the milliseconds of a random execution, and of an example drawn in each way."""
     for scenario in (scenario for scenario in ALL if scenario.name in names):
         with theatre(scenario, scenario.workers) as stage:
             found: dict[str, float] = {}
@@ -183,7 +183,7 @@ def _example(stage: Theatre, scenario: Scenario, make: Draws) -> float:
 
 
 def main() -> None:
-    """Measure, print a line for each variant, and write JSON if asked."""
+    """Measure, print a line for each variant, and write JSON on request."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="searches per variant and way (3)")
     parser.add_argument("--most", type=int, default=1_000, help="executions per search (1000)")

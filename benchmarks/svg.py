@@ -1,4 +1,4 @@
-"""Draws line plots as SVG: a few, so that nothing need be installed for them."""
+"""Draws line plots as SVG; the few plots here need no plotting library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DASHES = ("", "6 3", "2 2")
 
 @dataclass(frozen=True)
 class Line:
-    """Points from left to right; `stepped` says that a value holds until the next one."""
+    """A line through points from left to right; with `stepped`, a value holds until the next one."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -26,7 +26,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot with its axes' labels; `logarithmic` is the x axis, `top` the end of the y axis (else the highest value)."""
+    """A plot with the labels of its axes; `logarithmic` is about the x axis, `top` is the end of the y axis.
+
+    Without `top`, the y axis ends a little above the highest value.
+    """
 
     x: str
     y: str
@@ -35,7 +38,7 @@ class Plot:
     top: float | None = None
 
     def drawn(self) -> str:
-        """The SVG."""
+        """Return the SVG."""
         body = "\n".join((*self._grid(), *self._curves()))
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
@@ -45,7 +48,7 @@ class Plot:
 
     @property
     def _ends(self) -> tuple[float, float, float]:
-        """The lowest and highest x, and the highest y."""
+        """Return the lowest and highest x, and the end of the y axis."""
         xs = [x for line in self.lines for x, _ in line.points] or [1.0]
         ys = [y for line in self.lines for _, y in line.points] or [1.0]
         return min(xs), max(xs), self.top or max(ys) * 1.05
@@ -95,14 +98,14 @@ class Plot:
 
 
 def steps(top: float) -> list[float]:
-    """Round numbers from 0 to the top, about five."""
+    """Return about five round numbers from 0 to *top*."""
     size = 10.0 ** math.floor(math.log10(top / 5 or 1))
     size *= next(factor for factor in (1, 2, 5, 10) if top / (size * factor) <= 6)
     return [size * number for number in range(int(top / size + 1e-9) + 1)]
 
 
 def powers(low: float, high: float) -> list[float]:
-    """Round numbers between them on a logarithmic axis: powers of ten, or of two where there are few."""
+    """Return the powers of ten from *low* to *high*, or powers of two where these are too few."""
     base = 10 if high / low > 100 else 2
     first, last = math.ceil(math.log(low, base) - 1e-9), math.floor(math.log(high, base) + 1e-9)
     return [float(base**number) for number in range(first, last + 1)]

@@ -1,16 +1,16 @@
-"""Executions per second of two-worker token issue: ours beside the floor, and beside frontrun's process mode.
+"""Measures executions per second of two-worker token issue: ours against the floor and frontrun's process mode.
 
-Of `http` each execution is two clients that add an agent under one key (see `over_http.py`); `postgres` is token issue over
+In an execution of `http`, two clients add an agent under one key (see `over_http.py`); `postgres` is token issue over
 PostgreSQL (`over_postgres.py`).
 
     python -m benchmarks.throughput [--rounds N] [--executions N] [--frontrun-seconds S] [--split]
                                     [--stores NAME ...] [--only-floor | --only-frontrun] [--frontrun-python FILE] [--json FILE]
 
-The floor is the same statements, one worker after the other, in one process on one core with no scheduler.
-Floor and ours alternate, each round in a fresh process; shares are of medians from the same run, because a
-shared machine drifts. Ours is shown under random interleavings, with an invariant checked after every execution and
-without (the floor checks nothing), and in sequence: interleaved calls wait for each other and ask again, so they make
-more statements than the floor does, and only in sequence they make the same.
+The floor is the same statements, one worker after the other, in one process on one core without a scheduler.
+Floor and ours alternate, each round in a fresh process. Shares are of medians from the same run, because the speed of
+a shared machine drifts. Ours is measured under random interleavings, with an invariant checked after every execution and
+without (the floor checks nothing), and in sequence. Interleaved calls wait for each other and try again, so they execute
+more statements than the floor does; only in sequence they execute the same ones.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Rates = dict[str, list[float]]
 
 
 def measure(kind: str, store: str, amount: float, *, python: str = sys.executable) -> dict[str, Any]:
-    """One measurement in a process of its own; `{"error": ...}` when it gave none."""
+    """Make one measurement in a process of its own; return `{"error": ...}` when there is no result."""
     with fresh_folder() as folder:
         arguments = (kind, store, str(amount), str(folder))
         outcome = run_child("benchmarks.rate", arguments, cap=CHILD_CAP + amount * 0.1, python=python)
@@ -51,7 +51,7 @@ def measure(kind: str, store: str, amount: float, *, python: str = sys.executabl
 
 
 def alternate(store: str, kinds: Sequence[str], *, rounds: int, executions: int) -> tuple[Rates, str]:
-    """Every kind once a round; a kind that can't be measured is dropped, and the reason returned."""
+    """Measure every kind once a round; drop a kind that can't be measured, and return the reason."""
     rates: Rates = {kind: [] for kind in kinds}
     why = ""
     for _ in range(rounds):
@@ -69,7 +69,7 @@ def alternate(store: str, kinds: Sequence[str], *, rounds: int, executions: int)
 
 
 def store_lines(store: str, rates: Rates) -> Iterator[str]:
-    """Medians, their range, and the share of the floor."""
+    """Yield a line for each kind: the median, the range, and the share of the floor."""
     floor = median(rates["floor"]) if rates.get("floor") else None
     for kind, found in rates.items():
         middle = median(found)
@@ -80,7 +80,7 @@ def store_lines(store: str, rates: Rates) -> Iterator[str]:
 
 
 def frontrun_lines(found: dict[str, dict[str, Any]], ours: float | None) -> Iterator[str]:
-    """Its speed in each mode on each program, and how many times faster ours is on the same one."""
+    """Yield a line for each of frontrun's modes and programs: its speed, and how many times faster ours is."""
     for name, each in found.items():
         if "error" in each:
             yield f"{name:26} {each['error']}"
@@ -93,7 +93,7 @@ def frontrun_lines(found: dict[str, dict[str, Any]], ours: float | None) -> Iter
 
 
 def split_lines(store: str, found: dict[str, Any]) -> Iterator[str]:
-    """Where the floor's time goes."""
+    """Yield the parts of the floor's time, a line for each."""
     if "error" in found:
         yield f"{store}: {found['error']}"
         return
@@ -110,7 +110,7 @@ def split_lines(store: str, found: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> int:
-    """Measure and print; exit code 0, for these are numbers and not a verdict."""
+    """Measure and print; return exit code 0, because these are numbers and not a verdict."""
     arguments = _parser().parse_args()
     document: dict[str, Any] = {
         "version": 1,

@@ -1,6 +1,6 @@
-"""Issues a token, to measure its speed: by the reference implementation, and by its statements on sqlite3.
+"""The token issue that the benchmarks measure: the reference implementation's, and its statements on sqlite3.
 
-Two workers issue agent a1 a token; the one that comes second is told that there is one already.
+Two workers issue a token to agent a1; the second one is told that there is one already.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ INSERT_TOKEN = "INSERT INTO tokens (id, agent_id, secret_hash, issued_at) VALUES
 
 
 def set_up(db: Path) -> None:
-    """The reference implementation's tables (in the default journal mode), and agent a1 with no token."""
+    """Make the reference implementation's tables (in the default journal mode), and agent a1 without a token."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         connection.executescript(SCHEMA)
         connection.execute("INSERT INTO agents (id, slug, name) VALUES ('1', 'a1', 'the first agent')")
 
 
 def issue_sqlite3(db: Path) -> None:
-    """The statements of the reference implementation, on `sqlite3`."""
+    """Run the statements of the reference implementation, on `sqlite3`."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         ((agent_id, active),) = connection.execute(FIND_AGENT, ("a1",)).fetchall()
@@ -43,7 +43,7 @@ def issue_sqlite3(db: Path) -> None:
 
 
 async def issue_aiosqlite(db: Path) -> None:
-    """The reference implementation itself, a fresh service per worker."""
+    """Call the reference implementation itself, with a fresh service per worker."""
     service = await open_service(db)
     try:
         with suppress(ActiveTokenExists):
@@ -53,7 +53,7 @@ async def issue_aiosqlite(db: Path) -> None:
 
 
 def issue_autocommit(db: Path) -> None:
-    """The same with no transaction round it, so that both tools explore it; the index refuses the second."""
+    """Run the same statements without a transaction, so that both tools explore them; the index refuses the second token."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         ((agent_id, active),) = connection.execute(FIND_AGENT, ("a1",)).fetchall()
         if active is None:
@@ -62,14 +62,14 @@ def issue_autocommit(db: Path) -> None:
 
 
 def new_token(agent_id: str) -> tuple[str, str, str, float]:
-    """A fresh token's row."""
+    """Return the row of a fresh token."""
     token_id = secrets.token_hex(8)
     secret = f"{token_id}.{secrets.token_urlsafe(32)}"
     return token_id, agent_id, hashlib.sha256(secret.encode()).hexdigest(), time.time()
 
 
 def one_active_token(db: Path) -> bool:
-    """Agent a1 has exactly one active token."""
+    """Return whether agent a1 has exactly one active token."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         rows = connection.execute(FIND_AGENT, ("a1",)).fetchall()
     return len(rows) == 1 and rows[0][1] is not None

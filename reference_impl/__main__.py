@@ -30,7 +30,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _credentials(path: Path) -> tuple[tuple[str, str], ...]:
-    """Read the managers' credentials; raises ``ValueError``, without a secret in its text, for a line that can't be used."""
+    """Return each manager's name and digest from a file; raise ``ValueError`` where a line does not fit.
+
+    The error names the line or the file, and never a secret.
+    """
     found = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         name, colon, secret = line.strip().partition(":")

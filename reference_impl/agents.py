@@ -52,7 +52,7 @@ class Agents:
         self._patience = patience
 
     async def add(self, name: str, *, caller: str, key: str) -> Agent:
-        """Add an agent, as :meth:`create` does.
+        """Add an agent as :meth:`create` does, and return the agent alone.
 
         Args:
             name: as there.
@@ -65,11 +65,11 @@ class Agents:
         return (await self.create(name, caller=caller, key=key)).agent
 
     async def create(self, name: str, *, caller: str, key: str) -> "Created":
-        """Add an agent, once per key: every retry is told the first answer.
+        """Add an agent, once per key: every retry gets the first answer.
 
         Args:
             name: the agent's name; the slug is made from its ASCII letters and digits.
-            caller: who asks, as authenticated.
+            caller: the authenticated caller's name.
             key: the idempotency key the caller chose for this request.
 
         Returns:
@@ -77,7 +77,7 @@ class Agents:
 
         Raises:
             InvalidName: no slug can be made from the name; the key is not used up.
-            SlugTaken: another agent has the slug; a retry is told the same.
+            SlugTaken: another agent has the slug; a retry gets the same error.
             KeyReused: the caller used the key for another name.
             StillInProgress: another request with the key did not finish in time.
             StoreFull, DatabaseBusy, StorageFailed: retry with the same key.
@@ -104,7 +104,7 @@ class Agents:
         await self._database.run(lambda connection: self._delete(connection, slug))
 
     async def list(self) -> tuple[Agent, ...]:
-        """All agents, the oldest first.
+        """Return all agents, the oldest first.
 
         Raises:
             DatabaseBusy: the database stayed locked.
@@ -128,7 +128,7 @@ class Agents:
         )
 
     async def _create(self, reservation: Reservation, slug: str, name: str) -> str:
-        """Create the agent and finish the key, in one transaction; the key's stored result is the answer."""
+        """Make the agent and finish the key in one transaction; return the answer, as it is stored under the key."""
 
         async def work(connection: Connection) -> str:
             result = encoded(await self._effect(connection, slug, name))
@@ -139,7 +139,7 @@ class Agents:
             return await self._database.run(work)
 
     async def _effect(self, connection: Connection, slug: str, name: str) -> "Agent | Refused":
-        """Make the agent; a definite error is an answer too."""
+        """Make the agent; return a definite error as an answer."""
         try:
             return await insert(connection, Agent(secrets.token_hex(8), slug, name))
         except self.definite as error:
@@ -147,16 +147,17 @@ class Agents:
 
 
 def slug_of(name: str) -> str:
-    """The slug for a name.
+    """Return the slug for a name.
 
     Args:
         name: any text.
 
     Returns:
-        The name in lower case, each run of other characters than ASCII letters and digits a hyphen.
+        The name in lower case. Each run of characters other than ASCII letters and digits is replaced by one hyphen;
+        hyphens at either end are removed.
 
     Raises:
-        InvalidName: nothing is left of the name.
+        InvalidName: the name has no ASCII letter or digit.
     """
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not slug:
@@ -165,32 +166,32 @@ def slug_of(name: str) -> str:
 
 
 def fingerprint_of(name: str) -> str:
-    """A digest of the request.
+    """Return a digest of the request.
 
     Args:
-        name: the name asked for, which is the whole request.
+        name: the agent's name; the request consists of nothing else.
 
     Returns:
-        Hexadecimal text, equal exactly where the requests are.
+        Hexadecimal text: the same for equal requests, different for different ones.
     """
     return hashlib.sha256(json.dumps({"name": name}).encode()).hexdigest()
 
 
 async def insert(connection: Connection, agent: Agent, *, image: str | None = None) -> Agent:
-    """Insert an agent; the column's UNIQUE constraint decides whether the slug is free.
+    """Insert an agent; the UNIQUE constraint on the slug's column decides whether the slug is free.
 
-    Refused by an error, the transaction could not go on in PostgreSQL.
+    A conflict raises no error in the database: in PostgreSQL the transaction could not go on after one.
 
     Args:
         connection: a connection in a transaction.
         agent: the agent.
-        image: what its container is to run, if it gets one.
+        image: the image that its container is to run, if it gets a container.
 
     Returns:
-        The agent, as durable as the transaction.
+        The agent; it is durable once the transaction is committed.
 
     Raises:
-        SlugTaken: it is not; the transaction goes on as if this had not been tried.
+        SlugTaken: the slug is not free; nothing was inserted, and the transaction can go on.
     """
     cursor = await connection.execute(
         "INSERT INTO agents (id, slug, name, image) VALUES (?, ?, ?, ?) ON CONFLICT (slug) DO NOTHING",
@@ -202,7 +203,7 @@ async def insert(connection: Connection, agent: Agent, *, image: str | None = No
 
 
 class Refused(NamedTuple):
-    """An error that is an answer: every retry is told the same.
+    """An error that is an answer: every retry gets the same error.
 
     Attributes:
         error: the error.
@@ -212,11 +213,11 @@ class Refused(NamedTuple):
 
 
 class Created(NamedTuple):
-    """The result of a keyed request.
+    """The agent that a keyed request made.
 
     Attributes:
         agent: the agent.
-        replayed: whether an earlier request with the key created it.
+        replayed: whether an earlier request with the key made it.
     """
 
     agent: Agent
@@ -224,13 +225,13 @@ class Created(NamedTuple):
 
 
 def encoded(answer: Agent | Refused) -> str:
-    """An answer as it is stored under the key.
+    """Return an answer in the form in which it is stored under the key.
 
     Args:
-        answer: the agent made, or the error that is the answer.
+        answer: the agent that was made, or the error that is the answer.
 
     Returns:
-        JSON text that tells a success from an error.
+        JSON text; its only key is ``agent`` for a success and the class's name for an error.
     """
     if isinstance(answer, Agent):
         return json.dumps({"agent": asdict(answer)})
@@ -238,17 +239,17 @@ def encoded(answer: Agent | Refused) -> str:
 
 
 def decoded(result: str, replayed: bool) -> Created:
-    """The stored answer, given again.
+    """Turn a stored answer back into a result or an error.
 
     Args:
-        result: what :func:`encoded` made.
-        replayed: whether an earlier request was told it before.
+        result: the text that :func:`encoded` made.
+        replayed: whether an earlier request got this answer.
 
     Returns:
-        The agent, where that was the answer.
+        The agent, where the answer was a success.
 
     Raises:
-        ServiceError: the error, where that was the answer; ``error.replayed`` tells whether it was given before.
+        ServiceError: the error, where the answer was one; its attribute ``replayed`` is the argument of that name.
     """
     ((kind, value),) = json.loads(result).items()
     if kind == "agent":

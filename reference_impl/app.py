@@ -1,4 +1,4 @@
-"""The service over HTTP. Making the application touches no database: its lifespan does."""
+"""The service over HTTP. Only the application's lifespan opens the database; making the application does not."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -61,7 +61,7 @@ class TokenOut(BaseModel):
 
 
 class Problem(BaseModel):
-    """The error of a request, as problem details."""
+    """An error, as problem details."""
 
     type: str
     title: str
@@ -125,8 +125,8 @@ def create_app(settings: Settings, opens: OpenService = open_service) -> FastAPI
     """Make the application.
 
     Args:
-        settings: what the deployment chose.
-        opens: makes the service, for another than the standard one.
+        settings: the deployment's settings.
+        opens: makes the service; by default the standard one.
 
     Returns:
         The application; it may be started and shut down any number of times.
@@ -172,7 +172,7 @@ def create_app(settings: Settings, opens: OpenService = open_service) -> FastAPI
 
 
 async def _recover(service: Service, every: float) -> None:
-    """Complete deployments that crashed workers left, every *every* seconds."""
+    """Complete the deployments that crashed workers left; do so again after every *every* seconds."""
     while True:
         if service.deployments is not None:
             await recover_quietly(service.deployments)
@@ -201,13 +201,13 @@ def _add_agents(app: FastAPI) -> None:
 
     @app.delete("/api/agents/{slug}", status_code=204, responses=_documented(404))
     async def delete_agent(slug: str, _: Manager, request: Request) -> Response:
-        """Delete an agent and revoke its token. To retry after an unknown outcome is safe: 404 says that it is gone."""
+        """Delete an agent and revoke its token. A retry after an unknown outcome is safe: 404 says that the agent is gone."""
         await _service(request).agents.delete(slug)
         return Response(status_code=204)
 
     @app.get("/healthz", response_model=dict[str, str], responses={503: _documented()[503]})
     async def healthz(request: Request) -> Response:
-        """Say that this worker serves and reaches its database."""
+        """Report that this worker serves and reaches its database."""
         await _service(request).tokens.verify("")
         return JSONResponse({"status": "ok"})
 
@@ -215,7 +215,7 @@ def _add_agents(app: FastAPI) -> None:
 def _add_tokens(app: FastAPI) -> None:
     @app.post("/api/agents/{slug}/token", status_code=201, response_model=TokenOut, responses=_documented(404, 409))
     async def issue_token(slug: str, _: Manager, request: Request) -> Response:
-        """Issue a token to an agent that has none. After an unknown outcome rotate: the lost token stops working."""
+        """Issue a token to an agent that has none. After an unknown outcome, rotate the token: a lost one stops working."""
         token = await _service(request).tokens.issue(slug)
         return JSONResponse({"id": token.id, "agent": token.agent, "secret": token.secret}, status_code=201)
 
@@ -223,17 +223,17 @@ def _add_tokens(app: FastAPI) -> None:
         "/api/agents/{slug}/token/rotate", status_code=201, response_model=TokenOut, responses=_documented(404, 409)
     )
     async def rotate_token(slug: str, _: Manager, request: Request) -> Response:
-        """Replace an agent's token. To rotate again after an unknown outcome is safe."""
+        """Replace an agent's token. A retry after an unknown outcome is safe."""
         token = await _service(request).tokens.rotate(slug)
         return JSONResponse({"id": token.id, "agent": token.agent, "secret": token.secret}, status_code=201)
 
     @app.delete("/api/agents/{slug}/token", status_code=204, responses=_documented(409))
     async def revoke_token(slug: str, revocation: Revocation, _: Manager, request: Request) -> Response:
-        """Revoke one token of an agent, by its id, so that a late request can't hit the token's successor."""
+        """Revoke one token of an agent, named by its id, so that a late request can't revoke the token's successor."""
         await _service(request).tokens.revoke(slug, revocation.token_id)
         return Response(status_code=204)
 
     @app.get("/api/me", response_model=dict[str, str], responses=_documented())
     async def me(agent: Caller) -> Response:
-        """Say which agent the token belongs to."""
+        """Return the slug of the agent that the token belongs to."""
         return JSONResponse({"agent": agent})

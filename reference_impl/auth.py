@@ -1,4 +1,4 @@
-"""The caller of a request: a manager with a credential, or an agent with its token."""
+"""Authentication of callers: a manager with a credential, or an agent with its token."""
 
 import hashlib
 import hmac
@@ -16,9 +16,9 @@ def _refused(why: str) -> HTTPException:
 
 
 async def manager(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_MANAGER)]) -> str:
-    """Find out which manager calls.
+    """Return the manager that calls.
 
-    Every credential is compared, in constant time each, so that timing tells nothing.
+    Compare every credential, each in constant time, so that the time taken reveals nothing.
 
     Args:
         request: the request.
@@ -28,7 +28,7 @@ async def manager(request: Request, given: Annotated[HTTPAuthorizationCredential
         The manager's name.
 
     Raises:
-        HTTPException: 401, where the secret is missing or nobody's.
+        HTTPException: 401, where the secret is missing or is no manager's.
     """
     if given is None:
         raise _refused("send a manager's secret as 'Authorization: Bearer ...'")
@@ -40,7 +40,7 @@ async def manager(request: Request, given: Annotated[HTTPAuthorizationCredential
 
 
 async def agent(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_AGENT)]) -> str:
-    """Find out which agent calls.
+    """Return the agent that calls.
 
     Args:
         request: the request.

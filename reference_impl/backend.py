@@ -1,4 +1,4 @@
-"""The interface of a database, whichever it is, and the backend for each kind of address."""
+"""The interface that SQLite and PostgreSQL both implement, and the choice of one of them by an address."""
 
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -21,11 +21,14 @@ class Cursor(Protocol):
 
     @property
     def rowcount(self) -> int:
-        """How many rows it changed."""
+        """Return the number of rows that the statement changed."""
 
 
 class Connection(Protocol):
-    """A connection that one task uses at a time. Statements are written as for SQLite; others are not used."""
+    """A connection that one task has for itself.
+
+    Statements are written as for SQLite. The service uses only those that can be translated to PostgreSQL.
+    """
 
     def execute(self, sql: str, parameters: Any = ..., /) -> Awaitable[Cursor]:
         """Run one statement."""
@@ -35,38 +38,38 @@ class Connection(Protocol):
 
 
 class Backend(Protocol):
-    """One worker's way to the database.
+    """One worker's access to the database.
 
     Attributes:
-        background: what has to be done even though the call that wanted it was cancelled.
-        wakes_others: whether :meth:`announce` reaches other workers, so that they need not poll for it.
+        background: work that has to be done even where the call that needed it was cancelled.
+        wakes_others: whether :meth:`announce` reaches other workers, so that they need not poll often.
     """
 
     background: Background
     wakes_others: bool
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
-        """A transaction: committed when the body ends, undone when it raises or is cancelled. Never retried."""
+        """Open a transaction: committed when the body ends, undone when it raises or is cancelled. Never retried."""
 
     def autocommit(self) -> AbstractAsyncContextManager[Connection]:
-        """A connection in no transaction, for reads and for writes that are one statement."""
+        """Open a connection in no transaction, for reads and for writes that are one statement."""
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Do work in a transaction; do it again, from the beginning, where the database gave it up in favour of another.
+        """Do work in a transaction; do it again from the beginning where the database undid it in favour of another.
 
         Args:
-            work: reads and writes over the connection it is given, and does nothing that can't be undone.
+            work: reads and writes over the connection that it gets, and does nothing that a rollback can't undo.
 
         Returns:
-            What the work returned, durable.
+            The result of the work; its writes are durable.
 
         Raises:
-            DatabaseBusy: a lock could not be had in time, or others were always preferred; nothing was written.
+            DatabaseBusy: a lock was not free in time, or the database undid every attempt; nothing was written.
             StorageFailed: the database failed.
         """
 
     async def lock(self, connection: Connection, sql: str, parameters: Sequence[object]) -> None:
-        """Lock some rows against other transactions until this one ends, so that a row is still as read when it is written.
+        """Lock some rows until the transaction ends, so that nobody changes them between the next read and the write.
 
         Args:
             connection: a connection in a transaction.
@@ -75,12 +78,12 @@ class Backend(Protocol):
         """
 
     async def insert_within(self, table: str, most: int, sql: str, parameters: Mapping[str, object]) -> list[Any]:
-        """Insert by one statement that counts the rows, so that other inserts can't make them too many.
+        """Insert by one statement that counts the rows, so that concurrent inserts never exceed the limit together.
 
         Args:
-            table: the table.
-            most: the most rows that it may have.
-            sql: the statement; it inserts while there are fewer rows than ``:capacity``.
+            table: the table that the statement inserts into.
+            most: the most rows that the table may have.
+            sql: the statement; it inserts where there are fewer rows than its parameter ``:capacity``.
             parameters: its other parameters, by name.
 
         Returns:
@@ -88,25 +91,25 @@ class Backend(Protocol):
         """
 
     async def listen(self, heard: Callable[[str], None]) -> None:
-        """Receive announcements of other workers from now on. Does nothing if it already does, or can't.
+        """Listen to announcements of other workers from now on; do nothing where that is so already or impossible.
 
         Args:
             heard: called with each topic.
         """
 
     async def announce(self, topic: str) -> None:
-        """Tell every worker that listens; a worker that misses an announcement finds the change when it looks the next time.
+        """Tell every worker that listens. An announcement may get lost: listeners also poll from time to time.
 
         Args:
-            topic: the topic that has changed.
+            topic: names the thing that has changed.
         """
 
     async def close(self) -> None:
-        """Finish the background work of cancelled calls, then close the connections. No call may be in progress."""
+        """Finish the work that cancelled calls left, then close the connections. No call may be in progress."""
 
 
 def is_postgres(address: Address) -> bool:
-    """Whether an address means a PostgreSQL database, and not a file.
+    """Return whether an address means a PostgreSQL database, and not a file.
 
     Args:
         address: a URL, or the path of a file.
@@ -118,7 +121,7 @@ def is_postgres(address: Address) -> bool:
 
 
 def file_of(address: Address) -> str:
-    """The database file that an address means.
+    """Return the path of the database file that an address means.
 
     Args:
         address: a path, or ``sqlite:///`` and a path.
@@ -130,7 +133,7 @@ def file_of(address: Address) -> str:
 
 
 def open_backend(address: Address, *, busy_timeout: float = 5.0) -> Backend:
-    """Make one worker's way to a database. Connections are opened when first needed.
+    """Make one worker's access to a database. Connections are opened when first needed.
 
     Args:
         address: a URL ``postgresql://...``, or the path of an SQLite file; either is already initialised.
@@ -152,13 +155,13 @@ def open_backend(address: Address, *, busy_timeout: float = 5.0) -> Backend:
 
 
 def is_duplicate(error: Exception) -> bool:
-    """Whether a statement failed because of a unique index other than a primary key.
+    """Return whether a statement failed because of a unique index other than a primary key.
 
     Args:
-        error: what was raised.
+        error: the error that the statement raised.
 
     Returns:
-        True for such an error of either database.
+        True for such an error of SQLite or of PostgreSQL.
     """
     if (diagnosis := getattr(error, "diag", None)) is not None:
         return diagnosis.sqlstate == "23505" and not str(diagnosis.constraint_name).endswith("_pkey")

@@ -1,4 +1,4 @@
-"""Work that has to be done even though the call that wanted it was cancelled."""
+"""Work that has to be done even where the call that needed it was cancelled."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -17,7 +17,7 @@ class Background:
         """Start a coroutine as a task of its own.
 
         Args:
-            work: the coroutine. Cancelling whoever started it does not cancel it.
+            work: the coroutine. It goes on where the task that started it is cancelled.
 
         Returns:
             The task; await it through ``asyncio.shield``.
@@ -28,6 +28,6 @@ class Background:
         return task
 
     async def finish(self) -> None:
-        """Wait until all work that was started has ended, including work that it started in turn."""
+        """Wait until all started tasks have ended, including tasks that they started meanwhile."""
         while self._tasks:
             await asyncio.wait(self._tasks[:1])

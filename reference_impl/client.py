@@ -1,4 +1,4 @@
-"""A client that retries as the service promises it may: keyed requests with their key, others not blindly."""
+"""A client that retries the requests that may be retried safely: keyed ones under their key, and rotations."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +12,13 @@ from reference_impl.problems import REPLAYED
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The service's final answer.
+    """The service's last answer to a call.
 
     Attributes:
-        status: the HTTP status; 0 if no attempt was answered.
+        status: the HTTP status; 0 where no attempt was answered.
         body: the JSON of the answer, or None.
-        replayed: whether an earlier request with the key had this answer before.
-        attempts: the number of requests made.
+        replayed: whether an earlier request with the key got the same answer.
+        attempts: how many requests were sent.
     """
 
     status: int
@@ -33,9 +33,9 @@ class AgentsClient:
     Args:
         http: the connection to it, with its base URL.
         secret: a manager's secret, or an agent's token.
-        attempts: how many requests to make at most for one call.
+        attempts: the most requests to send for one call.
         timeout: how long to wait for each answer, in seconds.
-        backoff: how long to wait before the second attempt, in seconds; twice as long before each one after.
+        backoff: how long to wait before the second attempt, in seconds; the wait doubles for each attempt after that.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class AgentsClient:
 
         Args:
             name: its name.
-            image: what its container is to run.
+            image: the image that its container is to run.
             key: the same for every retry of this request.
 
         Returns:
@@ -73,7 +73,7 @@ class AgentsClient:
         return await self._keyed("/api/agents/deploy", {"name": name, "image": image}, key)
 
     async def rotate_token(self, slug: str) -> Reply:
-        """Replace an agent's token; retried, since to rotate again is safe.
+        """Replace an agent's token; retried, since rotating twice is safe.
 
         Args:
             slug: the agent.
@@ -84,13 +84,13 @@ class AgentsClient:
         return await self._retried("POST", f"/api/agents/{slug}/token/rotate", None, {})
 
     async def issue_token(self, slug: str) -> Reply:
-        """Issue a token; not retried, as a lost answer may have been a token.
+        """Issue a token; not retried, since a lost answer may have contained a token.
 
         Args:
             slug: the agent.
 
         Returns:
-            The answer; status 0 where none came, and then nobody knows.
+            The answer; status 0 where none came: then it is unknown whether a token was issued.
         """
         try:
             return _reply(await self._send("POST", f"/api/agents/{slug}/token", None, {}), 1)
@@ -135,7 +135,7 @@ class AgentsClient:
 
 
 class _AsAsked(wait_base):
-    """Waits as long as the answer's ``Retry-After`` asks, and no less than the backoff."""
+    """Waits for the seconds in the answer's ``Retry-After``, and no less than the backoff."""
 
     def __init__(self, backoff: wait_base) -> None:
         self._backoff = backoff

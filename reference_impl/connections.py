@@ -1,4 +1,4 @@
-"""Connections that are opened when needed, used by one task at a time, and kept for the next."""
+"""Connections that are opened when needed, used by one task at a time, and kept for the next task."""
 
 from asyncio import CancelledError, Task, shield
 from collections.abc import Coroutine
@@ -18,20 +18,20 @@ C = TypeVar("C", bound=Closable)
 
 
 class Connections(Generic[C]):
-    """One worker's connections. A task that takes one returns it to :attr:`_idle`, or discards it."""
+    """Holds one worker's connections. A task takes one and afterwards puts it back in :attr:`_idle` or discards it."""
 
     def __init__(self) -> None:
         self.background = Background()
         self._idle: list[C] = []
 
     async def close(self) -> None:
-        """Finish the background work of cancelled calls, then close the connections. No call may be in progress."""
+        """Finish the work that cancelled calls left, then close the connections. No call may be in progress."""
         await self.background.finish()
         while self._idle:
             await self._idle.pop().close()
 
     async def _take(self) -> C:
-        """The connection used last, else a new one."""
+        """Return the idle connection that was used last, else a new one."""
         if self._idle:
             return self._idle.pop()
         opening = self.background.start(self._open())
@@ -48,12 +48,12 @@ class Connections(Generic[C]):
         raise NotImplementedError
 
     async def _keep(self, opening: Task[C]) -> None:
-        """Nobody is waiting for this connection any more: the next task may have it."""
+        """Keep a connection for the next task, since the task that wanted it was cancelled while it was being opened."""
         self._idle.append(await opening)
 
     def _discard(self, connection: C) -> None:
-        """Give up a connection in an unknown state: a statement may be running, or still wait for its turn.
+        """Close in the background a connection in an unknown state: a statement may be running or queued on it.
 
-        Not awaited, as the statement may wait for a lock for seconds while the caller is being cancelled.
+        Not awaited, because the statement may wait for a lock for seconds while the caller is being cancelled.
         """
         self.background.start(self._end(connection))

@@ -1,4 +1,4 @@
-"""The container platform, as an interface, and a fake of it that several processes can share."""
+"""The interface of a container platform, and a fake of it that several processes can share."""
 
 import secrets
 from typing import ClassVar, Protocol
@@ -23,39 +23,39 @@ CREATE TABLE IF NOT EXISTS delivered (
 
 
 class Containers(Protocol):
-    """A platform that runs containers. It is outside: no transaction of ours reaches it."""
+    """A platform that runs containers. It is an external system: no transaction of the service includes it."""
 
     async def start(self, key: str, agent_id: str, image: str) -> str:
-        """Start a container, or find the one that was started under this key before.
+        """Start a container, or return the one that was started under this key before.
 
         Args:
             key: the same for every attempt at one deployment.
-            agent_id: whose container it is.
-            image: what to run.
+            agent_id: the agent that the container is for.
+            image: the image to run.
 
         Returns:
             The container's id.
 
         Raises:
-            ContainerFailed: not for now.
+            ContainerFailed: the container can't be started for now.
         """
 
     async def deliver(self, agent_id: str, token_id: str, serial: int) -> None:
-        """Hand an agent's container its token. One that arrives after a newer one is dropped.
+        """Hand an agent's container its token. A token that arrives after a newer one is dropped.
 
         Args:
-            agent_id: whose container.
-            token_id: the token.
-            serial: counts the agent's tokens.
+            agent_id: the agent that the container belongs to.
+            token_id: the token's id.
+            serial: the token's number among the agent's tokens; a newer token has a greater one.
         """
 
 
 class RecordedContainers:
-    """A fake platform that records, in a database of its own, the containers that it would run.
+    """A fake platform that only records containers, in a database of its own.
 
     Args:
         address: its database, a URL or a file; already initialised.
-        busy_timeout: the longest wait of a statement for another's lock, in seconds.
+        busy_timeout: how long a statement waits for another's lock, in seconds.
     """
 
     NEWER: ClassVar[str] = "WHERE excluded.serial > delivered.serial"
@@ -78,7 +78,7 @@ class RecordedContainers:
         await create(address, _SCHEMA)
 
     async def start(self, key: str, agent_id: str, image: str) -> str:
-        """As :meth:`Containers.start`."""
+        """Record a container, or return the one recorded under this key; see :meth:`Containers.start`."""
         async with self._database.autocommit() as connection:
             rows = await fetch(
                 connection,
@@ -89,7 +89,7 @@ class RecordedContainers:
         return str(rows[0][0])
 
     async def deliver(self, agent_id: str, token_id: str, serial: int) -> None:
-        """As :meth:`Containers.deliver`."""
+        """Record the token delivered to an agent's container; see :meth:`Containers.deliver`."""
         async with self._database.autocommit() as connection:
             await connection.execute(
                 "INSERT INTO delivered (agent_id, token_id, serial) VALUES (?, ?, ?) ON CONFLICT (agent_id)"

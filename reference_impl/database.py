@@ -1,9 +1,9 @@
-"""The only file that opens connections to SQLite, and begins, commits and rolls back transactions.
+"""SQLite connections and transactions: no other module opens a connection, begins, commits or rolls back.
 
-Each task has a connection of its own while it uses the database: a connection *is* a transaction, and two
-coroutines on one connection commit and roll back each other's work. ``BEGIN IMMEDIATE`` takes the write lock
-first, so that what the transaction reads is what it writes over, and only there it waits (SQLite docs,
-"Transactions").
+Each task has a connection of its own while it uses the database. A connection has one transaction at a time, so two
+coroutines on one connection would commit and roll back each other's work. ``BEGIN IMMEDIATE`` takes the write lock
+first: nobody else writes between the transaction's reads and its writes, and BEGIN is the only statement that waits
+for the lock (SQLite docs, "Transactions").
 """
 
 import logging
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Database(Connections[aiosqlite.Connection]):
-    """One worker's connections to the database file, opened when first needed.
+    """Holds one worker's connections to the database file, each opened when first needed.
 
     Args:
         path: the database file, already initialised.
@@ -47,15 +47,15 @@ class Database(Connections[aiosqlite.Connection]):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        """A write transaction: committed when the body ends, undone when it raises or is cancelled.
+        """Open a write transaction: committed when the body ends, undone when it raises or is cancelled.
 
-        A cancelled commit may still be durable: the statement is already with the connection's thread.
+        A commit that is cancelled may still be durable: the connection's thread has already got the statement.
 
         Yields:
-            A connection nobody else uses, holding SQLite's write lock.
+            A connection that no other task uses, holding SQLite's write lock.
 
         Raises:
-            DatabaseBusy: the lock could not be had within the busy timeout; nothing was written.
+            DatabaseBusy: the lock was not free within the busy timeout; nothing was written.
             StorageFailed: the disk is full or failed.
         """
         with self._busy_typed():
@@ -74,13 +74,13 @@ class Database(Connections[aiosqlite.Connection]):
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[aiosqlite.Connection]:
-        """A connection in no transaction, for reads and for writes that are one statement.
+        """Open a connection in no transaction, for reads and for writes that are one statement.
 
         Yields:
-            A connection nobody else uses, in no transaction.
+            A connection that no other task uses, in no transaction.
 
         Raises:
-            DatabaseBusy: a statement met a lock for longer than the busy timeout.
+            DatabaseBusy: a statement waited for a lock for longer than the busy timeout.
             StorageFailed: the disk is full or failed.
         """
         with self._busy_typed():
@@ -93,30 +93,30 @@ class Database(Connections[aiosqlite.Connection]):
             self._idle.append(connection)
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Run *work* as :meth:`Backend.run` does; once, because a transaction that has the write lock is never refused."""
+        """Do work in one transaction, once: SQLite never undoes the transaction that holds the write lock."""
         async with self.transaction() as connection:
             return await work(connection)
 
     async def lock(self, connection: Connection, sql: str, parameters: Sequence[object]) -> None:
-        """As :meth:`Backend.lock`: a transaction is alone with the whole database anyway."""
+        """Do nothing: a transaction has the write lock of the whole database anyway."""
 
     async def insert_within(self, table: str, most: int, sql: str, parameters: Mapping[str, object]) -> list[Any]:
-        """As :meth:`Backend.insert_within`: a statement that writes is alone with the whole database anyway."""
+        """Insert in one statement, during which SQLite lets nobody else write; see :meth:`Backend.insert_within`."""
         async with self.autocommit() as connection:
             return await fetch(connection, sql, {**parameters, "capacity": most})
 
     async def listen(self, heard: Callable[[str], None]) -> None:
-        """As :meth:`Backend.listen`: SQLite can't."""
+        """Do nothing: SQLite has no notifications."""
 
     async def announce(self, topic: str) -> None:
-        """As :meth:`Backend.announce`: SQLite can't."""
+        """Do nothing: SQLite has no notifications."""
 
     async def _open(self) -> aiosqlite.Connection:
         # isolation_level=None: no implicit BEGIN, so every transaction is one of the explicit ones above.
         return await aiosqlite.connect(self._path, timeout=self._busy_timeout, isolation_level=None)
 
     async def _roll_back(self, connection: aiosqlite.Connection) -> None:
-        """End the failed transaction, if any: BEGIN may have failed, SQLite may have ended it by itself."""
+        """End the failed transaction, if there is one: BEGIN may have failed, or SQLite may have rolled it back itself."""
         try:
             if connection.in_transaction:
                 await connection.rollback()
@@ -126,11 +126,11 @@ class Database(Connections[aiosqlite.Connection]):
         self._idle.append(connection)
 
     async def _end(self, connection: aiosqlite.Connection) -> None:
-        """Undo and close, in turn after whatever the connection's thread still has to do.
+        """Roll back and close, after the statements that the connection's thread still has in its queue.
 
         The rollback is needed: closing alone leaves the write lock held for as long as a half-read cursor lives,
-        say in the traceback of the cancelled call (SQLite docs, "sqlite3_close_v2": zombie connections). Its read
-        lock stays even so, which is why :func:`fetch` reads to the end.
+        for instance in the traceback of the cancelled call (SQLite docs, "sqlite3_close_v2": zombie connections). The read
+        lock of such a cursor stays even after the rollback, so :func:`fetch` reads every cursor to its end.
         """
         try:
             await connection.rollback()
@@ -159,7 +159,7 @@ async def fetch(
     """Run one statement and fetch all its rows, so that it holds no lock afterwards.
 
     Args:
-        connection: where to run it.
+        connection: the connection to run it over.
         sql: the statement, with ``?`` or ``:name`` for each parameter.
         parameters: the values.
 
@@ -167,6 +167,6 @@ async def fetch(
         The rows, as tuples.
 
     Raises:
-        sqlite3.Error: what SQLite says.
+        sqlite3.Error: the error of the statement over SQLite; over PostgreSQL it is ``psycopg.Error``.
     """
     return [tuple(row) for row in await connection.execute_fetchall(sql, parameters)]

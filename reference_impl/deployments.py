@@ -1,8 +1,8 @@
-"""Deploying an agent: a record of ours and a container outside, once per idempotency key, whatever crashes.
+"""Deployment of agents: a row in the database and a container outside it, once per idempotency key despite crashes.
 
-The intent is recorded before the container is started, with what its key is derived from; whoever takes over goes on from
-there, and the platform deduplicates by that key. (The pattern is brandur's "recovery points" in "Implementing
-Stripe-like Idempotency Keys in Postgres".)
+The intent is recorded before the container is started. The container's key is derived from it, so a worker that takes
+over uses the same key, and the platform starts one container per key. (The pattern is brandur's "recovery points" in
+"Implementing Stripe-like Idempotency Keys in Postgres".)
 """
 
 import hashlib
@@ -25,14 +25,14 @@ ENDPOINT = "POST /api/agents/deploy"
 
 
 class Intent(NamedTuple):
-    """A deployment that was begun.
+    """A deployment that has begun, as it is recorded.
 
     Attributes:
-        caller: who asked.
+        caller: the authenticated caller's name.
         key: the idempotency key.
         agent_id: the agent that was made for it.
         name: the agent's name.
-        image: what its container is to run.
+        image: the image that its container is to run.
     """
 
     caller: str
@@ -43,7 +43,7 @@ class Intent(NamedTuple):
 
     @property
     def container_key(self) -> str:
-        """The same for every attempt at this deployment, and no other's."""
+        """Return the container's key: the same for every attempt at this deployment, different for every other one."""
         return hashlib.sha256(json.dumps([self.caller, self.key, self.agent_id]).encode()).hexdigest()
 
 
@@ -53,7 +53,7 @@ class Deployments:
     Args:
         database: this worker's database.
         reservations: this worker's reservations, over the same database.
-        containers: where containers run.
+        containers: the platform that runs containers.
         patience: how long a request waits for another with the same key, in seconds.
     """
 
@@ -64,11 +64,11 @@ class Deployments:
         self._patience = patience
 
     async def deploy(self, name: str, image: str, *, caller: str, key: str) -> Created:
-        """Add an agent and start its container, once per key: every retry is told the first answer.
+        """Add an agent and start its container, once per key: every retry gets the first answer.
 
         Args:
             name: the agent's name.
-            image: what its container is to run.
+            image: the image that its container is to run.
             caller: who asks, as authenticated.
             key: the idempotency key the caller chose for this request.
 
@@ -77,10 +77,10 @@ class Deployments:
 
         Raises:
             InvalidName: no slug can be made from the name; the key is not used up.
-            SlugTaken: another agent has the slug; a retry is told the same.
+            SlugTaken: another agent has the slug; a retry gets the same error.
             KeyReused: the caller used the key for another request.
             StillInProgress: another request with the key did not finish in time.
-            ContainerFailed: the container could not be started; a retry with the same key goes on from there.
+            ContainerFailed: the container could not be started; a retry with the same key tries that again.
             StoreFull, DatabaseBusy, StorageFailed: retry with the same key.
         """
         slug = slug_of(name)
@@ -95,10 +95,10 @@ class Deployments:
         return decoded(result, replayed)
 
     async def recover(self) -> None:
-        """Complete deployments that dead owners have begun and no client has asked for again.
+        """Complete the deployments that are recorded and not finished, such as those of workers that died.
 
         Raises:
-            ServiceError: one could not be completed for now; the next call goes on from there.
+            ServiceError: a deployment could not be completed for now; the next call tries it again.
         """
         async with self._database.autocommit() as connection:
             left = await fetch(connection, "SELECT caller, key, agent_id, name, image FROM deployments", ())
@@ -114,7 +114,7 @@ class Deployments:
             return await self._finish(reservation, Agent(begun.agent_id, slug, begun.name), container, begun)
 
     async def _begin(self, reservation: Reservation, slug: str, intent: Intent) -> Intent | str:
-        """Record the intent, or find the one recorded before; return the answer where it can't be."""
+        """Record the intent and return it, or return the one recorded before; return the answer where the slug is taken."""
 
         async def work(connection: Connection) -> Intent | str:
             if not await self._reservations.hold(connection, reservation):
@@ -144,7 +144,7 @@ class Deployments:
         return Intent(*rows[0]) if rows else None
 
     async def _finish(self, reservation: Reservation, agent: Agent, container: str, intent: Intent) -> str:
-        """Record the container and the answer, and that nothing is left to do."""
+        """Record the container, finish the key and delete the intent, in one transaction; return the answer."""
 
         async def work(connection: Connection) -> str:
             await connection.execute("UPDATE agents SET container = ? WHERE id = ?", (container, agent.id))
@@ -159,23 +159,23 @@ class Deployments:
 
 
 def fingerprint_of(name: str, image: str) -> str:
-    """A digest of the request.
+    """Return a digest of the request.
 
     Args:
-        name: the name asked for.
-        image: the image asked for.
+        name: the name in the request.
+        image: the image in the request.
 
     Returns:
-        Hexadecimal text, equal exactly where the requests are.
+        Hexadecimal text: the same for equal requests, different for different ones.
     """
     return hashlib.sha256(json.dumps({"name": name, "image": image}).encode()).hexdigest()
 
 
 async def recover_quietly(deployments: Deployments) -> None:
-    """Complete deployments that were left, and leave those that can't be completed now for the next time.
+    """Complete the deployments that are not finished; log an error instead of raising it, as the next call tries again.
 
     Args:
-        deployments: the deployments to recover.
+        deployments: this worker's deployments.
     """
     try:
         await deployments.recover()

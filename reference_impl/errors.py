@@ -1,4 +1,4 @@
-"""The errors a client can be told. Everything else that escapes an operation is a defect.
+"""The errors that a client can get. Any other exception that leaves an operation is a defect.
 
 Every error keeps its values in ``args`` exactly as the constructor takes them, so it survives pickling.
 """
@@ -8,7 +8,7 @@ class ServiceError(Exception):
     """Base of every documented error of the service.
 
     Attributes:
-        replayed: whether it is an answer that an earlier request with the same key was given.
+        replayed: whether an earlier request with the same key got this error as its answer.
     """
 
     replayed = False
@@ -33,7 +33,7 @@ class UnknownAgent(ServiceError):
     """No agent has this slug.
 
     Args:
-        agent: the slug asked for.
+        agent: the slug in the request.
     """
 
     def __init__(self, agent: str) -> None:
@@ -45,7 +45,7 @@ class UnknownAgent(ServiceError):
 
 
 class SlugTaken(ServiceError):
-    """Another agent already has the slug. A definite answer: a retry under the same key is told the same.
+    """Another agent already has the slug. A definite answer: a retry under the same key gets the same error.
 
     Args:
         slug: the slug that is taken.
@@ -105,10 +105,10 @@ class DatabaseBusy(ServiceError):
 
 
 class StorageFailed(ServiceError):
-    """The disk is full or failed; nothing was changed by the refused operation, or it is not known to have been.
+    """The disk or the server failed, or the disk is full; the operation changed nothing, or the outcome is unknown.
 
     Args:
-        reason: what the database said.
+        reason: the database's message.
     """
 
     def __init__(self, reason: str) -> None:
@@ -120,10 +120,10 @@ class StorageFailed(ServiceError):
 
 
 class StoreFull(ServiceError):
-    """No more idempotency keys can be remembered for now; none that was promised is dropped for a new one.
+    """No room for another idempotency key for now: a key that is still to be remembered is never dropped for a new one.
 
     Args:
-        capacity: how many keys the store holds.
+        capacity: how many keys the store can hold.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -138,7 +138,7 @@ class ContainerFailed(ServiceError):
     """The container could not be started for now.
 
     Args:
-        reason: what the container platform said.
+        reason: the container platform's message.
     """
 
     def __init__(self, reason: str) -> None:
@@ -165,7 +165,7 @@ class KeyReused(ServiceError):
 
 
 class StillInProgress(ServiceError):
-    """Another request with the same key had not finished when the waiting time was over.
+    """Another request with the same key did not finish within the waiting time.
 
     Args:
         key: the idempotency key.
@@ -182,7 +182,7 @@ class StillInProgress(ServiceError):
 
 
 class ReservationLost(ServiceError):
-    """The reservation is no longer this owner's, so its effect was not made.
+    """The reservation is no longer this owner's, so the owner's transaction is undone.
 
     Args:
         key: the idempotency key.

@@ -1,4 +1,4 @@
-"""Keeps an owner's lease from passing while it works."""
+"""The heartbeat that extends an owner's lease while the owner works."""
 
 import asyncio
 import logging
@@ -13,23 +13,23 @@ R = TypeVar("R", contravariant=True)
 
 
 class Leases(Protocol[R]):
-    """A grantor of leases."""
+    """Grants and extends leases."""
 
     lease: float
 
     async def extend(self, reservation: R, /) -> bool:
-        """Begin the lease of a reservation anew; return False where it is no longer ours."""
+        """Begin the lease of a reservation anew; return False where the reservation is no longer the owner's."""
 
 
 class Heartbeat(Generic[R]):
-    """Extends a lease each time a third of it has passed, until it is stopped or the reservation is lost.
+    """Extends a lease each time a third of it has passed, until stopped or until the reservation is lost.
 
-    No task exists until the first third has passed, so work that is done sooner costs nothing.
+    It starts no task before the first third has passed, so shorter work costs only a timer.
 
     Args:
-        leases: what grants the lease.
-        background: keeps the task that extends it.
-        reservation: whose lease it is.
+        leases: extends the lease.
+        background: keeps the task that extends the lease.
+        reservation: the reservation that the lease belongs to.
     """
 
     def __init__(self, leases: Leases[R], background: Background, reservation: R) -> None:
@@ -38,7 +38,7 @@ class Heartbeat(Generic[R]):
         self._due = self._wait()
 
     def stop(self) -> None:
-        """Extend no more. An extension under way may end: it changes nothing that is not ours."""
+        """Stop extending. An extension under way may still end: it changes only a reservation that is the owner's."""
         self._stopped = True
         self._due.cancel()
 

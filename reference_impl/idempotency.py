@@ -1,4 +1,4 @@
-"""The loop that every keyed request goes through: reserve, then work, wait or replay."""
+"""The loop that every keyed request goes through: reserve the key, then work, wait, or replay the stored answer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,20 +14,20 @@ async def once(
     key: str,
     patience: float,
 ) -> tuple[str, bool]:
-    """Do the work of a key if nobody has, else wait for the answer.
+    """Do the work of a key if it is neither done nor being done, else wait for the answer.
 
     Args:
-        reserve: tries to reserve the key; asked again whenever something may have changed.
+        reserve: tries to reserve the key; called again whenever the record may have changed.
         work: makes the effect and finishes the reservation in one transaction; returns the stored answer.
         key: the idempotency key, for the error.
         patience: how long to wait for another owner, in seconds.
 
     Returns:
-        The stored answer, and whether it had been made by an earlier request.
+        The stored answer, and whether another request made it.
 
     Raises:
         StillInProgress: another request with the key did not finish in time.
-        ServiceError: what ``reserve`` and ``work`` raise.
+        ServiceError: the errors of ``reserve`` and ``work``.
     """
     clock = asyncio.get_running_loop().time
     deadline = clock() + patience

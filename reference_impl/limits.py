@@ -1,4 +1,4 @@
-"""Refuses bodies that are too large, before anything is made of them."""
+"""The limit on the size of requests, enforced before the application sees them."""
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -12,18 +12,18 @@ _Send = Callable[[_Event], Awaitable[None]]
 
 
 class BodyLimit:
-    """An ASGI middleware that answers 413 to a request with too many bytes.
+    """An ASGI middleware that answers 413 to a request with too large a body.
 
     Args:
         app: the application behind it.
-        most: how many bytes a request may have.
+        most: how many bytes a body may have.
     """
 
     def __init__(self, app: Callable[[_Event, _Receive, _Send], Awaitable[None]], most: int) -> None:
         self._app, self._most = app, most
 
     async def __call__(self, scope: _Event, receive: _Receive, send: _Send) -> None:
-        """Pass the request on, its body read and found small enough."""
+        """Read the body; pass the request on where it is small enough, else answer 413."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,24 +1,25 @@
-"""Moments counted from now, by the clock of the database or of this process."""
+"""Moments relative to now, by the clock of this machine or of the database server."""
 
 import time
 
 
 class FromNow(float):
-    """A moment: seconds since 1970 by this machine's clock; a server reckons it anew from its own.
+    """A moment: seconds since 1970 by this machine's clock; PostgreSQL computes it anew from the server's clock.
 
-    SQLite is given the number, as it has no clock but ours. PostgreSQL has one for all workers, and is told :attr:`seconds`.
+    SQLite is given the number, since it has no clock but this machine's. PostgreSQL has one clock for all workers, so it
+    is given :attr:`seconds` and adds them to its own time.
 
     Args:
-        seconds: how long from now, in seconds; negative for what has been.
+        seconds: how long from now, in seconds; negative for a moment in the past.
 
     Attributes:
-        seconds: the same.
+        seconds: the argument of that name.
     """
 
     seconds: float
 
     def __new__(cls, seconds: float = 0.0) -> "FromNow":
-        """Look at the clock."""
+        """Return the moment that is *seconds* after the present."""
         moment = super().__new__(cls, time.time() + seconds)
         moment.seconds = seconds
         return moment

@@ -1,4 +1,4 @@
-"""How errors look over HTTP: problem details (RFC 9457), without anything secret or internal."""
+"""Errors as HTTP responses: problem details (RFC 9457), without anything secret or internal."""
 
 import logging
 from collections.abc import Mapping
@@ -53,8 +53,8 @@ def problem(
 
     Args:
         status: the HTTP status.
-        detail: what happened and what to do, for people.
-        kind: names the kind of problem, for programs.
+        detail: the problem and its remedy, for people.
+        kind: the kind of problem, for programs.
         headers: more headers.
 
     Returns:
@@ -82,7 +82,7 @@ async def of_service(_: Request, error: Exception) -> JSONResponse:
 
 
 async def of_validation(_: Request, error: Exception) -> JSONResponse:
-    """Answer a request that does not fit, without repeating its content.
+    """Answer a request that does not fit its description, without repeating its values.
 
     Args:
         _: the request.
@@ -121,7 +121,7 @@ def _allowed(request: Request) -> str:
 
 
 async def of_anything(request: Request, error: Exception) -> JSONResponse:
-    """Answer a request that met a defect of ours: the error is logged, and not shown to the client.
+    """Answer a defect of the service: log the error, and tell the client nothing about it.
 
     Args:
         request: the request.

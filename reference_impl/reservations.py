@@ -1,12 +1,12 @@
-"""Idempotency keys: of all requests with one key, one does the work and the others are told its answer.
+"""Idempotency keys: of all requests with one key, one does the work and the others get its answer.
 
 The idea is the IETF draft "The Idempotency-Key HTTP Header Field". A key belongs to one caller and one
 endpoint and is bound to a fingerprint of the request. The record lives in the database, so every worker sees
 it, and it is finished in the transaction that makes the effect, so neither exists without the other.
 
-An owner holds a key for the length of a lease, which it extends while it works. One that dies lets it pass, and the next
-request for the key takes over; each take-over counts the generation up, which fences the old owner off should it
-still be alive. A finished record is kept for a retention counted from its completion.
+An owner holds a key for the length of a lease, which it extends while it works. The lease of an owner that dies passes,
+and the next request for the key takes over. Each take-over increments the generation, which fences off the old owner
+should it still be alive. A finished record is kept for a retention time counted from its completion.
 """
 
 import asyncio
@@ -51,8 +51,8 @@ class Reservation:
     """The right to do the work for a key.
 
     Attributes:
-        scope: which key.
-        generation: counts the owners of the key; only the latest may finish or release it.
+        scope: the key, with its caller and endpoint.
+        generation: the owner's number among the key's owners; only the latest may finish or release the key.
     """
 
     scope: Scope
@@ -61,7 +61,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Proceed:
-    """The key is yours: do the work under ``reservation``."""
+    """The key is reserved for the caller: do the work under ``reservation``."""
 
     reservation: Reservation
 
@@ -75,7 +75,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Someone else is doing the work: await :meth:`changed`, then try to reserve again."""
+    """Another request is doing the work: await :meth:`changed`, then try to reserve again."""
 
     generation: int
     lease_until: float
@@ -84,17 +84,18 @@ class Wait:
     told: bool = False
 
     async def changed(self, timeout: float) -> bool:
-        """Wait until the owner has finished or given up, or its lease has passed.
+        """Wait until the owner has finished or has released the key, or until its lease has passed.
 
-        An owner in this process wakes us at once; for an owner elsewhere the database is polled, after
-        ``FIRST_POLL`` seconds and then twice as long each time, ``LONGEST_POLL`` seconds at most. Where owners elsewhere
-        wake us too (``told``), it is polled every ``LONGEST_POLL`` seconds, for what nobody tells or what got lost.
+        An owner in this process wakes the waiter at once. For an owner in another process the database is polled: after
+        ``FIRST_POLL`` seconds, then after twice as long each time, ``LONGEST_POLL`` seconds at most. Where such owners
+        wake the waiter too (``told``), it is polled every ``LONGEST_POLL`` seconds, because an owner may have died and
+        an announcement may get lost.
 
         Args:
             timeout: how long to wait at most, in seconds.
 
         Returns:
-            True where it is worth trying again, False where the time is over.
+            True where reserving is worth another try, False where the time is over.
 
         Raises:
             DatabaseBusy: the database stayed locked.
@@ -122,10 +123,10 @@ class Reservations:
 
     Args:
         database: this worker's database.
-        lease: how long an owner that is not heard of keeps a key, in seconds.
+        lease: how long an owner keeps a key without extending the lease, in seconds.
         retention: how long an answer is remembered after it was made, in seconds.
-        capacity: how many keys are remembered at most. One that was promised is never dropped for another: when all
-            are taken new keys are refused.
+        capacity: how many keys are remembered at most. A key within its retention is never dropped for another: when all
+        places are taken, new keys are refused.
     """
 
     # Only the latest owner of a pending record may change it.
@@ -145,13 +146,13 @@ class Reservations:
         self._events: WeakValueDictionary[Scope, asyncio.Event] = WeakValueDictionary()
 
     async def try_reserve(self, key: str, *, caller: str, endpoint: str, fingerprint: str) -> Proceed | Wait | Finished:
-        """Take the key where it is free, in one atomic statement.
+        """Reserve the key where it is free, in one atomic statement.
 
         Args:
-            key: the idempotency key the client chose.
-            caller: who calls, as authenticated.
-            endpoint: which operation, e.g. ``"POST /agents"``.
-            fingerprint: a digest of the request; any text that differs when the request does.
+            key: the idempotency key that the client chose.
+            caller: the authenticated caller's name.
+            endpoint: the operation, e.g. ``"POST /agents"``.
+            fingerprint: a digest of the request: a text that differs where the request differs.
 
         Returns:
             ``Proceed`` with the reservation, ``Wait`` for another owner, or ``Finished`` with the stored
@@ -197,10 +198,11 @@ class Reservations:
         Args:
             connection: the connection of that transaction.
             reservation: the reservation owned.
-            result: what every retry is to be told.
+            result: the answer for every retry.
 
         Raises:
-            ReservationLost: the reservation is no longer this owner's; let it undo the transaction.
+            ReservationLost: the reservation is no longer this owner's; let the error leave the transaction's block, which
+                undoes it.
         """
         cursor = await connection.execute(
             f"UPDATE reservations SET state = 'finished', result = ?, expires_at = ? {self.FENCE}",
@@ -210,11 +212,11 @@ class Reservations:
             raise ReservationLost(reservation.scope.key)
 
     async def release(self, reservation: Reservation) -> None:
-        """Give the key up without a result and wake the waiters to try again.
+        """Release the key without a result and wake the waiters, so that they try again.
 
-        Does nothing to a record that is finished or has a later owner. Where the effect's connection was
-        cancelled in the middle of its commit, it still holds the write lock, so this sees how the commit
-        ended. The record stays, bound to its fingerprint, so that the generation never goes back.
+        A record that is finished or has a later owner is left alone. Where the effect's transaction was cancelled in
+        the middle of its commit, it still holds its lock, so the UPDATE here waits and sees how the commit ended.
+        The record stays, bound to its fingerprint, so that the generation never goes back.
 
         Args:
             reservation: the reservation owned.
@@ -234,9 +236,9 @@ class Reservations:
 
     @asynccontextmanager
     async def holding(self, reservation: Reservation) -> AsyncIterator[None]:
-        """Own a reservation for a block: where the block fails it is released; at the end waiters are woken.
+        """Own a reservation for a block: release it where the block fails, and wake the waiters at the end.
 
-        While the block runs the lease is extended whenever a third of it has passed.
+        While the block runs, the lease is extended whenever a third of it has passed.
 
         Args:
             reservation: the reservation owned; the block should finish it with :meth:`set`.
@@ -254,13 +256,13 @@ class Reservations:
         await self._announce(reservation.scope)
 
     async def extend(self, reservation: Reservation) -> bool:
-        """Begin the lease anew, if the reservation is still ours.
+        """Begin the lease anew, if the reservation is still this owner's.
 
         Args:
             reservation: the reservation owned.
 
         Returns:
-            Whether it is.
+            Whether it is still the owner's.
 
         Raises:
             DatabaseBusy: the database stayed locked.
@@ -269,14 +271,14 @@ class Reservations:
             return await self.hold(connection, reservation)
 
     async def hold(self, connection: Connection, reservation: Reservation) -> bool:
-        """Begin the lease anew inside a transaction, if the reservation is still ours.
+        """Begin the lease anew inside a transaction, if the reservation is still this owner's.
 
         Args:
             connection: the connection of that transaction.
             reservation: the reservation owned.
 
         Returns:
-            Whether it is.
+            Whether it is still the owner's.
         """
         cursor = await connection.execute(
             f"UPDATE reservations SET lease_until = ? {self.FENCE}",
@@ -285,7 +287,7 @@ class Reservations:
         return cursor.rowcount == 1
 
     async def sweep(self) -> None:
-        """Delete records that have been kept for their retention, and reservations that dead owners left that long ago.
+        """Delete the records after their retention, and pending ones a retention after the end of their lease.
 
         Raises:
             DatabaseBusy: the database stayed locked.
@@ -297,10 +299,10 @@ class Reservations:
             )
 
     def scope_of(self, caller: str, endpoint: str, key: str) -> Scope:
-        """Return the scope in which a key is unique.
+        """Return the scope that makes a key unique.
 
         Args:
-            caller: the caller, as authenticated.
+            caller: who calls, as authenticated.
             endpoint: the operation.
             key: the idempotency key.
 
@@ -310,15 +312,15 @@ class Reservations:
         return Scope(caller, endpoint, key)
 
     def _deadline(self) -> float:
-        """When a lease that begins now will have passed."""
+        """Return the moment at which a lease that begins now has passed."""
         return FromNow(self.lease)
 
     def _expiry(self) -> float:
-        """When a record that is finished or released now may be forgotten."""
+        """Return the moment from which a record that is finished or released now may be deleted."""
         return FromNow(self.retention)
 
     async def _claim_or_abandon(self, scope: Scope, fingerprint: str) -> int | None:
-        """Claim; if cancelled, release again: the statement still runs, and nobody would own the key."""
+        """Claim the key; if cancelled, release it again: the claim goes on running, and nobody would use it."""
         claim = self._database.background.start(self._claim(scope, fingerprint))
         try:
             return await asyncio.shield(claim)
@@ -327,7 +329,7 @@ class Reservations:
             raise
 
     async def _claim(self, scope: Scope, fingerprint: str) -> int | None:
-        """Our generation where the key is ours now, else None."""
+        """Reserve the key; return the new owner's generation, or None where the key is not free or the store is full."""
         rows = await self._database.insert_within(
             "reservations",
             self.capacity,
@@ -347,10 +349,10 @@ class Reservations:
         """Return the database's record of a key.
 
         Args:
-            scope: the scope of the key.
+            scope: the key, with its caller and endpoint.
 
         Returns:
-            The record, or None if the key was never used.
+            The record, or None where there is none.
 
         Raises:
             DatabaseBusy: the database stayed locked.
@@ -373,14 +375,14 @@ class Reservations:
             await self._give_up(Reservation(scope, generation))
 
     async def _give_up(self, reservation: Reservation) -> None:
-        """Release without hiding the error that led here."""
+        """Release the reservation; log an error of that, so that it does not hide the error that led here."""
         try:
             await self.release(reservation)
         except ServiceError:
             LOG.warning("could not release %s", reservation, exc_info=True)
 
     async def _announce(self, scope: Scope) -> None:
-        """Wake waiters elsewhere; a failure undoes nothing, because they also look from time to time."""
+        """Wake waiters in other workers; only log an error, since the work is done and waiters also poll."""
         try:
             await self._database.announce(scope.topic)
         except ServiceError:

@@ -1,4 +1,4 @@
-"""The tables, and the one place where they are created and the journal mode is chosen."""
+"""The tables of the service: created here alone, together with the choice of the journal mode."""
 
 from typing import Literal
 
@@ -55,7 +55,7 @@ CREATE TABLE IF NOT EXISTS deployments (
 async def initialise(path: Address, *, journal_mode: JournalMode = "delete") -> None:
     """Create the tables and choose the journal mode. Call it once, before any worker opens the database.
 
-    In PostgreSQL, which has one journal, the migrations that are missing are applied (see ``postgres/migrations``).
+    In PostgreSQL the missing migrations are applied (see ``postgres/migrations``), and the journal mode has no effect.
 
     WAL is a property of the file, so workers never set it; changing it does not wait for locks (SQLite docs,
     "WAL").
@@ -81,7 +81,7 @@ async def initialise(path: Address, *, journal_mode: JournalMode = "delete") -> 
 
 
 async def create(address: Address, script: str) -> None:
-    """Run the statements that make tables of no version: made once, and never changed.
+    """Run statements that create tables without migrations: tables that are made once and never changed.
 
     Args:
         address: a URL ``postgresql://...``, or the database file, which is created where absent.

@@ -1,4 +1,4 @@
-"""The scope of a key."""
+"""The scope of an idempotency key: its caller and its endpoint."""
 
 import hashlib
 import json
@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 
 class Scope(NamedTuple):
-    """The scope in which a key is unique: another caller's key, or another endpoint's, is another key.
+    """The identity of a key: the same text from another caller, or at another endpoint, is another key.
 
     Attributes:
-        caller: the caller, as authenticated.
+        caller: the authenticated caller's name.
         endpoint: the operation.
         key: the idempotency key.
     """
@@ -20,5 +20,5 @@ class Scope(NamedTuple):
 
     @property
     def topic(self) -> str:
-        """The topic of announcements of changes: short, however long callers and keys are."""
+        """Return the topic for announcing changes: a digest, which is short even where caller and key are long."""
         return hashlib.sha256(json.dumps(self).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Runs the service for real: several worker processes over one database, under uvicorn."""
+"""The server: several worker processes over one database, under uvicorn."""
 
 import asyncio
 from functools import partial
@@ -27,18 +27,18 @@ async def prepare(settings: Settings) -> None:
 
 
 def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
-    """Serve until told to stop (SIGINT or SIGTERM); requests under way are finished first.
+    """Serve until a SIGINT or SIGTERM, and then finish the requests that are under way.
 
-    Workers are spawned, not forked: SQLite does not survive a fork. One that dies is replaced.
+    Workers are spawned, not forked, because SQLite's connections do not survive a fork. A worker that dies is replaced.
 
     Args:
         settings: what the deployment chose.
         host: the address to listen at.
-        port: the port, 0 for any that is free; it is printed.
-        workers: how many processes.
+        port: the port, 0 for any free one; it is printed.
+        workers: the number of processes.
 
     Raises:
-        OSError: where the port can't be had.
+        OSError: where the port is not free.
         sqlite3.Error: where a file can't be opened or changed.
     """
     asyncio.run(prepare(settings))

@@ -1,4 +1,4 @@
-"""One worker's service: its database and the parts over it."""
+"""One worker's service: its database, and the tokens, agents, reservations and deployments over it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ __all__ = ["OpenService", "Service", "open_service"]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The objects that the tasks of one worker share.
+    """Holds the parts of the service that the tasks of one worker share.
 
     Attributes:
         database: the worker's connections.
-        tokens: issue, rotate, revoke, verify, get_active.
-        agents: add, create, delete, list.
+        tokens: offers issue, rotate, revoke, verify, get_active.
+        agents: offers add, create, delete, list.
         reservations: the idempotency keys.
-        deployments: deploy, recover; None without a container platform.
+        deployments: offers deploy, recover; None where the service was opened without containers.
     """
 
     database: Backend
@@ -34,7 +34,7 @@ class Service:
     deployments: Deployments | None = None
 
     async def close(self) -> None:
-        """Finish the background work of cancelled calls, and close every connection. No call may be in progress."""
+        """Finish the work that cancelled calls left, and close every connection. No call may be in progress."""
         await self.database.close()
 
 
@@ -52,7 +52,7 @@ class OpenService(Protocol):
         capacity: int = defaults.CAPACITY,
         containers: Containers | None = None,
     ) -> Service:
-        """As :func:`open_service`."""
+        """Make one worker's service; see :func:`open_service`."""
 
 
 async def open_service(
@@ -76,11 +76,11 @@ async def open_service(
         path: a URL ``postgresql://...``, or the path of an SQLite file; either is already initialised.
         busy_timeout: how long a statement waits for another's lock, in seconds.
         patience: how long a request waits for another with the same key, in seconds.
-        lease: how long an owner that is not heard of keeps a key, in seconds.
+        lease: how long an owner keeps a key without extending the lease, in seconds.
         retention: how long an answer is remembered, in seconds.
         capacity: how many keys are remembered at most.
-        containers: where agents are deployed; without, none can be.
-        database: makes the database, where it is not to be the standard one; so do the following.
+        containers: the platform that agents are deployed to; without it, none can be deployed.
+        database: makes the database; like the arguments that follow, for another implementation than the standard one.
         reservations: makes the reservations.
         tokens: makes the token store.
         agents: makes the agents.

@@ -10,20 +10,20 @@ from reference_impl.schema import JournalMode
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything one worker needs to know.
+    """Holds all settings of a worker.
 
     Attributes:
         database: a URL ``postgresql://...``, or the path of an SQLite file.
-        credentials: who may manage agents: a name and the SHA-256 of a secret for each (see :func:`credential`).
-        containers: the database of the recorded containers, likewise, where deploying is wanted.
+        credentials: the managers: a name and the SHA-256 of a secret for each (see :func:`credential`).
+        containers: the database of the recorded containers, a URL or a path too; None for a service that deploys nothing.
         journal_mode: ``"delete"`` or ``"wal"``.
         busy_timeout: how long a statement waits for another's lock, in seconds.
         patience: how long a request waits for another with the same key, in seconds.
-        lease: how long an owner that is not heard of keeps a key, in seconds.
+        lease: how long an owner keeps a key without extending the lease, in seconds.
         retention: how long an answer is remembered, in seconds.
         capacity: how many keys are remembered at most.
-        recover_every: how often to complete what crashed workers left, in seconds; None for never.
-        most_body: how many bytes a request may have.
+        recover_every: how often to complete the deployments that crashed workers left, in seconds; None for never.
+        most_body: how many bytes a request's body may have.
     """
 
     database: Address
@@ -40,11 +40,11 @@ class Settings:
 
 
 def credential(name: str, secret: str) -> tuple[str, str]:
-    """Return an entry of :attr:`Settings.credentials` for one caller.
+    """Return the entry of one manager in :attr:`Settings.credentials`.
 
     Args:
-        name: the caller's name: one caller's keys are not another's.
-        secret: the caller's bearer token.
+        name: the manager's name, which is also the caller that idempotency keys belong to.
+        secret: the bearer token that the manager sends.
 
     Returns:
         The name, and a digest of the secret.

@@ -14,13 +14,13 @@ from reference_impl.moments import FromNow
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """A token as its agent is told it, this once.
+    """A token in the one form that includes its secret, which is shown only once.
 
     Attributes:
-        id: names the token; not secret.
+        id: the token's name; not secret.
         agent: the agent's slug.
-        secret: what the agent authenticates with: ``"<id>.<random>"``.
-        serial: counts the agent's tokens.
+        secret: the text that the agent authenticates with: ``"<id>.<random>"``.
+        serial: the token's number among the agent's tokens; a newer token has a greater one.
     """
 
     id: str
@@ -34,7 +34,7 @@ class TokenStore:
 
     Args:
         database: this worker's database.
-        containers: where agents run that are handed their tokens, if anywhere.
+        containers: the platform to deliver new tokens to, if there is one.
     """
 
     def __init__(self, database: Backend, containers: Containers | None = None) -> None:
@@ -58,7 +58,7 @@ class TokenStore:
         return await self._delivered(agent_id, token)
 
     async def rotate(self, agent: str) -> IssuedToken:
-        """Replace the agent's active token; the old one stops working at the instant the new one starts to.
+        """Replace the agent's active token; the old one stops working at the instant at which the new one starts to.
 
         Args:
             agent: the agent's slug.
@@ -90,24 +90,24 @@ class TokenStore:
         return agent_id, await insert_token(connection, agent, agent_id)
 
     async def _alone_with(self, connection: Connection, agent: str) -> None:
-        """Keep others from issuing to an agent, by a statement of its own before the one that reads their writes."""
+        """Lock an agent's row. A statement of its own, so that the next one sees the previous holder's commit."""
         await self._database.lock(connection, "SELECT 1 FROM agents WHERE slug = ?", (agent,))
 
     async def _delivered(self, agent_id: str, token: IssuedToken) -> IssuedToken:
-        """Hand the token to the agent's container; its serial says which of two is newer, in whatever order they come."""
+        """Deliver the token to the agent's container, with a serial by which a newer token wins in any order of arrival."""
         if self._containers is not None:
             await self._containers.deliver(agent_id, token.id, token.serial)
         return token
 
     async def revoke(self, agent: str, token_id: str) -> None:
-        """Revoke one token: by its id, so that a late request can't hit the token's successor.
+        """Revoke one token, named by its id, so that a late request can't revoke the token's successor.
 
         Args:
             agent: the agent's slug.
             token_id: the token to revoke.
 
         Raises:
-            NoActiveToken: this token is not active, or not this agent's (an unknown agent has none).
+            NoActiveToken: this token is not active, or is not this agent's (an unknown agent has none).
             DatabaseBusy: the database stayed locked; nothing was revoked.
         """
         async with self._database.autocommit() as connection:
@@ -116,16 +116,17 @@ class TokenStore:
             raise NoActiveToken(agent)
 
     async def verify(self, secret: str) -> str | None:
-        """Return the agent that has *secret* as its active token.
+        """Return the agent that has an active token with this secret.
 
-        The look-up is by the token's id and the comparison of hashes takes constant time, so that timing tells nothing
-        about the secret. A plain SHA-256 is enough: the secret is random, there is nothing to guess from a dictionary.
+        The look-up is by the token's id and the comparison of hashes takes constant time, so the time taken
+        reveals nothing about the secret. A plain SHA-256 is enough: the secret is random, so a dictionary of
+        likely secrets is of no use.
 
         Args:
-            secret: the agent's bearer token.
+            secret: the text that the agent sent.
 
         Returns:
-            The agent's slug, or None if no active token has this secret.
+            The agent's slug, or None where no active token has this secret.
 
         Raises:
             DatabaseBusy: the database stayed locked.
@@ -144,7 +145,7 @@ class TokenStore:
         return None
 
     async def get_active(self, agent: str) -> str | None:
-        """The agent's active token.
+        """Return the id of the agent's active token.
 
         Args:
             agent: the agent's slug.
@@ -161,10 +162,10 @@ class TokenStore:
 
 
 async def find_agent(connection: Connection, agent: str) -> tuple[str, str | None]:
-    """Look an agent and its active token up, in one statement.
+    """Look up an agent and its active token, in one statement.
 
     Args:
-        connection: where to look.
+        connection: the connection to use.
         agent: the agent's slug.
 
     Returns:
@@ -186,15 +187,15 @@ async def find_agent(connection: Connection, agent: str) -> tuple[str, str | Non
 
 
 async def insert_token(connection: Connection, agent: str, agent_id: str) -> IssuedToken:
-    """Make a token and insert it.
+    """Make a token, insert it and return it.
 
     Args:
-        connection: where to insert it.
+        connection: the connection to use.
         agent: the agent's slug.
         agent_id: the agent's id.
 
     Returns:
-        The token, as durable as the transaction it was made in.
+        The token; it is durable once the transaction is committed.
 
     Raises:
         ActiveTokenExists: the index on active tokens refused it.
@@ -219,12 +220,12 @@ async def revoke_token(connection: Connection, agent: str, token_id: str) -> boo
     """Revoke one token of an agent.
 
     Args:
-        connection: where to revoke it.
+        connection: the connection to use.
         agent: the agent's slug.
         token_id: the token.
 
     Returns:
-        Whether it was active, and the agent's.
+        Whether the token was active and belonged to the agent.
     """
     cursor = await connection.execute(
         "UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL"

@@ -1,4 +1,4 @@
-"""Races of the reference implementation and its faulty variants: one story per file."""
+"""The scenarios over SQLite: mostly one per file, each with the reference implementation and its faulty variants."""
 
 from scenarios.bearer_over_http import BEARERS_OVER_HTTP
 from scenarios.create_agent_conflict import SCENARIO as CREATE_AGENT_CONFLICT

@@ -1,7 +1,7 @@
-"""Agents call over HTTP with their tokens while a manager revokes one: refused tokens stay out, in every interleaving.
+"""Agents call over HTTP with their tokens while a manager revokes one: only valid tokens are accepted.
 
-A made-up token, an agent's token where a manager's is asked for, another agent's token and a revoked one are refused by
-every worker; a token that nobody has asked to revoke is not.
+In every interleaving and at every worker, four kinds of token are refused: a made-up one, an agent's token where a
+manager's secret is needed, another agent's token, and a revoked one. A token that nobody has asked to revoke is accepted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ALPHA, _BETA, _MADE_UP = "t0.alpha's secret", "t1.beta's secret", "t0.guessed"
 
 
 async def me(http: httpx.AsyncClient, secret: str) -> int:
-    """Ask for the agent of *secret*, and return the status; the answer is checked here."""
+    """Call ``/api/me`` and return the status; assert that a success names the agent that the secret belongs to."""
     reply = await AgentsClient(http, secret, attempts=3, timeout=TIMEOUT).whoami()
     agent = {_ALPHA: "alpha", _BETA: "beta"}.get(secret)
     assert reply.status != 200 or reply.body == {"agent": agent}, f"{secret!r} was taken for {reply.body}"
@@ -38,7 +38,7 @@ async def me(http: httpx.AsyncClient, secret: str) -> int:
 
 
 async def revoke(http: httpx.AsyncClient, agent: str, token: str, secret: str) -> int:
-    """Revoke *token* of *agent* with the credential *secret*, and return the status."""
+    """Revoke *token* of *agent*, authenticated by *secret*, and return the status."""
     answer = await http.request(
         "DELETE",
         f"/api/agents/{agent}/token",
@@ -50,7 +50,7 @@ async def revoke(http: httpx.AsyncClient, agent: str, token: str, secret: str) -
 
 
 async def prepare(service: Service, _: Path) -> None:
-    """Add two agents with tokens; the clients know their secrets."""
+    """Add two agents, with tokens that have secrets known to the clients."""
     for token, name, secret in (("t0", "Alpha", _ALPHA), ("t1", "Beta", _BETA)):
         agent = await service.agents.add(name, caller="setup", key=name)
         async with service.database.transaction() as connection:
@@ -76,7 +76,7 @@ def _workload(workers: int, beside: str) -> Workload:
 
 
 def refused(history: History, _: Path) -> None:
-    """AUTH: a revoked token works no more once that was acknowledged, and did before anybody asked for it."""
+    """Check AUTH: alpha's token is refused once its revocation was acknowledged, and accepted before it was requested."""
     (revocation,) = (o for o in history.outcomes("revoke") if o.arguments == ("alpha", "t0", SECRET))
     for outcome in history.outcomes("me"):
         if outcome.arguments != (_ALPHA,) or not outcome.ok:
@@ -97,7 +97,7 @@ _EXPECTED: dict[tuple[str, tuple[Any, ...]], int] = {
 
 
 def told(history: History, _: Path) -> None:
-    """AUTH: made-up tokens, another agent's token and an agent's in place of a manager's are refused; others work."""
+    """Check AUTH: made-up tokens, another agent's token and an agent's in place of a manager's are refused; others work."""
     for outcome in history.outcomes():
         wanted = _EXPECTED.get((outcome.operation, outcome.arguments))
         assert wanted in (None, outcome.value) or not outcome.ok, (
@@ -106,7 +106,7 @@ def told(history: History, _: Path) -> None:
 
 
 def beta_keeps_hers(db: Path) -> None:
-    """AUTH: a refused request writes nothing: nobody could revoke beta's token."""
+    """Check AUTH: a refused request writes nothing, so beta's token is still active."""
     assert rows(db, "SELECT 1 FROM tokens WHERE id = 't1' AND revoked_at IS NULL"), "beta's token was revoked"
 
 

@@ -1,8 +1,8 @@
-"""Clients send the same request, with the same key, for a name that another agent has already.
+"""Clients send the same request, with the same key, for a name that another agent already has.
 
-The request fails, and that is its answer. If the reservation stays behind, a retry waits for an owner that is gone; if
-the waiter takes what is there when it wakes, it is told nothing at all. However the requests overlap, every client is
-told that the name is taken.
+The request fails, and the error is its answer. If the reservation stays behind, a retry waits for an owner that is gone.
+If a waiter returns the stored result when it wakes, it may return None. However the requests overlap, every client must
+be told that the name is taken.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ async def prepare(service: Service, _: Path) -> None:
 
 
 def all_told(history: History, db: Path) -> None:
-    """LIVE and REAL: every client is told that the slug is taken, and nothing was made."""
+    """Check LIVE and REAL: every client is told that the slug is taken, and no agent was made."""
     for outcome in history.outcomes("add"):
         answer = outcome.error or repr(outcome.value)
         assert outcome.error == "SlugTaken", f"{outcome.client} was told {answer} instead of SlugTaken"
@@ -33,7 +33,7 @@ def all_told(history: History, db: Path) -> None:
 
 
 def workload(workers: int) -> Workload:
-    """One client at each worker, all with the same key."""
+    """Return one client for each worker, all with the same key."""
     return Workload.each("add", "Alpha", "caller", "key", workers=workers)
 
 

@@ -1,7 +1,8 @@
 """Two clients send different requests under the same idempotency key, to different workers.
 
 One of them made a mistake, and must be told so: an answer that was made for another request is worse than an error.
-However the requests overlap, one agent is made, its client is told of it, and the other is told that the key was used.
+However the requests overlap, one agent must be made, its client must get it, and the other client must be told that the
+key was used.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ __all__ = ["SCENARIO"]
 
 
 def own_answer(history: History, db: Path) -> None:
-    """SCOPE: an answer is about the requested name; the client that comes second is told that the key was used."""
+    """Check SCOPE: an answer is about the name in its request, and every client but the first is told KeyReused."""
     outcomes = history.outcomes("add")
     for outcome in told(outcomes, "ok"):
         name = outcome.value["name"] if isinstance(outcome.value, dict) else outcome.value
@@ -32,7 +33,7 @@ def own_answer(history: History, db: Path) -> None:
 
 
 def workload(workers: int) -> Workload:
-    """One client at each worker, all with one key, each with a name of its own."""
+    """Return one client for each worker, all with one key, each with a name of its own."""
     return Workload(tuple(Client((Call("add", (f"Agent {n}", "caller", "key"), n),)) for n in range(workers)), workers)
 
 

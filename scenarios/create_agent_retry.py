@@ -2,7 +2,7 @@
 
 A client that got no answer in time sends its request again, and the retry reaches another worker while the first
 is still at work. If both make the agent, there are two, and a ``-2`` in the slug hides it. However the requests overlap,
-there is one agent in the end, and every client is told of that one.
+there must be one agent in the end, and every client must get that agent.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ async def prepare(_: Service, __: Path) -> None:
 
 
 def at_most_one(db: Path) -> None:
-    """ONCE: the key makes at most one agent."""
+    """Check ONCE: the key makes at most one agent."""
     agents = rows(db, "SELECT slug FROM agents ORDER BY slug")
     assert len(agents) <= 1, f"one key made {len(agents)} agents: {', '.join(slug for (slug,) in agents)}"
 
 
 def same_answer(history: History, db: Path) -> None:
-    """SAME and REAL: every client is told of the agent that is there."""
+    """Check SAME and REAL: every client gets the agent that is in the database."""
     agents = [{"id": row[0], "slug": row[1], "name": row[2]} for row in rows(db, "SELECT id, slug, name FROM agents")]
     for outcome in history.outcomes("add"):
         assert outcome.ok, f"{outcome.client} was told {outcome.error}: {outcome.value}"
@@ -41,12 +41,12 @@ def same_answer(history: History, db: Path) -> None:
 
 
 def workload(workers: int) -> Workload:
-    """One client at each worker, all with the same key."""
+    """Return one client for each worker, all with the same key."""
     return Workload.each("add", "Alpha", "caller", "key", workers=workers)
 
 
 def workloads(workers: int) -> SearchStrategy[Workload]:
-    """Up to three clients that send the request up to two times each, to any worker."""
+    """Return a strategy: up to three clients that send the request up to two times each, to any worker."""
     from hypothesis import strategies as st
 
     from harness.strategies import workloads as drawn

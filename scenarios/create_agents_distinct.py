@@ -1,7 +1,7 @@
 """Clients add different agents, with keys of their own, at several workers at once.
 
-They have nothing to do with each other but the file. However the requests overlap, every agent that was acknowledged is
-there in the end, under a slug of its own.
+The requests share nothing but the database. However they overlap, every agent that was acknowledged must be in it at the
+end, under a slug of its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ async def prepare(_: Service, __: Path) -> None:
 
 
 def none_lost(history: History, db: Path) -> None:
-    """CFG: every client was acknowledged, and every acknowledged agent is there."""
+    """Check CFG: every client got an agent, and every one of these agents is in the database."""
     there = [{"id": row[0], "slug": row[1], "name": row[2]} for row in rows(db, "SELECT id, slug, name FROM agents")]
     for outcome in history.outcomes("add"):
         assert outcome.value in there, f"{outcome.client} was told of {outcome.value}, but there is {there}"
@@ -30,7 +30,7 @@ def none_lost(history: History, db: Path) -> None:
 
 
 def workload(workers: int) -> Workload:
-    """One client at each worker, each with a name and a key of its own."""
+    """Return one client for each worker, each with a name and a key of its own."""
     return Workload(
         tuple(Client((Call("add", (f"Agent {n}", "caller", f"key {n}"), n),)) for n in range(workers)), workers
     )

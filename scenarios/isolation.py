@@ -1,9 +1,9 @@
 """The isolation anomalies of the Hermitage list, as races of transactions over PostgreSQL, at each isolation level.
 
-The list and the programs are those of Kleppmann's Hermitage (github.com/ept/hermitage), the names of the anomalies those of
-Adya, "Weak Consistency" (1999), and of Bailis et al., "Highly Available Transactions" (VLDB 2013). What PostgreSQL allows
-where is what its documentation says (chapter 13.2): READ COMMITTED shows each statement what is committed, REPEATABLE READ is
-snapshot isolation, SERIALIZABLE is serializable.
+The list and the programs are those of Kleppmann's Hermitage (github.com/ept/hermitage). The names of the anomalies are those
+of Adya, "Weak Consistency" (1999), and of Bailis et al., "Highly Available Transactions" (VLDB 2013). The anomalies that
+PostgreSQL allows at each level follow from its documentation (chapter 13.2): in READ COMMITTED each statement sees the
+data that is committed when it begins, REPEATABLE READ is snapshot isolation, SERIALIZABLE is serializable.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ GAVE_UP = "gave up"
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """``transactions`` are the statements of each, ``shown(seen, rows)`` says whether the anomaly happened.
+    """An anomaly: the transactions that may show it, and the level from which on it is impossible.
 
-    ``rows`` is the table at the end. ``until`` is the first level at which it can't happen.
+    ``transactions`` holds the statements of each transaction. ``shown(seen, rows)`` returns whether the anomaly happened,
+    with the table at the end as ``rows``. ``until`` is the first level at which it can't happen.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Anomaly:
     until: str
 
     def possible(self, level: str) -> bool:
-        """Whether PostgreSQL lets it happen at *level*."""
+        """Return whether PostgreSQL allows the anomaly at *level*."""
         return LEVELS.index(level) < LEVELS.index(self.until)
 
 
@@ -55,7 +56,7 @@ def _setup(db: str) -> None:
 
 
 def _transaction(db: str, level: str, statements: Sequence[str]) -> Any:
-    """Run *statements* in one transaction; return the rows of those that read."""
+    """Run *statements* in one transaction; return the rows of each read, or ``GAVE_UP`` if the server undid it."""
     import psycopg
 
     with psycopg.connect(db, autocommit=True) as connection:
@@ -83,7 +84,7 @@ def _held(anomaly: Anomaly, history: History, db: str) -> bool:
 
 
 def scenario(anomaly: Anomaly, level: str) -> Scenario:
-    """Return the race of the transactions of *anomaly* at *level*, each on a worker of its own."""
+    """Return the scenario that runs the transactions of *anomaly* at *level*, each on a worker of its own."""
     operations = {
         f"T{number}": partial(_transaction, level=level, statements=statements)
         for number, statements in enumerate(anomaly.transactions, 1)
@@ -112,17 +113,17 @@ def put(key: int, value: int) -> str:
 
 
 def _skewed(seen: Seen, initial: Rows) -> bool:
-    """Return whether both committed and neither had seen the other's write."""
+    """Return whether both transactions committed and neither had seen the other's write."""
     return {"T1", "T2"} <= seen.keys() and seen["T1"][0] == seen["T2"][0] == initial
 
 
 def _reads(seen: Seen, name: str, value: int) -> bool:
-    """Whether transaction *name* has read *value*."""
+    """Return whether transaction *name* has read *value*."""
     return any([value] in rows for rows in seen.get(name, []))
 
 
 def _vanished(seen: Seen, rows: dict[int, int]) -> bool:
-    """Return whether T3, which reads one row and then the other, sees the second as it was before the writer of the first."""
+    """Return whether T3 sees one row as a transaction left it, and afterwards the other row from before that transaction."""
     ((first,),), ((second,),) = seen["T3"]
     order = [(10, 20), (11, 19), (12, 18)] if rows[1] == 12 else [(10, 20), (12, 18), (11, 19)]
     return [row[1] for row in order].index(second) < [row[0] for row in order].index(first)
@@ -183,7 +184,7 @@ ANOMALIES = (
 
 
 def _raced(anomaly: Anomaly) -> list[Scenario]:
-    """Return the races of *anomaly* at the levels that forbid it; those that allow it are variants of the last."""
+    """Return a scenario of *anomaly* for each level that forbids it; the levels that allow it are variants of the last."""
     safe = [scenario(anomaly, level) for level in LEVELS if not anomaly.possible(level)]
     allowed = {level: scenario(anomaly, level) for level in LEVELS if anomaly.possible(level)}
     return [*safe[:-1], replace(safe[-1], variants=allowed)]

@@ -1,8 +1,8 @@
 """Clients ask for a token for one agent at the same time, each at another worker.
 
-One of them gets it. If two workers look before either has inserted, and nothing else holds them back, both insert and
-the agent has two active tokens. However the requests overlap, exactly one is answered with a token, that token is the
-active one, and the others are told that there is one already.
+If two workers check before either has inserted, and nothing else holds them back, both insert and the agent has two
+active tokens. However the requests overlap, exactly one client must get a token, that token must be the active one, and
+the other clients must be told that there is one already.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ async def prepare(service: Service, _: Path) -> None:
 
 
 def one_each(history: History, db: Path) -> None:
-    """For each agent that was asked for, exactly one client got a token, and it is the active one."""
+    """Check that for each agent in the requests exactly one client got a token, and that it is the active one."""
     for agent in sorted({str(outcome.arguments[0]) for outcome in history.outcomes("issue")}):
         given = [o for o in told(history.outcomes("issue"), "ok") if o.arguments[0] == agent]
         assert len(given) == 1, f"{len(given)} clients were given a token of {agent!r}; it must be one"
@@ -52,17 +52,17 @@ def one_each(history: History, db: Path) -> None:
 
 
 def refused(history: History, _: tuple[Step, ...]) -> bool:
-    """A client was told that there is a token already."""
+    """Return whether a client was told that there is a token already."""
     return bool(told(history.outcomes("issue"), "fail", "ActiveTokenExists"))
 
 
 def workload(workers: int) -> Workload:
-    """One client at each worker, all for one agent."""
+    """Return one client for each worker, all for one agent."""
     return Workload.each("issue", "alpha", workers=workers)
 
 
 def workloads(workers: int) -> SearchStrategy[Workload]:
-    """Up to three clients with up to two calls each, for either agent, at any worker."""
+    """Return a strategy: up to three clients with up to two calls each, for either agent, at any worker."""
     from hypothesis import strategies as st
 
     from harness.strategies import workloads as drawn

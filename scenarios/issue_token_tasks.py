@@ -1,8 +1,8 @@
 """Two clients ask one worker for tokens, for two different agents.
 
-The requests have nothing to do with each other, but the worker's tasks may share a connection: if one begins while the
-other is inside its transaction, its failure and ROLLBACK undo what the other did. However they overlap, each client
-gets a token, and each token is in the database.
+The requests are unrelated, but the worker's tasks may share a connection: if one begins while the other is inside its
+transaction, its failure and ROLLBACK undo the other's work. However the requests overlap, each client must get a token,
+and each token must be in the database.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ AGENTS = ("alpha", "beta")
 
 
 def workload(workers: int) -> Workload:
-    """Two clients at each worker; those of worker 0 ask for different agents."""
+    """Return two clients for each worker, which ask for different agents."""
     clients = [Client((Call("issue", (agent,), worker),)) for worker in range(workers) for agent in AGENTS]
     return Workload(tuple(clients), workers)
 

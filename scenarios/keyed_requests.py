@@ -1,8 +1,8 @@
-"""Two clients send the same request under one key to two workers, and all that can go wrong does.
+"""Two clients send the same request under one key to two workers, with and without injected faults.
 
-A worker is killed and another takes its place; a call is cancelled before or after what it waited for has happened; a
-statement meets a locked database, a full disk or a failing one; the clock jumps past the lease. Whatever happens there is at
-most one agent, everybody is told of that one, and a retry when all is quiet is answered.
+A worker is killed and another takes its place. A call is cancelled before or after the event that it waits for. A statement
+meets a locked database, a full disk or a failing disk. The clock jumps past the lease. In every case there must be at most
+one agent, every client that succeeds must get that agent, and a retry after all other calls must be answered.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ async def prepare(_: Service, __: Path) -> None:
 
 
 async def prepare_taken(service: Service, _: Path) -> None:
-    """Begin with an agent that has the slug already."""
+    """Begin with an agent that already has the slug."""
     await service.agents.add("Alpha", caller="setup", key="setup")
 
 
@@ -66,7 +66,7 @@ def _waited(_: History, steps: Sequence[Step]) -> bool:
 
 
 def _each(*requests: tuple[str, ...], tasks: bool = False) -> Callable[[int], Workload]:
-    """Return a workload: one client for each request, each at a worker of its own or, as *tasks*, all at one."""
+    """Return a workload of one client per request, each at the next worker, or with *tasks* all at worker 0."""
 
     def workload(workers: int) -> Workload:
         calls = (Call("create", request, 0 if tasks else number % workers) for number, request in enumerate(requests))

@@ -1,7 +1,8 @@
-"""Tokens of one agent, and requests under one key, against the answers of a single worker doing one call at a time.
+"""Tokens of one agent, and requests under one key, checked for linearizability against a sequential specification.
 
-Every mix of calls must look as if each had happened at one instant between its invocation and its answer. A call
-without an answer, because its worker was killed, happened at some instant after its invocation, or never.
+Every mix of calls must look as if a single worker had done them one at a time, each at an instant between its invocation
+and its answer. A call that has no answer because its worker was killed may have happened at any instant after its
+invocation, or never.
 """
 
 from __future__ import annotations
@@ -43,13 +44,13 @@ def _at(worker: int, *calls: Call) -> Client:
 
 
 def _tokens(workers: int) -> Workload:
-    """One client issues a token and asks for it, another rotates it and asks."""
+    """Return two clients: one issues a token and then reads the active one, the other rotates it and then reads it."""
     issue, rotate = Call("issue", ("alpha",)), Call("rotate", ("alpha",))
     return Workload((_at(0, issue, _ASK), _at(min(1, workers - 1), rotate, _ASK)), workers)
 
 
 def _keys(workers: int) -> Workload:
-    """One client adds an agent and asks again, another uses the key for another name."""
+    """Return two clients: one adds an agent twice under one key, the other uses the key for another name."""
     return Workload((_at(0, _ADD, _ADD), _at(min(1, workers - 1), _OTHER)), workers)
 
 

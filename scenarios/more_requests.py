@@ -1,7 +1,7 @@
-"""Requests that are not one request twice: two endpoints under one key, one name under two keys, tokens and their delivery.
+"""Requests that differ: two endpoints under one key, one name under two keys, tokens and their delivery.
 
-Each has its own way to go wrong when a call is cancelled, when two tasks share a worker, or when what was committed in one
-order is delivered in another.
+Each scenario has a bug of its own: where a call is cancelled, where two tasks share a worker, or where tokens are
+committed in one order and delivered in another.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ async def with_token(service: Service, db: Path) -> None:
 
 
 def _clients(*calls: Call) -> Callable[[int], Workload]:
-    """Return a workload in which each of *calls* is a client's."""
+    """Return a workload with one client for each of *calls*."""
     return lambda workers: Workload(tuple(Client((call,)) for call in calls), workers)
 
 
 def _drawn(*calls: Call) -> Callable[[int], SearchStrategy[Workload]]:
-    """Return a strategy for workloads: up to three clients with up to two of *calls* (one operation) each, at any worker."""
+    """Return a strategy: up to three clients with up to two of *calls* each, which are of one operation, at any worker."""
 
     def workloads(workers: int) -> SearchStrategy[Workload]:
         from hypothesis import strategies as st
@@ -73,7 +73,7 @@ def _drawn(*calls: Call) -> Callable[[int], SearchStrategy[Workload]]:
 
 
 def acknowledged(history: History, db: Path) -> None:
-    """CFG: every agent that a client was told of is there."""
+    """Check CFG: every agent that a client got is in the database."""
     there = [{"id": row[0], "slug": row[1], "name": row[2]} for row in rows(db, "SELECT id, slug, name FROM agents")]
     for outcome in history.outcomes("create"):
         value: Any = outcome.value
@@ -150,24 +150,24 @@ ISSUE_TWICE = with_variants(
 
 @dataclass(frozen=True)
 class _WithContainers(Prepared):
-    """A setup that also makes the file of the recorded containers."""
+    """A setup that also makes the tables of the recorded containers."""
 
     async def __call__(self, db: Path) -> None:
-        """Make the database files."""
+        """Make the tables of the containers and of the service."""
         await RecordedContainers.initialise(_beside(db))
         await super().__call__(db)
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """A service and the containers that it was given."""
+    """Holds a service and the containers that it was opened with."""
 
     service: Service
     containers: RecordedContainers
 
 
 def _beside(db: Path) -> Path:
-    """Where the containers are recorded: a file of their own, or the same database of a server."""
+    """Return the database that records containers: a file beside *db*, or *db* itself if it is a server's."""
     return db if is_url(str(db)) else db.with_name("containers.sqlite")
 
 
@@ -212,7 +212,7 @@ def _with_containers(scenario: Scenario, prepare: Callable[[Service, Path], Awai
 
 
 def one_container(_: History, db: Path) -> None:
-    """ONCE and REAL: each deployed agent has exactly one container, and there is no other."""
+    """Check ONCE and REAL: each deployed agent has exactly one container, and there is no other container."""
     started = rows(_beside(db), "SELECT agent_id, id FROM containers")
     recorded = rows(db, "SELECT id, container FROM agents WHERE image IS NOT NULL")
     assert sorted(started) == sorted(recorded), f"containers {started}, but agents {recorded}"
@@ -221,7 +221,7 @@ def one_container(_: History, db: Path) -> None:
 
 
 def told_their_own(history: History, _: Path) -> None:
-    """SCOPE: a key used at two endpoints is two keys."""
+    """Check SCOPE: the same text at two endpoints is two keys, so every client gets its own agent."""
     for outcome in history.outcomes():
         said = f"{outcome.client} was told {outcome.error or outcome.value}"
         value: Any = outcome.value
@@ -230,7 +230,7 @@ def told_their_own(history: History, _: Path) -> None:
 
 
 def delivered(_: History, db: Path) -> None:
-    """TOKLAST: the container has the token that is active."""
+    """Check TOKLAST: the container has the active token."""
     active = rows(db, "SELECT tokens.id FROM tokens WHERE revoked_at IS NULL")
     given = rows(_beside(db), "SELECT token_id FROM delivered")
     assert given == active, f"the container was given {given}, but {active} is active"

@@ -1,6 +1,6 @@
-"""The oracles of keyed requests: the promises to a client, even if calls are killed, cancelled, refused or late.
+"""The oracles of keyed requests: the guarantees that hold for clients under kills, cancellations, errors and delays.
 
-Each is made for the tables and operations that it checks, and names the violation that it found.
+Each function returns a rule for the tables and operations that its arguments name. Its messages state the findings.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _PROBE = "probe"
 
 
 def once(effects: str, what: str = "agents") -> Check:
-    """ONCE: the query *effects* for the durable effects of one key gives at most one row."""
+    """Return the rule ONCE: *effects*, a query for the durable effects of one key, gives at most one row."""
 
     def holds(db: Path) -> None:
         found = rows(db, effects)
@@ -56,9 +56,10 @@ def once(effects: str, what: str = "agents") -> Check:
 
 
 def same(operation: str, identity: Callable[[Any], object], *, definite: Sequence[str] = ("SlugTaken",)) -> Check:
-    """SAME: all clients that made the call *operation* with the same key get the same answer, by its *identity*.
+    """Return the rule SAME: all calls of *operation* with the same arguments get the same answer.
 
-    The errors *definite* are answers too.
+    *identity* returns the part of a result that must be the same. The errors *definite* are answers too; other errors are
+    not compared.
     """
 
     def holds(history: History, _: Path) -> None:
@@ -72,7 +73,10 @@ def same(operation: str, identity: Callable[[Any], object], *, definite: Sequenc
 
 
 def real(operation: str, identity: Callable[[Any], object], exists: str) -> Check:
-    """REAL: a client told that *operation* succeeded is told of an existing thing (*exists*: a query by its identity)."""
+    """Return the rule REAL: the result of each success of *operation* exists.
+
+    *identity* returns the identity of a result, and *exists* is a query for it.
+    """
 
     def holds(history: History, db: Path) -> None:
         for outcome in history.outcomes(operation):
@@ -85,7 +89,7 @@ def real(operation: str, identity: Callable[[Any], object], exists: str) -> Chec
 
 
 def scoped(operation: str, answers: Callable[[Outcome], bool]) -> Check:
-    """SCOPE: no answer was made for another request (*answers* says whether one fits)."""
+    """Return the rule SCOPE: no success of *operation* is for another request; *answers* returns whether an outcome fits."""
 
     def holds(history: History, _: Path) -> None:
         for outcome in history.outcomes(operation):
@@ -97,7 +101,7 @@ def scoped(operation: str, answers: Callable[[Outcome], bool]) -> Check:
 
 
 def live(*, definite: Sequence[str] = ()) -> Check:
-    """LIVE: after all that happened the probe gets a definite answer: success, or one of the errors *definite*."""
+    """Return the rule LIVE: the probe, called at the end, gets a definite answer: success or one of the errors *definite*."""
 
     def holds(history: History, _: Path) -> None:
         for outcome in history.outcomes():
@@ -108,7 +112,7 @@ def live(*, definite: Sequence[str] = ()) -> Check:
 
 
 def answered(*, definite: Sequence[str] = ()) -> Check:
-    """LIVE: where nothing goes wrong every request is answered: success, or one of the errors *definite*."""
+    """Return the rule LIVE without faults: every request is answered by success or by one of the errors *definite*."""
 
     def holds(history: History, _: Path) -> None:
         for outcome in history.outcomes():
@@ -119,7 +123,10 @@ def answered(*, definite: Sequence[str] = ()) -> Check:
 
 
 def prompt(seconds: float) -> Check:
-    """PROMPT: unless an owner died nobody need wait for a lease: every request is answered within *seconds*."""
+    """Return the rule PROMPT: every request is answered within *seconds*, without waiting for a lease to pass.
+
+    It is not checked where the outcome of a call is unknown because its worker was killed: then a lease may have to pass.
+    """
 
     def holds(history: History, _: Path) -> None:
         if any(event.kind == "info" and not event.error for event in history):
@@ -136,7 +143,7 @@ def prompt(seconds: float) -> Check:
 
 
 def one_owner() -> Check:
-    """OWNER: a key passes to another owner only when the one before has finished, released it or let its lease pass."""
+    """Return the rule OWNER: a key gets another owner only after the last one finished, released it or let its lease pass."""
     owners = "SELECT caller, endpoint, key, generation, state, lease_until FROM reservations"
 
     def holds(before: Path, after: Path, change: Change) -> None:
@@ -160,14 +167,14 @@ def one_owner() -> Check:
 
 
 def _nobody_lives(was: tuple[Any, ...], now: float, what: str) -> None:
-    """Assert that the lease of the record *was* had passed; one without a deadline has not."""
+    """Assert that the lease of the record *was* had passed at *now*; a record without a deadline counts as unexpired."""
     generation, _, lease_until = was
     left = lease_until - now if lease_until else float("inf")
     assert left <= 0, f"by another hand, reservation {what}; its owner {generation} had {left:g} s left"
 
 
 def retained(seconds: float) -> Check:
-    """ONCE: an answer is kept for *seconds* from its completion; till then the key is nobody's to take again."""
+    """Return the rule ONCE for retention: a finished record stays for *seconds* from its completion."""
 
     def holds(before: Path, after: Path, change: Change) -> None:
         finished = "SELECT caller, endpoint, key, generation FROM reservations WHERE state = 'finished'"
@@ -182,7 +189,7 @@ def retained(seconds: float) -> Check:
 
 
 def bound_to_request() -> Check:
-    """SCOPE: a key stays bound to the request it was first used for, until its retention ends."""
+    """Return the rule SCOPE for bindings: a key stays bound to the request that first used it, until its retention ends."""
     bindings = "SELECT caller, endpoint, key, fingerprint, coalesce(expires_at, 1e99) FROM reservations"
 
     def holds(before: Path, after: Path, change: Change) -> None:
@@ -195,7 +202,7 @@ def bound_to_request() -> Check:
 
 
 def bounded_store(most: int) -> Check:
-    """BOUND: the store never holds more than *most* keys."""
+    """Return the rule BOUND: the store never holds more than *most* keys."""
 
     def holds(db: Path) -> None:
         ((found,),) = rows(db, "SELECT count(*) FROM reservations")
@@ -205,17 +212,17 @@ def bounded_store(most: int) -> Check:
 
 
 def replayed(history: History, _: Sequence[Step]) -> bool:
-    """Somebody was told an earlier request's answer."""
+    """Return whether a request got the answer of an earlier one."""
     return any(isinstance(event.value, dict) and event.value.get("replayed") is True for event in history)
 
 
 def happened(name: str, seen: Callable[..., bool]) -> Check:
-    """Return that *seen* must happen, under *name*."""
+    """Return a check, called *name*, for a scenario's ``must_happen``: *seen* must be true in some execution."""
     return Check(name, seen)
 
 
 def _by_key(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
-    """Return the outcomes of calls with equal arguments, which is to say of one key and payload, together."""
+    """Return the outcomes in groups of calls with equal arguments, which have one key and one request."""
     groups: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         groups.setdefault(repr(outcome.arguments), []).append(outcome)

@@ -1,8 +1,8 @@
-"""Clients with time-outs and retries send the same request over HTTP, to whichever worker it reaches.
+"""Clients with time-outs and retries send the same request over HTTP, each attempt to any worker.
 
-A request or its answer is lost, or a request is delivered twice; a worker is killed; the clock jumps past the client's
-time-out, so that its retry arrives while the first attempt is still at work, or past the lease. There is one agent in the
-end, and every client that is answered is told of that one.
+A request or its answer is lost, or a request is delivered twice. A worker is killed. The clock jumps past the client's
+time-out, so that its retry arrives while the first attempt is still at work, or past the lease. There must be one agent in
+the end, and every client that is answered must get that agent.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ _REQUEST = ("Alpha", "key")
 
 @lru_cache
 def app_over(db: Path, opens: OpenService) -> Any:
-    """Return the application over the database *db*: made once per process, started anew for each execution."""
+    """Return the application over the database *db*, made once per process; each execution starts it anew."""
     return create_app(Settings(db, (credential("caller", SECRET),), lease=LEASE, patience=1.0), opens)
 
 
 async def add_agent(http: httpx.AsyncClient, name: str, key: str) -> Reply:
-    """Add an agent, retrying as the service's own client does."""
+    """Add an agent by the service's own client, with up to 3 attempts."""
     return await AgentsClient(http, SECRET, attempts=3, timeout=TIMEOUT).add_agent(name, key=key)
 
 
 async def add_agent_patiently(http: httpx.AsyncClient, name: str, key: str) -> Reply:
-    """Add an agent, retrying past any lease."""
+    """Add an agent by the service's own client, with up to 9 attempts, which take longer than a lease."""
     return await AgentsClient(http, SECRET, attempts=9, timeout=TIMEOUT).add_agent(name, key=key)
 
 
@@ -58,7 +58,7 @@ def _reply(value: Any) -> tuple[int, Any]:
 
 
 def one_answer(history: History, db: Path) -> None:
-    """SAME and REAL: every client that succeeds is told of the one agent that is there."""
+    """Check SAME and REAL: every success of one request has the same body, and its agent is in the database."""
     first: dict[str, Any] = {}
     for outcome in _answered(history):
         status, body = _reply(outcome.value)
@@ -75,27 +75,27 @@ def _answered(history: History) -> list[Outcome]:
 
 
 def one_agent(history: History, db: Path) -> None:
-    """ONCE: whatever was asked for, however often, is there once at most."""
+    """Check ONCE: each requested name has at most one agent, however often it was requested."""
     for name in {str(outcome.arguments[0]) for outcome in history.outcomes()}:
         found = rows(db, "SELECT slug FROM agents WHERE name = ?", name)
         assert len(found) <= 1, f"one key made {len(found)} agents: {[slug for (slug,) in found]}"
 
 
 def no_name_twice(db: Path) -> None:
-    """ONCE: each name is asked for under one key, so it is there once at most."""
+    """Check ONCE: each name is requested under one key, so it has at most one agent."""
     found = rows(db, "SELECT name, count(*) FROM agents GROUP BY name HAVING count(*) > 1")
     assert not found, f"one key made {found[0][1]} agents called {found[0][0]!r}"
 
 
 def documented(history: History, _: Path) -> None:
-    """CLEAN: clients meet no answer that is not documented: success, in progress, unavailable, or none in time."""
+    """Check CLEAN: clients get only documented answers: success, in progress, unavailable, or none in time."""
     for outcome in _answered(history):
         status, body = _reply(outcome.value)
         assert status in (0, 201, 409, 503), f"{outcome.client} was answered {status}: {body}"
 
 
 def probe_succeeds(history: History, _: Path) -> None:
-    """LIVE: when all is quiet a fresh retry succeeds."""
+    """Check LIVE: the probe, a fresh retry at the end, succeeds."""
     for outcome in _answered(history):
         if outcome.client == "probe":
             status, body = _reply(outcome.value)

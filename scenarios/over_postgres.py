@@ -1,4 +1,4 @@
-"""The scenarios that do not depend on SQLite, over PostgreSQL; variants that only PostgreSQL lets happen beside the others."""
+"""The scenarios over PostgreSQL: those that do not depend on SQLite, with the variants that only PostgreSQL makes possible."""
 
 from __future__ import annotations
 
@@ -49,14 +49,17 @@ _ONLY_THERE = {
 
 
 async def hold(service: Service, seconds: float) -> None:
-    """Keep others from making agents for a while: no transaction does that here by itself, but a lock on the table."""
+    """Keep other transactions from making agents for *seconds*, by a lock on the table.
+
+    Unlike in SQLite, an open transaction alone excludes nobody.
+    """
     async with service.database.transaction() as connection:
         await connection.execute("LOCK TABLE agents IN SHARE MODE")
         await asyncio.sleep(seconds)
 
 
 def on_postgres(scenario: Scenario) -> Scenario:
-    """Return *scenario* over PostgreSQL, with those of its variants that can be there."""
+    """Return *scenario* over PostgreSQL, with its variants that can run there, and those for PostgreSQL only."""
     variants = {name: on_postgres(each) for name, each in scenario.variants.items() if name not in _NOT_THERE}
     happens = tuple(check for check in scenario.must_happen if check is not CONTENDED)
     there = replace(
@@ -74,12 +77,12 @@ def on_postgres(scenario: Scenario) -> Scenario:
 
 @dataclass(frozen=True)
 class _Later:
-    """A variant that is imported, with all that it needs of PostgreSQL, where it is used: not wherever scenarios are listed."""
+    """A variant that is imported only when used, so that listing scenarios does not import PostgreSQL's driver."""
 
     name: str
 
     async def initialise(self, db: Any, **options: Any) -> None:
-        """Make its database."""
+        """Import the variant and make its database."""
         await postgres.load(self.name).initialise(db, **options)
 
 
@@ -88,7 +91,7 @@ async def _open(name: str, db: Any, **options: Any) -> Service:
 
 
 def _variant(scenario: Scenario, name: str) -> Scenario:
-    """Return *scenario* over the variant *name*, opened as the reference is."""
+    """Return *scenario* over the variant *name*, opened with the same options as the reference."""
     assert isinstance(scenario.setup, Prepared)
     assert isinstance(scenario.open, partial)
     return replace(
@@ -101,7 +104,7 @@ def _variant(scenario: Scenario, name: str) -> Scenario:
 
 
 def _third(_: int) -> Workload:
-    """Two clients at one worker ask for different agents' tokens, a third at another worker for one that they do."""
+    """Return two clients at one worker for different agents, and a third at another worker for one of these agents."""
     asked = (("alpha", 0), ("beta", 0), ("alpha", 1))
     return Workload(tuple(Client((Call("issue", (agent,), worker),)) for agent, worker in asked), 2)
 

@@ -1,4 +1,4 @@
-"""Reads the database that rules are asked about, whichever it is."""
+"""Queries by which rules read the database, a SQLite file or a PostgreSQL URL."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One client revokes the token it knows while another replaces it, at another worker.
+"""One client revokes the token that it knows while another client replaces it, at another worker.
 
-A revocation that arrives late must not hit the token's successor. However the two overlap: the rotation's token is the
-active one in the end, unless the revocation came first, in which case there was nothing to replace.
+A revocation that arrives late must not revoke the token's successor. However the two overlap, the rotation's token must be
+the active one in the end, unless the revocation came first: then there was nothing to replace.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["SCENARIO"]
 
 
 def successor_survives(history: History, db: Path) -> None:
-    """TOKLAST: a rotation that was acknowledged leaves its token active; one that was refused, none."""
+    """Check TOKLAST: a rotation that was acknowledged leaves its token active; one that was refused leaves none."""
     (rotation,) = history.outcomes("rotate")
     active = [token for (token,) in rows(db, "SELECT id FROM tokens WHERE revoked_at IS NULL")]
     wanted = [rotation.value["id"]] if isinstance(rotation.value, dict) else []
@@ -26,7 +26,7 @@ def successor_survives(history: History, db: Path) -> None:
 
 
 def workload(workers: int) -> Workload:
-    """One client revokes at worker 0, one rotates at worker 1."""
+    """Return one client that revokes at worker 0, and one that rotates at worker 1."""
     calls = Call("revoke", ("alpha", TOKEN), 0), Call("rotate", ("alpha",), min(1, workers - 1))
     return Workload(tuple(Client((call,)) for call in calls), workers)
 

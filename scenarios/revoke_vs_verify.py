@@ -1,7 +1,7 @@
 """One client revokes a token while others authenticate with it at other workers.
 
-A worker that remembers a token it has verified goes on accepting it. However they overlap: once the revocation was
-acknowledged, no verification that begins afterwards succeeds; and before it was asked for, none fails.
+A worker that remembers a token that it has verified goes on accepting it. However the calls overlap, no verification may
+succeed that begins after the revocation was acknowledged, and none may fail that ends before the revocation begins.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SECRET = "t0.known-to-the-clients"
 
 
 async def prepare(service: Service, _: Path) -> None:
-    """Add the agent, and a token; the clients know its secret."""
+    """Add the agent, and a token with a secret that the clients know."""
     agent = await service.agents.add("Alpha", caller="setup", key="alpha")
     async with service.database.transaction() as connection:
         await connection.execute(
@@ -32,7 +32,7 @@ async def prepare(service: Service, _: Path) -> None:
 
 
 def refused_once_revoked(history: History, _: Path) -> None:
-    """No verification succeeds that began after the revocation was acknowledged; none fails that ended before it began."""
+    """Check that a verification fails if it began after the acknowledged revocation, and succeeds if it ended before it."""
     (revocation,) = history.outcomes("revoke")
     for outcome in history.outcomes("verify"):
         if revocation.ended is not None and outcome.invoked > revocation.ended:
@@ -42,7 +42,7 @@ def refused_once_revoked(history: History, _: Path) -> None:
 
 
 def workload(workers: int) -> Workload:
-    """One client revokes at worker 0; one at each other worker verifies twice."""
+    """Return one client that revokes at worker 0, and one at each other worker that verifies twice."""
     verifying = tuple(Client((Call("verify", (SECRET,), worker),) * 2) for worker in range(1, max(2, workers)))
     return Workload((Client((Call("revoke", ("alpha", TOKEN), 0),)), *verifying), max(2, workers))
 

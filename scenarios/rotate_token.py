@@ -1,8 +1,8 @@
 """Clients replace the token of one agent at the same time, each at another worker.
 
-Each revokes the active token and issues another. If that is not one transaction, somebody can see the agent without a
-token, or both revoke the same one and both issue. However they overlap: the agent always has exactly one active token,
-each client gets a token, and what is active in the end is what the rotation that came last returned.
+Each rotation revokes the active token and issues another. If that is not one transaction, another request can see the agent
+without a token, or two rotations revoke the same token and both issue one. However they overlap, the agent must always have
+exactly one active token, each client must get a token, and the last rotation's token must be the active one in the end.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ async def prepare(service: Service, _: Path) -> None:
 
 
 def never_none(db: Path) -> None:
-    """TOKLAST: a rotation never leaves the agent without an active token."""
+    """Check TOKLAST: a rotation never leaves the agent without an active token."""
     assert rows(db, ACTIVE), "the agent has no active token"
 
 
 def last_one_active(history: History, db: Path) -> None:
-    """TOKLAST: the active token is one that no later rotation replaced."""
+    """Check TOKLAST: the active token is one that a client got and that no later rotation replaced."""
     rotations = history.outcomes("rotate")
     active = {token for (token,) in rows(db, ACTIVE)}
     for outcome in rotations:
@@ -60,12 +60,12 @@ def last_one_active(history: History, db: Path) -> None:
 
 
 def workload(workers: int) -> Workload:
-    """One client at each worker, all for one agent."""
+    """Return one client for each worker, all for one agent."""
     return Workload.each("rotate", "alpha", workers=workers)
 
 
 def workloads(workers: int) -> SearchStrategy[Workload]:
-    """Up to three clients with up to two rotations each, at any worker."""
+    """Return a strategy: up to three clients with up to two rotations each, at any worker."""
     from hypothesis import strategies as st
 
     from harness.strategies import workloads as drawn

@@ -1,4 +1,4 @@
-"""The rules that scenarios share (the names in capitals are the oracles they implement)."""
+"""The rules that scenarios share; the words in capitals are the names of the oracles that they implement."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def one_active_token(db: Path) -> None:
-    """TOK1: no agent has two active tokens."""
+    """Check TOK1: no agent has two active tokens."""
     many = rows(
         db,
         "SELECT agents.slug, count(*) FROM tokens JOIN agents ON agents.id = tokens.agent_id"
@@ -40,7 +40,7 @@ def one_active_token(db: Path) -> None:
 
 
 def returned_tokens_are_real(history: History, db: Path) -> None:
-    """TOKR: a token that was returned is in the database, is the agent's it was issued for, and has that secret."""
+    """Check TOKR: a returned token is in the database, belongs to the requested agent, and has the returned secret."""
     for outcome in [*history.outcomes("issue"), *history.outcomes("rotate")]:
         if not outcome.ok:
             continue
@@ -63,7 +63,7 @@ def returned_tokens_are_real(history: History, db: Path) -> None:
 
 
 def tokens_linearizable(initial: object) -> Check:
-    """Return a rule: the clients' answers about tokens fit some order of the calls; *initial* is the id active at first."""
+    """Return the rule that the answers about tokens are linearizable; *initial* is the id of the first active token."""
     spec = replace(ONE_ACTIVE, initial=initial)
 
     def answer(history: History) -> Linearizability:
@@ -75,7 +75,7 @@ def tokens_linearizable(initial: object) -> Check:
 
 
 def keys_linearizable() -> Check:
-    """Return a rule: the answers to ``create(name, caller, key)`` fit some order, in which the first success binds the key."""
+    """Return the rule that the answers of ``create(name, caller, key)`` are linearizable: the first success binds the key."""
 
     def answer(history: History) -> Linearizability:
         return check([_keyed(call) for call in from_history(history, ("create",))], RESERVATION)
@@ -92,7 +92,7 @@ def _linearizable(what: str, answer: Callable[[History], Linearizability]) -> Ch
 
 
 def _keyed(call: Operation) -> Operation:
-    """Return *call* with its key first, then the request, and the id of its agent as its result."""
+    """Return *call* with its key (caller and key), then its request, as arguments, and the agent's id as its result."""
     name, *key = call.arguments
     told: Any = call.result
     result = told["agent"]["id"] if isinstance(told, dict) else told
@@ -100,18 +100,18 @@ def _keyed(call: Operation) -> Operation:
 
 
 def unique_slugs(db: Path) -> None:
-    """CFG: no two agents share a slug."""
+    """Check CFG: no two agents share a slug."""
     many = rows(db, "SELECT slug, count(*) FROM agents GROUP BY slug HAVING count(*) > 1")
     assert not many, f"{many[0][1]} agents have the slug {many[0][0]!r}"
 
 
 def clean_connections(history: History, _: Path) -> None:
-    """CLEAN: no connection is left in a transaction."""
+    """Check CLEAN: no connection is left in a transaction."""
     assert not history.left_open, f"left in a transaction: {', '.join(history.left_open)}"
 
 
 def overlapped(history: History, _: Sequence[Step]) -> bool:
-    """Two calls were under way at the same time."""
+    """Return whether two calls were under way at the same time."""
     under_way: set[str] = set()
     for event in history:
         if event.kind == "invoke":
@@ -124,12 +124,12 @@ def overlapped(history: History, _: Sequence[Step]) -> bool:
 
 
 def contended(_: History, steps: Sequence[Step]) -> bool:
-    """A step met somebody else's lock."""
+    """Return whether a step waited for another's lock or was refused because of it."""
     return any(step.waited or "locked" in step.error for step in steps)
 
 
 def told(outcomes: Sequence[Outcome], kind: str, error: str = "") -> list[Outcome]:
-    """Return the outcomes of *kind*, of those that failed only the ones with *error* if it is given."""
+    """Return the outcomes of *kind*; if *error* is given, only those with this error."""
     return [outcome for outcome in outcomes if outcome.kind == kind and error in ("", outcome.error)]
 
 

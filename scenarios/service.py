@@ -1,4 +1,4 @@
-"""How the reference service, or a faulty variant of it, becomes the system that a scenario races."""
+"""The reference service and its faulty variants as systems for scenarios: operations, setup, opening and closing."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ async def add(service: Service, name: str, caller: str, key: str) -> object:
 
 
 async def create(service: Service, name: str, caller: str, key: str) -> object:
-    """Add an agent under an idempotency key, and say whether the answer is an earlier request's."""
+    """Add an agent under an idempotency key, and return whether the answer is an earlier request's."""
     return await service.agents.create(name, caller=caller, key=key)
 
 
 async def hold(service: Service, seconds: float) -> None:
-    """Keep others from writing for a while."""
+    """Keep others from writing for *seconds*: in SQLite a transaction holds the write lock."""
     async with service.database.transaction():
         await asyncio.sleep(seconds)
 
 
 async def pause(_: Service, seconds: float) -> None:
-    """Let time pass."""
+    """Let *seconds* pass."""
     await asyncio.sleep(seconds)
 
 
@@ -80,14 +80,14 @@ KEY_REUSED = KeyReused.__name__
 
 @dataclass(frozen=True)
 class Prepared:
-    """A setup: creates *implementation*'s database in *journal_mode* and has *prepare* fill it."""
+    """A setup that creates *implementation*'s database in *journal_mode* and lets *prepare* fill it."""
 
     implementation: Any
     prepare: Callable[[Service, Path], Awaitable[None]]
     journal_mode: JournalMode = "delete"
 
     async def __call__(self, db: Path) -> None:
-        """Make the database file *db*."""
+        """Make and fill the database *db*; the reference implementation fills it, for variants too."""
         await self.implementation.initialise(db, journal_mode=self.journal_mode)
         service = await reference_impl.open_service(db)
         await self.prepare(service, db)
@@ -97,9 +97,9 @@ class Prepared:
 def with_variants(
     scenario: Scenario, prepare: Callable[[Service, Path], Awaitable[None]], names: tuple[str, ...], **options: Any
 ) -> Scenario:
-    """Return *scenario* over the reference implementation, with the faulty variants *names* beside it.
+    """Return *scenario* over the reference implementation, with the faulty variants *names*.
 
-    *options* are what their services are opened with.
+    *options* are the options that their services are opened with.
     """
 
     def over(implementation: Any, name: str) -> Scenario:
@@ -112,7 +112,7 @@ def with_variants(
 
 
 def in_wal(scenario: Scenario) -> Scenario:
-    """Return *scenario* and its variants over a database in write-ahead-log mode, under a name of its own."""
+    """Return *scenario* and its variants over a database in write-ahead-log mode, with ``-wal`` added to its name."""
     assert isinstance(scenario.setup, Prepared)
     return replace(
         scenario,

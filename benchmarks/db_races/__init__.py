@@ -1,12 +1,12 @@
-"""Races over a database: some forty small programs, each beside a twin that is right. Anyone's tester may use them.
+"""Races over a database: some forty small programs, each with a correct twin. Any race tester may use them.
 
     from benchmarks.db_races import RACES
 
-Plain Python on `sqlite3` and `aiosqlite`; nothing here imports a race tester. `Race.faulty` are the tasks that race, each a
-function of the path of the database (a process of its own if sync, a task in one of a few processes if async), and
-`Race.correct` those that do the same and are right. A task that raises has failed; afterwards `Race.holds(connection)` must
-be true. Some show only under faults: `Race.kills` is how many processes may be killed, `Race.cancels` how many async tasks
-may be cancelled, each at any point; where there are `Race.jumps`, the clock may once jump by one of these numbers of seconds.
+The programs are plain Python on `sqlite3` and `aiosqlite`, and import no race tester. `Race.faulty` holds the tasks that race,
+each a function of the path of the database (a process of its own if sync, a task in one of a few processes if async).
+`Race.correct` holds tasks that do the same without a race. A task that raises has failed; afterwards `Race.holds(connection)`
+must be true. Some races show only under faults: `Race.kills` is how many processes may be killed, `Race.cancels` how many
+async tasks may be cancelled, each at any point; with `Race.jumps`, the clock may jump once by one of these numbers of seconds.
 """
 
 from benchmarks.db_races import claims, classics, clocks, crashes, deep, money, rows, transactions

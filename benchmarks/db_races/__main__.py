@@ -2,8 +2,8 @@
 
     python -m benchmarks.db_races [NAME ...] [--in-turn | --run ROUNDS [--seconds SECONDS] [--correct]]
 
-With `--run`: how many of so many rounds broke the rule, each with real processes started together. With `--in-turn`: whether
-the rule holds where nothing overlaps, of the faulty and of the correct tasks, in both directions; exit code 1 if not.
+`--run` runs ROUNDS rounds, each with real processes started together, and prints how many broke the rule. `--in-turn` checks
+whether the rule holds where nothing overlaps, for the faulty and the correct tasks, in both orders; exit code 1 if not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.db_races.uncontrolled import folder, in_turn, together
 
 
 def main() -> int:
-    """List or run; exit code 2 for bad usage."""
+    """List or run the races, and return the exit code; exit with code 2 for bad usage."""
     keep_lines = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m benchmarks.db_races", description=__doc__, formatter_class=keep_lines)
     parser.add_argument("names", nargs="*", metavar="NAME", help="which races (all)")
@@ -42,7 +42,10 @@ def main() -> int:
 
 
 def wrong_in_turn(race: Race) -> list[str]:
-    """Which tasks of the race break its rule though nothing overlaps. A faulty task that is alone overlaps in itself."""
+    """Return which tasks of the race break its rule though nothing overlaps; a single faulty task is left out.
+
+    Such a task overlaps within itself, by its coroutines or by a cancellation.
+    """
     wrong = []
     for kind, tasks in (("faulty", race.faulty if len(race.faulty) > 1 else ()), ("correct", race.correct)):
         for order in (tasks, tasks[::-1]) if tasks else ():
@@ -53,7 +56,7 @@ def wrong_in_turn(race: Race) -> list[str]:
 
 
 def run_together(race: Race, rounds: int, seconds: float, *, correct: bool) -> None:
-    """Run the race uncontrolled, and print how often it broke."""
+    """Run the race uncontrolled, and print how often its rule was broken."""
     with folder() as place:
         tasks = race.correct if correct else race.faulty
         found = together(race, tasks, place, rounds=rounds, seconds=seconds)

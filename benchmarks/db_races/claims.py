@@ -1,4 +1,4 @@
-"""Work that one worker must have, and no two: queues, leases, leaders, caches."""
+"""Races for work that exactly one worker must do: queues, leases, leaders, caches."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def claims_atomically(db: Path) -> None:
 
 
 def sends(db: Path) -> None:
-    """Send the messages in the outbox, then mark them as sent: two senders both find them."""
+    """Send the messages in the outbox, then mark them as sent: two senders both find the same ones."""
     with autocommit(db) as connection:
         for (message,) in connection.execute("SELECT id FROM outbox WHERE NOT sent").fetchall():
             connection.execute("INSERT INTO mail VALUES (?)", (message,))
@@ -58,17 +58,17 @@ def sends(db: Path) -> None:
 
 
 def sends_once(db: Path) -> None:
-    """Claim a message by marking it, and send the claimed message, in one transaction."""
+    """Claim messages by marking them, and send the claimed ones, in one transaction."""
     with transaction(db) as connection:
         for (message,) in connection.execute("UPDATE outbox SET sent = 1 WHERE NOT sent RETURNING id").fetchall():
             connection.execute("INSERT INTO mail VALUES (?)", (message,))
 
 
 def renews(*, fenced: bool) -> Task:
-    """A task of a lease's owner that believes to hold it still."""
+    """Return a task of a lease's first owner, which may have lost the lease."""
 
     def renew(db: Path) -> None:
-        """Work under a lease that was looked at once: it may have passed to another before the work is stored."""
+        """Work under a lease that was checked once: it may pass to another owner before the work is stored."""
         with autocommit(db) as connection:
             if one(connection, "SELECT owner FROM lease") != 1:
                 return
@@ -81,17 +81,17 @@ def renews(*, fenced: bool) -> Task:
 
 
 def takes_over(db: Path) -> None:
-    """Another takes the lease and works."""
+    """Take the lease over and work."""
     with transaction(db) as connection:
         connection.execute("UPDATE lease SET owner = 2")
         connection.execute("INSERT INTO log VALUES (2, 2)")
 
 
 def elects(name: str, *, compared: bool) -> Task:
-    """A task that wants to be the leader."""
+    """Return a task that tries to become the leader."""
 
     def elect(db: Path) -> None:
-        """Become leader of the next epoch, which two can compute at once."""
+        """Become leader of the next epoch, which two tasks can compute at once."""
         with autocommit(db) as connection:
             epoch = one(connection, "SELECT epoch FROM leader")
             where = f" WHERE epoch = {epoch}" if compared else ""
@@ -110,7 +110,7 @@ def changes(db: Path) -> None:
 
 
 def fills(db: Path) -> None:
-    """Fill a cache with a value that was read before the cache was dropped."""
+    """Fill a cache with a value that was read before another task changed it and dropped the cache."""
     with autocommit(db) as connection:
         connection.execute("INSERT INTO cache VALUES (?)", (one(connection, "SELECT v FROM truth"),))
 
@@ -122,7 +122,7 @@ def fills_at_once(db: Path) -> None:
 
 
 def finishes_part(db: Path) -> None:
-    """Count oneself done; the part that sees itself as the last completes the whole: two may both see that."""
+    """Count this part as done, and complete the whole if it was the last: two tasks may both see that."""
     with autocommit(db) as connection:
         connection.execute("UPDATE part SET n = n + 1")
         if one(connection, "SELECT n FROM part") == 2:
@@ -130,7 +130,7 @@ def finishes_part(db: Path) -> None:
 
 
 def finishes_part_at_once(db: Path) -> None:
-    """Learn one's own number from the statement that gives it."""
+    """Count and read the count in one statement."""
     with autocommit(db) as connection:
         if one(connection, "UPDATE part SET n = n + 1 RETURNING n") == 2:
             connection.execute("INSERT INTO whole VALUES (1)")

@@ -1,7 +1,7 @@
-"""Classics of the literature as SQL: the `reorder` and `twostage` families of SCTBench, any number of tasks.
+"""Classics of the literature as SQL: the `reorder` and `twostage` families of SCTBench, with many sizes.
 
-Thomson, Donaldson and Betts, "Concurrency testing using controlled schedulers: an empirical study" (TOPC 2016). There they are
-threads and variables, here coroutines in a few processes and columns. All tasks but one write, the last one checks.
+Thomson, Donaldson and Betts, "Concurrency testing using controlled schedulers: an empirical study" (TOPC 2016). Threads and
+variables there are coroutines in a few processes and columns here. All tasks but the last write; the last one checks.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ PATIENCE = 60
 
 
 async def sets_two(db: Path) -> None:
-    """Set two columns that belong together, one after the other, while another reads both."""
+    """Set two columns that belong together, one after the other, while another task reads both."""
     async with aiosqlite.connect(db, isolation_level=None, timeout=PATIENCE) as connection:
         await connection.execute("UPDATE v SET a = 1")
         await connection.execute("UPDATE v SET b = -1")
 
 
 async def sets_both(db: Path) -> None:
-    """Set both at once."""
+    """Set both columns at once."""
     async with aiosqlite.connect(db, isolation_level=None, timeout=PATIENCE) as connection:
         await connection.execute("UPDATE v SET a = 1, b = -1")
 
 
 async def checks_two(db: Path) -> None:
-    """Read one column, then the other: either both are set or none is."""
+    """Read one column, then the other: either both must be set or none."""
     async with aiosqlite.connect(db, isolation_level=None, timeout=PATIENCE) as connection:
         ((a,),) = await connection.execute_fetchall("SELECT a FROM v")
         ((b,),) = await connection.execute_fetchall("SELECT b FROM v")
@@ -41,14 +41,14 @@ async def checks_two(db: Path) -> None:
 
 
 async def checks_both(db: Path) -> None:
-    """Read both at once."""
+    """Read both columns at once."""
     async with aiosqlite.connect(db, isolation_level=None, timeout=PATIENCE) as connection:
         ((a, b),) = await connection.execute_fetchall("SELECT a, b FROM v")
         assert (a, b) in ((0, 0), (1, -1)), f"a = {a}, b = {b}"
 
 
 async def stages(db: Path) -> None:
-    """Set one column under the lock, and another from it under the lock again: a reader in between sees half."""
+    """Set one column under the lock, and then another from it under the lock again: a reader in between sees half."""
     async with aiosqlite.connect(db, isolation_level=None, timeout=PATIENCE) as connection:
         await connection.execute("BEGIN IMMEDIATE")
         await connection.execute("UPDATE v SET a = 1")
@@ -59,7 +59,7 @@ async def stages(db: Path) -> None:
 
 
 async def stages_at_once(db: Path) -> None:
-    """Both under one lock."""
+    """Set both columns under one lock."""
     async with aiosqlite.connect(db, isolation_level=None, timeout=PATIENCE) as connection:
         await connection.execute("BEGIN IMMEDIATE")
         await connection.execute("UPDATE v SET a = 1")
@@ -68,7 +68,7 @@ async def stages_at_once(db: Path) -> None:
 
 
 async def looks(db: Path) -> None:
-    """Where the first column is set, the second must be."""
+    """Check that the second column is set if the first is."""
     async with aiosqlite.connect(db, isolation_level=None, timeout=PATIENCE) as connection:
         await connection.execute("BEGIN IMMEDIATE")
         ((a,),) = await connection.execute_fetchall("SELECT a FROM v")
@@ -79,7 +79,7 @@ async def looks(db: Path) -> None:
 
 
 def classic(name: str, tasks: int, writer: Task, right_writer: Task, checker: Task, right_checker: Task) -> Race:
-    """All tasks but the last write."""
+    """Return a race of *tasks* tasks: all but the last write, and the last checks."""
     return Race(
         name,
         " ".join((writer.__doc__ or "").split()),

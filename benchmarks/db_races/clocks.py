@@ -1,4 +1,4 @@
-"""Facts that were true by the clock when looked at, and no longer are: leases that end while their owner is held up."""
+"""Races with the clock: a lease that was valid when it was checked ends while its owner is held up."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LASTS = 2
 
 
 def works_under_lease(me: int, *, fenced: bool) -> Task:
-    """A task that works if it gets the lease."""
+    """Return a task that works if it gets the lease."""
 
     def work(db: Path) -> None:
-        """Take a lease by the clock and store the work without asking again: it may have gone to another by then."""
+        """Take a lease by the clock and store the work without a second check: it may have another owner by then."""
         with autocommit(db) as connection:
             now = time.time()
             epoch = one(
@@ -37,10 +37,10 @@ def works_under_lease(me: int, *, fenced: bool) -> Task:
 
 
 def locks_for_a_while(me: int, *, own: bool) -> Task:
-    """A task that holds a lock which others may take over when its time is up."""
+    """Return a task that holds a lock which others may take over when its time is up."""
 
     def hold(db: Path) -> None:
-        """Release a lock that may be another's by now: a late owner deletes its successor's, and a third walks in."""
+        """Release a lock that may be another's by now: a late owner deletes its successor's, and a third task gets in."""
         with transaction(db) as connection:
             now = time.time()
             if (one(connection, "SELECT max(until) FROM lock") or 0) > now:

@@ -1,4 +1,4 @@
-"""The state left when a process is killed between two steps that belong together. Every task is one that retries."""
+"""Races with a kill between two changes that belong together. Every task stands for a request and its retry."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ LOCK = "CREATE TABLE lock (held INTEGER); INSERT INTO lock VALUES (0); CREATE TA
 
 
 def moves_in_two(db: Path) -> None:
-    """Two dependent commits, with a kill between them."""
+    """Make two changes that belong together in two commits: a kill between them leaves half."""
     with autocommit(db) as connection:
         connection.execute("UPDATE account SET balance = balance - 1 WHERE name = 'a'")
         connection.execute("UPDATE account SET balance = balance + 1 WHERE name = 'b'")
 
 
 def moves_in_one(db: Path) -> None:
-    """One commit."""
+    """Make both changes in one commit."""
     with transaction(db) as connection:
         connection.execute("UPDATE account SET balance = balance - 1 WHERE name = 'a'")
         connection.execute("UPDATE account SET balance = balance + 1 WHERE name = 'b'")
 
 
 def notes_first(db: Path) -> None:
-    """Note that a thing is done before it is: a crash between leaves it undone for ever."""
+    """Note that the work is done before doing it: a crash in between leaves it undone for ever."""
     with autocommit(db) as connection:
         if connection.execute("INSERT OR IGNORE INTO done VALUES ('k')").rowcount:
             connection.execute("INSERT INTO effect VALUES (1)")
 
 
 def notes_with(db: Path) -> None:
-    """Note it in the transaction that does it."""
+    """Note that the work is done in the transaction that does it."""
     with transaction(db) as connection:
         if connection.execute("INSERT OR IGNORE INTO done VALUES ('k')").rowcount:
             connection.execute("INSERT INTO effect VALUES (1)")
 
 
 def locks_by_row(db: Path) -> None:
-    """A lock that is a row: a process killed while holding it keeps all others from their work for ever."""
+    """Use a row as a lock: a process that is killed while it holds the lock blocks all others for ever."""
     with autocommit(db) as connection:
         if connection.execute("UPDATE lock SET held = 1 WHERE NOT held").rowcount:
             connection.execute("INSERT INTO work VALUES (1)")
@@ -55,16 +55,16 @@ def locks_by_row(db: Path) -> None:
 
 
 def locks_by_transaction(db: Path) -> None:
-    """A lock that goes with the process."""
+    """Use a lock that ends with its process."""
     with transaction(db) as connection:
         connection.execute("INSERT INTO work VALUES (1)")
 
 
 def consumes(*, whole: bool) -> Task:
-    """A task that consumes messages while it holds a lock that goes with its process."""
+    """Return a task that consumes messages while it holds a lock that ends with its process."""
 
     def consume(db: Path) -> None:
-        """Store the position after the effect: the successor of a process killed in between repeats the effect."""
+        """Store the position after the effect: if the consumer is killed in between, its successor repeats the effect."""
         with transaction(db.with_name("consumer.db"), "BEGIN EXCLUSIVE"), autocommit(db) as connection:
             if whole:
                 with within(connection):

@@ -1,4 +1,4 @@
-"""Races that take more than one unlucky moment, or a very particular order; most are known from textbooks."""
+"""Races that need more than one unlucky moment, or a very particular order; most are known from textbooks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEAPS, LIMIT = 5, 144
 
 
 def pop(connection: sqlite3.Connection, *, versioned: bool) -> str | None:
-    """Take the topmost node off the stack, by compare and set, over and over."""
+    """Take the topmost node off the stack and return its name, by compare and set, until it succeeds."""
     while True:
         node, version = connection.execute("SELECT node, version FROM top").fetchone()
         if node is None:
@@ -41,7 +41,7 @@ def pop(connection: sqlite3.Connection, *, versioned: bool) -> str | None:
 
 
 def push(connection: sqlite3.Connection, node: str) -> None:
-    """Put a node on the stack, by compare and set, over and over."""
+    """Put a node on the stack, by compare and set, until it succeeds."""
     while True:
         top = one(connection, "SELECT node FROM top")
         connection.execute("UPDATE node SET below = ? WHERE name = ?", (top, node))
@@ -50,10 +50,10 @@ def push(connection: sqlite3.Connection, node: str) -> None:
 
 
 def pops(*, versioned: bool) -> Task:
-    """A task that takes one node."""
+    """Return a task that takes one node."""
 
     def take(db: Path) -> None:
-        """Compare and set where the same value may be another: taken off and put back, it has nothing below it (ABA)."""
+        """Compare and set where an equal value may be a changed one: the node was taken off and put back meanwhile (ABA)."""
         with autocommit(db) as connection:
             node = pop(connection, versioned=versioned)
             connection.execute("INSERT INTO taken VALUES (?)", (node,))
@@ -62,10 +62,10 @@ def pops(*, versioned: bool) -> Task:
 
 
 def pops_two_and_returns_one(*, versioned: bool) -> Task:
-    """A task that takes two nodes and puts the first one back."""
+    """Return a task that takes two nodes and puts the first one back."""
 
     def take(db: Path) -> None:
-        """Take two, put the first back."""
+        """Take two nodes, and put the first back."""
         with autocommit(db) as connection:
             first, second = (pop(connection, versioned=versioned) for _ in range(2))
             connection.execute("INSERT INTO taken VALUES (?)", (second,))
@@ -76,10 +76,10 @@ def pops_two_and_returns_one(*, versioned: bool) -> Task:
 
 
 def sits(seat: int, *, at_once: bool) -> Task:
-    """A task that takes a seat if the one beside it is free."""
+    """Return a task that takes a seat if the one beside it is free."""
 
     def sit(db: Path) -> None:
-        """Three in a ring, each sits down if the next seat is free when it looks: all three do (write skew of three)."""
+        """Sit down in a ring of three if the next seat is free when checked: all three do (write skew of three)."""
         beside = (seat + 1) % 3
         with autocommit(db) as connection:
             if at_once:
@@ -92,10 +92,10 @@ def sits(seat: int, *, at_once: bool) -> Task:
 
 
 def excludes(me: int, *, flag_first: bool) -> Task:
-    """A task that counts, alone as it thinks."""
+    """Return a task that counts under Peterson's lock."""
 
     def count(db: Path) -> None:
-        """Peterson's lock with its first two statements in the wrong order: both get in."""
+        """Use Peterson's lock with its first two statements in the wrong order: both tasks get in."""
         other = 1 - me
         with autocommit(db) as connection:
             raise_flag = ("UPDATE flag SET up = 1 WHERE n = ?", (me,))
@@ -111,10 +111,10 @@ def excludes(me: int, *, flag_first: bool) -> Task:
 
 
 def waits(*, asks_again: bool) -> Task:
-    """A task that wants to be told of an event."""
+    """Return a task that registers to be woken by an event."""
 
     def wait(db: Path) -> None:
-        """Look whether it happened, then register: an event in between wakes nobody (a lost wake-up)."""
+        """Check whether the event happened, then register: an event in between wakes nobody (a lost wake-up)."""
         with autocommit(db) as connection:
             if one(connection, "SELECT happened FROM event"):
                 return
@@ -126,17 +126,17 @@ def waits(*, asks_again: bool) -> Task:
 
 
 def happens(db: Path) -> None:
-    """The event: it wakes every registered waiter."""
+    """Let the event happen: it wakes the tasks that are registered."""
     with autocommit(db) as connection:
         connection.execute("UPDATE event SET happened = 1")
         connection.execute("DELETE FROM waiter")
 
 
 def leaps(target: str, source: str, *, limited: bool) -> Task:
-    """A task that adds the other's column to its own."""
+    """Return a task that adds the other's column to its own."""
 
     def leap(db: Path) -> None:
-        """Two that add to each other reach a limit only where they take turns at every step (`fib_bench` of SV-COMP)."""
+        """Add the other's number to one's own: two tasks reach a limit only by turns at every step (`fib_bench` of SV-COMP)."""
         total = f"min({target} + {source}, {LIMIT - 1})" if limited else f"{target} + {source}"
         with autocommit(db) as connection:
             for _ in range(LEAPS):
@@ -148,7 +148,7 @@ def leaps(target: str, source: str, *, limited: bool) -> Task:
 def pair(
     name: str, tables: str, faulty: tuple[Task, Task], correct: tuple[Task, Task], sql: str, gives: object
 ) -> Race:
-    """A race of two."""
+    """Return a race of two tasks; the query *sql* must give *gives* at the end."""
     return mixed(name, tables, faulty, correct, asks(sql, gives))
 
 

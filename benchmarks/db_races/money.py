@@ -1,4 +1,4 @@
-"""Money that must neither be made nor lost, and limits that must not be passed."""
+"""Races for money, which must neither be made nor lost, and for limits, which must not be exceeded."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def balance(connection: sqlite3.Connection, name: str) -> int:
 
 
 def moves(source: str, target: str, *, locked: bool) -> Task:
-    """A task that moves 1 from one account to the other."""
+    """Return a task that moves 1 from one account to the other."""
 
     def move(db: Path) -> None:
-        """Move money by storing sums worked out from balances read before."""
+        """Move money by storing sums that were computed from balances read before."""
         with transaction(db) if locked else autocommit(db) as connection:
             left, right = balance(connection, source), balance(connection, target)
             connection.execute("UPDATE account SET balance = ? WHERE name = ?", (left - 1, source))
@@ -42,23 +42,23 @@ def moves(source: str, target: str, *, locked: bool) -> Task:
 
 
 def withdraws(db: Path) -> None:
-    """Take 10 if 10 are there, asked first."""
+    """Check that 10 are there, and then take 10."""
     with autocommit(db) as connection:
         if balance(connection, "a") >= 10:
             connection.execute("UPDATE account SET balance = balance - 10 WHERE name = 'a'")
 
 
 def withdraws_if_there(db: Path) -> None:
-    """Take 10 where 10 are there, in one statement."""
+    """Take 10 if 10 are there, in one statement."""
     with autocommit(db) as connection:
         connection.execute("UPDATE account SET balance = balance - 10 WHERE name = 'a' AND balance >= 10")
 
 
 def leaves(name: str, begin: str) -> Task:
-    """A task in which a doctor goes off call."""
+    """Return a task in which a doctor goes off call."""
 
     def leave(db: Path) -> None:
-        """Go off call if another stays: both look, then both write different rows (write skew)."""
+        """Go off call if another doctor stays: both check, then both write different rows (write skew)."""
         with autocommit(db) as connection:
             connection.execute(begin)
             others = one(connection, "SELECT count(*) FROM doctor WHERE on_call AND name <> ?", name)
@@ -73,7 +73,7 @@ def leaves(name: str, begin: str) -> Task:
 
 
 def pays_before_noting(db: Path) -> None:
-    """Note the key of a payment after it is made: the same request on another worker pays once more."""
+    """Note the key of a payment after making it: the same request on another worker pays again."""
     with autocommit(db) as connection:
         if one(connection, "SELECT 1 FROM done WHERE key = 'p'"):
             return
@@ -82,17 +82,17 @@ def pays_before_noting(db: Path) -> None:
 
 
 def pays_once(db: Path) -> None:
-    """The key and the payment in one transaction, the key first."""
+    """Note the key and pay in one transaction, the key first."""
     with transaction(db) as connection:
         if connection.execute("INSERT OR IGNORE INTO done VALUES ('p')").rowcount:
             connection.execute("UPDATE account SET balance = balance - 1")
 
 
 def pays_until_it_works(*, whole: bool) -> Task:
-    """A task that waits for no lock and tries again instead."""
+    """Return a task that does not wait for locks, but tries again."""
 
     def pay(db: Path) -> None:
-        """Retry a payment that failed at its second statement, though its first did commit: it is made twice."""
+        """Retry a payment that failed at its second statement, after its first had committed: it is made twice."""
         with closing(sqlite3.connect(db, isolation_level=None, timeout=0)) as connection:
             while True:
                 try:
@@ -110,20 +110,20 @@ def pays_until_it_works(*, whole: bool) -> Task:
 
 
 def pay_unless_done(connection: sqlite3.Connection) -> None:
-    """Pay, then note the key."""
+    """Pay and then note the key, unless it is noted already."""
     if one(connection, "SELECT 1 FROM done WHERE key = 'p'") is None:
         connection.execute("UPDATE account SET balance = balance - 1")
         connection.execute("INSERT INTO done VALUES ('p')")
 
 
 def audits(db: Path) -> None:
-    """Another process, which holds the lock for a moment."""
+    """Hold the lock for a moment, as an unrelated writer."""
     with transaction(db) as connection:
         connection.execute("INSERT INTO audit VALUES (1)")
 
 
 def sells_what_was_there(db: Path) -> None:
-    """Sell the last piece after looking whether one is left."""
+    """Sell the last piece after checking that one is left."""
     with autocommit(db) as connection:
         if one(connection, "SELECT left FROM stock") > 0:
             connection.execute("INSERT INTO orders DEFAULT VALUES")
@@ -131,14 +131,14 @@ def sells_what_was_there(db: Path) -> None:
 
 
 def sells_what_is_there(db: Path) -> None:
-    """Take the piece first, in the transaction that orders it."""
+    """Take the piece first, and order it in the same transaction."""
     with transaction(db) as connection:
         if connection.execute("UPDATE stock SET left = left - 1 WHERE left > 0").rowcount:
             connection.execute("INSERT INTO orders DEFAULT VALUES")
 
 
 def redeems(db: Path) -> None:
-    """Mark a coupon as used without asking whether that changed anything."""
+    """Mark a coupon as used without checking whether that changed it."""
     with autocommit(db) as connection:
         if not one(connection, "SELECT used FROM coupon"):
             connection.execute("UPDATE coupon SET used = 1")
@@ -146,21 +146,21 @@ def redeems(db: Path) -> None:
 
 
 def redeems_once(db: Path) -> None:
-    """Redeem it if one's own update changed it."""
+    """Redeem a coupon only if the own update marked it as used."""
     with autocommit(db) as connection:
         if connection.execute("UPDATE coupon SET used = 1 WHERE NOT used").rowcount:
             connection.execute("INSERT INTO redeemed VALUES (1)")
 
 
 def reports(db: Path) -> None:
-    """Add two balances up in two statements while money moves: the sum was never true."""
+    """Add two balances up in two statements while money moves: the sum was true at no moment."""
     with autocommit(db) as connection:
         total = balance(connection, "a") + balance(connection, "b")
         assert total == 20, f"the report says {total}"
 
 
 def reports_in_one(db: Path) -> None:
-    """Add up in one statement."""
+    """Add the balances up in one statement."""
     with autocommit(db) as connection:
         assert one(connection, "SELECT sum(balance) FROM account") == 20
 

@@ -1,4 +1,4 @@
-"""The form of a race, and the parts that the programs share."""
+"""The definition of a race, and the helpers that the programs share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Holds = Callable[[sqlite3.Connection], bool]
 
 @dataclass(frozen=True)
 class Race:
-    """See the package's text. `tables` is the SQL that makes the database."""
+    """A race, as the package's docstring describes it. `tables` is the SQL that makes the database."""
 
     name: str
     story: str
@@ -33,33 +33,33 @@ class Race:
             connection.executescript(self.tables)
 
     def right(self, db: Path) -> bool:
-        """Return whether the state is right when all tasks have ended."""
+        """Return whether the rule holds for the database when all tasks have ended."""
         with closing(sqlite3.connect(db)) as connection:
             return self.holds(connection)
 
     @property
     def faults(self) -> int:
-        """How many faults one execution may have, of all kinds together."""
+        """Return how many faults one execution may have, of all kinds together."""
         return self.kills + self.cancels + bool(self.jumps)
 
 
 @contextmanager
 def autocommit(db: Path) -> Iterator[sqlite3.Connection]:
-    """A connection on which every statement is its own transaction."""
+    """Open a connection on which every statement is its own transaction."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         yield connection
 
 
 @contextmanager
 def transaction(db: Path, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-    """One transaction, rolled back where the block raises."""
+    """Open a connection with one transaction, which is rolled back where the block raises."""
     with autocommit(db) as connection, within(connection, begin):
         yield connection
 
 
 @contextmanager
 def within(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
-    """One transaction on a connection that is there, rolled back where the block raises."""
+    """Run the block as one transaction on an open connection; roll back where it raises."""
     connection.execute(begin)
     try:
         yield
@@ -70,23 +70,23 @@ def within(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> It
 
 
 def one(connection: sqlite3.Connection, sql: str, *parameters: object) -> Any:
-    """The first column of the first row, or None where there is none."""
+    """Return the first column of the first row, or None where there is no row."""
     row = connection.execute(sql, parameters).fetchone()
     return None if row is None else row[0]
 
 
 def asks(sql: str, expected: object) -> Holds:
-    """That the query gives this, as its first column."""
+    """Return the rule that the first column of the query's first row is *expected*."""
     return lambda connection: one(connection, sql) == expected
 
 
 def story(task: Callable[..., Any]) -> str:
-    """Return the docstring of a function, in one line."""
+    """Return a function's docstring on one line."""
     return " ".join((task.__doc__ or "").split())
 
 
 def race(name: str, tables: str, faulty: Task, correct: Task, holds: Holds, *, times: int = 2, kills: int = 0) -> Race:
-    """A race of one task with itself."""
+    """Return a race of one task with itself."""
     return Race(name, story(faulty), tables, (faulty,) * times, (correct,) * times, holds, kills)
 
 
@@ -101,5 +101,5 @@ def mixed(
     cancels: int = 0,
     jumps: tuple[float, ...] = (),
 ) -> Race:
-    """A race of different tasks; its story is that of the first."""
+    """Return a race of different tasks; its story is that of the first task."""
     return Race(name, story(faulty[0]), tables, tuple(faulty), tuple(correct), holds, kills, cancels, jumps)

@@ -1,4 +1,4 @@
-"""One row, or one that should be there once: lost updates and checks that are too old."""
+"""Races for one row, or for a row that should exist once: lost updates and outdated checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SETTINGS = "CREATE TABLE settings (key TEXT, value TEXT, UNIQUE (key));"
 
 
 def read_then_write(db: Path) -> None:
-    """Read in one statement, write that value plus one in the next."""
+    """Read a value in one statement, and write it plus one in the next."""
     with autocommit(db) as connection:
         connection.execute("UPDATE counter SET n = ?", (one(connection, "SELECT n FROM counter") + 1,))
 
@@ -27,7 +27,7 @@ def add_in_place(db: Path) -> None:
 
 
 def read_then_write_twice(db: Path) -> None:
-    """The same twice over: three workers, and any pair may lose."""
+    """Read and then write, twice over: of three workers, any two may lose an update."""
     for _ in range(2):
         read_then_write(db)
 
@@ -46,20 +46,20 @@ def check_then_insert(db: Path) -> None:
 
 
 def insert_where_not_there(db: Path) -> None:
-    """The check and the insert in one statement."""
+    """Check and insert in one statement."""
     with autocommit(db) as connection:
         connection.execute("INSERT INTO names SELECT 'ada' WHERE NOT EXISTS (SELECT 1 FROM names WHERE name = 'ada')")
 
 
 def append_to_document(db: Path) -> None:
-    """Append to a JSON document in Python, without looking at its version when it is stored."""
+    """Append to a JSON document in Python, and store it without checking its version."""
     with autocommit(db) as connection:
         body = json.loads(one(connection, "SELECT body FROM document"))
         connection.execute("UPDATE document SET body = ?, version = version + 1", (json.dumps([*body, "x"]),))
 
 
 def append_by_version(db: Path) -> None:
-    """Store only over the version that was read, and begin again otherwise."""
+    """Store the document only over the version that was read, and begin again otherwise."""
     with autocommit(db) as connection:
         while True:
             body, version = connection.execute("SELECT body, version FROM document").fetchone()
@@ -72,7 +72,7 @@ def append_by_version(db: Path) -> None:
 
 
 def next_position(db: Path) -> None:
-    """Give out the next number: the largest plus one, in two statements."""
+    """Assign the next number, which is the largest plus one, in two statements."""
     with autocommit(db) as connection:
         connection.execute(
             "INSERT INTO list VALUES (?)", (one(connection, "SELECT coalesce(max(position), 0) FROM list") + 1,)
@@ -80,26 +80,26 @@ def next_position(db: Path) -> None:
 
 
 def next_position_at_once(db: Path) -> None:
-    """The largest plus one, in one statement."""
+    """Assign the largest number plus one, in one statement."""
     with autocommit(db) as connection:
         connection.execute("INSERT INTO list SELECT coalesce(max(position), 0) + 1 FROM list")
 
 
 def update_or_insert(db: Path) -> None:
-    """Update, and insert where nothing was updated: two may both find nothing."""
+    """Update, and insert where nothing was updated: two tasks may both find nothing to update."""
     with autocommit(db) as connection:
         if connection.execute("UPDATE settings SET value = 'v' WHERE key = 'k'").rowcount == 0:
             connection.execute("INSERT INTO settings VALUES ('k', 'v')")
 
 
 def upsert(db: Path) -> None:
-    """One upsert."""
+    """Update or insert in one statement."""
     with autocommit(db) as connection:
         connection.execute("INSERT INTO settings VALUES ('k', 'v') ON CONFLICT (key) DO UPDATE SET value = 'v'")
 
 
 def count_then_insert(db: Path) -> None:
-    """Keep at most two rows by counting first and inserting then."""
+    """Keep at most two rows by counting first and inserting afterwards."""
     with autocommit(db) as connection:
         if one(connection, "SELECT count(*) FROM list") < 2:
             connection.execute("INSERT INTO list VALUES (1)")

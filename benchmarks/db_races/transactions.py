@@ -1,4 +1,4 @@
-"""Transactions that are there, and not enough: begun too late, too weak, in two orders, or cancelled half-way."""
+"""Races in spite of transactions: begun too late, too weak, in two orders, or cancelled half-way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAIR = "CREATE TABLE one (n INTEGER); INSERT INTO one VALUES (0); CREATE TABLE t
 
 
 def upgrade(db: Path) -> None:
-    """Begin as a reader and turn writer half-way: of two, one is refused, at once."""
+    """Begin as a reader and become a writer half-way: if two do so, one is refused at once."""
     with transaction(db, "BEGIN") as connection:
         connection.execute("UPDATE counter SET n = ?", (one(connection, "SELECT n FROM counter") + 1,))
 
@@ -31,7 +31,7 @@ def lock_first(db: Path) -> None:
 
 
 def implicit(db: Path) -> None:
-    """Python's default transactions begin with the UPDATE, after the SELECT that it depends on."""
+    """Use Python's implicit transactions, which begin with the UPDATE, after the SELECT that it depends on."""
     with closing(sqlite3.connect(db)) as connection:
         n = one(connection, "SELECT n FROM counter")
         connection.execute("UPDATE counter SET n = ?", (n + 1,))
@@ -47,10 +47,10 @@ def two_transactions(db: Path) -> None:
 
 
 def in_two_files(first: str, second: str) -> Task:
-    """A task that writes to two databases, one after the other, and waits for the locks."""
+    """Return a task that writes to two databases, one after the other, and waits for the locks."""
 
     def write(db: Path) -> None:
-        """Lock two databases, the other in the opposite order: a deadlock, which SQLite's time-out ends with an error."""
+        """Lock two databases, each task in another order: a deadlock, which SQLite's time-out ends with an error."""
         with autocommit(db.with_name(first)) as a, autocommit(db.with_name(second)) as b:
             for connection in (a, b):
                 connection.execute("CREATE TABLE IF NOT EXISTS t (n)")
@@ -65,10 +65,10 @@ def in_two_files(first: str, second: str) -> Task:
 
 
 def keeps_pair(*, locked: bool) -> Task:
-    """A task that keeps two tables equal."""
+    """Return a task that keeps two tables equal."""
 
     def write(db: Path) -> None:
-        """Change two tables that must agree, in two transactions that another's may come between."""
+        """Change two tables that must agree in two transactions: another task's changes may come between them."""
         with transaction(db) if locked else autocommit(db) as connection:
             n = one(connection, "SELECT n FROM one") + 1
             connection.execute("UPDATE one SET n = ?", (n,))
@@ -78,7 +78,7 @@ def keeps_pair(*, locked: bool) -> Task:
 
 
 def swallows_busy(db: Path) -> None:
-    """Give up at once where the database is locked, and say nothing."""
+    """Give up at once where the database is locked, without an error."""
     with (
         closing(sqlite3.connect(db, isolation_level=None, timeout=0)) as connection,
         suppress(sqlite3.OperationalError),
@@ -95,10 +95,10 @@ def waits_when_busy(db: Path) -> None:
 
 
 def shared_connection(*, shared: bool) -> Task:
-    """Return a task with two coroutines that write."""
+    """Return a task with two coroutines, on one connection or on two."""
 
     async def write(db: Path) -> None:
-        """Two coroutines on one connection: the ROLLBACK of one undoes the other's uncommitted write."""
+        """Run two coroutines on one connection: the ROLLBACK of one undoes the uncommitted changes of the other."""
         async with (
             aiosqlite.connect(db, isolation_level=None) as first,
             aiosqlite.connect(db, isolation_level=None) as second,
@@ -120,10 +120,10 @@ def shared_connection(*, shared: bool) -> Task:
 
 
 def serves(*, guarded: bool) -> Task:
-    """A task that serves two requests on one connection, and outlives those that are cancelled."""
+    """Return a task that serves two requests on one connection, and goes on where a request is cancelled."""
 
     async def serve(db: Path) -> None:
-        """Roll back where a request raises an `Exception`, which a cancellation is none: the next is in its transaction."""
+        """Roll back only for an `Exception`, which a cancellation is not: the next request is in the same transaction."""
         async with aiosqlite.connect(db, isolation_level=None) as connection:
             for request in (1, 2):
                 with suppress(asyncio.CancelledError):
@@ -133,7 +133,7 @@ def serves(*, guarded: bool) -> Task:
 
 
 async def adds_one(connection: aiosqlite.Connection, request: int, caught: type[BaseException]) -> None:
-    """One request: a row, and the number of rows."""
+    """Serve one request: insert a row and count it, in one transaction."""
     try:
         await connection.execute("BEGIN IMMEDIATE")
         await connection.execute("INSERT INTO request VALUES (?)", (request,))
@@ -145,10 +145,10 @@ async def adds_one(connection: aiosqlite.Connection, request: int, caught: type[
 
 
 def locks_rows(first: str, second: str) -> Task:
-    """A task that takes two locks that are rows, asking until it gets them."""
+    """Return a task that takes two locks that are rows, and retries until it gets them."""
 
     def work(db: Path) -> None:
-        """Take two locks of one's own making in opposite orders: nobody notices, and both ask for ever."""
+        """Take two hand-made locks in opposite orders: nothing detects the deadlock, and both tasks retry for ever."""
         with autocommit(db) as connection:
             for name in (first, second):
                 while not connection.execute("UPDATE lock SET held = 1 WHERE name = ? AND NOT held", (name,)).rowcount:

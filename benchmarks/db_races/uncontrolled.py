@@ -1,6 +1,6 @@
-"""Runs a race uncontrolled: its tasks one after another, or real processes started together, over and over.
+"""Runs a race uncontrolled: its tasks one after another, or in real processes started together, again and again.
 
-What nothing controls is the baseline of every race tester, and nothing here is one.
+Uncontrolled runs are the baseline of every race tester; no code here is one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _FIRST_GUESS = 0.005
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A new folder, in memory where there is such a place, removed afterwards."""
+    """Make a new folder, yield it and remove it; in memory where possible."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="db-races-", dir=memory) as place:
         yield Path(place)
@@ -42,7 +42,7 @@ def folder() -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Rounds:
-    """A number of rounds, how many of them broke the rule, the first of these (counted from 1), and its message."""
+    """The result of several rounds: how many broke the rule, the number of the first (from 1), and its message."""
 
     rounds: int
     broken: int
@@ -53,7 +53,7 @@ class Rounds:
 
 
 def in_turn(race: Race, tasks: Sequence[Task], db: Path) -> bool:
-    """Run the tasks one after another in this process; return whether the rule holds. Errors of a task are raised."""
+    """Run the tasks one after another in this process; return whether the rule holds. Errors of tasks are passed on."""
     race.set_up(db)
     for task in tasks:
         made = task(db)
@@ -63,7 +63,7 @@ def in_turn(race: Race, tasks: Sequence[Task], db: Path) -> bool:
 
 
 def shares(tasks: Sequence[Task], processes: int = PROCESSES) -> list[list[Task]]:
-    """Which tasks each process runs: one each if sync, else dealt out over at most so many processes."""
+    """Return the tasks of each process: one task each if sync, else all distributed over at most *processes*."""
     if not inspect.iscoroutinefunction(tasks[0]):
         return [[task] for task in tasks]
     size = min(len(tasks), processes)
@@ -73,11 +73,11 @@ def shares(tasks: Sequence[Task], processes: int = PROCESSES) -> list[list[Task]
 def together(
     race: Race, tasks: Sequence[Task], place: Path, *, rounds: int, seconds: float, seed: int = 0, cap: float = 20.0
 ) -> Rounds:
-    """Start the tasks together, *rounds* times or for so many *seconds*, each time over a fresh database in *place*.
+    """Start the tasks together, *rounds* times or for *seconds*, each time over a fresh database in *place*.
 
-    Kills and cancellations come at random moments. A round that has not ended after *cap* seconds has broken the rule. The
-    clock cannot be made to jump: such a race is run without. Of the processes, this one opens no database, for a
-    connection inherited through a fork is of no use.
+    Kills and cancellations come at random moments. A round that has not ended after *cap* seconds has broken the rule.
+    The clock can't be made to jump, so a race with jumps runs without them. This process never opens a database itself,
+    because a connection that is inherited through a fork must not be used.
     """
     judge = _Judge(race, place)
     generator = random.Random(seed)
@@ -101,7 +101,7 @@ def together(
 def _round(
     race: Race, tasks: Sequence[Task], db: Path, generator: random.Random, usual: float, cap: float
 ) -> tuple[str, float]:
-    """Run all once; return the error, if any, and the seconds taken."""
+    """Run all tasks once; return the error, or an empty text, and the seconds that they took."""
     parts = shares(tasks)
     start = _FORK.Barrier(len(parts) + 1)
     cancelled = generator.randrange(len(parts)) if race.cancels else None
@@ -129,7 +129,7 @@ def _round(
 
 
 def _hear(ends: list[Connection], processes: list[ForkProcess], cap: float) -> str:
-    """Wait for all; return the error that one of them reported, if any."""
+    """Wait for all processes; return the first error that one of them reports, or an empty text."""
     said = ""
     deadline = time.monotonic() + cap
     left = dict(zip(ends, processes, strict=True))
@@ -147,7 +147,7 @@ def _hear(ends: list[Connection], processes: list[ForkProcess], cap: float) -> s
 
 
 def _run_share(tasks: Sequence[Task], db: Path, start: Barrier, end: Connection, cancel_after: float | None) -> None:
-    """The child: run one's tasks when all are there, and tell how it ended."""
+    """Run the tasks of one process when all processes are ready, and report the error; this is the child's side."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what a library says of its killed threads is no news
     start.wait()
     try:
@@ -176,7 +176,7 @@ async def _ended(made: Any) -> None:
 
 
 class _Judge:
-    """A process of its own that opens databases: makes the first, and looks at each."""
+    """A process of its own that opens databases: it makes the template, and checks the database of each round."""
 
     def __init__(self, race: Race, place: Path) -> None:
         self._end, other = _FORK.Pipe()
@@ -188,7 +188,7 @@ class _Judge:
         self._template = (place / "template.db").read_bytes()
 
     def fresh(self) -> Path:
-        """The database as it was, in a folder of its own."""
+        """Return the path of a fresh copy of the template, in a folder of its own."""
         fresh = self._place / "round"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
@@ -196,7 +196,7 @@ class _Judge:
         return fresh / "race.db"
 
     def says(self, db: Path) -> str:
-        """Return the error in the database, or an empty string."""
+        """Return the error in the database, or an empty text."""
         self._end.send(db)
         return str(self._end.recv())
 

@@ -1,7 +1,7 @@
-"""Seeded bugs, one per file: faults in handling keys and tokens, each as small a change as shows it.
+"""Faulty variants, one seeded bug per file: each is the smallest change to keys or tokens that shows the bug.
 
-A variant's name begins with its number in the catalogue of faults (R: reservation, C: configuration, T: tokens). Nearly
-all behave as the reference does when they are called one request after another, in one worker.
+A variant's name begins with its number in the catalogue of faults (R: reservation, C: configuration, T:
+tokens). Nearly all variants behave as the reference does when requests come one after another, in one worker.
 """
 
 from collections.abc import Mapping
@@ -87,12 +87,12 @@ def load(name: str) -> Variant:
     """Import a variant.
 
     Args:
-        name: one of :data:`VARIANTS`.
+        name: a name in :data:`VARIANTS`.
 
     Returns:
-        Its module.
+        The variant's module.
 
     Raises:
-        KeyError: there is no such variant.
+        KeyError: no variant has this name.
     """
     return named(name, VARIANTS)

@@ -1,7 +1,7 @@
-"""C01: the list of agents is one document, loaded once per process and rewritten whole.
+"""C01: the list of agents is one document, which each request loads, changes and rewrites as a whole.
 
-Each worker adds to its own copy and saves that. What another worker saved in between is gone, though its client was told
-that the agent is there.
+Each request adds to its own copy and saves that. An agent that another request saved in between is gone, though its
+client was told that the agent is there.
 
 Rule broken: CFG, every acknowledged agent is there. Needs two requests and one preemption, or a copy loaded before.
 """
@@ -17,7 +17,7 @@ NAME = "c01-whole-file-rewrite"
 
 
 class RewritesWhole(DocumentAgents):
-    """Agents in a document that is written as this process knows it."""
+    """Agents in a document that is overwritten with the request's copy."""
 
     async def _save(self, document: str) -> None:
         async with self._database.autocommit() as connection:

@@ -1,7 +1,7 @@
-"""C02: the document is saved under a temporary name, always the same one, and then renamed.
+"""C02: the document is saved under a temporary name, which is always the same, and then renamed.
 
-Two workers save at once: the second overwrites what the first has saved, the first renames that, and the second finds
-nothing to rename.
+Two workers save at once. The second overwrites the first one's temporary document, the first renames the second one's
+document, and the second then finds nothing to rename.
 
 Rule broken: CLEAN, only documented errors; CFG. Needs two requests and two preemptions.
 """
@@ -17,7 +17,7 @@ NAME = "c02-fixed-temporary-name"
 
 
 class RenamesIntoPlace(DocumentAgents):
-    """Agents in a document that is replaced by renaming another."""
+    """Agents in a document that is replaced by renaming another one."""
 
     async def _save(self, document: str) -> None:
         async with self._database.autocommit() as connection:

@@ -1,7 +1,7 @@
-"""C03: whether the slug is free is looked up first, and the agent is appended afterwards.
+"""C03: a request first checks whether the slug is free, and appends the agent afterwards.
 
-Two clients add agents of the same name, each under a key of its own. Both find the slug free, and no constraint of the
-table stops the second.
+Two clients add agents of the same name, each under a key of its own. Both find the slug free, and the table has no
+constraint that stops the second.
 
 Rule broken: CFG, slugs are unique. Needs two requests and one preemption.
 """
@@ -23,7 +23,7 @@ NAME = "c03-check-then-append"
 
 
 async def initialise(path: Address, *, journal_mode: JournalMode = "delete") -> None:
-    """As :func:`reference_impl.initialise`, without the constraint on slugs."""
+    """Create the tables as :func:`reference_impl.initialise` does, without the constraint on slugs."""
     await initialise_reference(path, journal_mode=journal_mode)
     if is_postgres(path):
         await create(path, "ALTER TABLE agents DROP CONSTRAINT agents_slug_key")
@@ -32,10 +32,10 @@ async def initialise(path: Address, *, journal_mode: JournalMode = "delete") -> 
 
 
 class ChecksThenAppends(Agents):
-    """Agents with slugs that are free when they are looked up."""
+    """Agents that are inserted after a SELECT has found their slugs free."""
 
     async def create(self, name: str, *, caller: str, key: str) -> Created:
-        """As in the reference, where nobody else takes the slug meanwhile."""
+        """Behave as the reference, as long as no other request takes the slug meanwhile."""
         slug = slug_of(name)
         async with self._database.autocommit() as connection:
             if await fetch(connection, "SELECT 1 FROM agents WHERE slug = ?", (slug,)):

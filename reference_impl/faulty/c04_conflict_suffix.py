@@ -1,9 +1,9 @@
-"""C04: a conflict is answered by the suffix ``-2`` instead of a replay.
+"""C04: a retry that finds its slug taken makes a second agent with the suffix ``-2`` instead of replaying the answer.
 
 Clients retry the creation of an agent under one key. A request whose key has no answer yet makes the agent,
 under the first free slug, and stores the answer in the same transaction. If a retry has looked for the answer
-just before the first request commits, it finds the slug taken; and where it should ask by whom, it takes the
-next slug.
+just before the first request commits, it finds the slug taken. It should find out whether its own key's agent
+has the slug; instead it takes the next slug.
 
 Rule broken: ONCE, at most one agent per caller and key. Needs two requests and one preemption.
 """
@@ -23,10 +23,10 @@ NAME = "c04-conflict-suffix"
 
 
 class SuffixedAgents(Agents):
-    """Agents that look for the key's answer first, and then never conflict."""
+    """Agents that look for the key's answer first, and then avoid every conflict by a suffix."""
 
     async def create(self, name: str, *, caller: str, key: str) -> Created:
-        """As in the reference, where no two requests with one key overlap."""
+        """Behave as the reference, as long as no two requests with one key overlap."""
         slug = slug_of(name)
         scope = Scope(caller, ENDPOINT, key)
         record = await self._reservations.look(scope)

@@ -1,4 +1,4 @@
-"""The part that C01 and C02 share: the agents as one JSON document, as in a configuration file."""
+"""The base of C01 and C02: the agents are one JSON document, as in a configuration file."""
 
 import json
 import secrets
@@ -31,11 +31,11 @@ CREATE VIEW agents AS
 
 
 async def initialise(path: Address, *, journal_mode: JournalMode = "delete") -> None:
-    """As :func:`reference_impl.initialise`, with the agents in a document.
+    """Create the tables as :func:`reference_impl.initialise` does, with the agents in a document.
 
     Args:
-        path: as there.
-        journal_mode: as there.
+        path: the database, as for that function.
+        journal_mode: the journal mode, as for that function.
     """
     await initialise_reference(path, journal_mode=journal_mode)
     await create(path, _SCHEMA + (_POSTGRES_VIEW if is_postgres(path) else _VIEW))
@@ -45,7 +45,7 @@ class DocumentAgents(Agents):
     """Agents in a document that is loaded and saved whole."""
 
     async def create(self, name: str, *, caller: str, key: str) -> Created:
-        """As in the reference, where one worker adds agents, one after another."""
+        """Behave as the reference, as long as only one worker adds agents, one after another."""
         slug = slug_of(name)
         async with self._database.autocommit() as connection:
             rows = await fetch(connection, "SELECT content FROM documents WHERE name = 'agents'", ())
@@ -58,4 +58,4 @@ class DocumentAgents(Agents):
 
     @abstractmethod
     async def _save(self, document: str) -> None:
-        """Put the document in the place of the one that is there."""
+        """Replace the stored document by this one."""

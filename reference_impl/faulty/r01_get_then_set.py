@@ -1,9 +1,9 @@
-"""R01: the answers by key are a dictionary in memory: get, work, set.
+"""R01: the answers are kept in a dictionary in memory, by key: get, work, set.
 
 Clients retry the creation of an agent under one key. Each request looks the key up, makes the agent where
 there is no answer yet, and then stores the answer. If a second request looks while the first is at work, or
-in another worker, it finds nothing and makes the agent again; the slug's ``-2`` hides the conflict that would
-have told.
+in another worker, it finds nothing and makes the agent again. The slug's ``-2`` hides the conflict that would
+have shown this.
 
 Rule broken: ONCE, at most one agent per caller and key. Needs two requests and one preemption; in two
 workers, or after a restart, none.
@@ -25,14 +25,14 @@ NAME = "r01-get-then-set"
 
 
 class CachedAgents(Agents):
-    """Agents with answers that are remembered once they are made, and only in this process."""
+    """Agents that remember an answer only after it was made, and only in this process."""
 
     def __init__(self, database: Backend, reservations: Reservations, *, patience: float) -> None:
         super().__init__(database, reservations, patience=patience)
         self._answers: dict[tuple[str, str], tuple[str, Agent]] = {}
 
     async def create(self, name: str, *, caller: str, key: str) -> Created:
-        """As in the reference, where no two requests with one key overlap."""
+        """Behave as the reference, as long as no two requests with one key overlap."""
         slug = slug_of(name)
         fingerprint = fingerprint_of(name)
         if (caller, key) in self._answers:

@@ -1,11 +1,11 @@
-"""R02: the key is reserved by a SELECT and then, where it was free, by an unconditional put.
+"""R02: a request reserves the key by a SELECT and then, where the key was free, by an unconditional write.
 
-Clients retry the creation of an agent under one key, each first reserving the key. If two requests both find
-it free before either has put its reservation, both own it. The later put replaces the record of the first,
-even a finished one; both do the work, and the second is told that the slug is taken: by the very agent its
-key has made.
+Clients retry the creation of an agent under one key, and each request first reserves the key. If two requests both
+find it free before either has written its reservation, both own it. The later write replaces the first one's record,
+even a finished one. Both do the work, and the second is told that the slug is taken: by the very agent that was
+made under its key.
 
-Rule broken: OWNER, never two owners of a key, and with it SAME, every client of a key is told the same. Needs
+Rule broken: OWNER, never two owners of a key, and with it SAME, every client of a key gets the same answer. Needs
 two requests and one preemption.
 """
 
@@ -22,7 +22,7 @@ NAME = "r02-select-then-put"
 
 
 class SelectThenPut(Reservations):
-    """Reservations with a claim of two statements."""
+    """Reservations that are claimed by two statements."""
 
     async def _claim(self, scope: Scope, fingerprint: str) -> int | None:
         record = await self.look(scope)

@@ -1,11 +1,11 @@
 """R03: the reservations are kept in the memory of one process.
 
 Clients retry the creation of an agent under one key, and the retry may reach another worker. Within a worker
-the protocol is right; but a second worker knows nothing of the first one's reservation, not even of its
-answer. It owns the key as well, does the work, and is told that the slug is taken: by the very agent its key
-has made.
+the protocol is right. But a second worker does not know the first one's reservation, and not even its
+answer. It owns the key as well, does the work, and is told that the slug is taken: by the very agent that was
+made under its key.
 
-Rule broken: OWNER, never two owners of a key, and with it SAME, every client of a key is told the same. Needs
+Rule broken: OWNER, never two owners of a key, and with it SAME, every client of a key gets the same answer. Needs
 two workers; no preemption.
 """
 
@@ -24,14 +24,14 @@ NAME = "r03-in-memory-reservation"
 
 
 class InMemoryReservations(Reservations):
-    """Reservations with records in a dictionary."""
+    """Reservations that are kept in a dictionary."""
 
     def __init__(self, database: Backend, **options: Any) -> None:
         super().__init__(database, **options)
         self._records: dict[Scope, Record] = {}
 
     async def look(self, scope: Scope) -> Record | None:
-        """Return this process's record of a key."""
+        """Return this process's record of a key, or None."""
         return self._records.get(scope)
 
     async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
@@ -40,7 +40,7 @@ class InMemoryReservations(Reservations):
         self._records[reservation.scope] = record._replace(state="finished", result=result)
 
     async def release(self, reservation: Reservation) -> None:
-        """Forget the key."""
+        """Delete the key's record and wake its waiters."""
         del self._records[reservation.scope]
         self._wake(reservation.scope)
 

@@ -1,7 +1,7 @@
-"""R06: the reservation of a dead owner stays for ever.
+"""R06: the reservation of an owner that died stays for ever.
 
-A worker is killed while it adds an agent. Nobody but the owner may end its reservation, so every retry is told that the
-request is still in progress.
+A worker is killed while it adds an agent. Only the owner may end its reservation, so every retry is told
+that the request is still in progress.
 
 Rule broken: LIVE, after a crash a retry is answered within the lease. Needs one request and a crash.
 """

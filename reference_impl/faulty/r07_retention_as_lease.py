@@ -1,6 +1,6 @@
-"""R07: an owner is given as long as an answer is remembered.
+"""R07: an owner's lease is as long as the retention of an answer.
 
-There is one expiry for a record, made for the answers: a day. A worker that is killed while it adds an agent
+A record has one expiry time, and it is the one for answers: a day. A worker that is killed while it adds an agent
 blocks the key for that long.
 
 Rule broken: LIVE, after a crash a retry is answered within the lease. Needs one request and a crash.
@@ -20,7 +20,7 @@ NAME = "r07-retention-as-lease"
 
 
 class OneExpiry(Reservations):
-    """Reservations with one expiry for everything."""
+    """Reservations with a lease that is as long as their retention."""
 
     def __init__(self, database: Backend, **options: Any) -> None:
         super().__init__(database, **options)

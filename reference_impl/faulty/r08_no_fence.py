@@ -1,7 +1,7 @@
-"""R08: an owner commits without asking whether the key is still its own.
+"""R08: an owner commits without checking that it still owns the key.
 
-A worker is held up for longer than its lease; another takes the key over and makes the agent. Then the first one
-goes on and makes it as well, under the next free slug.
+A worker is held up for longer than its lease; another worker takes the key over and makes the agent. Then the first
+one goes on and makes the agent again, under the next free slug.
 
 Rule broken: ONCE, at most one agent per caller and key. Needs two requests, one preemption, a lease that passes.
 """
@@ -20,10 +20,10 @@ NAME = "r08-no-fence"
 
 
 class Unfenced(Reservations):
-    """Reservations that anybody may finish."""
+    """Reservations that any request may finish."""
 
     async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
-        """Finish the key, even if it has another owner by now."""
+        """Finish the key, even where another owner has it by now."""
         await connection.execute(
             "UPDATE reservations SET state = 'finished', result = ?, expires_at = ?"
             " WHERE caller = ? AND endpoint = ? AND key = ?",

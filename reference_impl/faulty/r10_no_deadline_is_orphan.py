@@ -1,6 +1,6 @@
-"""R10: a record without a deadline is taken for that of a dead owner.
+"""R10: a record without a deadline is mistaken for that of an owner that died.
 
-The key is claimed in one statement and given its deadline in the next. A request that looks in between finds a
+The key is claimed in one statement and gets its deadline in the next. A request that looks in between finds a
 reservation without a deadline, and displaces an owner that has just begun.
 
 Rule broken: OWNER, never two live owners of a key. Needs two requests and one preemption.
@@ -18,7 +18,7 @@ NAME = "r10-no-deadline-is-orphan"
 
 
 class DeadlineLater(Reservations):
-    """Reservations that get their deadline by a statement of its own."""
+    """Reservations that get their deadline by a second statement."""
 
     async def _claim(self, scope: Scope, fingerprint: str) -> int | None:
         generation = await super()._claim(scope, fingerprint)

@@ -1,7 +1,7 @@
-"""R11: a take-over is decided on an earlier reading, and then the record is overwritten.
+"""R11: a request decides to take over by an earlier read, and then overwrites the record without checking it again.
 
-An owner died and its lease has passed. Two waiters both read that; the first takes over and finishes, and the second
-overwrites its finished record and does the work again.
+An owner died and its lease has passed. Two waiters both read that. The first takes over and finishes; the second then
+overwrites the finished record and does the work again.
 
 Rule broken: ONCE, at most one agent per caller and key. Needs three requests, one preemption and a crash.
 """

@@ -1,7 +1,7 @@
-"""R12: a key may be taken over by another request.
+"""R12: a request may take a key over even where it differs from the key's first request.
 
-A worker is killed while it adds an agent. Another request under the same key, by mistake, takes the reservation over;
-the retry of the first is then refused: the key is said to be another request's.
+A worker is killed while it adds an agent. A different request, sent under the same key by mistake, takes the
+reservation over. The retry of the first request is then refused, because the key now belongs to the other one.
 
 Rule broken: SCOPE, a key stays bound to its request; LIVE. Needs two requests and a crash.
 """
@@ -18,7 +18,7 @@ NAME = "r12-take-over-ignores-fingerprint"
 
 
 class TakenOverByAny(Reservations):
-    """Reservations of the dead that any request may have."""
+    """Reservations that any request may take over once their lease has passed."""
 
     FREE = (
         "(reservations.state = 'released' AND reservations.fingerprint = excluded.fingerprint)"

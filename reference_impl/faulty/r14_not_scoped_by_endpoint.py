@@ -1,9 +1,9 @@
-"""R14: a key is the same key at every endpoint.
+"""R14: a key means the same key at every endpoint.
 
 A client adds one agent and deploys another, and uses the same key at both endpoints, as it may. The second request
-is refused, or told the answer to the first.
+is refused, or gets the answer to the first.
 
-Rule broken: SCOPE, another endpoint's key is another key. Needs two requests; no preemption.
+Rule broken: SCOPE, the same text at another endpoint is another key. Needs two requests; no preemption.
 """
 
 from functools import partial
@@ -18,10 +18,10 @@ NAME = "r14-not-scoped-by-endpoint"
 
 
 class OneEndpoint(Reservations):
-    """Reservations that don't know of endpoints."""
+    """Reservations that ignore the endpoint."""
 
     def scope_of(self, caller: str, endpoint: str, key: str) -> Scope:
-        """Return the scope of the key without its endpoint."""
+        """Return the scope of a key, without the endpoint."""
         del endpoint
         return Scope(caller, "", key)
 

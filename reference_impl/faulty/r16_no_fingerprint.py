@@ -1,9 +1,9 @@
-"""R16: a key is not bound to the request it was first used for.
+"""R16: a key is not bound to the request that first used it.
 
-Clients add different agents, and two of them, by mistake, under the same key. Whoever comes second is told
-the answer to the other request: the name it asked for is nowhere, and it was told that all went well.
+Clients add different agents, and two of them use the same key by mistake. The second one gets the answer to the
+first one's request: a success, although the agent that it asked for was not made.
 
-Rule broken: SCOPE, no answer made for another payload. Needs two requests; no preemption.
+Rule broken: SCOPE, no answer that was made for another request. Needs two requests; no preemption.
 """
 
 from functools import partial
@@ -19,7 +19,7 @@ NAME = "r16-no-fingerprint"
 
 
 class UnboundAgents(Agents):
-    """Agents with requests that all look the same to the reservations."""
+    """Agents that give every request the same fingerprint."""
 
     async def _reserve(self, name: str, caller: str, key: str) -> Proceed | Wait | Finished:
         return await self._reservations.try_reserve(key, caller=caller, endpoint=ENDPOINT, fingerprint="")

@@ -1,9 +1,9 @@
-"""R17: the fingerprint is made of the request after the handler has changed it.
+"""R17: the fingerprint is that of the request as the handler changed it, not as the client sent it.
 
-The handler cleans the name up before the answer is stored, and the fingerprint is stored with the answer. A retry sends
-the client's original name, does not match, and is refused for ever.
+The handler cleans the name up before the answer is stored, and stores the cleaned name's fingerprint with the answer.
+A retry sends the original name, does not match the fingerprint, and is refused for ever.
 
-Rule broken: LIVE, a retry is told the first answer. Needs one request and its retry.
+Rule broken: LIVE, a retry gets the first answer. Needs one request and its retry.
 """
 
 from functools import partial
@@ -19,7 +19,7 @@ NAME = "r17-fingerprint-after-change"
 
 
 class CleansUp(Agents):
-    """Agents with requests that are remembered as the handler left them."""
+    """Agents that fingerprint the cleaned name."""
 
     async def _effect(self, connection: Connection, slug: str, name: str) -> Agent | Refused:
         answer = await super()._effect(connection, slug, name)

@@ -1,9 +1,9 @@
-"""R19: a refusal that is found early leaves the reservation behind.
+"""R19: a request that is refused early leaves its reservation behind.
 
-The handler looks whether the slug is taken before it begins the work, and refuses the request there and then. The
-reservation, made before that, is neither finished nor released: every retry waits for an owner that has gone.
+The handler checks whether the slug is taken before it begins the work, and refuses the request at once. The
+reservation, which was made before that, is neither finished nor released: every retry waits for an owner that has gone.
 
-Rule broken: LIVE and PROMPT, once the owner has answered a retry need not wait. Needs one request and its retry.
+Rule broken: LIVE and PROMPT, once the owner has answered, a retry need not wait. Needs one request and its retry.
 """
 
 from functools import partial

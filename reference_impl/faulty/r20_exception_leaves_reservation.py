@@ -1,10 +1,10 @@
 """R20: an exception leaves the reservation behind.
 
-A client adds an agent under a slug that is taken. Here that error is not stored under the key but raised, so
-that the client may try again. The reservation, which should be released on the way out, stays: every retry
-waits for an owner that is long gone, and so does every request that waits already.
+A client adds an agent under a slug that is taken. In this variant that error is not stored under the key but raised,
+so that the client may try again. The reservation should then be released, but it stays: every retry waits for an
+owner that has gone, and so does every request that waits already.
 
-Rule broken: LIVE and PROMPT, once the owner has failed a retry gets a definite answer without waiting. Needs
+Rule broken: LIVE and PROMPT, once the owner has failed, a retry gets a definite answer without waiting. Needs
 one request that fails, and its retry.
 """
 
@@ -29,11 +29,11 @@ class RaisingAgents(Agents):
 
 
 class LeakingReservations(Reservations):
-    """Reservations that end well or not at all."""
+    """Reservations that end only where the work succeeds."""
 
     @asynccontextmanager
     async def holding(self, reservation: Reservation) -> AsyncIterator[None]:
-        """Own a reservation for a block that does not fail."""
+        """Own a reservation for a block; do not release it where the block fails."""
         yield
         self._wake(reservation.scope)
 

@@ -1,9 +1,9 @@
-"""R21: the reservation is released when the work fails, but not when it is cancelled.
+"""R21: the reservation is released where the work fails, but not where it is cancelled.
 
-``except Exception`` does not catch ``CancelledError``. A request is cancelled, by a time-out say, and its retry waits
-for an owner that has gone.
+``except Exception`` does not catch ``CancelledError``. A request is cancelled, for instance by a time-out, and its retry
+waits for an owner that has gone.
 
-Rule broken: LIVE and PROMPT, once the owner has gone a retry need not wait. Needs one request and a cancellation.
+Rule broken: LIVE and PROMPT, once the owner has gone, a retry need not wait. Needs one request and a cancellation.
 """
 
 from collections.abc import AsyncIterator
@@ -20,11 +20,11 @@ NAME = "r21-cancel-leaves-reservation"
 
 
 class UncaughtCancellation(Reservations):
-    """Reservations that are released where an ``Exception`` leaves the block."""
+    """Reservations that are released only where an ``Exception`` leaves the block."""
 
     @asynccontextmanager
     async def holding(self, reservation: Reservation) -> AsyncIterator[None]:
-        """Own a reservation for a block that is not cancelled."""
+        """Own a reservation for a block; do not release it where the block is cancelled."""
         try:
             yield
         except Exception:

@@ -1,7 +1,7 @@
-"""R22: giving a key up resolves it with nothing and keeps the entry.
+"""R22: releasing a key finishes it with an error and keeps the record.
 
-The owner's statement fails, and the reservation is resolved so that waiters wake; there is no answer to give them, so
-they are told that the service is unavailable. The entry stays, and with it that answer.
+The owner's statement fails, and the reservation is finished so that waiters wake. There is no answer for them, so they
+are told that the service is unavailable. The record stays, and with it that answer.
 
 Rule broken: LIVE, a retry is answered. Needs one request and an error.
 """
@@ -20,10 +20,10 @@ NAME = "r22-release-resolves-with-nothing"
 
 
 class ResolvesWithNothing(Reservations):
-    """Reservations that end with an answer or with none, and are kept either way."""
+    """Reservations that are finished with an error where they should be released."""
 
     async def release(self, reservation: Reservation) -> None:
-        """Resolve the key without an answer."""
+        """Finish the key with an error that says that there is no answer."""
         async with self._database.autocommit() as connection:
             await self.set(connection, reservation, encoded(Refused(StorageFailed("there is no answer"))))
         self._wake(reservation.scope)

@@ -1,7 +1,7 @@
-"""R24: the effect is one transaction and the completion another.
+"""R24: the effect is one transaction and the completion of the key another.
 
-A worker is killed between the two: the agent is there, the key is still pending. The retry takes over and makes the agent
-again, under the next free slug.
+A worker is killed between the two: the agent is there, but the key is still pending. The retry takes over and makes the
+agent again, under the next free slug.
 
 Rule broken: ONCE, at most one agent per caller and key. Needs one request and a crash.
 """
@@ -20,7 +20,7 @@ NAME = "r24-two-transactions"
 
 
 class FinishesLater(SuffixedAgents):
-    """Agents that are committed before their key is finished."""
+    """Agents that are committed first; a second transaction finishes the key."""
 
     async def _create(self, reservation: Reservation, slug: str, name: str) -> str:
         async with self._reservations.holding(reservation):

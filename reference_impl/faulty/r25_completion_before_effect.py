@@ -1,6 +1,6 @@
 """R25: the key is finished before the agent is made.
 
-A worker is killed between the two: every retry is told of an agent that is not there.
+A worker is killed between the two: every retry gets an agent that is not there.
 
 Rule broken: REAL, no success without a durable effect. Needs one request and a crash.
 """
@@ -19,7 +19,7 @@ NAME = "r25-completion-before-effect"
 
 
 class FinishesFirst(Agents):
-    """Agents that are announced before they are made."""
+    """Agents that are committed after the transaction that finishes the key."""
 
     async def _create(self, reservation: Reservation, slug: str, name: str) -> str:
         agent = Agent(secrets.token_hex(8), slug, name)

@@ -1,7 +1,7 @@
-"""R26: cancelled between the commit and the set, and then released.
+"""R26: a request that is cancelled after its commit, before its answer is stored, releases the key.
 
-The agent is committed, and then its answer is stored. A cancellation in between releases the key, as it should where
-nothing was done; the retry makes the agent again, under the next free slug.
+The agent is committed, and then its answer is stored. A cancellation in between releases the key, which is right only
+where nothing was done. The retry makes the agent again, under the next free slug.
 
 Rule broken: ONCE, at most one agent per caller and key. Needs one request and a cancellation.
 """
@@ -20,7 +20,7 @@ NAME = "r26-cancelled-before-set"
 
 
 class StoresAfterwards(SuffixedAgents):
-    """Agents that are committed before their answer is stored."""
+    """Agents that are committed first; a statement of its own then stores the answer."""
 
     async def _create(self, reservation: Reservation, slug: str, name: str) -> str:
         async with self._reservations.holding(reservation):

@@ -1,9 +1,10 @@
-"""R27: an owner after its lease overwrites its successor's answer.
+"""R27: an owner overwrites its successor's answer after its own lease has passed.
 
-A worker is held up for longer than its lease; another takes the key over, makes the agent and stores the answer. The
-first one goes on, finds the slug taken (by the agent of its own key), and stores that over it.
+A worker is held up for longer than its lease; another worker takes the key over, makes the agent and stores the
+answer. The first one goes on, finds the slug taken (by the agent of its own key), and overwrites the answer with that
+error.
 
-Rule broken: SAME, every client of a key is told the same. Needs two requests, one preemption, a lease that passes.
+Rule broken: SAME, every client of a key gets the same answer. Needs two requests, one preemption, a lease that passes.
 """
 
 from functools import partial
@@ -19,10 +20,10 @@ NAME = "r27-unfenced-set"
 
 
 class SetByAny(Reservations):
-    """Reservations that anybody may finish."""
+    """Reservations that any request may finish."""
 
     async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
-        """Finish the key, even if it has another owner by now."""
+        """Finish the key, even where another owner has it by now."""
         await connection.execute(
             "UPDATE reservations SET state = 'finished', result = ?, expires_at = ?"
             " WHERE caller = ? AND endpoint = ? AND key = ?",

@@ -1,7 +1,7 @@
-"""R28: an owner after its lease releases its successor's reservation.
+"""R28: an owner releases its successor's reservation after its own lease has passed.
 
-A worker is held up for longer than its lease; another takes the key over. The first one is then cancelled and gives the
-key up: not its own any more, but the successor's, which is still at work.
+A worker is held up for longer than its lease; another worker takes the key over. The first one is then cancelled and
+releases the key, which is not its own any more: it is the successor's, which is still at work.
 
 Rule broken: OWNER, never two live owners of a key. Needs three requests, two preemptions, a lease that passes and a
 cancellation.
@@ -19,10 +19,10 @@ NAME = "r28-unfenced-release"
 
 
 class ReleasedByAny(Reservations):
-    """Reservations that anybody may release."""
+    """Reservations that any request may release."""
 
     async def release(self, reservation: Reservation) -> None:
-        """Give the key up, even if it has another owner by now."""
+        """Release the key, even where another owner has it by now."""
         async with self._database.autocommit() as connection:
             await connection.execute(
                 "UPDATE reservations SET state = 'released', expires_at = ?"

@@ -1,7 +1,7 @@
-"""R30: the heartbeat writes the record as it ought to be, without looking.
+"""R30: the heartbeat writes the record without checking that it still owns the key.
 
-A worker is held up for longer than its lease; another takes the key over. Then the first one's heartbeat beats, and
-the key is the first one's again, while the second is still at work.
+A worker is held up for longer than its lease; another worker takes the key over. Then the first one's heartbeat beats,
+and the key is the first one's again, while the second is still at work.
 
 Rule broken: OWNER, never two live owners of a key. Needs two requests, one preemption, a lease that passes.
 """
@@ -19,10 +19,10 @@ NAME = "r30-blind-heartbeat"
 
 
 class BlindHeartbeat(Reservations):
-    """Reservations that are extended by writing them anew."""
+    """Reservations that a heartbeat extends by overwriting the record."""
 
     async def hold(self, connection: Connection, reservation: Reservation) -> bool:
-        """Begin the lease anew, even if the key has another owner by now."""
+        """Begin the lease anew, even where another owner has the key by now."""
         await connection.execute(
             "UPDATE reservations SET state = 'pending', generation = ?, lease_until = ?"
             " WHERE caller = ? AND endpoint = ? AND key = ? AND state = 'pending'",

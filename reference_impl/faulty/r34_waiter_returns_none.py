@@ -1,9 +1,9 @@
-"""R34: a waiter takes the result when its wait is over, whether there is one or not.
+"""R34: a waiter returns the stored result after its wait, even where there is none.
 
 Two clients add the same agent under one key, and its slug is taken. That error is not stored under the key
-but raised, and the reservation released, so that the client may try again. The owner is told the error. Who
-waited for it should try to reserve in its turn; it gets the result instead, and where the owner failed there
-is none: it is told None.
+but raised, and the reservation is released, so that the client may try again. The owner gets the error. The
+request that waited for the owner should now try to reserve the key itself. It reads the result instead, and as the
+owner failed, there is none: its client gets None.
 
 Rule broken: REAL, no empty answer. Needs two requests, the first of which fails, and one preemption.
 """
@@ -27,7 +27,7 @@ class GettingAgents(Agents):
     definite = ()
 
     async def create(self, name: str, *, caller: str, key: str) -> Created:
-        """As in the reference, where no owner fails while another request waits for it."""
+        """Behave as the reference, as long as no owner fails while another request waits for it."""
         slug = slug_of(name)
         match await self._reserve(name, caller, key):
             case Proceed(reservation):

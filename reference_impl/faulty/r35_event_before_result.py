@@ -1,7 +1,7 @@
 """R35: the waiters are woken before the answer is stored.
 
-The owner wakes who waits in its process and then commits. A waiter that looks in between finds no answer, and tells
-its client nothing.
+The owner wakes the waiters in its process and then commits. A waiter that looks in between finds no answer, and its
+client gets None.
 
 Rule broken: REAL, no empty answer. Needs two requests in one worker and one preemption.
 """
@@ -32,7 +32,7 @@ class Gets(Agents):
     """Agents that get the answer after waiting."""
 
     async def create(self, name: str, *, caller: str, key: str) -> Created:
-        """As in the reference, where a waiter is woken when there is an answer."""
+        """Behave as the reference, as long as a waiter looks only after the answer was stored."""
         slug = slug_of(name)
         match await self._reserve(name, caller, key):
             case Proceed(reservation):

@@ -1,7 +1,7 @@
-"""R36: a waiter looks first and registers afterwards.
+"""R36: a waiter looks first and registers for the wake-up afterwards.
 
-It finds the key pending; before it has registered, the owner finishes and wakes whoever is registered. Then the waiter
-registers, and waits for a wake-up that has been.
+The waiter finds the key pending. Before it has registered, the owner finishes and wakes the waiters that are registered.
+Then the waiter registers, and waits for a wake-up that is already over.
 
 Rule broken: LIVE, every request is answered. Needs two requests in one worker and two preemptions.
 """
@@ -21,10 +21,10 @@ NAME = "r36-lost-wake-up"
 
 @dataclass(frozen=True, slots=True)
 class WaitForEvent(Wait):
-    """Waits for the event alone."""
+    """Waits for the event, and never looks at the database."""
 
     async def changed(self, timeout: float) -> bool:
-        """Wait until the event is set."""
+        """Wait until the event is set; return False where the time is over first."""
         try:
             async with asyncio.timeout(max(timeout, 0.0)):
                 await self.woken.wait()
@@ -34,10 +34,10 @@ class WaitForEvent(Wait):
 
 
 class RegistersLate(Reservations):
-    """Reservations with waiters that register after they have looked twice."""
+    """Reservations that register a waiter's event only after a second look."""
 
     async def try_reserve(self, key: str, *, caller: str, endpoint: str, fingerprint: str) -> Proceed | Wait | Finished:
-        """As in the reference, where nothing happens between the look and the registration."""
+        """Behave as the reference, as long as nothing happens between the look and the registration."""
         outcome = await super().try_reserve(key, caller=caller, endpoint=endpoint, fingerprint=fingerprint)
         if not isinstance(outcome, Wait):
             return outcome

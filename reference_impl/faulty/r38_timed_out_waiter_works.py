@@ -1,6 +1,7 @@
-"""R38: a waiter that has waited long enough does the work itself.
+"""R38: a waiter that has waited too long does the work itself.
 
-The owner is slow. Whoever waits for it loses patience and, rather than say so, makes the agent, under the next free slug.
+The owner is slow. The request that waits for it reaches its time-out and, instead of reporting that, makes the agent,
+under the next free slug.
 
 Rule broken: ONCE, at most one agent per caller and key. Needs two requests, one preemption and a time-out.
 """
@@ -19,10 +20,10 @@ NAME = "r38-timed-out-waiter-works"
 
 
 class Impatient(SuffixedAgents):
-    """Agents that are made whatever others do."""
+    """Agents that are made without a reservation once the wait for it has timed out."""
 
     async def create(self, name: str, *, caller: str, key: str) -> Created:
-        """As in the reference, where nobody waits too long."""
+        """Behave as the reference, as long as no request waits too long."""
         try:
             return await super().create(name, caller=caller, key=key)
         except StillInProgress:

@@ -1,7 +1,7 @@
-"""R39: a waiter waits for an event of its own process, wherever the owner is.
+"""R39: a waiter waits for an event of its own process, even where the owner is in another.
 
-The owner works in another worker, where its end sets an event that nobody waits for. The waiter here is not woken, and
-tells its client that the request is still in progress, long after it was done.
+The owner is in another worker, and when it finishes it sets an event there that nothing waits for. The waiter is not
+woken, and tells its client that the request is still in progress, long after it was done.
 
 Rule broken: LIVE, every request is answered once the owner is done. Needs two workers and one preemption.
 """
@@ -21,10 +21,10 @@ NAME = "r39-event-across-workers"
 
 @dataclass(frozen=True, slots=True)
 class WaitForEvent(Wait):
-    """Waits for the event alone."""
+    """Waits for the event, and never looks at the database."""
 
     async def changed(self, timeout: float) -> bool:
-        """Wait until the event is set."""
+        """Wait until the event is set; return False where the time is over first."""
         try:
             async with asyncio.timeout(max(timeout, 0.0)):
                 await self.woken.wait()
@@ -34,10 +34,10 @@ class WaitForEvent(Wait):
 
 
 class EventsOnly(Reservations):
-    """Reservations that are not looked at again while waiting."""
+    """Reservations that a waiter does not look at again."""
 
     async def try_reserve(self, key: str, *, caller: str, endpoint: str, fingerprint: str) -> Proceed | Wait | Finished:
-        """As in the reference, where the owner is in this process."""
+        """Behave as the reference, as long as the owner is in this process."""
         outcome = await super().try_reserve(key, caller=caller, endpoint=endpoint, fingerprint=fingerprint)
         if not isinstance(outcome, Wait):
             return outcome

@@ -1,7 +1,7 @@
 """R42: a waiter polls inside a write transaction.
 
-It begins a transaction so that nothing changes between its look and its claim, and waits in it. The owner can't commit
-while the waiter holds the write lock: both lose patience.
+The waiter begins a transaction so that nothing changes between its look and its claim, and waits inside it. The owner
+can't commit while the waiter holds the write lock, so both time out.
 
 Rule broken: LIVE, every request is answered. Needs two requests and one preemption.
 """
@@ -21,10 +21,10 @@ NAME = "r42-polls-in-transaction"
 
 
 class WaitsInTransaction(Agents):
-    """Agents that are waited for with the write lock in hand."""
+    """Agents with requests that hold the write lock while they wait for an owner."""
 
     async def create(self, name: str, *, caller: str, key: str) -> Created:
-        """As in the reference, where nobody has to wait."""
+        """Behave as the reference, as long as no request has to wait."""
         slug = slug_of(name)
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._patience

@@ -1,9 +1,9 @@
 """R43: the body is stored without its status, so that an error replays as a success.
 
-The name is taken, and the first client is told so. What is stored under the key is the body alone; a retry is told, as a
-success, something that was an error.
+The name is taken, and the first client is told so. Only the body is stored under the key, so a retry gets the error's
+body as a success.
 
-Rule broken: SAME, every client of a key is told the same. Needs one request and its retry.
+Rule broken: SAME, every client of a key gets the same answer. Needs one request and its retry.
 """
 
 from functools import partial
@@ -19,10 +19,10 @@ NAME = "r43-status-lost"
 
 
 class BodyOnly(Agents):
-    """Agents with answers that are stored without their status."""
+    """Agents with replayed answers that have lost their status."""
 
     async def create(self, name: str, *, caller: str, key: str) -> Created:
-        """As in the reference, where the answer is a success."""
+        """Behave as the reference, as long as the answer is a success."""
         try:
             return await super().create(name, caller=caller, key=key)
         except SlugTaken as error:

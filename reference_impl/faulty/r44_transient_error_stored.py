@@ -1,7 +1,7 @@
-"""R44: a transient error is stored like an answer.
+"""R44: a transient error is stored as if it were an answer.
 
-The disk fails for a moment while an agent is added. The error is stored under the key, and a retry, when all is well
-again, is told it once more, and so is every other.
+The disk fails for a moment while an agent is added. The error is stored under the key, and every retry gets it again,
+even after the disk has recovered.
 
 Rule broken: LIVE, a retry is answered. Needs one request and an error.
 """
@@ -21,7 +21,7 @@ NAME = "r44-transient-error-stored"
 
 
 class StoresEverything(Agents):
-    """Agents of which every error is an answer."""
+    """Agents that store errors of the database as answers."""
 
     async def _effect(self, connection: Connection, slug: str, name: str) -> Agent | Refused:
         try:

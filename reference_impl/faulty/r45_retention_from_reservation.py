@@ -1,7 +1,7 @@
-"""R45: an answer is remembered for so long after the key was reserved.
+"""R45: the retention of an answer counts from the reservation of the key, not from its completion.
 
-The work took longer than an answer is kept. When it is done its answer has expired already, and a retry makes the agent
-again, under the next free slug.
+The work takes longer than the retention. When the work is done, its answer has already expired, and a retry makes the
+agent again, under the next free slug.
 
 Rule broken: ONCE, at most one agent per caller and key. Needs one request, its retry, and time that passes.
 """
@@ -21,10 +21,10 @@ NAME = "r45-retention-from-reservation"
 
 
 class CountsFromReservation(Reservations):
-    """Reservations with answers that expire a fixed time after the reservation."""
+    """Reservations with a retention that counts from the start of the lease."""
 
     async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
-        """Finish the key."""
+        """Finish the key; its retention has begun with the lease."""
         cursor = await connection.execute(
             f"UPDATE reservations SET state = 'finished', result = ?, expires_at = lease_until - ? + ? {self.FENCE}",
             (result, self.lease, self.retention, *reservation.scope, reservation.generation),

@@ -1,7 +1,7 @@
-"""R46: when the store is full, the oldest answers make room.
+"""R46: when the store is full, it drops stored answers before their retention is over.
 
-Two clients use two keys, and the store holds one. The answer to the first is dropped for the second, though it was
-promised to be remembered; a retry of the first makes its agent again, under the next free slug.
+Two clients use two keys, and the store holds one. The answer to the first is dropped for the second, although its
+retention is not over. A retry of the first makes its agent again, under the next free slug.
 
 Rule broken: ONCE, at most one agent per caller and key. Needs two keys; no preemption.
 """
@@ -19,10 +19,10 @@ NAME = "r46-cap-drops-promised"
 
 
 class DropsOldest(Reservations):
-    """Reservations that make room for new ones."""
+    """Reservations that are dropped to make room for new ones."""
 
     async def sweep(self) -> None:
-        """Forget every answer there is."""
+        """Delete every finished record."""
         async with self._database.autocommit() as connection:
             await connection.execute("DELETE FROM reservations WHERE state = 'finished'")
 

@@ -1,4 +1,4 @@
-"""The parts of a variant, and how a variant is found."""
+"""The interface of a variant, and the look-up of a variant by its name."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -10,14 +10,14 @@ from reference_impl.service import OpenService
 
 
 class Initialise(Protocol):
-    """Creates the tables a variant works on."""
+    """Creates the tables of a variant."""
 
     async def __call__(self, path: Address, *, journal_mode: JournalMode = "delete") -> None:
-        """As :func:`reference_impl.initialise`."""
+        """Create the tables; see :func:`reference_impl.initialise`."""
 
 
 class Variant(Protocol):
-    """The parts of each variant's module, and of the package ``reference_impl`` itself.
+    """The interface of every variant's module, and of the package ``reference_impl`` itself.
 
     Attributes:
         NAME: the variant's name.
@@ -34,14 +34,14 @@ def named(name: str, variants: Mapping[str, str]) -> Variant:
     """Import a variant.
 
     Args:
-        name: which one.
-        variants: the module of each, by name.
+        name: the variant's name.
+        variants: the module of each variant, by the variant's name.
 
     Returns:
-        Its module.
+        The variant's module.
 
     Raises:
-        KeyError: there is no such variant.
+        KeyError: no variant has this name.
     """
     if name not in variants:
         raise KeyError(f"no variant {name!r}; there are: {', '.join(variants)}")

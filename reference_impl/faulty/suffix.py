@@ -1,4 +1,4 @@
-"""Slugs made unique by appending ``-2``, ``-3`` ...: harmless as such, but it hides an agent made twice."""
+"""Slugs made unique by appending ``-2``, ``-3`` ...: harmless by itself, but it hides that an agent was made twice."""
 
 import secrets
 from itertools import chain, count
@@ -9,11 +9,11 @@ from reference_impl.database import fetch
 
 
 async def insert_with_suffix(connection: Connection, slug: str, name: str) -> Agent:
-    """Insert an agent under the first free of ``slug``, ``slug-2``, ``slug-3`` ...
+    """Insert an agent under the first free slug among ``slug``, ``slug-2``, ``slug-3`` ...
 
     Args:
         connection: a connection in a transaction.
-        slug: the slug wanted.
+        slug: the slug to try first.
         name: the agent's name.
 
     Returns:
@@ -26,7 +26,7 @@ async def insert_with_suffix(connection: Connection, slug: str, name: str) -> Ag
 
 
 class SuffixedAgents(Agents):
-    """Agents that hide a second effect by a suffix of its slug, where the slug would refuse it."""
+    """Agents that get the next free slug with a suffix where the reference refuses a slug that is taken."""
 
     async def _effect(self, connection: Connection, slug: str, name: str) -> Agent:
         return await insert_with_suffix(connection, slug, name)

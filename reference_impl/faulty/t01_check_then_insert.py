@@ -1,7 +1,7 @@
 """T01: an asyncio lock, a SELECT and then an INSERT in autocommit; no index.
 
-Clients ask for a token for one agent. Each request looks whether the agent has one, and inserts one where it
-has not. The lock keeps the tasks of one worker apart, but not the workers: if two of them look before either
+Clients ask for a token for one agent. Each request checks whether the agent has a token, and inserts one where it
+has none. The lock keeps the tasks of one worker apart, but not the workers: if two workers check before either
 has inserted, both insert.
 
 Rule broken: TOK1, at most one active token per agent. Needs two workers and one preemption.
@@ -22,14 +22,14 @@ NAME = "t01-check-then-insert"
 
 
 class LockedTokenStore(TokenStore):
-    """A token store that excludes the other tasks of its own process only."""
+    """A token store that excludes only the other tasks of its own process."""
 
     def __init__(self, database: Backend, containers: Containers | None = None) -> None:
         super().__init__(database, containers)
         self._lock = asyncio.Lock()
 
     async def issue(self, agent: str) -> IssuedToken:
-        """As in the reference, where no other worker issues a token to the agent meanwhile."""
+        """Behave as the reference, as long as no other worker issues a token to the agent meanwhile."""
         async with self._lock, self._database.autocommit() as connection:
             agent_id, active = await find_agent(connection, agent)
             if active is not None:
@@ -38,7 +38,7 @@ class LockedTokenStore(TokenStore):
 
 
 async def initialise(path: Address, *, journal_mode: JournalMode = "delete") -> None:
-    """As :func:`reference_impl.initialise`, without the index on active tokens."""
+    """Create the tables as :func:`reference_impl.initialise` does, without the index on active tokens."""
     await initialise_reference(path, journal_mode=journal_mode)
     await create(path, "DROP INDEX IF EXISTS uniq_agent_active_token")
 

@@ -2,8 +2,9 @@
 
 Clients ask for a token for one agent. Each transaction reads whether the agent has one, then inserts. If two
 have read before either has written, SQLite refuses the second writer at once, in the middle of its
-transaction and whatever the busy timeout: it could only write over what it can no longer see. As BEGIN takes
-no lock here, nobody expected a busy database, and the client is told the raw "database is locked".
+transaction and regardless of the busy timeout: the writer's snapshot is out of date, and waiting would not help. The
+code does not expect a busy database here, because BEGIN takes no lock, and the client gets the raw
+"database is locked".
 
 Rule broken: CLEAN, only documented outcomes. Needs two requests and one preemption.
 """
@@ -27,7 +28,7 @@ class DeferredDatabase(Database):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        """As in the reference, where no two transactions overlap."""
+        """Behave as the reference, as long as no two transactions overlap."""
         connection = await self._take()
         try:
             await connection.execute("BEGIN DEFERRED")

@@ -1,7 +1,7 @@
-"""T07: a transaction is undone when it fails, but not when it is cancelled.
+"""T07: a transaction is undone where it fails, but not where it is cancelled.
 
-``except Exception`` does not catch ``CancelledError``. A request is cancelled in the middle of its transaction, and the
-connection that nobody has any more holds the write lock of the whole database.
+``except Exception`` does not catch ``CancelledError``. A request is cancelled in the middle of its transaction. No task
+has its connection any more, but the connection still holds the write lock of the whole database.
 
 Rule broken: LIVE, every request is answered. Needs one request and a cancellation.
 """
@@ -21,11 +21,11 @@ NAME = "t07-cancel-strands-lock"
 
 
 class UndoesFailures(Database):
-    """A database with transactions that are committed or fail, but are not undone when cancelled."""
+    """A database that undoes a transaction only where an ``Exception`` is raised."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        """As in the reference, where nothing is cancelled."""
+        """Behave as the reference, as long as nothing is cancelled."""
         with self._busy_typed():
             connection = await self._take()
             try:

@@ -1,7 +1,7 @@
-"""T08: the transaction begins before the guard that would undo it.
+"""T08: BEGIN comes before the ``try`` that would undo the transaction.
 
-A request waits for the write lock and is cancelled. The statement goes on waiting in its thread, gets the lock when it is
-free, and nobody is there to let it go.
+A request waits for the write lock and is cancelled. Its BEGIN goes on waiting in the connection's thread and gets the
+lock when it is free; nothing releases the lock then.
 
 Rule broken: LIVE, every request is answered. Needs two requests, one preemption and a cancellation.
 """
@@ -21,11 +21,11 @@ NAME = "t08-begin-outside-guard"
 
 
 class BeginsOutside(Database):
-    """A database that guards transactions only once they have begun."""
+    """A database that undoes transactions only after their BEGIN."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        """As in the reference, where nobody is cancelled while it waits."""
+        """Behave as the reference, as long as no request is cancelled while it waits for the lock."""
         with self._busy_typed():
             connection = await self._take()
             await connection.execute("BEGIN IMMEDIATE")

@@ -1,9 +1,9 @@
-"""T09: all tasks of a worker share one connection, and whatever fails is answered by ROLLBACK.
+"""T09: all tasks of a worker share one connection, and any failure is answered by ROLLBACK.
 
-Clients ask for tokens for different agents, which have nothing to do with each other. If one task begins
-while the other is inside its transaction, its BEGIN fails: "cannot start a transaction within a transaction".
-Its ROLLBACK then undoes the other's insert, the other's commit finds nothing to commit and succeeds, and a
-token is handed out that is not in the database.
+Clients ask for tokens for different, unrelated agents. If one task begins while the other is inside its
+transaction, its BEGIN fails: "cannot start a transaction within a transaction". Its ROLLBACK then undoes the
+other's insert. The other's commit finds nothing to commit and succeeds, and its client gets a token that is
+not in the database.
 
 Rule broken: TOKR, a returned token is durable; CLEAN, only documented outcomes. Needs two tasks of one worker
 and one preemption.
@@ -26,7 +26,7 @@ NAME = "t09-shared-connection"
 
 
 class SharedConnection(Database):
-    """A database with one connection for all tasks."""
+    """A database with one connection, which all tasks use at the same time."""
 
     def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float) -> None:
         super().__init__(path, busy_timeout=busy_timeout)
@@ -34,7 +34,7 @@ class SharedConnection(Database):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        """As in the reference, where no two tasks are in a transaction at a time."""
+        """Behave as the reference, as long as no two tasks are in a transaction at the same time."""
         connection = await self._take()
         try:
             with self._busy_typed():
@@ -47,7 +47,7 @@ class SharedConnection(Database):
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[aiosqlite.Connection]:
-        """As in the reference, where no other task is in a transaction."""
+        """Behave as the reference, as long as no other task is in a transaction."""
         with self._busy_typed():
             yield await self._take()
 

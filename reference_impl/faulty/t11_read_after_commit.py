@@ -1,7 +1,7 @@
-"""T11: commit first, then read "the active token" and return that.
+"""T11: a rotation commits first, then reads "the active token" and returns that.
 
-Clients rotate an agent's token. Each rotation commits its own token, then reads which one is active to report
-its id. If another rotation commits in between, the first reports the other's token: its secret and its id do
+Clients rotate an agent's token. Each rotation commits its own token, then reads the active token's id to report
+it. If another rotation commits in between, the first reports the other's id: the secret and the id in its answer do
 not belong together, and revoking "its" token by that id revokes the other client's.
 
 Rule broken: TOKR, a returned token was made by this call. Needs two requests and one preemption.
@@ -21,14 +21,14 @@ NAME = "t11-read-after-commit"
 
 
 class ReadingTokenStore(TokenStore):
-    """A token store that reports the token that it finds instead of the one that it made."""
+    """A token store that reports the token that is active afterwards, not the one that it made."""
 
     async def issue(self, agent: str) -> IssuedToken:
-        """As in the reference, where nobody changes the agent's token meanwhile."""
+        """Behave as the reference, as long as no other request changes the agent's token meanwhile."""
         return await self._as_found(await super().issue(agent))
 
     async def rotate(self, agent: str) -> IssuedToken:
-        """As in the reference, where nobody changes the agent's token meanwhile."""
+        """Behave as the reference, as long as no other request changes the agent's token meanwhile."""
         return await self._as_found(await super().rotate(agent))
 
     async def _as_found(self, token: IssuedToken) -> IssuedToken:

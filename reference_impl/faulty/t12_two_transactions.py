@@ -1,11 +1,11 @@
 """T12: a rotation revokes in one transaction and issues in a second one.
 
-Clients rotate an agent's token. Between the two transactions the agent has no token at all: whoever
-authenticates then is turned away, a second rotation finds nothing to rotate, another client's token may take
-the place, and if the worker dies there the agent stays without one.
+Clients rotate an agent's token. Between the two transactions the agent has no token at all. A request that
+authenticates then is refused, a second rotation finds nothing to rotate, another client's token may take the
+place, and if the worker dies at that point, the agent stays without a token.
 
-Rule broken: TOKLAST, a rotation never leaves none; CLEAN, only documented outcomes. Needs one request where
-every commit is looked at, else two and one preemption, or a crash.
+Rule broken: TOKLAST, a rotation never leaves an agent without a token; CLEAN, only documented outcomes. Needs one
+request where the rule is checked after every commit, else two requests and one preemption, or a crash.
 """
 
 from functools import partial
@@ -21,10 +21,10 @@ NAME = "t12-two-transactions"
 
 
 class TwoStepTokenStore(TokenStore):
-    """A token store that rotates in two steps."""
+    """A token store that rotates in two transactions."""
 
     async def rotate(self, agent: str) -> IssuedToken:
-        """As in the reference, where nobody else looks meanwhile."""
+        """Behave as the reference, as long as no other request comes between the two transactions."""
         async with self._database.transaction() as connection:
             agent_id, active = await find_agent(connection, agent)
             if active is None:

@@ -1,8 +1,8 @@
-"""T13: the index is UNIQUE(agent, revoked at) instead of a partial one, and the code trusts it.
+"""T13: the index is UNIQUE(agent, revoked at) instead of a partial one, and the code relies on it.
 
-Clients ask for a token for one agent. Each request looks whether the agent has one, and inserts one where it
-has not; if two look before either has inserted, the index is to refuse the second. It does not: an active
-token's time of revocation is NULL, and to a unique index two NULLs are different.
+Clients ask for a token for one agent. Each request checks whether the agent has a token, and inserts one where it
+has none. If two check before either has inserted, the index should refuse the second. It does not: an active
+token's time of revocation is NULL, and two NULLs are different to a unique index.
 
 Rule broken: TOK1, at most one active token per agent. Needs two requests and one preemption.
 """
@@ -23,7 +23,7 @@ class TrustingTokenStore(TokenStore):
     """A token store that leaves exclusion to the index."""
 
     async def issue(self, agent: str) -> IssuedToken:
-        """As in the reference, where nobody else issues a token to the agent meanwhile."""
+        """Behave as the reference, as long as no other request issues a token to the agent meanwhile."""
         async with self._database.autocommit() as connection:
             agent_id, active = await find_agent(connection, agent)
             if active is not None:
@@ -32,7 +32,7 @@ class TrustingTokenStore(TokenStore):
 
 
 async def initialise(path: Address, *, journal_mode: JournalMode = "delete") -> None:
-    """As :func:`reference_impl.initialise`, with an index that is not partial."""
+    """Create the tables as :func:`reference_impl.initialise` does, with an index that is not partial."""
     await initialise_reference(path, journal_mode=journal_mode)
     await create(
         path,

@@ -1,7 +1,7 @@
-"""T14: the token is inserted unless there is one, and then read back by the last row's number.
+"""T14: the token is inserted by INSERT OR IGNORE, and then read back by the last inserted row's number.
 
-Where the agent has a token the insert does nothing, and the last row of the connection is another one, or none. The client
-is handed a token that is not in the database.
+Where the agent has a token, the insert does nothing, and the connection's last inserted row is another one, or none. The
+client gets a token that is not in the database.
 
 Rule broken: TOKR, a returned token is real. Needs two requests; no preemption.
 """
@@ -21,10 +21,10 @@ NAME = "t14-insert-or-ignore"
 
 
 class IgnoringTokenStore(TokenStore):
-    """A token store that lets the index decide, and does not ask how."""
+    """A token store that lets the index decide, and does not check the outcome."""
 
     async def issue(self, agent: str) -> IssuedToken:
-        """As in the reference, where the agent has no token."""
+        """Behave as the reference, as long as the agent has no token."""
         token_id = secrets.token_hex(8)
         secret = f"{token_id}.{secrets.token_urlsafe(32)}"
         async with self._database.transaction() as connection:

@@ -1,8 +1,8 @@
 """T16: a token is revoked by its agent, not by its id.
 
 One client revokes a token, another rotates it. The revocation first checks that its token is the active one,
-and then revokes whatever the agent has. If the rotation commits in between, its new token is dead before it
-was ever used.
+and then revokes the agent's active token, without naming it. If the rotation commits in between, its new token is
+revoked before it was ever used.
 
 Rule broken: TOKLAST, when all is quiet the active token is the last one acknowledged. Needs two requests and
 one preemption.
@@ -22,10 +22,10 @@ NAME = "t16-revoke-by-agent"
 
 
 class ByAgentTokenStore(TokenStore):
-    """A token store that revokes whatever is active."""
+    """A token store that revokes any token of the agent that is active."""
 
     async def revoke(self, agent: str, token_id: str) -> None:
-        """As in the reference, where nobody changes the agent's token meanwhile."""
+        """Behave as the reference, as long as no other request changes the agent's token meanwhile."""
         async with self._database.autocommit() as connection:
             rows = await fetch(
                 connection,

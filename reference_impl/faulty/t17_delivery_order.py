@@ -1,6 +1,6 @@
-"""T17: the container keeps the token that came last, which need not be the last one issued.
+"""T17: the container keeps the token that was delivered last, which need not be the one issued last.
 
-Two rotations commit one after the other, and deliver their tokens the other way round. The container is left with a
+Two rotations commit one after the other, and deliver their tokens in the opposite order. The container is left with a
 token that was revoked.
 
 Rule broken: TOKLAST, the token in use is the last one issued. Needs two requests and two preemptions.
@@ -20,13 +20,13 @@ NAME = "t17-delivery-order"
 
 
 class LastOneCounts(RecordedContainers):
-    """Containers that take whatever token comes."""
+    """Containers that accept every token, even one that is older than theirs."""
 
     NEWER = ""
 
 
 class InAnyOrder(TokenStore):
-    """A token store that delivers tokens to containers in any order."""
+    """A token store that delivers tokens to containers that ignore their serials."""
 
     def __init__(self, database: Backend, containers: Containers | None = None) -> None:
         if isinstance(containers, RecordedContainers):

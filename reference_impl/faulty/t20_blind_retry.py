@@ -1,7 +1,7 @@
-"""T20: a cancelled call is tried again, as if it had not happened.
+"""T20: a cancelled call is tried again, as if it had had no effect.
 
-Issuing is cancelled when its transaction has committed but nobody has heard. It is tried again; the agent has a token
-already, which is taken for the one of this attempt, and the client is handed a secret that belongs to no token.
+The call that issues a token is cancelled after its commit, before it returns. It is tried again. The agent now has a
+token, which is mistaken for one of this attempt, and the client gets a secret that belongs to no token.
 
 Rule broken: TOKR, a returned token is real. Needs one request and a cancellation.
 """
@@ -21,10 +21,10 @@ NAME = "t20-blind-retry"
 
 
 class TriesAgain(TokenStore):
-    """A token store that takes a cancellation for a hiccup."""
+    """A token store that answers a cancellation by a second attempt."""
 
     async def issue(self, agent: str) -> IssuedToken:
-        """As in the reference, where nothing is cancelled."""
+        """Behave as the reference, as long as nothing is cancelled."""
         try:
             return await super().issue(agent)
         except asyncio.CancelledError:

@@ -1,10 +1,10 @@
-"""T21: a worker remembers verified tokens, and asks the database no more.
+"""T21: a worker remembers the tokens that it has verified, and does not ask the database again.
 
-An agent authenticates with each request. Its worker looked the token up once and keeps the answer. A manager revokes
-the token, at whichever worker, and is told so; the worker that remembers goes on letting the token in.
+An agent authenticates with each request. Its worker looked the token up once and keeps the answer. A manager revokes the
+token at another worker, and the revocation is acknowledged. The worker that remembers the token goes on accepting it.
 
-Rule broken: AUTH, a token works no more once its revocation was acknowledged. Needs two requests with the token and the
-revocation between them; no preemption.
+Rule broken: AUTH, a token does not work once its revocation was acknowledged. Needs two requests with the token
+and the revocation between them; no preemption.
 """
 
 from functools import partial
@@ -27,7 +27,7 @@ class RememberingTokenStore(TokenStore):
         self._verified: dict[str, str] = {}
 
     async def verify(self, secret: str) -> str | None:
-        """As in the reference, for a secret that this worker has not met."""
+        """Behave as the reference, for a secret that this worker has not verified before."""
         if secret not in self._verified:
             agent = await super().verify(secret)
             if agent is None:
@@ -36,7 +36,7 @@ class RememberingTokenStore(TokenStore):
         return self._verified[secret]
 
     async def revoke(self, agent: str, token_id: str) -> None:
-        """Revoke one token, and forget the tokens remembered here."""
+        """Revoke one token, and clear this worker's cache."""
         await super().revoke(agent, token_id)
         self._verified.clear()
 

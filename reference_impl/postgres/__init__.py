@@ -1,7 +1,7 @@
-"""The service over PostgreSQL: the differences from SQLite, in the places named here.
+"""The service over PostgreSQL: all differences from SQLite are in the modules named here.
 
-- ``connection.py``: statements, and the clock that counts.
-- ``database.py``: connections, transactions, locks, and retried transactions.
+- ``connection.py``: the translation of statements, and the server's clock.
+- ``database.py``: connections, transactions, locks, and retries.
 - ``listening.py``: wake-ups from other workers.
 - ``schema.py``, ``migrations/``: the tables.
 """

@@ -17,7 +17,7 @@ _PART = re.compile(r"'(?:[^']|'')*'|::|%|\?|:(?P<name>[a-z_]+)")
 
 
 class PostgresConnection:
-    """One connection, in autocommit: every transaction is an explicit one.
+    """One connection in autocommit: every transaction begins with an explicit BEGIN.
 
     Args:
         raw: the driver's connection.
@@ -31,35 +31,36 @@ class PostgresConnection:
 
         Args:
             sql: the statement, with ``?`` or ``:name`` for each parameter.
-            parameters: the values; a :class:`FromNow` is reckoned from the server's clock.
+            parameters: the values; a :class:`FromNow` is computed from the server's clock.
 
         Returns:
-            The cursor, with all rows at hand.
+            The cursor, with all rows already fetched from the server.
 
         Raises:
-            psycopg.Error: what PostgreSQL says.
+            psycopg.Error: the error of the statement.
         """
         # BEGIN and its like are said in so many words each time: to prepare them costs more than it saves.
         return await self.raw.execute(*translated(sql, parameters), prepare=None if parameters else False)
 
     async def execute_fetchall(self, sql: str, parameters: Parameters = (), /) -> Iterable[Any]:
-        """Run one statement and fetch all its rows; parameters, rows and errors as of :meth:`execute`."""
+        """Run one statement and fetch all its rows; parameters and errors are those of :meth:`execute`."""
         return await (await self.execute(sql, parameters)).fetchall()
 
     async def close(self) -> None:
-        """Close it; a transaction is undone."""
+        """Close the connection; the server rolls back an open transaction."""
         await self.raw.close()
 
 
 def translated(sql: str, parameters: Parameters) -> tuple[bytes, Parameters]:
-    """A statement and its values in the form that the driver takes.
+    """Return a statement and its values in the form that the driver takes.
 
     Args:
         sql: the statement, with ``?`` or ``:name`` for each parameter.
         parameters: the values.
 
     Returns:
-        The statement with ``%s`` or ``%(name)s``, the server's clock where a moment was given; the values.
+        The statement, with ``%s`` or ``%(name)s`` for each parameter, added to the server's clock where the value is a
+        :class:`FromNow`; and the values, with the seconds from now for each of those.
     """
     if isinstance(parameters, Mapping):
         moments = frozenset(name for name, value in parameters.items() if isinstance(value, FromNow))

@@ -1,8 +1,8 @@
-"""The only file that opens connections to PostgreSQL, and begins, commits and rolls back transactions.
+"""PostgreSQL connections and transactions: no other module of the service begins, commits or rolls back.
 
-READ COMMITTED, where each statement sees what was committed when it began. So what a decision rests on is locked by a
-statement of its own before it is read (:meth:`PostgresDatabase.lock`), or the decision and the write are one statement; the
-unique indexes are what no mistake of ours gets past.
+The isolation level is READ COMMITTED: each statement sees the data that was committed when it began. So a transaction
+locks the rows that its decision rests on by a statement of its own before it reads them (:meth:`PostgresDatabase.lock`),
+or decides and writes in one statement. The unique indexes catch mistakes in this.
 """
 
 import asyncio
@@ -35,12 +35,12 @@ BUSY = (*GIVEN_UP, errors.LockNotAvailable, errors.QueryCanceled)
 
 
 class PostgresDatabase(Connections[PostgresConnection]):
-    """One worker's connections to a PostgreSQL database, opened when first needed.
+    """Holds one worker's connections to a PostgreSQL database, each opened when first needed.
 
     Args:
         url: the database, already initialised.
         busy_timeout: how long a statement waits for another's lock, and a task for a connection, in seconds.
-        connections: how many connections there are at most, beside one that listens.
+        connections: how many connections there are at most, besides the one that listens.
     """
 
     ISOLATION: ClassVar[str] = "READ COMMITTED"
@@ -62,16 +62,17 @@ class PostgresDatabase(Connections[PostgresConnection]):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresConnection]:
-        """A transaction: committed when the body ends, undone when it raises or is cancelled. Never retried.
+        """Open a transaction: committed when the body ends, undone when it raises or is cancelled. Never retried.
 
-        A cancelled commit may still be durable: the server may have begun it.
+        A commit that is cancelled may still be durable: the server may have begun it.
 
         Yields:
-            A connection nobody else uses, in a transaction.
+            A connection that no other task uses, in a transaction.
 
         Raises:
-            DatabaseBusy: a lock could not be had within the busy timeout, or others were preferred; nothing was written.
-            StorageFailed: the server failed; where it did so in the commit, that may be durable.
+            DatabaseBusy: a lock was not free within the busy timeout, or the server undid the transaction in favour of
+                another; nothing was written.
+            StorageFailed: the server failed; where it failed during the commit, the commit may be durable.
         """
         async with self._connection() as connection:
             try:
@@ -85,20 +86,20 @@ class PostgresDatabase(Connections[PostgresConnection]):
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[PostgresConnection]:
-        """A connection in no transaction, for reads and for writes that are one statement.
+        """Open a connection in no transaction, for reads and for writes that are one statement.
 
         Yields:
-            A connection nobody else uses, in no transaction.
+            A connection that no other task uses, in no transaction.
 
         Raises:
-            DatabaseBusy: a statement met a lock for longer than the busy timeout.
+            DatabaseBusy: a statement waited for a lock for longer than the busy timeout.
             StorageFailed: the server failed.
         """
         async with self._connection() as connection:
             yield connection
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """As :meth:`Backend.run`: at most :attr:`ATTEMPTS` times, with a random pause that grows."""
+        """Do work in a transaction, at most :attr:`ATTEMPTS` times, with growing random pauses; see :meth:`Backend.run`."""
         for attempt in range(1, self.ATTEMPTS + 1):
             try:
                 async with self.transaction() as connection:
@@ -113,14 +114,15 @@ class PostgresDatabase(Connections[PostgresConnection]):
         raise AssertionError("the last attempt returns or raises")
 
     async def lock(self, connection: Connection, sql: str, parameters: Sequence[object]) -> None:
-        """As :meth:`Backend.lock`. Where no row is, none is locked: nothing keeps others from inserting it."""
+        """Lock the rows that exist, by FOR UPDATE. A row that does not exist is not locked: others can insert it."""
         await fetch(connection, f"{sql} FOR UPDATE", parameters)
 
     async def insert_within(self, table: str, most: int, sql: str, parameters: Mapping[str, object]) -> list[Any]:
-        """As :meth:`Backend.insert_within`.
+        """Insert by one statement, with a reserve of rows or under a lock; see :meth:`Backend.insert_within`.
 
-        Statements that run at the same time don't see each other's rows. There are never more of them than connections to
-        the server, so that many rows are left free; where there are not even as many, they are let in one by one.
+        Concurrent statements don't see each other's rows, and there are never more of them than connections to the server
+        (``max_connections``). So the statement stops that many rows early. Where the limit is not greater than that
+        number, the statements run one at a time, under an advisory lock.
         """
         if self._server_connections is None:
             async with self.autocommit() as connection:
@@ -137,22 +139,23 @@ class PostgresDatabase(Connections[PostgresConnection]):
         return await self.run(alone)
 
     async def listen(self, heard: Callable[[str], None]) -> None:
-        """As :meth:`Backend.listen`."""
+        """Listen to announcements; where the server can't be reached, log it and go on: waiters also poll."""
         try:
             await self._listener.start(heard)
         except psycopg.Error:
             LOG.warning("can't hear of changes for now", exc_info=True)
 
     async def announce(self, topic: str) -> None:
-        """As :meth:`Backend.announce`.
+        """Tell every worker that listens, by NOTIFY; see :meth:`Backend.announce`.
 
-        Not in the transaction that changes something: one that announces commits under a lock of the whole server's.
+        NOTIFY is not part of the transaction that makes a change: a transaction with a NOTIFY takes a lock of the whole
+        server for its commit.
         """
         async with self.autocommit() as connection:
             await fetch(connection, "SELECT pg_notify(?, ?)", (CHANNEL, topic))
 
     async def close(self) -> None:
-        """Finish the background work of cancelled calls, then close the connections. No call may be in progress."""
+        """Finish the work that cancelled calls left, then close the connections. No call may be in progress."""
         await self._listener.stop()
         await super().close()
 
@@ -194,7 +197,7 @@ class PostgresDatabase(Connections[PostgresConnection]):
         return PostgresConnection(await self._connect())
 
     def _give_back(self, connection: PostgresConnection) -> None:
-        """Let the next task have a connection that is in no transaction."""
+        """Keep a connection for the next task if it is in no transaction, else close it."""
         status = connection.raw.info.transaction_status
         if status == TransactionStatus.IDLE:
             self._idle.append(connection)
@@ -206,7 +209,7 @@ class PostgresDatabase(Connections[PostgresConnection]):
                 self._discard(self._idle.pop())
 
     async def _roll_back(self, connection: PostgresConnection) -> None:
-        """End the failed transaction, if any; a connection that can't is not given to another."""
+        """Roll back the failed transaction, if there is one; a connection that fails at it is not used again."""
         if connection.raw.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             try:
                 await connection.execute("ROLLBACK")

@@ -16,7 +16,7 @@ Raw = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
 class Listener:
-    """Receives announcements, from when :meth:`start` returns until its connection breaks or it is stopped.
+    """Receives announcements from the moment when :meth:`start` returns until it is stopped or its connection breaks.
 
     Args:
         connect: opens a connection in autocommit.
@@ -28,10 +28,10 @@ class Listener:
         self._starting: asyncio.Task[asyncio.Task[None]] | None = None
 
     async def start(self, heard: Callable[[str], None]) -> None:
-        """Listen, if that is not so already.
+        """Listen, unless already listening.
 
         Args:
-            heard: called with each topic, as are those given before.
+            heard: called with each topic from now on; callbacks of earlier calls still are.
 
         Raises:
             psycopg.Error: the server can't be reached.
@@ -44,7 +44,7 @@ class Listener:
         await asyncio.shield(self._starting)
 
     async def stop(self) -> None:
-        """Close the connection. Nobody may be starting it meanwhile."""
+        """Stop listening and close the connection. No call of :meth:`start` may be in progress."""
         starting, self._starting = self._starting, None
         if starting is None:
             return

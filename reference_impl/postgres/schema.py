@@ -1,4 +1,4 @@
-"""The tables in PostgreSQL: migrations that are applied once, in order, even if several processes start together."""
+"""The tables in PostgreSQL: migrations, each applied once, in order, even where several servers start at once."""
 
 import asyncio
 import threading

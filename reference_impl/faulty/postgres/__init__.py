@@ -1,6 +1,6 @@
-"""Seeded bugs that only PostgreSQL lets happen, one per file, as those of the package above.
+"""Faulty variants with bugs that only PostgreSQL makes possible, one seeded bug per file.
 
-Their names begin with P. All but P10 behave as the reference does when they are called one request after another.
+Their names begin with P. All but P10 behave as the reference does when requests come one after another.
 """
 
 from collections.abc import Mapping
@@ -35,12 +35,12 @@ def load(name: str) -> Variant:
     """Import a variant.
 
     Args:
-        name: one of :data:`VARIANTS`.
+        name: a name in :data:`VARIANTS`.
 
     Returns:
-        Its module.
+        The variant's module.
 
     Raises:
-        KeyError: there is no such variant.
+        KeyError: no variant has this name.
     """
     return named(name, VARIANTS)

@@ -1,7 +1,7 @@
 """P01: a SELECT and then an INSERT in one transaction, under READ COMMITTED; no index, no lock.
 
-Clients ask for a token for one agent. It is all in a transaction, so it was taken for safe, as it is in SQLite under BEGIN
-IMMEDIATE. But READ COMMITTED keeps nobody out: if two look before either has committed, both insert.
+Clients ask for a token for one agent. Each request does everything in one transaction, which would be safe in SQLite under
+BEGIN IMMEDIATE. But READ COMMITTED excludes nobody: if two check before either has committed, both insert.
 
 Rule broken: TOK1, at most one active token per agent. Needs two requests and one preemption.
 """
@@ -19,14 +19,14 @@ NAME = "p01-check-then-insert"
 
 
 class TrustsTheTransaction(TokenStore):
-    """A token store that is alone with nothing."""
+    """A token store that takes no lock on the agent."""
 
     async def _alone_with(self, connection: Connection, agent: str) -> None:
-        """As in the reference, where no two transactions overlap."""
+        """Do nothing; that is as good as the reference's lock, as long as no two transactions overlap."""
 
 
 async def initialise(path: Address, *, journal_mode: JournalMode = "delete") -> None:
-    """As :func:`reference_impl.initialise`, without the index on active tokens."""
+    """Create the tables as :func:`reference_impl.initialise` does, without the index on active tokens."""
     await initialise_reference(path, journal_mode=journal_mode)
     await execute(str(path), "DROP INDEX uniq_agent_active_token")
 

@@ -1,8 +1,8 @@
-"""P02: REPEATABLE READ taken for SERIALIZABLE; no index, no lock.
+"""P02: REPEATABLE READ is mistaken for SERIALIZABLE; no index, no lock.
 
-Clients ask for a token for one agent. Each transaction sees one state of the database from beginning to end, and would be
-refused if it wrote over a row that changed meanwhile. But two that insert different rows write over nothing: each decides on
-what it read, and together they break what each had made sure of.
+Clients ask for a token for one agent. Each transaction sees one snapshot of the database from beginning to end, and would
+be refused if it wrote to a row that changed meanwhile. But two transactions that insert different rows write to no common
+row. Each decides on its own snapshot, and together they break the rule that each had checked.
 
 Rule broken: TOK1, at most one active token per agent. Needs two requests and one preemption.
 """
@@ -20,7 +20,7 @@ NAME = "p02-write-skew"
 
 
 class Snapshots(PostgresDatabase):
-    """A database with transactions that see one state each."""
+    """A database with transactions that see one snapshot each."""
 
     ISOLATION: ClassVar[str] = "REPEATABLE READ"
 

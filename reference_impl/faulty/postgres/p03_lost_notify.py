@@ -1,7 +1,7 @@
-"""P03: a waiter looks first and listens afterwards, and relies on being told.
+"""P03: a waiter looks first and listens afterwards, and relies on the announcement.
 
-It finds the key pending. Before it listens, the owner finishes and announces it. Nobody hears; the waiter then waits for a word
-that has been said.
+The waiter finds the key pending. Before it listens, the owner finishes and announces that. Nobody receives the
+announcement, and the waiter then waits for one that is already over.
 
 Rule broken: LIVE, every request is answered. Needs two workers and two preemptions.
 """
@@ -22,22 +22,22 @@ NAME = "p03-lost-notify"
 
 
 class ListensWhenTold(PostgresDatabase):
-    """A database that leaves it to the waiters when they listen."""
+    """A database that starts listening only by :meth:`listen_now`."""
 
     async def listen(self, heard: Callable[[str], None]) -> None:
-        """Do nothing yet."""
+        """Do nothing: listening starts later, by :meth:`listen_now`."""
 
     async def listen_now(self, heard: Callable[[str], None]) -> None:
-        """As in the reference."""
+        """Listen, as the reference does."""
         await super().listen(heard)
 
 
 @dataclass(frozen=True, slots=True)
 class WaitForWord(Wait):
-    """Waits to be told, and never looks."""
+    """Waits for an announcement, and never looks at the database."""
 
     async def changed(self, timeout: float) -> bool:
-        """Wait until the event is set."""
+        """Wait until the event is set; return False where the time is over first."""
         try:
             async with asyncio.timeout(max(timeout, 0.0)):
                 await self.woken.wait()
@@ -47,10 +47,10 @@ class WaitForWord(Wait):
 
 
 class ListensLate(Reservations):
-    """Reservations with waiters that listen only once they know that they have to wait."""
+    """Reservations that listen only after a waiter's look."""
 
     async def try_reserve(self, key: str, *, caller: str, endpoint: str, fingerprint: str) -> Proceed | Wait | Finished:
-        """As in the reference, where nobody announces anything between the look and the LISTEN."""
+        """Behave as the reference, as long as no announcement comes between the look and the LISTEN."""
         outcome = await super().try_reserve(key, caller=caller, endpoint=endpoint, fingerprint=fingerprint)
         if not isinstance(outcome, Wait):
             return outcome

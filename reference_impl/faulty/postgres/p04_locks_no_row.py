@@ -1,9 +1,9 @@
-"""P04: the key's row is locked by SELECT ... FOR UPDATE, and where there is none, it is put.
+"""P04: the key's row is locked by SELECT ... FOR UPDATE, and is inserted where there is none.
 
-Clients retry the creation of an agent under one key. FOR UPDATE locks the rows it finds: of a key that is new it finds none,
-and locks nothing. Two requests both find the key free, and the later one writes over the first one's reservation.
+Clients retry the creation of an agent under one key. FOR UPDATE locks the rows that it finds. For a new key it finds none,
+and locks nothing. Two requests both find the key free, and the later one overwrites the first one's reservation.
 
-Rule broken: OWNER, never two owners of a key, and with it SAME, every client of a key is told the same. Needs two
+Rule broken: OWNER, never two owners of a key, and with it SAME, every client of a key gets the same answer. Needs two
 requests and one preemption.
 """
 
@@ -23,7 +23,7 @@ KEY = "WHERE caller = ? AND endpoint = ? AND key = ?"
 
 
 class LocksThenPuts(Reservations):
-    """Reservations that are claimed with their row locked, if there is one."""
+    """Reservations that are claimed under a lock of their row, if there is one."""
 
     async def _claim(self, scope: Scope, fingerprint: str) -> int | None:
         return await self._database.run(lambda connection: self._put(connection, scope, fingerprint))

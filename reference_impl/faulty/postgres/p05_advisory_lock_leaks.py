@@ -1,8 +1,9 @@
-"""P05: a session's advisory lock is taken over one pooled connection and given back over another.
+"""P05: a session's advisory lock is taken over one pooled connection and released over another.
 
-Clients ask for tokens. The lock belongs to the connection it was taken over, and that goes back to the pool, with the lock. One
-request at a time gets the same connection again; if another has left its own in the pool by then, the lock is given back
-where it was never held (PostgreSQL only warns), and stays with an idle connection. No other worker ever has it again.
+Clients ask for tokens. The lock belongs to the connection that took it, and this connection goes back to the pool with the
+lock. Requests that come one at a time get the same connection again. If another request has put its own connection in the
+pool by then, the lock is released over a connection that never held it (PostgreSQL only warns), and stays with an idle
+connection. No other worker ever gets it again.
 
 Rule broken: LIVE, every request is answered. Needs two requests in one worker, one preemption, and a third in another worker.
 """
@@ -22,7 +23,7 @@ NAME = "p05-advisory-lock-leaks"
 
 
 class InTurns(PostgresDatabase):
-    """A database with connections that are used in turns."""
+    """A database that takes the connection that has been idle longest."""
 
     async def _take(self) -> PostgresConnection:
         return self._idle.pop(0) if self._idle else await super()._take()
@@ -32,7 +33,7 @@ class LocksTheSession(TokenStore):
     """A token store that excludes others by an advisory lock for each agent."""
 
     async def issue(self, agent: str) -> IssuedToken:
-        """As in the reference, where the pool gives out the same connection again."""
+        """Behave as the reference, as long as the pool gives out the same connection again."""
         async with self._database.autocommit() as connection:
             await fetch(connection, "SELECT pg_advisory_lock(hashtextextended(?, 0))", (agent,))
         try:

@@ -1,8 +1,8 @@
-"""P06: a transaction that is tried again after a serialization failure remembers that its work was done before.
+"""P06: a retry after a serialization failure believes a note in memory that the work was already done.
 
-Agents are made under SERIALIZABLE, and a transaction that was refused is tried again. So that nothing is done twice,
-each agent made is noted in memory as soon as it is made. The refusal undoes the agent and not the note: the second
-attempt finds the note, and the client is told of an agent that is not there.
+Agents are made under SERIALIZABLE, and a transaction that is refused is tried again. To do nothing twice, the worker notes
+in memory each agent that it has made, before the commit. The refusal undoes the agent but not the note. The second attempt
+finds the note, and the client gets an agent that is not there.
 
 Rule broken: REAL, no success without a durable effect. Needs two requests with different keys and one preemption.
 """
@@ -24,13 +24,13 @@ NAME = "p06-retry-keeps-effects"
 
 
 class Serializable(PostgresDatabase):
-    """A database with serializable transactions: some are refused to keep them so."""
+    """A database with serializable transactions, some of which the server refuses."""
 
     ISOLATION: ClassVar[str] = "SERIALIZABLE"
 
 
 class NotesWhatItMade(SuffixedAgents):
-    """Agents that are noted when they are made."""
+    """Agents that are noted in memory before they are committed."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -1,8 +1,8 @@
-"""P07: transactions are REPEATABLE READ, and nobody expects to be refused.
+"""P07: transactions are REPEATABLE READ, and the code does not expect the server to refuse one.
 
-Clients rotate an agent's token. The second one waits for the first, and then finds that the token it is about to revoke has
-changed since its transaction began. PostgreSQL refuses to go on, and means that the transaction is to be tried again; the
-client is told the raw "could not serialize access due to concurrent update".
+Clients rotate an agent's token. The second rotation waits for the first, and then finds that the row it is about to lock or
+change has changed since its transaction began. PostgreSQL refuses, and expects the transaction to be tried again. Instead
+the client gets the raw "could not serialize access due to concurrent update".
 
 Rule broken: CLEAN, only documented outcomes. Needs two requests and one preemption.
 """
@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 class ExpectsNoRefusal(PostgresDatabase):
-    """A database that tries each transaction once."""
+    """A database that tries each transaction only once."""
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """As in the reference, where no two transactions meet."""
+        """Behave as the reference, as long as no two transactions conflict."""
         async with self.transaction() as connection:
             return await work(connection)
 
@@ -45,7 +45,7 @@ class ExpectsNoRefusal(PostgresDatabase):
 
 
 class Snapshots(ExpectsNoRefusal):
-    """The same, seeing one state in each transaction."""
+    """The same database, with transactions that see one snapshot each."""
 
     ISOLATION: ClassVar[str] = "REPEATABLE READ"
 

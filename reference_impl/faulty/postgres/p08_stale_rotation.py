@@ -1,8 +1,8 @@
 """P08: the active token is read without a lock, revoked, and replaced.
 
-Clients rotate an agent's token. Both read the same token. The second one's UPDATE waits for the first, then finds the token
-revoked and changes nothing, which nobody asks about; its INSERT meets the first one's new token. A rotation is told that the
-agent has a token already.
+Clients rotate an agent's token. Both read the same token. The second one's UPDATE waits for the first, then finds the
+token revoked and changes nothing; the code does not check that. Its INSERT then conflicts with the first one's new token,
+and its client is told that the agent already has a token.
 
 Rule broken: CLEAN, only documented outcomes: a rotation always succeeds where there is a token. Needs two requests and one
 preemption.
@@ -22,7 +22,7 @@ NAME = "p08-stale-rotation"
 
 
 class ReadsThenReplaces(TokenStore):
-    """A token store that decides on a rotation by rows that it read before."""
+    """A token store with rotations that decide by an earlier read, without a lock."""
 
     async def _rotate(self, connection: Connection, agent: str) -> tuple[str, IssuedToken]:
         agent_id, active = await find_agent(connection, agent)

@@ -1,7 +1,8 @@
-"""P09: ON CONFLICT DO NOTHING, and then as if it had been inserted.
+"""P09: the code goes on after ON CONFLICT DO NOTHING as if the row had been inserted.
 
-Clients ask for a token for one agent. Each looks whether there is one, and inserts; should another come in between, the index
-is to see to it, without an error. It does: nothing is inserted, and the client is handed a token that is not in the database.
+Clients ask for a token for one agent. Each request checks whether there is one, and inserts. Where another request comes
+in between, the index is meant to prevent a second token, without an error. It does: nothing is inserted. But the client
+gets a token that is not in the database.
 
 Rule broken: TOKR, a returned token is durable. Needs two requests and one preemption.
 """
@@ -23,7 +24,7 @@ NAME = "p09-conflict-taken-for-insert"
 
 
 class AsksNoQuestions(TokenStore):
-    """A token store that takes a statement without an error for one that did something."""
+    """A token store that assumes that a statement without an error has inserted its row."""
 
     async def _issue(self, connection: Connection, agent: str) -> tuple[str, IssuedToken]:
         agent_id, active = await find_agent(connection, agent)

@@ -1,7 +1,7 @@
-"""P10: leases are reckoned from the clock of whichever worker asks.
+"""P10: leases are computed from the clock of the worker that asks.
 
-On one machine that is one clock. On two, one of them is ahead: to the worker that has it every other's lease has passed
-early, and it takes over from an owner that is alive and well within its time.
+On one machine there is one clock. On two machines, one clock is ahead: to the worker there, the leases of the others pass
+too early, and it takes over from an owner that is alive and still within its lease.
 
 Rule broken: OWNER, never two live owners of a key. Needs two workers whose clocks differ by a lease; one preemption.
 """
@@ -21,7 +21,7 @@ NAME = "p10-client-clock"
 
 
 class OwnClock(Reservations):
-    """Reservations that go by the clock on this machine's wall."""
+    """Reservations that use this machine's clock."""
 
     def _deadline(self) -> float:
         return time.time() + self.lease
@@ -33,7 +33,7 @@ class OwnClock(Reservations):
         return await self._database.run(lambda connection: self._take_over(connection, scope, fingerprint))
 
     async def _take_over(self, connection: Connection, scope: Scope, fingerprint: str) -> int | None:
-        """Take over a key with an owner that has not been heard of, as far as this machine knows."""
+        """Take over a key if its lease has passed by this machine's clock; return the generation, or None."""
         rows = await fetch(
             connection,
             "UPDATE reservations SET generation = generation + 1, lease_until = ? WHERE caller = ? AND endpoint = ?"

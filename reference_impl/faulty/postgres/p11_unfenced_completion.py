@@ -1,9 +1,9 @@
 """P11: the key is finished by an UPDATE that names the key and not the generation.
 
-A worker is held up for longer than its lease; another takes the key over. The first one goes on: its UPDATE finds the row, or
-waits until its successor has committed and then finds it finished, and writes its own answer over it.
+A worker is held up for longer than its lease; another worker takes the key over. The first one goes on. Its UPDATE finds the
+row, or waits until its successor has committed and then finds the row finished, and overwrites it with its own answer.
 
-Rule broken: SAME, every client of a key is told the same. Needs two requests, one preemption, a lease that passes.
+Rule broken: SAME, every client of a key gets the same answer. Needs two requests, one preemption, a lease that passes.
 """
 
 from functools import partial
@@ -20,10 +20,10 @@ NAME = "p11-unfenced-completion"
 
 
 class FinishedByAny(Reservations):
-    """Reservations that any past owner may finish."""
+    """Reservations that every former owner may finish."""
 
     async def set(self, connection: Connection, reservation: Reservation, result: str) -> None:
-        """Finish the key, even if it has another owner by now."""
+        """Finish the key, even where another owner has it by now."""
         await connection.execute(
             "UPDATE reservations SET state = 'finished', result = ?, expires_at = ?"
             " WHERE caller = ? AND endpoint = ? AND key = ?",

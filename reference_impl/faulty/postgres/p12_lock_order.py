@@ -1,7 +1,8 @@
-"""P12: a revocation locks the token and then its agent, a rotation the agent and then its token.
+"""P12: a revocation locks the token and then its agent; a rotation locks the agent and then its token.
 
-One client revokes a token while another rotates it. Each has locked what the other needs next. PostgreSQL finds the
-deadlock and gives one of them up, which nobody tries again: the client is told the raw "deadlock detected".
+One client revokes a token while another rotates it. Each has locked the row that the other needs next. PostgreSQL finds the
+deadlock and undoes one of the transactions. The code does not try that one again, and the client gets the raw "deadlock
+detected".
 
 Rule broken: CLEAN, only documented outcomes. Needs two requests and one preemption.
 """
@@ -20,10 +21,10 @@ NAME = "p12-lock-order"
 
 
 class TokenFirst(TokenStore):
-    """A token store that locks the agent last where it revokes."""
+    """A token store with revocations that lock the token first and the agent last."""
 
     async def revoke(self, agent: str, token_id: str) -> None:
-        """As in the reference, where nobody rotates the token meanwhile."""
+        """Behave as the reference, as long as no other request rotates the token meanwhile."""
         async with self._database.transaction() as connection:
             revoked = await revoke_token(connection, agent, token_id)
             await self._alone_with(connection, agent)

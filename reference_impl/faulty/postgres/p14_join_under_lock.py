@@ -1,8 +1,8 @@
-"""P14: the agent is locked and its token read by one statement.
+"""P14: one statement both locks the agent and reads its token.
 
-Clients rotate an agent's token. SELECT ... FOR UPDATE waits for the lock and then goes on with what it saw when it began: the
-agent's row is locked, but the token joined to it is the one from before the wait. The second rotation goes about to revoke a
-token that the first has replaced.
+Clients rotate an agent's token. SELECT ... FOR UPDATE waits for the lock and then goes on with the snapshot from its own
+beginning: the agent's row is locked, but the token that is joined to it is the one from before the wait. The second
+rotation tries to revoke a token that the first has replaced.
 
 Rule broken: CLEAN, only documented outcomes: a rotation always succeeds where there is a token. Needs two requests and one
 preemption.

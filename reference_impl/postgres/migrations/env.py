@@ -1,4 +1,4 @@
-"""Alembic's environment: applies the missing migrations over the given connection, in its transaction."""
+"""The environment that Alembic runs: it applies the missing migrations in the caller's transaction."""
 
 from alembic import context
 from sqlalchemy import text

@@ -1,1 +1,1 @@
-"""Migrations, named by their number and content; each names the one before it."""
+"""Migrations, each named by its number and its purpose; ``down_revision`` names the one before it."""

@@ -1,7 +1,7 @@
-"""Agents, tokens, reservations, deployments: as in SQLite, in PostgreSQL's types.
+"""Agents, tokens, reservations, deployments: the tables of SQLite, with PostgreSQL's types and a ``rowid``.
 
-Moments are seconds since 1970, as there. ``rowid``, which SQLite has by itself, is a number that tells the older of two
-rows. References are not enforced, as there: the revoked tokens of a deleted agent stay.
+Moments are seconds since 1970, as in SQLite. ``rowid`` is a number that grows with each row, which SQLite has in every
+table. References are not enforced, as in SQLite: the revoked tokens of a deleted agent stay.
 """
 
 from alembic import op
@@ -58,5 +58,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them, and all that is in them."""
+    """Drop the tables with all their rows."""
     op.execute("DROP TABLE deployments, reservations, tokens, agents")
