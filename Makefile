@@ -59,7 +59,7 @@ soundness: .venv/.stamp
 	$(VENV_PYTHON) -m benchmarks.soundness --pairs --wild 20 --jobs $(JOBS) --record build/benchmarks/pairs.jsonl --json build/benchmarks/pairs.json
 	$(VENV_PYTHON) -m benchmarks.soundness --programs 2000 --jobs $(JOBS) --record build/benchmarks/soundness.jsonl --json build/benchmarks/soundness.json
 
-docs: .venv/.stamp-docs
+docs: .venv/.stamp
 	.venv/bin/mkdocs build --quiet
 
 clean:
@@ -96,7 +96,7 @@ with open(".venv.lock", "w") as lock:
 endef
 export UNDER_LOCK
 
-.venv/.stamp .venv/.stamp-bench .venv/.stamp-docs: pyproject.toml constraints.txt
+.venv/.stamp .venv/.stamp-bench: pyproject.toml constraints.txt
 	@$(FIND_PYTHON); \
 	"$$python" -c "$$UNDER_LOCK" $(MAKE) --no-print-directory VENV_LOCK_HELD=1 PYTHON="$$python" $@
 
@@ -113,11 +113,6 @@ else
 .venv/.stamp-bench: .venv/.stamp
 	@$(PIP) install -c constraints.txt pip
 	@$(PIP) install -c constraints.txt --group bench
-	@touch $@
-
-.venv/.stamp-docs: .venv/.stamp
-	@$(PIP) install -c constraints.txt pip
-	@$(PIP) install -c constraints.txt --group docs
 	@touch $@
 
 endif
