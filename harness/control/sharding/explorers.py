@@ -91,7 +91,8 @@ class Explorers:
                 unneeded = [*self._ends, *(end for end in theirs if end not in (down[0], up[1]))]
                 process = get_context("fork").Process(
                     target=serve,
-                    args=(Peer(down[0], up[1]), setting, os.getpid(), unneeded),
+                    args=(Peer(down[0], up[1]), setting, os.getpid()),
+                    kwargs={"unneeded": unneeded},
                     name=f"harness explorer {number}",
                 )
                 process.start()

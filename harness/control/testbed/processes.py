@@ -193,17 +193,15 @@ class Fleet:
         sys.stderr.flush()
         self._process = get_context("fork").Process(
             target=forkserver.serve,
-            args=(
-                Peer(to_server[0], from_server[1]),
-                ends,
-                scenario,
-                Common(self.inherited, self.ids, self.readings),
-                look(),
-                self.roles,
-                directory,
-                list(self._ends),
-                imports,
-            ),
+            args=(Peer(to_server[0], from_server[1]), ends, scenario),
+            kwargs={
+                "common": Common(self.inherited, self.ids, self.readings),
+                "seen": look(),
+                "roles": self.roles,
+                "directory": directory,
+                "unneeded": list(self._ends),
+                "imports": imports,
+            },
             name="harness fork server",
         )
         self._stacks = [end.stacks for end in ends]
