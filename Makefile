@@ -9,13 +9,15 @@
 #   make bench-power   hours: which scheduler finds what; goes on where it was cut, then makes docs/benchmarks.md
 #   make soundness   hours: random programs, and every two of some short ones, searched in two ways and then run for real; goes on where it was cut
 #   make docs    the documentation as a site, in build/site
+#   make gallery   the reports of one race, in reports/gallery
+#   make dist    the wheel and the sdist, in dist, tried in a fresh environment
 #   make clean   remove everything that these make
 #
 # PYTHON=/path/to/python chooses the interpreter that .venv is made from (after `make clean`, if there is one).
 
 .DEFAULT_GOAL := gate
 .DELETE_ON_ERROR:
-.PHONY: gate test quick coverage cases bench bench-power soundness docs clean
+.PHONY: gate test quick coverage cases bench bench-power soundness docs gallery dist clean
 
 PYTHON ?=
 JOBS ?= 2
@@ -61,6 +63,12 @@ soundness: .venv/.stamp
 
 docs: .venv/.stamp
 	.venv/bin/mkdocs build --quiet
+
+gallery: .venv/.stamp
+	$(VENV_PYTHON) -m tests.project.gallery
+
+dist: .venv/.stamp
+	$(VENV_PYTHON) -m tests.project.dist_check dist
 
 clean:
 	rm -rf .venv .venv.lock build dist race_harness.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
