@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -21,6 +23,8 @@ from harness.project import config
 __all__ = ["Server"]
 
 _STARTS, _ENDS = 30.0, 15.0
+_OLDEST = 0, 51
+"""The oldest version of uvicorn whose supervisor finds the server by itself."""
 _POLL = 0.05
 
 
@@ -31,6 +35,7 @@ class Server:
     """
 
     def __init__(self, scenario: str, variant: str, db: Path, *, workers: int) -> None:
+        _check_uvicorn()
         self._workers, self.url = workers, ""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by __exit__
         command = [sys.executable, "-P", "-m", "harness.stress.serve", scenario, variant, str(db), str(workers)]
@@ -115,3 +120,17 @@ def _serves(pid: str) -> bool:
         return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+
+
+def _check_uvicorn() -> None:
+    """Raise ``BadInput`` if uvicorn is not there, or too old to find its server by itself."""
+    try:
+        found = version("uvicorn")
+    except PackageNotFoundError:
+        found = ""
+    if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < _OLDEST:
+        oldest = ".".join(map(str, _OLDEST))
+        raise BadInput(
+            f"An uncontrolled run needs uvicorn {oldest} or newer; {f'there is {found}' if found else 'there is none'}. "
+            "Install the extra: pip install 'race-harness[stress]'."
+        )

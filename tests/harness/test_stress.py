@@ -20,6 +20,7 @@ from harness.cli.main import main
 from harness.errors import BadInput
 from harness.reports.text.stress_lines import stress_report
 from harness.scenario import Check, Scenario, Workload
+from harness.stress import server
 from harness.stress.judging import happened, outcomes, violations
 from harness.stress.result import Stressed, Violation
 from harness.stress.running import stress
@@ -223,3 +224,17 @@ def test_a_pass_claims_nothing() -> None:
     """An uncontrolled run proves nothing, and says so."""
     assert "proves nothing" in " ".join(stress_report(RUN).split())
     assert "not a pass" in " ".join(stress_report(replace(RUN, reasons=("because",))).split())
+
+
+@pytest.mark.parametrize(("found", "said"), [(None, "there is none"), ("0.34.2", "there is 0.34.2")])
+def test_without_uvicorn_the_extra_is_named(found: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is too old."""
+
+    def version(_: str) -> str:
+        if found is None:
+            raise server.PackageNotFoundError
+        return found
+
+    monkeypatch.setattr(server, "version", version)
+    with pytest.raises(BadInput, match=rf"needs uvicorn 0.51 or newer; {said}.*race-harness\[stress\]"):
+        server.Server("scenario", "", Path("db"), workers=1)
