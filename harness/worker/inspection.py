@@ -5,21 +5,18 @@ from __future__ import annotations
 import io
 import pdb
 import reprlib
-import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
 from harness.boundary.wire import Message
-from harness.worker.instrument.sqlite.cursors import real_cursor
-from harness.worker.instrument.sqlite.databases import Databases, Watched
 from harness.worker.runtime import Runtime
 from harness.worker.source import is_outermost, is_under_test
 
 __all__ = ["Looking"]
 
-_ROWS, _TEXT, _LOCALS, _FRAMES = 50, 200, 60, 40
+_TEXT, _LOCALS, _FRAMES = 200, 60, 40
 
 Frame = tuple[str, int, str, list[tuple[str, str]]]
 """File, line and function, and its variables as text."""
@@ -31,10 +28,10 @@ def _text(raw: io.RawIOBase | io.FileIO, mode: str) -> io.TextIOWrapper:
 
 
 class Looking:
-    """Answers the order ``look``."""
+    """Answers the order ``look``. *tables* returns the tables that open connections see, with cells as text."""
 
-    def __init__(self, runtime: Runtime, databases: Databases) -> None:
-        self._runtime, self._databases = runtime, databases
+    def __init__(self, runtime: Runtime, tables: Callable[[Callable[[Any], str]], Iterable[Message]]) -> None:
+        self._runtime, self._tables = runtime, tables
         self._repr = reprlib.Repr()
         self._repr.maxstring = self._repr.maxother = _TEXT
 
@@ -46,7 +43,7 @@ class Looking:
         if what.startswith("debug "):
             _, lane, terminal = what.split(" ", 2)
             return [("debugged", self._debug(lane, terminal))]
-        return list(self._frames()) if what == "frames" else list(self._tables())
+        return list(self._frames()) if what == "frames" else list(self._tables(self._text))
 
     def _debug(self, lane: str, terminal: str) -> bool:
         """Have somebody at *terminal* look at the frames of the task in *lane*, with ``pdb``, until they go on."""
@@ -113,30 +110,3 @@ class Looking:
         except Exception as error:
             text = f"<its repr raised {type(error).__name__}>"
         return text if len(text) <= _TEXT else text[:_TEXT] + "..."
-
-    # Tables
-
-    def _tables(self) -> Iterator[Message]:
-        for number, connection in enumerate(self._databases.still_open(), start=1):
-            label = f"connection {number} to {connection.files[0] if connection.files else '?'}"
-            if connection.running:
-                yield "table", label, "it waits inside SQLite", [], []
-                continue
-            # It must not wait for a lock now: nobody else can go on meanwhile.
-            self._databases.native.watch(connection.handle, False)
-            try:
-                yield from self._of_connection(connection, label)
-            except sqlite3.Error as error:
-                yield "table", label, f"it can't be read now: {error}", [], []
-            finally:
-                self._databases.watch(connection)
-
-    def _of_connection(self, connection: Watched, label: str) -> Iterator[Message]:
-        cursor = real_cursor(connection)
-        names = cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
-        for (name,) in names:
-            quoted = '"' + str(name).replace('"', '""') + '"'
-            cursor = real_cursor(connection)
-            rows = cursor.execute(f"SELECT * FROM {quoted} LIMIT {_ROWS}").fetchall()
-            columns = [str(column[0]) for column in cursor.description]
-            yield "table", label, str(name), columns, [[self._text(cell) for cell in row] for row in rows]

@@ -117,7 +117,7 @@ def test_the_marks_are_seen() -> None:
 
 DRAINS = """
 import os
-from harness.control import forkserver
+from harness.control.testbed import forkserver
 read_end, write_end = os.pipe()
 os.write(write_end, b"an order")
 os.close(write_end)
@@ -133,17 +133,20 @@ def test_an_ended_pipe_is_drained_once() -> None:
 SERVES_NOBODY = """
 import os, sys
 from pathlib import Path
-from harness.control import forkserver
-from harness.inherited import Common, Inherited
-from harness.process_ids import ProcessIds
-from harness.readings import Readings
-from harness.wire import Peer
-from harness.worker.beforehand import look
+from harness.control.testbed import forkserver
+from harness.boundary.inherited_locks import Common, Inherited
+from harness.boundary.virtual_ids import ProcessIds
+from harness.boundary.clock_readings import Readings
+from harness.boundary.wire import Peer
+from harness.worker.page_copies import look
 from tests.harness.counter import raced
 orders, reports = os.pipe(), os.pipe()
 common = Common(Inherited(), ProcessIds(1), Readings())
 unneeded = [orders[1], reports[0]]
-forkserver.serve(Peer(orders[0], reports[1]), [], raced(print), common, look(), (), Path(sys.argv[1]), unneeded)
+forkserver.serve(
+    Peer(orders[0], reports[1]), [], raced(print),
+    common=common, seen=look(), roles=(), directory=Path(sys.argv[1]), unneeded=unneeded,
+)
 """
 
 

@@ -81,7 +81,7 @@ def test_the_same_seed_gives_the_same_history(worker: Any, seed: int) -> None:
 DIGEST = """
 import hashlib, sys
 from scenarios import ALL
-from harness.control.theatre import theatre
+from harness.control.testbed.testbed import theatre
 from harness.schedulers.random_walk import RandomWalk
 scenario = next(scenario for scenario in ALL if scenario.name == sys.argv[1])
 walk = RandomWalk(11)

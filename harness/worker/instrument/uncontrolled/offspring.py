@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from harness.boundary.inherited_locks import PACKAGES
 from harness.boundary.wire import Peer
-from harness.worker.instrument.outside import Outside
+from harness.worker.instrument.uncontrolled.outside import Outside
 from harness.worker.runtime import Runtime
 
 __all__ = ["watch"]

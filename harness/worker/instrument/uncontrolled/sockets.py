@@ -8,7 +8,7 @@ import sys
 from functools import wraps
 from typing import Any
 
-from harness.worker.instrument.outside import Outside
+from harness.worker.instrument.uncontrolled.outside import Outside
 
 __all__ = ["install"]
 

@@ -9,7 +9,7 @@ import ctypes
 import sys
 from typing import Any
 
-from harness.worker.instrument.outside import Outside
+from harness.worker.instrument.uncontrolled.outside import Outside
 
 __all__ = ["install"]
 

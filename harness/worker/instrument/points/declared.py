@@ -8,8 +8,8 @@ from functools import wraps
 from typing import Any
 
 from harness.points import Point, resolve
-from harness.worker.instrument.outside import POINT
 from harness.worker.instrument.sqlite.statements import shown
+from harness.worker.instrument.uncontrolled.outside import POINT
 from harness.worker.runtime import Runtime
 from harness.worker.source import where
 from harness.worker.virtual.rebind import Replacement

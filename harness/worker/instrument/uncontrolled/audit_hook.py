@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.worker.instrument.files.paths import of_descriptor
-from harness.worker.instrument.outside import Outside, nothing_kept
+from harness.worker.instrument.uncontrolled.outside import Outside, nothing_kept
 
 __all__ = ["install"]
 

@@ -1,0 +1,1 @@
+"""Schedule points that a scenario declares around calls of any library."""

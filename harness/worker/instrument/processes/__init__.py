@@ -1,0 +1,1 @@
+"""Schedule points between processes: locks of ``multiprocessing``, process ids, ``/proc``."""

@@ -1,0 +1,1 @@
+"""Notices uncontrolled actions: files elsewhere, sockets, programs, maps, C libraries, forked processes."""
