@@ -23,7 +23,7 @@ from harness.worker.event_loop.loop import VirtualLoop
 from harness.worker.imported import libraries_since
 from harness.worker.inspection import Looking
 from harness.worker.instrument.installed import Context, resources
-from harness.worker.instrument.resource import Beginning
+from harness.worker.instrument.resource import Beginning, Resource
 from harness.worker.page_copies import Seen
 from harness.worker.roles import program_of
 from harness.worker.runtime import Aborted, Runtime
@@ -46,6 +46,11 @@ class Instrumented:
         self.runtime = Runtime(Peer(-1, -1), self.clock)
         randomness = Randomness(self.runtime.lane)
         self.resources = resources(Context(self.runtime, self.clock, randomness, scenario, common))
+        # What is called in every execution is only what a resource has of its own.
+        self._begins = self._own("begin")
+        self._none_left, self._left_open, self._running = (
+            self._own(name) for name in ("none_left", "left_open", "running")
+        )
         self.directory = ""
         stand_ins = [each for resource in self.resources for each in resource.replacements()]
         for resource in self.resources:
@@ -54,10 +59,18 @@ class Instrumented:
         for resource in self.resources:
             resource.after_replacing(seen)
 
+    def _own(self, name: str) -> list[Callable[..., Any]]:
+        """Return the method *name* of each resource that does not leave it as ``Resource`` has it."""
+        return [
+            getattr(resource, name)
+            for resource in self.resources
+            if getattr(type(resource), name) is not getattr(Resource, name)
+        ]
+
     def _begin(self, beginning: Beginning, alone: bool = True) -> None:
         self.runtime.begin(alone)
-        for resource in self.resources:
-            resource.begin(beginning)
+        for begin in self._begins:
+            begin(beginning)
 
     def _allow(self, scenario: Scenario, role: str) -> None:
         """Prepare for the delays and faults that *scenario* allows."""
@@ -67,7 +80,7 @@ class Instrumented:
         runtime.cancels = bool(faults.most and faults.cancel)
         # Clients in one process have no memory in common.
         runtime.has_turns = role != "clients"
-        settles = [resource.settle for resource in self.resources if resource.settles(scenario)]
+        settles = [settle for resource in self.resources if (settle := resource.settles(scenario)) is not None]
 
         def settle_all() -> None:
             for settle in settles:
@@ -130,7 +143,7 @@ class Instrumented:
 
     def in_transaction(self) -> list[str]:
         """Return a description of every transaction that is still open."""
-        return [text for resource in self.resources for text in resource.left_open()]
+        return [text for left_open in self._left_open for text in left_open()]
 
     def touched(self) -> bool:
         """Return whether a resource was used before the race, since last asked."""
@@ -139,11 +152,11 @@ class Instrumented:
 
     def none(self) -> bool:
         """Return whether no connection, descriptor, lock on a file and library thread is left."""
-        return not self.runtime.threads and all(resource.none_left() for resource in self.resources)
+        return not self.runtime.threads and all(none_left() for none_left in self._none_left)
 
     def running(self) -> list[str]:
         """Return a description of every thread that would keep the process from ending."""
-        return [text for resource in self.resources for text in resource.running()]
+        return [text for running in self._running for text in running()]
 
     def clean(self) -> None:
         """End the threads and close the connections that were left."""

@@ -6,8 +6,8 @@ their calls:
 1. ``replacements``: once, in the fork server, before workers are forked.
 2. ``replaced``: once, when all replacements are in place.
 3. ``watch``: once in each worker, before its first execution.
-4. ``begin``: at the beginning of each execution, and of ``setup``.
-5. ``settle``: before each report to the controller, if ``settles`` says so.
+4. ``settles``: once in each worker; the function that it returns is called before each report to the controller.
+5. ``begin``: at the beginning of each execution, and of ``setup``.
 6. ``left_open``, ``running``, ``none_left``: at the end of an execution, to find what was left behind.
 7. ``clean``: at the end of an execution, if something was left, and after ``setup``.
 
@@ -69,12 +69,12 @@ class Resource:
     def begin(self, beginning: Beginning) -> None:
         """Forget the execution before; an execution, or ``setup``, begins."""
 
-    def settles(self, scenario: Scenario) -> bool:
-        """Return whether ``settle`` must be called before each report in executions of *scenario*."""
-        return False
+    def settles(self, scenario: Scenario) -> Callable[[], None] | None:
+        """Return a function that reports accesses that only show when a step has ended, in executions of *scenario*.
 
-    def settle(self) -> None:
-        """Report accesses that only show when a step has ended."""
+        It is called before each report to the controller. None: there are no such accesses.
+        """
+        return None
 
     def ran_before(self) -> bool:
         """Return whether the code under test used the resource before the race, since last asked."""

@@ -32,12 +32,12 @@ class Time(Resource):
         """Set the clock."""
         self._clock.begin(beginning.now)
 
-    def settles(self, scenario: Scenario) -> bool:
-        """Return whether time may pass at any moment: then a step that looked at the clock must say so."""
+    def settles(self, scenario: Scenario) -> Callable[[], None] | None:
+        """Return the function that reports readings of the clock, if time may pass at any moment."""
         faults = scenario.faults
-        return bool(scenario.delays) or bool(faults.most and faults.jumps)
+        return self._settle if scenario.delays or (faults.most and faults.jumps) else None
 
-    def settle(self) -> None:
+    def _settle(self) -> None:
         """Report whether the step read the clock, or dated a file, or read the date of one."""
         clock, touched = self._clock, self._runtime.touched
         if clock.read or clock.dated or clock.told_dates:

@@ -32,13 +32,9 @@ class LocksBetweenProcesses(Resource):
         """Forget the locks that this process has held or made."""
         self._locks.begin()
 
-    def settles(self, scenario: Scenario) -> bool:
-        """Return whether workers share memory, whose use shows when a step has ended."""
-        return self._locks.watches
-
-    def settle(self) -> None:
-        """Report whether the step has changed the shared memory."""
-        self._locks.say_what_memory()
+    def settles(self, scenario: Scenario) -> Callable[[], None] | None:
+        """Return the function that reports changes of shared memory, if workers share any."""
+        return self._locks.say_what_memory if self._locks.watches else None
 
 
 class VirtualIds(Resource):

@@ -44,13 +44,9 @@ class Sqlite(Resource):
         """Start SQLite's own randomness anew."""
         self._native.reseed()
 
-    def settles(self, scenario: Scenario) -> bool:
-        """Return True: which locks are held shows when a step has ended."""
-        return True
-
-    def settle(self) -> None:
-        """Report the locks that are held."""
-        self.databases.settle()
+    def settles(self, scenario: Scenario) -> Callable[[], None]:
+        """Return the function that reports the locks that are held."""
+        return self.databases.settle
 
     def ran_before(self) -> bool:
         """Return whether a statement ran before the race, since last asked."""
