@@ -34,7 +34,7 @@ from harness.cluster.spread import Spread, spread
 from harness.control.sharding.explorer import Setting
 from harness.control.sharding.together import Place, explore_together
 from harness.control.tally import Budget, Tally
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.project import config
 from harness.project.config import fix_hash_seed
 from harness.result import Execution
@@ -76,7 +76,7 @@ def scenario(name: str) -> Scenario:
 def alone(name: str, most: int, outcomes: bool) -> Found:
     """Search in one process, without dealing."""
     raced, chosen = scenario(name), Exhaustive()
-    with theatre(raced, raced.workers, patience=PATIENCE) as stage:
+    with open_testbed(raced, raced.workers, patience=PATIENCE) as stage:
         stage.driver.wants_outcomes = outcomes
         workload, seen, previous = raced.workload(raced.workers), set[str](), None
         executions, began = 0, time.perf_counter()
@@ -95,10 +95,10 @@ def spread_out(name: str, address: str, pids: dict[str, list[int]], most: int, o
     tally = Counting(raced, Budget(most, None), lambda _: None)
     dealer = dealer_of(Exhaustive(), None)
     batches: list[int] = []
-    with measuring(batches) as sizes, spread(Place(address, name), 0, setting) as troupe:
+    with measuring(batches) as sizes, spread(Place(address, name), 0, setting) as executor:
         before = _readings(pids)
         began = time.perf_counter()
-        explore_together(_opened(troupe), dealer, tally)
+        explore_together(_opened(executor), dealer, tally)
         seconds = time.perf_counter() - began
         used = {what: value - before[what] for what, value in _readings(pids).items()}
     costs = {what: value / tally.executions for what, value in used.items()}
@@ -129,8 +129,8 @@ def _check(execution: Execution) -> None:
 
 
 @contextmanager
-def _opened(troupe: Spread) -> Iterator[Spread]:
-    yield troupe
+def _opened(executor: Spread) -> Iterator[Spread]:
+    yield executor
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.control.testbed.testbed import Theatre, theatre
+from harness.control.testbed.testbed import Testbed, open_testbed
 from harness.result import Execution
 from harness.schedulers.random_walk import RandomWalk
 
@@ -35,11 +35,11 @@ def held(pid: int) -> dict[str, int]:
     return {"memory": int(resident.split()[1]), "descriptors": len(os.listdir(f"/proc/{pid}/fd"))}
 
 
-def everybody(stage: Theatre) -> dict[str, dict[str, int]]:
+def everybody(stage: Testbed) -> dict[str, dict[str, int]]:
     """Return the memory and descriptors of the controller and of each process of the run."""
     gc.collect()
     pids = {"controller": os.getpid()}
-    for worker, role in zip(stage.driver.fleet.workers, stage.driver.fleet.roles, strict=True):
+    for worker, role in zip(stage.driver.worker_pool.workers, stage.driver.worker_pool.roles, strict=True):
         pids[f"{role} {worker.number}"] = worker.pid
     return {name: held(pid) for name, pid in pids.items()}
 
@@ -47,7 +47,7 @@ def everybody(stage: Theatre) -> dict[str, dict[str, int]]:
 def measured(name: str, executions: int, after: int) -> dict[str, Any]:
     """Run *executions* of a scenario; return each process's memory and descriptors after *after* of them, and at the end."""
     scenario = registry.find(name)
-    with theatre(scenario, scenario.workers, patience=PATIENCE) as stage:
+    with open_testbed(scenario, scenario.workers, patience=PATIENCE) as stage:
         walk, previous, workload = RandomWalk(1), None, scenario.workload(scenario.workers)
         early: dict[str, dict[str, int]] = {}
         began = time.monotonic()

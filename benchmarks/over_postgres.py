@@ -57,9 +57,9 @@ def floor_rate(executions: int, folder: Path) -> dict[str, Any]:
     import psycopg
 
     from harness.boundary.inherited_locks import Inherited
-    from harness.control.testbed.shared_database import PostgresWorld
+    from harness.control.testbed.shared_database import SharedDatabase
 
-    with one_core(), closing(PostgresWorld(folder / "world", Inherited())) as world:
+    with one_core(), closing(SharedDatabase(folder / "world", Inherited())) as world:
         set_up(world.db)
         world.take_template()
         url = f"{world.db}&application_name=race-harness%20kept"  # not ended when the rows are put back

@@ -31,7 +31,7 @@ import aiosqlite
 from benchmarks import tokens
 from benchmarks.goals import GROWTH_TO_SIXTEEN, TWO_JOBS
 from benchmarks.jobs import Failed, done
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.project.config import fix_hash_seed
 from harness.scenario import Call, Check, Client, Scenario, Workload
 from harness.schedulers.random_walk import RandomWalk
@@ -124,12 +124,12 @@ def workload(size: Size, workers: int) -> Workload:
 
 def cost(scenario: Scenario, seconds: float, *, least: int = 2) -> Cost:
     """Measure executions under the random walk for *seconds*, at least *least*, after one that does not count."""
-    with theatre(scenario, scenario.workers, patience=60.0) as stage:
+    with open_testbed(scenario, scenario.workers, patience=60.0) as stage:
         scheduler, work = RandomWalk(1), scenario.workload(scenario.workers)
         scheduler.start(None)
         execution = stage.driver.run(scheduler, work)
         executions, steps = 0, 0
-        pids = [os.getpid(), *(worker.pid for worker in stage.driver.fleet.workers if worker.pid)]
+        pids = [os.getpid(), *(worker.pid for worker in stage.driver.worker_pool.workers if worker.pid)]
         began, used = time.perf_counter(), ran(pids)
         while executions < least or time.perf_counter() - began < seconds:
             scheduler.start(execution)

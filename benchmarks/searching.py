@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from harness.control.execution.driver import Driver
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.result import Execution, fault_count
 from harness.scenario import Scenario
 from harness.schedulers.base import Scheduler, report_of
@@ -99,7 +99,7 @@ def search(
     scenario: Scenario, scheduler: str, *, seed: int = 0, executions: int = 1000, seconds: float = 3600.0
 ) -> Found:
     """Search for a failure with a scheduler, within *executions* and *seconds*; raise `Undecided` if one was stuck."""
-    with theatre(scenario, scenario.workers, seed=seed, patience=PATIENCE) as stage:
+    with open_testbed(scenario, scenario.workers, seed=seed, patience=PATIENCE) as stage:
         count = Count(executions, seconds)
         if scheduler == HYPOTHESIS:
             complete = _drawn(stage.driver, scenario, seed, count)

@@ -26,7 +26,7 @@ from harness.control.hypothesis_search import Draws, explore_drawn
 from harness.control.repeating.shrink import shrink
 from harness.control.run import run
 from harness.control.tally import Budget, Tally
-from harness.control.testbed.testbed import Theatre, theatre
+from harness.control.testbed.testbed import Testbed, open_testbed
 from harness.examples.drawing import planned, workloads_of
 from harness.examples.testbeds import learn
 from harness.result import Execution, fault_count
@@ -79,7 +79,7 @@ def size(execution: Execution) -> Size:
     return len(clients), calls, fault_count(execution.steps), execution.preemptions
 
 
-def search(stage: Theatre, scenario: Scenario, way: str, seed: int, most: int) -> dict[str, Any]:
+def search(stage: Testbed, scenario: Scenario, way: str, seed: int, most: int) -> dict[str, Any]:
     """Search once; return the executions to the first failure and to shrink it, and the sizes from Hypothesis and from us."""
     tally = Tally(scenario, Budget(most, None), lambda _: None)
     explore_drawn(stage.driver, scenario.workers, seed, tally=tally, make=WAYS[way])
@@ -99,7 +99,7 @@ def measure(scenario: Scenario, ways: list[str], seeds: int, most: int) -> dict[
     """Search one scenario in every way and with every seed; return the results and the minimum."""
     exhaustive = run(scenario, scheduler="exhaustive", max_executions=most).counterexample
     row: dict[str, Any] = {"minimum": size(exhaustive) if exhaustive else None, "ways": {}}
-    with theatre(scenario, scenario.workers) as stage:
+    with open_testbed(scenario, scenario.workers) as stage:
         for way in ways:
             row["ways"][way] = [search(stage, scenario, way, seed, most) for seed in range(seeds)]
     return row
@@ -146,7 +146,7 @@ def summary_of(rows: dict[str, Any], ways: list[str]) -> Iterator[str]:
 def example_costs(names: list[str]) -> Iterator[tuple[str, dict[str, float]]]:
     """Yield for each scenario the milliseconds of a random execution, and of an example drawn in each way."""
     for scenario in (scenario for scenario in ALL if scenario.name in names):
-        with theatre(scenario, scenario.workers) as stage:
+        with open_testbed(scenario, scenario.workers) as stage:
             found: dict[str, float] = {}
             walk = RandomWalk(0)
             began, previous = time.perf_counter(), None
@@ -159,7 +159,7 @@ def example_costs(names: list[str]) -> Iterator[tuple[str, dict[str, float]]]:
             yield scenario.name, found
 
 
-def _example(stage: Theatre, scenario: Scenario, make: Draws) -> float:
+def _example(stage: Testbed, scenario: Scenario, make: Draws) -> float:
     workloads, steps = (
         workloads_of(scenario, scenario.workers),
         learn(stage.driver, scenario.workload(scenario.workers)),

@@ -60,7 +60,7 @@ def check(
     """
     __tracebackhide__ = True
     from harness.control.repeating.shrink import Following
-    from harness.control.testbed.testbed import theatre
+    from harness.control.testbed.testbed import open_testbed
     from harness.racing import judge
     from harness.values.redaction import redacted
 
@@ -68,7 +68,7 @@ def check(
     workload = Workload(parse_calls(calls), workers)
     ways: tuple[Scheduler, ...] = (Following([atom.choice for atom in plan]), Planned(plan))
     found = []
-    with theatre(scenario.allowing(atom.choice for atom in plan), workers, seed=seed, isolation="fork") as stage:
+    with open_testbed(scenario.allowing(atom.choice for atom in plan), workers, seed=seed, isolation="fork") as stage:
         for way in ways:
             found.append(redacted(stage.driver.run(way, workload), scenario.secrets)[0])
     for execution in found:

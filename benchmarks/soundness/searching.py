@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.soundness.program import Program, functions_of, module_of
 from benchmarks.soundness.state import outcome_of
-from harness.control.testbed.testbed import Theatre, theatre
+from harness.control.testbed.testbed import Testbed, open_testbed
 from harness.errors import Diverged
 from harness.faults import Faults
 from harness.result import Execution
@@ -103,7 +103,7 @@ def searched(program: Program, *, most: int, brute: int, seconds: float) -> Sear
     """Search *program*: in at most *most* executions, *brute* of brute force, and *seconds* of each search."""
     outcomes: list[str] = []
     scenario = scenario_of(program, outcomes.append)
-    with theatre(scenario, len(program.workers), patience=_PATIENCE) as stage:
+    with open_testbed(scenario, len(program.workers), patience=_PATIENCE) as stage:
 
         def search(scheduler: Scheduler, budget: int) -> Found:
             return _search(stage, scheduler, budget, seconds, outcomes)
@@ -114,7 +114,7 @@ def searched(program: Program, *, most: int, brute: int, seconds: float) -> Sear
         return Searches(complete, search(Stateful(), most), search(Exhaustive(reduction=False), brute))
 
 
-def _search(stage: Theatre, scheduler: Scheduler, most: int, seconds: float, outcomes: list[str]) -> Found:
+def _search(stage: Testbed, scheduler: Scheduler, most: int, seconds: float, outcomes: list[str]) -> Found:
     driver, found = stage.driver, Found()
     workload = driver.scenario.workload(driver.scenario.workers)
     # What rules were told is remembered: each search is to tell it anew.

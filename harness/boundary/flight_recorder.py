@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from harness.boundary.wire import Peer
 
-__all__ = ["End", "Trail"]
+__all__ = ["End", "FlightRecorder"]
 
 _SIZE = 1 << 20
 
 
-class Trail:
+class FlightRecorder:
     """A shared memory of records. Made before the fork; one process writes, another reads when that one is dead."""
 
     def __init__(self) -> None:
@@ -56,4 +56,4 @@ class End(NamedTuple):
 
     peer: Peer
     stacks: int
-    trail: Trail
+    trail: FlightRecorder

@@ -20,7 +20,7 @@ from harness.control.options import bounded
 from harness.control.sharding.explorer import RAN, READY, leave, perform, told
 from harness.control.sharding.parcels import Ran, packed, unpacked
 from harness.control.testbed.processes import ending
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.errors import BadInput
 from harness.project import config
 from harness.saved.source_digest import digest
@@ -55,7 +55,7 @@ class Answer(NamedTuple):
 
 
 class Outpost:
-    """A process with a theatre of its own that runs batches of executions for a dask worker, from any of its threads.
+    """A process with a testbed of its own that runs batches of executions for a dask worker, from any of its threads.
 
     It is no child that ends with the thread that started it, as ``die_with`` would have it: it ends when the pipe does.
     """
@@ -151,7 +151,9 @@ def _explore(peer: Peer, order: Order, ran: list[Ran]) -> None:
             "Bring both to the same state."
         )
     scenario = bounded(found, None, order.faults, delays=order.delays)
-    with theatre(scenario, order.workers, seed=order.seed, isolation=order.isolation, patience=order.patience) as stage:
+    with open_testbed(
+        scenario, order.workers, seed=order.seed, isolation=order.isolation, patience=order.patience
+    ) as stage:
         stage.driver.wants_outcomes = order.outcomes
         workload = scenario.workload(order.workers)
         peer.send(_message((), READY))

@@ -1,4 +1,4 @@
-"""A troupe on a cluster: batches of executions for its nodes, and those of a lost explorer run again."""
+"""An executor of executions on a cluster: batches of executions for its nodes, and those of a lost explorer run again."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Task:
 
 
 class Spread:
-    """Executions spread over the nodes of a cluster: a ``Troupe``. Made by ``spread`` only.
+    """Executions spread over the nodes of a cluster: a ``ExplorerExecutor``. Made by ``spread`` only.
 
     What is dealt depends on ``slots`` alone, not on how many nodes there are or stay. A promise ends with ``Lost`` where its
     execution can't be judged, or has ended several explorers.

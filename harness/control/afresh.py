@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from harness.control.repeating.confirm import Unconfirmed, replay_once
 from harness.control.tally import Tally
-from harness.control.testbed.testbed import Theatre
+from harness.control.testbed.testbed import Testbed
 from harness.result import Execution
 
 __all__ = ["EarlyCheck", "begun_anew", "first_sentence"]
@@ -24,7 +24,7 @@ class EarlyCheck:
     So a run whose executions depend on used processes is noticed before its budget is spent.
     """
 
-    def __init__(self, stage: Theatre) -> None:
+    def __init__(self, stage: Testbed) -> None:
         self._stage, self._done = stage, stage.driver.isolated
 
     def __call__(self, execution: Execution, number: int) -> None:

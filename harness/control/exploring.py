@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from harness.control.afresh import EarlyCheck
 from harness.control.sharding.explorer import Setting
 from harness.control.sharding.explorers import explorers
-from harness.control.sharding.together import Place, Troupe, explore_together
+from harness.control.sharding.together import ExplorerExecutor, Place, explore_together
 from harness.control.tally import Tally
-from harness.control.testbed.testbed import Theatre
+from harness.control.testbed.testbed import Testbed
 from harness.result import Execution
 from harness.schedulers.base import Scheduler, SearchReport, report_of
 from harness.schedulers.dealing import dealer_of
@@ -23,7 +23,7 @@ __all__ = ["explore", "explore_dealt", "opened"]
 
 
 def explore(
-    stage: Theatre,
+    stage: Testbed,
     scheduler: Scheduler | None,
     workers: int,
     *,
@@ -50,7 +50,7 @@ def explore(
     )
 
 
-def _search(stage: Theatre, chosen: Scheduler, workers: int, *, preemptions: int | None, tally: Tally) -> None:
+def _search(stage: Testbed, chosen: Scheduler, workers: int, *, preemptions: int | None, tally: Tally) -> None:
     driver, workload = stage.driver, stage.driver.scenario.workload(workers)
     check = EarlyCheck(stage)
     previous: Execution | None = None
@@ -81,7 +81,7 @@ def _conclude(report: SearchReport, preemptions: int | None, tally: Tally) -> No
 
 
 def explore_dealt(
-    executor: AbstractContextManager[Troupe], scheduler: Scheduler, preemptions: int | None, *, tally: Tally
+    executor: AbstractContextManager[ExplorerExecutor], scheduler: Scheduler, preemptions: int | None, *, tally: Tally
 ) -> tuple[float, int]:
     """Explore with several jobs; return the seconds that it took to start them, and their number."""
     dealer = dealer_of(scheduler, preemptions)
@@ -90,7 +90,7 @@ def explore_dealt(
     return startup, jobs
 
 
-def opened(jobs: int, cluster: Place | None, setting: Setting) -> AbstractContextManager[Troupe]:
+def opened(jobs: int, cluster: Place | None, setting: Setting) -> AbstractContextManager[ExplorerExecutor]:
     """Return the context manager that starts the explorers, on this machine or on a cluster.
 
     On a cluster, 0 *jobs* stand for as many as its nodes have threads.

@@ -34,7 +34,7 @@ class RunOptions:
     again, whatever the timing. On a *cluster*, *jobs* processes explore on its nodes, however many nodes there are; by
     default one for each of their threads. *explain* has a failure explained. *examples* is a folder or a ``redis://`` URL
     in which Hypothesis keeps failing examples, instead of where its settings say. *isolation* and *patience* are those of
-    ``testbed``; *server* is the URL of a PostgreSQL server to race over.
+    ``open_testbed``; *server* is the URL of a PostgreSQL server to race over.
     """
 
     workers: int | None = None

@@ -14,7 +14,7 @@ from harness.control.options import Place, RunOptions
 from harness.control.repeating.confirm import Unconfirmed
 from harness.control.tally import Progress, Tally
 from harness.control.testbed.shortage import Shortage
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.errors import Diverged, SetupFailed, Unsupported
 from harness.postgres.link import ServerSaid
 from harness.result import Interrupted, Result
@@ -111,7 +111,7 @@ def _attempt(scenario: Scenario, options: RunOptions, tally: Tally, *, remembere
         executor = opened(options.jobs or 0, options.cluster, options.setting(scenario, workers))
         startup, jobs = explore_dealt(executor, scheduler, options.preemptions, tally=tally)
     # With several jobs, this testbed is only for the recheck, confirming, shrinking and explaining.
-    with theatre(scenario, workers, seed=options.seed) as stage:
+    with open_testbed(scenario, workers, seed=options.seed) as stage:
         stage.driver.wants_outcomes = options.outcomes
         run_of = partial(
             replace, workers=workers, scheduler=options.name, seed=options.seed, jobs=jobs,

@@ -14,7 +14,7 @@ from hypothesis.errors import HypothesisException, StopTest
 
 from harness.control.execution.driver import Driver
 from harness.control.repeating.shrink import Deviations
-from harness.control.testbed.testbed import Theatre, theatre
+from harness.control.testbed.testbed import Testbed, open_testbed
 from harness.examples.drawn_schedule import steps_of_a_call
 from harness.result import Execution
 from harness.scenario import Scenario, Workload
@@ -37,8 +37,8 @@ class NeverHappened(UserWarning):
 class Staged:
     """The processes of a scenario, and counts of the events seen so far; ``steps`` is the usual number of steps in a call."""
 
-    def __init__(self, scenario: Scenario, workers: int, stage: Theatre) -> None:
-        self.scenario, self.workers, self._theatre = scenario, workers, stage
+    def __init__(self, scenario: Scenario, workers: int, stage: Testbed) -> None:
+        self.scenario, self.workers, self._testbed = scenario, workers, stage
         self._happened: Counter[str] = Counter()
         self._executions = self._failures = 0
         self.steps = learn(stage.driver, scenario.workload(workers))
@@ -54,8 +54,8 @@ class Staged:
             with ExitStack() as stack:
                 stack.enter_context(_not_traced_by_hypothesis())
                 if fresh:
-                    stack.enter_context(self._theatre.isolated())
-                execution = self._theatre.driver.run(scheduler, workload)
+                    stack.enter_context(self._testbed.isolated())
+                execution = self._testbed.driver.run(scheduler, workload)
         except (StopTest, HypothesisException):
             raise
         except BaseException:
@@ -116,7 +116,7 @@ def staged(scenario: Scenario, workers: int) -> Staged:
     if len(_stages) == _MOST:
         close()
     _owner = os.getpid()
-    opened = _stack.enter_context(theatre(scenario, workers))
+    opened = _stack.enter_context(open_testbed(scenario, workers))
     # Now, after what multiprocess registers as it starts its first process: it would wait for ours to end by themselves.
     atexit.unregister(close)
     atexit.register(close)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from harness.result import Execution, fault_count
 from harness.schedulers.base import SearchReport, View
-from harness.schedulers.random_faults import Storm
+from harness.schedulers.random_faults import RandomFaults
 from harness.values.schedule import DELAY
 
 __all__ = ["PCT", "chance", "survival"]
@@ -53,7 +53,7 @@ class PCT:
     """Runs the task with the highest priority; at *depth* - 1 random steps, this task gets the lowest priority.
 
     With *depth* 0, the executions have depths 1, 2 and 3 in turns; ``depth`` is that of the current execution.
-    Priorities are drawn as tasks appear. ``Storm`` decides when faults come: they are no part of the guarantee.
+    Priorities are drawn as tasks appear. ``RandomFaults`` decides when faults come: they are no part of the guarantee.
     ``tasks`` and ``length`` are the largest numbers of tasks and steps seen; change points are drawn from ``length``.
 
     ``pct`` counts, by depth, the executions that ``start`` was told of and for which the guarantee holds: no fault was
@@ -73,7 +73,7 @@ class PCT:
         self._measured = False
         self._priorities: dict[str, float] = {}
         self._changes: list[int] = []
-        self._storm = Storm(self._random)
+        self._storm = RandomFaults(self._random)
         self.pct: dict[int, int] = {}
 
     def report(self) -> SearchReport:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from harness.result import Execution
 from harness.schedulers.base import Option, View
-from harness.schedulers.random_faults import Storm
+from harness.schedulers.random_faults import RandomFaults
 from harness.schedulers.tree.dependence import depend
 from harness.values.history import Access, Step
 
@@ -21,7 +21,7 @@ __all__ = ["POS"]
 
 
 class POS:
-    """Chooses by random priorities, as described above; ``Storm`` decides when faults come."""
+    """Chooses by random priorities, as described above; ``RandomFaults`` decides when faults come."""
 
     name = "pos"
 
@@ -29,7 +29,7 @@ class POS:
         self._seed = seed
         self._count = 0
         self._random = random.Random()
-        self._storm = Storm(self._random)
+        self._storm = RandomFaults(self._random)
         self._priorities: dict[tuple[str, str], float] = {}
         self._touched: dict[str, tuple[Access, ...]] = {}
         self._seen = 0

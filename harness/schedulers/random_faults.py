@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from harness.schedulers.base import Option, View
 
-__all__ = ["Storm"]
+__all__ = ["RandomFaults"]
 
 _MOST = 2
 _FIRST_LENGTH = 20
 """The assumed number of steps of an execution, until one was seen."""
 
 
-class Storm:
+class RandomFaults:
     """Draws zero to two steps at which faults come for each execution, uniformly over the usual length of executions.
 
     So a fault comes late as often as early, however many steps there are. A kind of fault that is possible in many

@@ -6,7 +6,7 @@ import random
 
 from harness.result import Execution
 from harness.schedulers.base import View
-from harness.schedulers.random_faults import Storm
+from harness.schedulers.random_faults import RandomFaults
 
 __all__ = ["RandomWalk"]
 
@@ -15,7 +15,7 @@ _LONG = 1_000
 
 
 class RandomWalk:
-    """Chooses uniformly among the options that are no faults; ``Storm`` decides when faults come."""
+    """Chooses uniformly among the options that are no faults; ``RandomFaults`` decides when faults come."""
 
     name = "random"
 
@@ -23,7 +23,7 @@ class RandomWalk:
         self._seed = seed
         self._count = 0
         self._random = random.Random()
-        self._storm = Storm(self._random)
+        self._storm = RandomFaults(self._random)
         self._turn = (-1, 0)
 
     def start(self, previous: Execution | None) -> bool:

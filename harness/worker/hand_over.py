@@ -13,14 +13,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-from harness.boundary.flight_recorder import Trail
+from harness.boundary.flight_recorder import FlightRecorder
 from harness.boundary.wire import ABORT, GIVE_UP, GO, Message, Peer
 from harness.worker.controlled_threads import Carrier, Strand, Wanted
 from harness.worker.event_loop.waiting import Waiting, only_wait
 from harness.worker.source import Place
 from harness.worker.virtual.clock import Clock
 
-__all__ = ["Baton"]
+__all__ = ["HandOver"]
 
 OWN = "own"
 """That a turn runs no code under test."""
@@ -42,7 +42,7 @@ class Sleeper(Protocol):
     def unfinished(self) -> list[tuple[str, Any]]: ...
 
 
-class Baton:
+class HandOver:
     """Exactly one strand has it: it runs until it parks, waits or ends, and hands it on (see the module's text)."""
 
     def __init__(self, peer: Peer, clock: Clock) -> None:
@@ -51,7 +51,7 @@ class Baton:
         self.controlled = self.aborting = self.cancels = False
         self.alone = False
         self.ahead = 0
-        self.trail = Trail()
+        self.trail = FlightRecorder()
         self._family = ""
         self.loses = ""
         self.sleeper: Sleeper | None = None

@@ -15,7 +15,7 @@ from typing import Any
 from harness.boundary.wire import ABORT, GO, Message, Peer
 from harness.worker.controlled_threads import Aborted, Strand, Wanted
 from harness.worker.directory import without_directory
-from harness.worker.hand_over import Baton
+from harness.worker.hand_over import HandOver
 from harness.worker.source import Place
 from harness.worker.virtual.clock import Clock
 
@@ -34,7 +34,7 @@ _OF_FILES = ("file", "flock")
 """What may, too, in a lane that has heard of it: code that lets go of a lock file forgets it only then."""
 
 
-class Runtime(Baton):
+class Runtime(HandOver):
     """The one object of a worker through which everything instrumented goes (see the module's text)."""
 
     def __init__(self, peer: Peer, clock: Clock) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.checks.linearizability import UNKNOWN, Operation, Spec
 from harness.control.execution.driver import Driver
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.faults import Faults
 from harness.result import Execution
 from harness.schedulers.base import Scheduler, View, report_of
@@ -65,7 +65,7 @@ def check_scheduler(make: Callable[[], Scheduler], most: int = 20, repeats: bool
     """
     for kills in (0, 1):
         scenario = raced(autocommit, faults=Faults(kill=True, most=kills), raising_fails=False, **fields)
-        with theatre(scenario, 2, patience=2.0) as stage:
+        with open_testbed(scenario, 2, patience=2.0) as stage:
             made = _made(make(), stage.driver, most)
             assert made
             if repeats:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.control.run import run
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.result import Execution, Result
 from harness.scenario import Call, Check, Client, Scenario, Workload
 from harness.schedulers.base import Scheduler
@@ -84,7 +84,7 @@ def executions_of_each(
     """Return the same for each of *schedulers*, one after another in the same processes."""
     every: list[list[Execution]] = []
     number = scenario.workers if workers is None else workers
-    with theatre(scenario, number, patience=2.0) as stage:
+    with open_testbed(scenario, number, patience=2.0) as stage:
         stage.driver.wants_outcomes = True
         for scheduler in schedulers:
             found: list[Execution] = []

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from harness.control.run import run
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.project import config
 from harness.result import Execution
 from harness.scenario import Call, Client, Scenario, Workload
@@ -81,12 +81,12 @@ def test_the_same_seed_gives_the_same_history(worker: Any, seed: int) -> None:
 DIGEST = """
 import hashlib, sys
 from scenarios import ALL
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.schedulers.random_walk import RandomWalk
 scenario = next(scenario for scenario in ALL if scenario.name == sys.argv[1])
 walk = RandomWalk(11)
 digest = hashlib.sha256()
-with theatre(scenario, 2, seed=5) as stage:
+with open_testbed(scenario, 2, seed=5) as stage:
     for _ in range(10):
         walk.start(None)
         execution = stage.driver.run(walk, scenario.workload(2))
@@ -141,7 +141,7 @@ def asked(seed: int) -> list[list[str]]:
     scenario = raced(asks_everything)
     walk = RandomWalk(1)
     walk.start(None)
-    with theatre(scenario, 2, seed=seed, patience=2.0) as stage:
+    with open_testbed(scenario, 2, seed=seed, patience=2.0) as stage:
         execution = stage.driver.run(walk, scenario.workload(2))
     return [json.loads(json.dumps(outcome.value)) for outcome in execution.history.outcomes()]
 

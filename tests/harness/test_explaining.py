@@ -13,7 +13,7 @@ from harness import registry
 from harness.control.repeating import fault_moves
 from harness.control.repeating import neighbours as explaining
 from harness.control.repeating.neighbours import Unexplained
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.errors import HarnessError
 from harness.reports.text.why import sentences
 from harness.result import Failure, Result
@@ -87,7 +87,7 @@ def test_the_passing_schedule_passes_and_the_failing_one_fails() -> None:
     pair = found(result).critical
     assert pair is not None
     assert result.counterexample is not None
-    with theatre(LOST_UPDATE, 2) as stage:
+    with open_testbed(LOST_UPDATE, 2) as stage:
         for schedule, fails in ((pair.failing, True), (pair.passing, False)):
             replay = Replay(schedule)
             replay.start(None)
@@ -133,7 +133,7 @@ def test_a_crash_between_two_transactions_is_explained() -> None:
     """The kill between the two commits is essential, and neither a commit earlier nor one later does it."""
     scenario = registry.find("keyed-crashes", "r24-two-transactions")
     # Not shrunk, which takes long: an explanation is of any failing execution.
-    with theatre(scenario, scenario.workers) as stage:
+    with open_testbed(scenario, scenario.workers) as stage:
         explorer, failed = Exhaustive(), None
         while failed is None or failed.failure is None:
             assert explorer.start(failed)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness import Verdict
-from harness.control.execution.transitions import Stage
+from harness.control.execution.transitions import Transitions
 from harness.control.run import run
 from harness.values.history import Step
 from tests.harness.counter import reduced_and_brute
@@ -154,12 +154,12 @@ def test_who_opens_a_database_need_not_be_asked_before_its_first_statement(monke
     """What opening it reads, its name, is told with the step that the worker passed by itself."""
     taken = []
 
-    def take(self: Stage, *arguments: Any) -> list[Step]:
+    def take(self: Transitions, *arguments: Any) -> list[Step]:
         taken.append(steps := real(self, *arguments))
         return steps
 
-    real = Stage.take
-    monkeypatch.setattr(Stage, "take", take)
+    real = Transitions.take
+    monkeypatch.setattr(Transitions, "take", take)
     program = Racy(only_databases, reads_once, reads_once, lambda *_: False)
     assert run(raced("opens", program), scheduler="exhaustive", explain=False, patience=20.0).complete
     together = [steps for steps in taken if steps[0].kind == "call" and len(steps) > 1]

@@ -22,7 +22,7 @@ from harness import Check, Scenario, Verdict, Workload
 from harness.control.repeating.confirm import replay_once
 from harness.control.repeating.shrink import Deviations
 from harness.control.run import run
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.errors import Diverged
 from harness.reports.text.summary import summary
 
@@ -224,7 +224,7 @@ def test_what_a_worker_prints_is_not_in_our_output(capfd: pytest.CaptureFixture[
 def test_a_repetition_that_gets_stuck_says_why() -> None:
     """It ends before the recording does; that nobody can fork any more says more than that it departs."""
     hostile = scenario(touch)
-    with theatre(hostile, 2, patience=PATIENCE) as stage:
+    with open_testbed(hostile, 2, patience=PATIENCE) as stage:
         recorded = stage.driver.run(Deviations({}), hostile.workload(2))
         (server,) = multiprocess.active_children()
         server.kill()

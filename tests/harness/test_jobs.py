@@ -22,7 +22,7 @@ from harness.control.sharding.parcels import Ran, packed, unpacked
 from harness.control.sharding.together import _Table
 from harness.control.tally import Budget, Progress, Tally
 from harness.control.testbed.pinning import _claim
-from harness.control.testbed.testbed import Theatre, theatre
+from harness.control.testbed.testbed import Testbed, open_testbed
 from harness.errors import BadInput, SetupFailed
 from harness.faults import NONE, Faults
 from harness.project import config
@@ -46,7 +46,7 @@ pytestmark = [pytest.mark.forks, pytest.mark.slow]
 KILL = Faults(kill=True, most=1)
 
 
-def alone(stage: Theatre, scheduler: Scheduler, most: int = 2_000) -> list[Execution]:
+def alone(stage: Testbed, scheduler: Scheduler, most: int = 2_000) -> list[Execution]:
     """Return the executions that *scheduler* asks for, one after the other."""
     workload = stage.driver.scenario.workload(2)
     found: list[Execution] = []
@@ -56,7 +56,7 @@ def alone(stage: Theatre, scheduler: Scheduler, most: int = 2_000) -> list[Execu
 
 
 def dealt(
-    stage: Theatre, scheduler: Scheduler, at_once: int, preemptions: int | None = None, most: int = 2_000, far: int = 0
+    stage: Testbed, scheduler: Scheduler, at_once: int, preemptions: int | None = None, most: int = 2_000, far: int = 0
 ) -> tuple[list[Execution], bool]:
     """Return the executions of *scheduler*, and whether it is complete, with so many dealt before the first is learnt from.
 
@@ -104,7 +104,7 @@ def schedules(executions: list[Execution]) -> list[str]:
 def test_branches_walked_at_once_lose_no_outcome(program: Callable[[Path], None], faults: Faults, mode: str) -> None:
     """However many are away, the outcomes are those of trying everything, and the search says that it is complete."""
     scenario = raced(program, mode, raising_fails=False, faults=faults)
-    with theatre(scenario, 2) as stage:
+    with open_testbed(scenario, 2) as stage:
         stage.driver.wants_outcomes = True
         one = alone(stage, Exhaustive())
         everything = outcomes(alone(stage, Exhaustive(reduction=False))) if not faults.most else outcomes(one)
@@ -117,14 +117,14 @@ def test_branches_walked_at_once_lose_no_outcome(program: Callable[[Path], None]
 @pytest.mark.parametrize("preemptions", [None, 1])
 def test_dealt_one_at_a_time_it_is_the_same_search(preemptions: int | None) -> None:
     """Execution for execution, with the reduction and under a bound: what is learnt of a branch is all there is to learn."""
-    with theatre(raced(autocommit, faults=KILL), 2) as stage:
+    with open_testbed(raced(autocommit, faults=KILL), 2) as stage:
         one = alone(stage, Exhaustive(preemptions=preemptions))
         assert schedules(dealt(stage, Exhaustive(preemptions=preemptions), 1, preemptions)[0]) == schedules(one)
 
 
 def test_a_bounded_search_loses_no_outcome_either() -> None:
     """With six branches away at once, under a bound on preemptions."""
-    with theatre(raced(autocommit_in_one, faults=KILL), 2) as stage:
+    with open_testbed(raced(autocommit_in_one, faults=KILL), 2) as stage:
         stage.driver.wants_outcomes = True
         one = alone(stage, Exhaustive(preemptions=1))
         found, complete = dealt(stage, Exhaustive(preemptions=1), 6, 1)
@@ -134,7 +134,7 @@ def test_a_bounded_search_loses_no_outcome_either() -> None:
 @pytest.mark.parametrize("make", [RandomWalk, PCT, POS, Portfolio], ids=lambda make: make.__name__)
 def test_samples_are_the_same_whoever_runs_them(make: type) -> None:
     """One at a time, dealing changes nothing; many at once, it changes nothing for a walk that has nothing to learn."""
-    with theatre(raced(autocommit), 2) as stage:
+    with open_testbed(raced(autocommit), 2) as stage:
         one = schedules(alone(stage, make(3), most=60))
         assert schedules(dealt(stage, make(3), 1, most=60)[0]) == one
         at_once = schedules(dealt(stage, make(3), 7, most=60)[0])
@@ -281,7 +281,7 @@ def test_explorations_at_once_share_out_the_cores() -> None:
 
 
 class Nobody:
-    """A troupe of two that runs nothing."""
+    """An executor of two that runs nothing."""
 
     slots, ahead, far = 2, 4, 64
 

@@ -15,7 +15,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.control.run import run
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.examples.drawing import planned
 from harness.examples.testbeds import learn
 from harness.faults import Faults
@@ -198,7 +198,7 @@ def test_what_hypothesis_draws_reaches_every_outcome(scenario: Scenario) -> None
     """A few points for each execution are enough for all that the search finds in full."""
     wanted = outcomes(executions(scenario, Exhaustive()))
     found: set[str] = set()
-    with theatre(scenario, scenario.workers, patience=2.0) as stage:
+    with open_testbed(scenario, scenario.workers, patience=2.0) as stage:
         stage.driver.wants_outcomes = True
         workload = scenario.workload(scenario.workers)
         steps = learn(stage.driver, workload)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.boundary.inherited_locks import Inherited
-from harness.control.testbed.shared_files import World
+from harness.control.testbed.shared_files import SharedState
 from harness.faults import Faults
 from harness.reports.text.summary import summary
 from harness.result import Execution
@@ -120,20 +120,20 @@ def test_a_run_says_how_many_were_not_run() -> None:
 
 
 @contextmanager
-def _world(folder: Path) -> Iterator[World]:
-    world = World(folder / "world", Inherited())
+def _world(folder: Path) -> Iterator[SharedState]:
+    world = SharedState(folder / "world", Inherited())
     with closing(sqlite3.connect(world.db)) as connection, connection:
         connection.execute("CREATE TABLE t (n)")
     yield world
     world.close()
 
 
-def _do(world: World, *statements: str) -> int | None:
+def _do(world: SharedState, *statements: str) -> int | None:
     with closing(sqlite3.connect(world.db)) as connection:
         for statement in statements:
             with connection:
                 connection.execute(statement)
-    return world.likeness()
+    return world.fingerprint()
 
 
 def test_likeness_is_of_rows_and_their_numbers(tmp_path: Path) -> None:
@@ -150,20 +150,20 @@ def test_likeness_is_of_rows_and_their_numbers(tmp_path: Path) -> None:
 def test_likeness_sees_journals_and_other_files(tmp_path: Path) -> None:
     """Whoever comes next to a journal that a dead process left has to undo what it tells of."""
     with _world(tmp_path) as world:
-        before = world.likeness()
+        before = world.fingerprint()
         Path(f"{world.db}-journal").write_bytes(b"")
-        empty = world.likeness()
+        empty = world.fingerprint()
         (world.directory / "file").write_text("one")
-        other = world.likeness()
+        other = world.fingerprint()
         (world.directory / "file").write_text("two")
-        assert len({before, empty, other, world.likeness()}) == 4
+        assert len({before, empty, other, world.fingerprint()}) == 4
 
 
 def test_no_likeness_where_it_can_not_be_told(tmp_path: Path) -> None:
     """A file that only says it is a database."""
     with _world(tmp_path) as world:
         world.db.write_bytes(b"SQLite format 3\x00 or not")
-        assert world.likeness() is None
+        assert world.fingerprint() is None
 
 
 def test_likeness_sees_the_locks_of_multiprocessing(tmp_path: Path) -> None:
@@ -172,11 +172,11 @@ def test_likeness_sees_the_locks_of_multiprocessing(tmp_path: Path) -> None:
     with _world(tmp_path) as world:
         inherited = world._inherited
         number = next(each for each, found in enumerate(inherited.locks) if found is lock)
-        free = world.likeness()
+        free = world.fingerprint()
         inherited.set(number, 0)
-        assert world.likeness() not in (free, None)
+        assert world.fingerprint() not in (free, None)
         inherited.set(number, 1)
-        assert world.likeness() == free
+        assert world.fingerprint() == free
 
 
 def test_what_follows_must_be_what_followed() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.control.execution.actors import ClientState, Move, WorkerState
 from harness.control.execution.network import answer
-from harness.control.execution.state import Scene
+from harness.control.execution.state import ExecutionState
 from harness.values.history import Access, Event, Step
 
 __all__ = ["ENDED", "Deaths", "name_of"]
@@ -18,7 +18,7 @@ ENDED = Access("history", "o")
 """The access of a step in which a call ends."""
 
 
-class Deaths(Scene):
+class Deaths(ExecutionState):
     """An execution state in which workers die. A kill can lose an answer until the client that it is for goes on."""
 
     def _opened(self, cause: int) -> None:
@@ -62,19 +62,19 @@ class Deaths(Scene):
         self.abandoned += state.sessions
         if self.last in (*state.calls, *state.requests):
             self.last = ""
-        self.crew.running.discard(state.worker.number)
+        self.participants.running.discard(state.worker.number)
         self.pool.forget(state)
         state.parked.clear()
         state.timer, state.timers, state.holds, state.sessions = None, (), (), []
-        self._fleet.ids.killed(state.worker.number)
-        self._fleet.readings.replaced(state.worker.number)
-        self._fleet.fork(state.worker)
+        self._worker_pool.ids.killed(state.worker.number)
+        self._worker_pool.readings.replaced(state.worker.number)
+        self._worker_pool.fork(state.worker)
         if move.kind == "kill":
             accesses += self._not_heard(state, move.lane)
-        self.faulting.heard(state)
-        if not self.crew.at_first_call:
+        self.fault_offers.heard(state)
+        if not self.participants.at_first_call:
             if state.opens_quietly:
-                self.crew.open(state, self.now, anew=True)
+                self.participants.open(state, self.now, anew=True)
                 self._opened(self.count)
             else:
                 state.down = True
@@ -102,7 +102,7 @@ class Deaths(Scene):
         if not lane:
             return []
         touched: list[Access] = []
-        for name, event in self.faulting.unheard_from(state, lane):
+        for name, event in self.fault_offers.unheard_from(state, lane):
             if event is None:
                 self.network.responded(name, 0, (), b"", self.count)
                 touched.append(answer(name))
@@ -117,7 +117,7 @@ class Deaths(Scene):
         state = move.state
         self.pool.drop(move)
         state.down = False
-        accesses = [state.process, state.life, *self.crew.open(state, self.now, anew=True)]
+        accesses = [state.process, state.life, *self.participants.open(state, self.now, anew=True)]
         self._opened(self.count)
         own = state.process, state.life
         self.changed = any(access.mode == "w" and access not in own for access in accesses)

@@ -16,14 +16,14 @@ from harness.schedulers.tree.dependence import unit_of
 from harness.values.history import Step
 from harness.values.schedule import DELAY
 
-__all__ = ["Delaying"]
+__all__ = ["DelayOffers"]
 
 
 class _Nobody:
     number = -1
 
 
-class Delaying:
+class DelayOffers:
     """The delays of one execution.
 
     ``left`` is how many it may still have. ``held`` names the processes (by worker) and messages on their way (by
@@ -40,7 +40,7 @@ class Delaying:
         self._world = WorkerState(cast(Worker, _Nobody()), "", False)
 
     def __repr__(self) -> str:
-        return f"<Delaying left={self.left} held={self.held}>"
+        return f"<DelayOffers left={self.left} held={self.held}>"
 
     def move(self, enabled: Sequence[Move], until: float) -> Move | None:
         """Return the move that delays all the *enabled* moves to the deadline *until*.

@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable
 
 from harness.control.execution.actors import Move
-from harness.control.execution.fingerprint import Likeness
-from harness.control.execution.time_jumps import Leading
-from harness.control.execution.transitions import Stage
+from harness.control.execution.fingerprint import StateFingerprint
+from harness.control.execution.time_jumps import TimeJumps
+from harness.control.execution.transitions import Transitions
 from harness.control.execution.worker_pool import Broke
 from harness.control.execution.workloads import check_workload
 from harness.control.rules.observer import Broken, Observer
 from harness.control.testbed.audit import Audit
-from harness.control.testbed.processes import Fleet, WorkerDied, ending
-from harness.control.testbed.shared_files import World
+from harness.control.testbed.processes import WorkerDied, WorkerPool, ending
+from harness.control.testbed.shared_files import SharedState
 from harness.errors import Unjudged
 from harness.result import Execution, Failure
 from harness.scenario import Scenario, Workload
@@ -41,8 +41,16 @@ class Driver:
     shared state may have changed, and with -1 at the beginning.
     """
 
-    def __init__(self, scenario: Scenario, fleet: Fleet, world: World, observer: Observer, seed: int) -> None:
-        self.scenario, self.fleet, self.world, self.observer, self.seed = scenario, fleet, world, observer, seed
+    def __init__(
+        self, scenario: Scenario, worker_pool: WorkerPool, world: SharedState, observer: Observer, seed: int
+    ) -> None:
+        self.scenario, self.worker_pool, self.world, self.observer, self.seed = (
+            scenario,
+            worker_pool,
+            world,
+            observer,
+            seed,
+        )
         self.concurrent = scenario.concurrent
         self.audit = Audit(str(world.directory))
         self._checked: Workload | None = None
@@ -52,7 +60,7 @@ class Driver:
 
     def short(self) -> str:
         """Return why the machine, short of room or descriptors, makes executions unreliable; empty if it does not."""
-        return self.world.ails(History(()), []) or self.fleet.short()
+        return self.world.environment_failure(History(()), []) or self.worker_pool.short()
 
     def run(self, scheduler: Scheduler, workload: Workload) -> Execution:
         """Run *workload* once under *scheduler*.
@@ -67,7 +75,7 @@ class Driver:
         An exception of *scheduler* (``Diverged``, Hypothesis' own signals) is raised after step 5.
         """
         if workload is not self._checked:
-            check_workload(workload, self.scenario, self.fleet.size)
+            check_workload(workload, self.scenario, self.worker_pool.size)
             self._checked = workload
         return _Run(self, scheduler, workload).run()
 
@@ -77,8 +85,10 @@ class _Run:
 
     def __init__(self, driver: Driver, scheduler: Scheduler, workload: Workload) -> None:
         self.driver, self.scheduler, self.workload = driver, scheduler, workload
-        self.scenario, self.fleet, self.observer = driver.scenario, driver.fleet, driver.observer
-        self.stage = Stage(driver.scenario, driver.fleet, workload, driver.seed, driver.world.db, driver.concurrent)
+        self.scenario, self.worker_pool, self.observer = driver.scenario, driver.worker_pool, driver.observer
+        self.stage = Transitions(
+            driver.scenario, driver.worker_pool, workload, driver.seed, driver.world.db, driver.concurrent
+        )
         self.steps: list[Step] = []
         self.causes: list[int] = []
         self.left_open: list[str] = []
@@ -86,27 +96,27 @@ class _Run:
         self.waits_since = 0.0
         self.happened: tuple[str, ...] = ()
         self.ran: dict[str, int] = {}
-        self.leading = Leading(self.stage, driver.world, self.steps)
+        self.time_jumps = TimeJumps(self.stage, driver.world, self.steps)
         self.looks_ahead: Callable[[View], int] | None = getattr(scheduler, "ahead", None)
-        self.likeness: Likeness | None = None
+        self.fingerprint: StateFingerprint | None = None
         if getattr(scheduler, "wants_states", False):
-            self.likeness = Likeness(self.stage, driver.world, self.observer, self.scenario.ordered)
+            self.fingerprint = StateFingerprint(self.stage, driver.world, self.observer, self.scenario.ordered)
 
     def run(self) -> Execution:
         failure, abandoned, stuck, outcome = None, False, "", ""
         self.driver.world.reset()
-        self.fleet.ids.begin()
-        self.fleet.readings.begin()
+        self.worker_pool.ids.begin()
+        self.worker_pool.readings.begin()
         self.observer.begin()
         self._watched()
         try:
             self.stage.prepare(isolated=self.driver.isolated)
             self.driver.audit.begin()
             abandoned = not self._race()
-            self.observer.at(self.stage.now, self.fleet.readings.latest)
+            self.observer.at(self.stage.now, self.worker_pool.readings.latest)
             if not abandoned:
                 self._check(self.observer.at_end(), "at end")
-                self.left_open = self.stage.crew.finish(self.stage.now)
+                self.left_open = self.stage.participants.finish(self.stage.now)
                 self.stage.unseen.update(dict.fromkeys(self.driver.audit.looked()))
                 history = self._history()
                 self._check(self.observer.told(history), "postcondition")
@@ -114,12 +124,12 @@ class _Run:
             self.happened = self.observer.happened(self._history(), self.steps, whole=not abandoned)
         except _Over as over:
             failure = over.failure
-            if stuck := self.driver.world.ails(self._history(), self.steps) or self.fleet.short():
+            if stuck := self.driver.world.environment_failure(self._history(), self.steps) or self.worker_pool.short():
                 failure = None
         except Unjudged as error:
             stuck = str(error)
         finally:
-            self.stage.crew.clear(self.stage.now)
+            self.stage.participants.clear(self.stage.now)
         return Execution(
             workload=self.workload,
             seed=self.driver.seed,
@@ -133,7 +143,7 @@ class _Run:
             causes=tuple(self.causes),
             happened=self.happened,
             states=tuple(self.observer.states),
-            chances=tuple(self.stage.faulting.chances),
+            chances=tuple(self.stage.fault_offers.chances),
             more_delays=self.stage.more_delays,
             undivided=self.stage.undivided or not self.stage.tries_to_write.isdisjoint(self.stage.wrote_at_once),
             notes=(*self.stage.notes, *self.driver.audit.notes),
@@ -176,7 +186,7 @@ class _Run:
                 self._unblock()
                 continue
             if moves[-1].fault:
-                stage.faulting.offered(moves, self.steps[-1] if self.steps else None)
+                stage.fault_offers.offered(moves, self.steps[-1] if self.steps else None)
             if stage.continues:
                 last = stage.last
                 options = [move.continuing if move.family == last else move.fresh for move in moves]
@@ -184,13 +194,13 @@ class _Run:
                 options = [move.fresh for move in moves]
                 if moves[0].fault:
                     options.insert(0, PASS)
-            state = self.likeness.state(self.ran, self.leading.key()) if self.likeness is not None else 0
+            state = self.fingerprint.state(self.ran, self.time_jumps.key()) if self.fingerprint is not None else 0
             view = View(
-                options, self.steps, stage.now, stage.faulting.left > 0, stage.pool.asleep(), state, stage.delaying.left
+                options, self.steps, stage.now, stage.fault_offers.left > 0, stage.pool.asleep(), state, stage.delay_offers.left
             )  # fmt: skip
             over = len(self.steps) >= self.scenario.steps
-            if over and (then := self.leading.spins(self.scenario.steps)):
-                stage.be(then)
+            if over and (then := self.time_jumps.spins(self.scenario.steps)):
+                stage.set_time(then)
                 continue
             choice = self._fairly(moves) if over else self.scheduler.choose(view)
             if choice is None:
@@ -204,7 +214,7 @@ class _Run:
                 continue
             move = stage.pool.enabled.get(choice) or next((move for move in moves if move.choice == choice), None)
             if move is None:
-                move = stage.pool.sleeper(choice)
+                move = stage.pool.blocked_move(choice)
             # A call to a worker that takes one at a time changes the options of other clients: ask the scheduler again.
             ahead = 0 if over or stage.may_delay or stage.shuts_out(move) else self._ahead(view)
             self._take(move, stage.continues and move.family != stage.last and not move.fault, ahead)
@@ -239,15 +249,15 @@ class _Run:
 
     def _take(self, move: Move, preempts: bool = False, ahead: int = 0) -> None:
         stage = self.stage
-        self.driver.world.be(stage.now)
+        self.driver.world.set_time(stage.now)
         if self.waits_since:
             self.driver.world.waits(self.waits_since)
             self.waits_since = 0.0
-        if self.likeness is not None:
-            self.likeness.before()
+        if self.fingerprint is not None:
+            self.fingerprint.before()
         if move.kind == "delay":
-            stage.delaying.until = self.leading.next(stage.passable(), held_up=True)
-            stage.delaying.tired = self.leading.tired
+            stage.delay_offers.until = self.time_jumps.next(stage.passable(), held_up=True)
+            stage.delay_offers.tired = self.time_jumps.tired
         audit = self.driver.audit
         audit.before()
         try:
@@ -258,17 +268,19 @@ class _Run:
             audit.died([step.kind for step in passed] + [last.kind], move.state.worker.number)
             self._record(move, passed)
             steps = [self._died(last, died.number)]
-        if stage.delaying.held and move.kind != "delay":
-            stage.delaying.stepped(steps)
+        if stage.delay_offers.held and move.kind != "delay":
+            stage.delay_offers.stepped(steps)
         if stage.abandoned:
             self.driver.world.settle(stage.abandoned)
         if stage.pool.woken:
             # Sessions that the step unblocked go on in the server by themselves. Wait, or rules would see half of it.
-            self.driver.world.pursue([pid for woken in stage.pool.woken.values() for pid in woken.state.sessions])
+            self.driver.world.await_unblocked(
+                [pid for woken in stage.pool.woken.values() for pid in woken.state.sessions]
+            )
         if not steps:
             return
-        if self.likeness is not None:
-            self.likeness.stepped(move, steps)
+        if self.fingerprint is not None:
+            self.fingerprint.stepped(move, steps)
         self._record(move, steps)
         if steps[-1].waited:
             self.waits_since = time.perf_counter()
@@ -276,7 +288,7 @@ class _Run:
         if stage.changed or self.observer.looks_elsewhere:
             stage.changed = False
             self._watched()
-            self.observer.at(stage.now, self.fleet.readings.latest)
+            self.observer.at(stage.now, self.worker_pool.readings.latest)
             self._check(self.observer.invariants(steps[-1].lane), "invariant")
         if stage.failed is not None and self.scenario.raising_fails:
             name, message = stage.failed
@@ -310,11 +322,11 @@ class _Run:
 
         Every other ending is a failure (``_Over``). Raises ``Broke`` if the system killed it for lack of memory.
         """
-        code = self.fleet.reap(move.state.worker)
-        if self.likeness is not None:
-            self.likeness.lost = True
+        code = self.worker_pool.reap(move.state.worker)
+        if self.fingerprint is not None:
+            self.fingerprint.lost = True
         step = self.stage.lost(move, ending(code))
-        if code == _SIGKILL and self.fleet.lacked_memory():
+        if code == _SIGKILL and self.worker_pool.lacked_memory():
             raise Broke(
                 f"Worker {number} was killed by the system for lack of memory, so what it did can't be judged. "
                 "Give the machine or the container more."
@@ -345,8 +357,8 @@ class _Run:
         if self._asks_again():
             return
         if later := stage.deadlines():
-            stage.be(self.leading.next(later, len(self.steps) >= self.scenario.steps))
-            stage.delaying.tired = self.leading.tired
+            stage.set_time(self.time_jumps.next(later, len(self.steps) >= self.scenario.steps))
+            stage.delay_offers.tired = self.time_jumps.tired
             return
         if refused := stage.waiting(inside=False):
             # No lock will be released and no time-out is left: only asking again may help, and that not for ever.

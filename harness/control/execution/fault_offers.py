@@ -12,14 +12,14 @@ from harness.coverage.pairs import operation
 from harness.faults import Faults
 from harness.values.history import Event, Step
 
-__all__ = ["Faulting"]
+__all__ = ["FaultOffers"]
 
 
 class _Nobody:
     number = -1
 
 
-class Faulting:
+class FaultOffers:
     """The faults of one execution. ``left`` is how many may still be injected."""
 
     def __init__(self, faults: Faults, states: list[WorkerState], network: Network) -> None:
@@ -32,7 +32,7 @@ class Faulting:
         """The kinds of fault that could be injected, each with the operation of the step before."""
 
     def __repr__(self) -> str:
-        return f"<Faulting left={self.left}>"
+        return f"<FaultOffers left={self.left}>"
 
     def jump_of(self, move: Move) -> float:
         """Return the seconds by which *move* has the clock jump."""

@@ -12,22 +12,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.control.execution.actors import Move
-from harness.control.execution.transitions import Stage
+from harness.control.execution.transitions import Transitions
 from harness.control.rules.observer import Observer
-from harness.control.testbed.shared_files import World
+from harness.control.testbed.shared_files import SharedState
 from harness.schedulers.tree.visited import Names
 from harness.values.history import Access, Event, Step
 
-__all__ = ["Likeness"]
+__all__ = ["StateFingerprint"]
 
 _EVERYTHING = Access("*", "w")
 _SHARED = ("data:", "lock:", "*")
 
 
-class Likeness:
+class StateFingerprint:
     """The state fingerprint of one execution. ``lost`` says that it can no longer be had for this execution."""
 
-    def __init__(self, stage: Stage, world: World, observer: Observer, ordered: bool) -> None:
+    def __init__(self, stage: Transitions, world: SharedState, observer: Observer, ordered: bool) -> None:
         self._stage, self._world, self._observer, self._ordered = stage, world, observer, ordered
         self._chains: dict[int, int] = {}
         self._told: dict[str, int] = {}
@@ -38,13 +38,13 @@ class Likeness:
         self.lost = False
 
     def __repr__(self) -> str:
-        return f"<Likeness lost={self.lost} chains={self._chains}>"
+        return f"<StateFingerprint lost={self.lost} chains={self._chains}>"
 
     def before(self) -> None:
         """Prepare for a move: hash the shared state that it will find, if that may have changed."""
         if self._stale and not self.lost:
             self._stale = False
-            self._shared = self._world.likeness()
+            self._shared = self._world.fingerprint()
             self.lost = self._shared is None
 
     def stepped(self, move: Move, steps: Sequence[Step]) -> None:
@@ -70,11 +70,11 @@ class Likeness:
             found = repr(move.message), self._shared if looked else None
             self._chains[worker] = hash((self._chains.get(worker), step.digest, step.now, came, found))
 
-    def state(self, ran: Mapping[str, int], leading: object) -> int:
+    def state(self, ran: Mapping[str, int], time_jumps: object) -> int:
         """Return a fingerprint of everything that decides how the execution can go on, 0 if it can't be had.
 
         *ran* says after how many steps each choice was made last, which decides which refused move asks again
-        first when nothing else can be done. *leading* stands for how time will pass.
+        first when nothing else can be done. *time_jumps* stands for how time will pass.
         """
         self.before()
         if self.lost or self._observer.looks_elsewhere:
@@ -91,7 +91,7 @@ class Likeness:
                 tuple(sorted(self._chains.items())),
                 tuple(sorted(self._told.items())),
                 self._observer.memory,
-                leading,
+                time_jumps,
             )
         )
         return key or 1

@@ -106,7 +106,7 @@ class Moves:
             [choice for choice, move in self._waiting.items() if move.awaits and move.blocked] if self._waiting else ()
         )
 
-    def sleeper(self, choice: str) -> Move:
+    def blocked_move(self, choice: str) -> Move:
         """Return the blocked move named *choice*."""
         return self._waiting[choice]
 

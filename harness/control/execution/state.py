@@ -8,40 +8,40 @@ from operator import attrgetter
 from pathlib import Path
 
 from harness.control.execution.actors import ClientState, Move, WorkerState, callers, source_of
-from harness.control.execution.delays import Delaying
-from harness.control.execution.fault_offers import Faulting
+from harness.control.execution.delays import DelayOffers
+from harness.control.execution.fault_offers import FaultOffers
 from harness.control.execution.moves import Moves
 from harness.control.execution.network import Network
-from harness.control.execution.worker_pool import Crew
-from harness.control.testbed.processes import Fleet
+from harness.control.execution.worker_pool import ExecutionWorkers
+from harness.control.testbed.processes import WorkerPool
 from harness.scenario import Scenario, Workload
 from harness.values.history import Event
 from harness.values.uncontrolled import Touch
 
-__all__ = ["Scene"]
+__all__ = ["ExecutionState"]
 
 _BY_ORDER = attrgetter("order")
 
 
-class Scene:
+class ExecutionState:
     """The execution state. ``events`` is the history so far, ``changed`` whether the shared state may have changed."""
 
     def __init__(
-        self, scenario: Scenario, fleet: Fleet, workload: Workload, seed: int, db: Path, concurrent: bool
+        self, scenario: Scenario, worker_pool: WorkerPool, workload: Workload, seed: int, db: Path, concurrent: bool
     ) -> None:
-        self._scenario, self._fleet = scenario, fleet
+        self._scenario, self._worker_pool = scenario, worker_pool
         self._concurrent = concurrent
         alone = [count <= 1 and scenario.app is None for count in callers(workload)]
         self._states = [
             WorkerState(worker, role, role == "probe" or (number < len(alone) and alone[number]))
-            for number, (worker, role) in enumerate(zip(fleet.workers, fleet.roles, strict=True))
+            for number, (worker, role) in enumerate(zip(worker_pool.workers, worker_pool.roles, strict=True))
         ]
         self._clients = [ClientState(f"c{number}", client.calls) for number, client in enumerate(workload.clients)]
         self._probe = ClientState("probe", scenario.probe(workload)) if scenario.probe is not None else None
-        self.crew = Crew(scenario, fleet, self._states, seed, db)
+        self.participants = ExecutionWorkers(scenario, worker_pool, self._states, seed, db)
         self.network = Network(self._states)
-        self.faulting = Faulting(scenario.faults, self._states, self.network)
-        self.delaying = Delaying(scenario.delays)
+        self.fault_offers = FaultOffers(scenario.faults, self._states, self.network)
+        self.delay_offers = DelayOffers(scenario.delays)
         self.may_delay = self.more_delays = False
         """Whether a delay is among the moves now; whether one was ever left out, such as one beyond the bound."""
         self.undivided = False
@@ -76,7 +76,7 @@ class Scene:
 
     def prepare(self, isolated: bool) -> None:
         """Have every worker open its application, in a fresh process each if *isolated*."""
-        self.crew.prepare(self.now, isolated)
+        self.participants.prepare(self.now, isolated)
         for client in self._clients:
             self.offer(client)
 
@@ -89,11 +89,11 @@ class Scene:
         if client is None or not client.calls:
             return False
         state = self._states[-1]
-        if not self.crew.at_first_call:
-            self.crew.open(state, self.now)
+        if not self.participants.at_first_call:
+            self.participants.open(state, self.now)
         self._clients.append(client)
         self.unended += 1
-        self.faulting.left = self.delaying.left = 0
+        self.fault_offers.left = self.delay_offers.left = 0
         # The probe comes after all other steps, so no single one of them is its cause.
         self.offer(client)
         return True
@@ -109,7 +109,7 @@ class Scene:
 
     def endings(self) -> list[Move]:
         """Return the kills that can still come when all calls have ended: those by which a client gets no answer."""
-        return self.faulting.unheard_kills() if self.faulting.left else []
+        return self.fault_offers.unheard_kills() if self.fault_offers.left else []
 
     def unfinished(self) -> list[str]:
         """Return the calls under way and the requests being served, in words."""
@@ -134,8 +134,8 @@ class Scene:
                 # The event loop's next turn goes on with the task that ran last: it runs what that task has made ready.
                 move.family = last if move.state is self.last_state else move.lane
         if len(found) > 1:
-            if self.delaying.held:
-                found = self.delaying.last(found)
+            if self.delay_offers.held:
+                found = self.delay_offers.last(found)
             first = [move for move in found if move.family == last and move.kind != "timer"]
             first.sort(key=lambda move: move.kind != "turn")
             for move in first:
@@ -143,13 +143,13 @@ class Scene:
             found[:0] = first
         self.continues = bool(found) and found[0].family == last and found[0].kind != "timer"
         self.may_delay = False
-        if found and (self.delaying.left or not self.more_delays) and (later := self.passable()):
-            delay = self.delaying.move(found, later[0])
+        if found and (self.delay_offers.left or not self.more_delays) and (later := self.passable()):
+            delay = self.delay_offers.move(found, later[0])
             found += [delay] if delay is not None else []
             self.may_delay = delay is not None
             self.more_delays |= delay is None
-        if self.faulting.left:
-            found += self.faulting.moves(any(client.busy for client in self._clients))
+        if self.fault_offers.left:
+            found += self.fault_offers.moves(any(client.busy for client in self._clients))
         return found
 
     def offer(self, client: ClientState, cause: int = -1) -> None:
@@ -209,9 +209,9 @@ class Scene:
     def waiting_for(self) -> object:
         """Return a value that is equal if the same moves wait at the same lines, whatever the time."""
         timers = tuple([state.timer is not None for state in self._states])
-        return self.pool.waiting_for(), timers, self.network.busy, tuple(self.crew.running)
+        return self.pool.waiting_for(), timers, self.network.busy, tuple(self.participants.running)
 
-    def be(self, now: float) -> None:
+    def set_time(self, now: float) -> None:
         """Set the virtual time to *now*, in seconds, and offer the moves and timers that are due."""
         self.now = now
         self.pool.due(now)
@@ -223,7 +223,7 @@ class Scene:
 
     def lives(self, worker: int) -> tuple[int, int]:
         """Return the virtual process id of *worker* at present, and how often it has begun."""
-        return self._fleet.ids.of(worker), self._states[worker].beginnings
+        return self._worker_pool.ids.of(worker), self._states[worker].beginnings
 
     def key(self, name: Callable[[int], object], ran: Mapping[str, int]) -> object:
         """Return a value that is equal for equal execution states, without the content of processes and files.
@@ -244,19 +244,19 @@ class Scene:
         ]
         timers = [state.timer and (state.timers, name(state.timer[1].cause)) for state in self._states]
         clients = [(client.name, client.next_call, client.busy, client.cancelled) for client in self._clients]
-        begun = tuple(sorted(self.crew.running))
+        begun = tuple(sorted(self.participants.running))
         return (
             (
                 self.now,
-                self._fleet.readings.digest(),
+                self._worker_pool.readings.digest(),
                 self.last,
-                self.faulting.left,
-                self.delaying.key(),
+                self.fault_offers.left,
+                self.delay_offers.key(),
                 self.unended,
                 begun,
             ),
             (tuple(states), tuple(timers), tuple(clients)),
-            (self.pool.key(name, ran), self.network.key(name), self.faulting.key()),
+            (self.pool.key(name, ran), self.network.key(name), self.fault_offers.key()),
         )
 
     def where_they_wait(self) -> list[str]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.control.execution.state import Scene
-from harness.control.testbed.shared_files import World
+from harness.control.execution.state import ExecutionState
+from harness.control.testbed.shared_files import SharedState
 from harness.values.history import Step
 
-__all__ = ["Leading"]
+__all__ = ["TimeJumps"]
 
 _LOOKS = 16
 """After so many jumps of the clock in a row with nothing changed, sleeps last longer than asked for."""
@@ -40,10 +40,10 @@ _FIRST, _LONGEST = 0.001, 30 * 86_400.0
 _PRIVATE = ("process:", "client:", "history", "clock", "dated", "dates")
 
 
-class Leading:
+class TimeJumps:
     """Chooses the next virtual time of one execution, whenever time is about to pass."""
 
-    def __init__(self, scene: Scene, world: World, steps: Sequence[Step]) -> None:
+    def __init__(self, scene: ExecutionState, world: SharedState, steps: Sequence[Step]) -> None:
         self._scene, self._world, self._steps = scene, world, steps
         self._known: frozenset[float] = frozenset()
         self._told = -1
@@ -56,7 +56,7 @@ class Leading:
         self._spun = 0
 
     def __repr__(self) -> str:
-        return f"<Leading jumps={self._jumps} stride={self._stride}>"
+        return f"<TimeJumps jumps={self._jumps} stride={self._stride}>"
 
     def next(self, later: Sequence[float], endless: bool = False, held_up: bool = False) -> float:
         """Return the virtual time to pass to, in seconds: the first of *later* or a time after it.
@@ -115,7 +115,7 @@ class Leading:
         self._looked = any(not access.resource.startswith(_PRIVATE) for step in new for access in step.accesses)
         if self._jumps < _CHEAP:
             return True
-        state: object = self._world.likeness()
+        state: object = self._world.fingerprint()
         if state is None:
             accesses = [access for step in new for access in step.accesses]
             state = not any(access.mode == "w" and access.resource.startswith("data:") for access in accesses)

@@ -12,7 +12,7 @@ from harness.control.execution.worker_pool import Broke
 from harness.values.history import Access, Step
 from harness.values.uncontrolled import Touch, allowed, touch_of, uncontrolled
 
-__all__ = ["Stage"]
+__all__ = ["Transitions"]
 
 _INVOKED = Access("history", "i")
 _CANCELLED = "CancelledError"
@@ -36,28 +36,28 @@ class _News:
         self.busy: tuple[str, ...] = ()
 
 
-class Stage(Deaths):
+class Transitions(Deaths):
     """The execution state, with the moves that change it."""
 
     def prepare(self, isolated: bool) -> None:
-        """See ``Scene``."""
+        """See ``ExecutionState``."""
         super().prepare(isolated)
         self._opened(-1)
 
     def probe(self) -> bool:
-        """See ``Scene``."""
+        """See ``ExecutionState``."""
         begun = super().probe()
         self._opened(self.count - 1)
         return begun
 
     def _opened(self, cause: int) -> None:
         """Record the operations at which tasks and threads of newly opened applications have parked."""
-        for state, item in self.crew.opened_with:
+        for state, item in self.participants.opened_with:
             (self._park if item[0] == "parked" else self._wait)(state, *item[1:])
             state.parked[item[1]].cause = cause
-        self.crew.opened_with.clear()
-        self.unseen.update(dict.fromkeys(self.crew.opened_unseen))
-        self.crew.opened_unseen.clear()
+        self.participants.opened_with.clear()
+        self.unseen.update(dict.fromkeys(self.participants.opened_unseen))
+        self.participants.opened_unseen.clear()
 
     def take(self, move: Move, preempts: bool, ahead: int = 0) -> list[Step]:
         """Make *move*, and return its steps: none if a blocked operation only went on waiting.
@@ -68,7 +68,7 @@ class Stage(Deaths):
         if move.fault:
             if move.kind == "delay":
                 return [self._hold_up(move)]
-            self.faulting.left -= 1
+            self.fault_offers.left -= 1
             if move.kind in ("kill", "clock", "lose", "duplicate"):
                 return [self._befall(move)]
         if move.kind == "restart":
@@ -123,7 +123,7 @@ class Stage(Deaths):
             return worker.ask("call", now, move.lane, "request", move.message, ahead, None)
         if move.kind == "answer":
             self.network.answered(name_of(move))
-            self.faulting.goes_on(name_of(move))
+            self.fault_offers.goes_on(name_of(move))
             assert move.message is not None
             return worker.ask("answer", now, name_of(move), *move.message)
         if move.kind == "disconnect":
@@ -173,14 +173,14 @@ class Stage(Deaths):
         state = move.state
         call = client.calls[client.next_call]
         client.busy = state.used = True
-        self.faulting.goes_on(client.lane)
+        self.fault_offers.goes_on(client.lane)
         state.calls[client.lane] = client
         self.free_or_busy(state)
         self._note("invoke", client)
         beginning = None
-        if state.worker.number not in self.crew.running:
-            self.crew.running.add(state.worker.number)
-            beginning = self.crew.beginning(state)
+        if state.worker.number not in self.participants.running:
+            self.participants.running.add(state.worker.number)
+            beginning = self.participants.beginning(state)
         return state.worker.ask("call", self.now, client.lane, call.operation, call.arguments, ahead, beginning)
 
     # What workers report
@@ -237,14 +237,14 @@ class Stage(Deaths):
         elif tag == "respond":
             _, name, status, headers, body = item
             if self.network.responded(name, status, headers, body, self.count) and status:
-                self.faulting.answered(state, name, None)
+                self.fault_offers.answered(state, name, None)
             news.accesses.append(answer(item[1]))
         elif tag == "raised":
             if item[1] not in self._scenario.expected_errors and self.failed is None:
                 self.failed = item[1], item[2]
         elif tag == "gave up":
             self.network.gave_up(item[1])
-            self.faulting.goes_on(item[1])
+            self.fault_offers.goes_on(item[1])
             news.accesses.append(answer(item[1]))
         elif tag == "listens":
             self.network.listens(item[1])
@@ -252,7 +252,7 @@ class Stage(Deaths):
         elif tag == "session":
             state.sessions.append(item[1])
         elif tag == "closed":
-            self.crew.running.discard(state.worker.number)
+            self.participants.running.discard(state.worker.number)
         elif tag == "note":
             self.notes[item[1]] = None
         elif tag == "undivided":
@@ -352,7 +352,7 @@ class Stage(Deaths):
             kind, value = "info", None
         event = self._note(kind, client, value, error)
         if kind != "info" and state.role == "worker":
-            self.faulting.answered(state, client.lane, event)
+            self.fault_offers.answered(state, client.lane, event)
         self._next(state, client)
         self.changed = True
         if kind == "fail" and error not in self._scenario.expected_errors and self.failed is None:
@@ -374,8 +374,8 @@ class Stage(Deaths):
 
     def _hold_up(self, move: Move) -> Step:
         """Make the delay *move*: let time pass although something could run."""
-        now, move.text, self.last = self.now, self.delaying.begin(move), ""
-        self.be(self.delaying.until)
+        now, move.text, self.last = self.now, self.delay_offers.begin(move), ""
+        self.set_time(self.delay_offers.until)
         self.count += 1
         return move.step(now, _PASSES)
 
@@ -383,15 +383,15 @@ class Stage(Deaths):
         """Inject a fault in which no worker takes part: a kill, a jump of the clock, a lost or duplicated message."""
         name, now = move.lane, self.now
         if move.kind == "kill":
-            self._fleet.kill(move.state.worker)
+            self._worker_pool.kill(move.state.worker)
             return self.lost(move, "")
         if move.kind == "clock":
-            self.be(now + self.faulting.jump_of(move))
+            self.set_time(now + self.fault_offers.jump_of(move))
             accesses: tuple[Access, ...] = _JUMPS
         elif move.kind == "lose":
             accesses = (answer(name) if name in self.network.answers else request(name),)
             self.network.lose(name)
-            self.faulting.goes_on(name)
+            self.fault_offers.goes_on(name)
         else:
             self.network.duplicate(name, self.count)
             accesses = (request(name),)

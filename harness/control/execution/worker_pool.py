@@ -6,13 +6,13 @@ from pathlib import Path
 
 from harness.boundary.wire import Message
 from harness.control.execution.actors import WorkerState
-from harness.control.testbed.processes import Fleet, WorkerDied, WorkerStuck
+from harness.control.testbed.processes import WorkerDied, WorkerPool, WorkerStuck
 from harness.errors import BadInput, SetupFailed, Unjudged
 from harness.scenario import Scenario
 from harness.values.history import Access
 from harness.values.uncontrolled import Touch, touch_of
 
-__all__ = ["Broke", "Crew"]
+__all__ = ["Broke", "ExecutionWorkers"]
 
 
 _EVERYTHING = Access("*", "w")
@@ -22,15 +22,23 @@ class Broke(Unjudged):
     """A worker reported that it can't go on."""
 
 
-class Crew:
+class ExecutionWorkers:
     """The processes of one execution. ``running`` are the numbers of those that have begun it and not ended it.
 
     ``opened_with`` are the schedule points at which tasks and threads started by applications parked while these were
     opened. ``opened_unseen`` is what the applications touched meanwhile outside the control of any schedule.
     """
 
-    def __init__(self, scenario: Scenario, fleet: Fleet, states: list[WorkerState], seed: int, db: Path) -> None:
-        self._scenario, self._fleet, self._states, self._seed, self._db = scenario, fleet, states, seed, str(db)
+    def __init__(
+        self, scenario: Scenario, worker_pool: WorkerPool, states: list[WorkerState], seed: int, db: Path
+    ) -> None:
+        self._scenario, self._worker_pool, self._states, self._seed, self._db = (
+            scenario,
+            worker_pool,
+            states,
+            seed,
+            str(db),
+        )
         # A worker with nothing to open begins with its first call, which saves the messages for beginning and ending.
         self.at_first_call = scenario.open is None and scenario.app is None
         self.running: set[int] = set()
@@ -38,7 +46,7 @@ class Crew:
         self.opened_unseen: list[Touch] = []
 
     def __repr__(self) -> str:
-        return f"<Crew running={self.running}>"
+        return f"<ExecutionWorkers running={self.running}>"
 
     def prepare(self, now: float, isolated: bool) -> None:
         """Have every process except the probe's open its application, in freshly forked processes if *isolated*.
@@ -47,7 +55,7 @@ class Crew:
         """
         for state in self._states:
             if isolated or not state.worker.pid:
-                (self._fleet.renew if state.worker.pid else self._fleet.fork)(state.worker)
+                (self._worker_pool.renew if state.worker.pid else self._worker_pool.fork)(state.worker)
             if not self.at_first_call and state.role != "probe":
                 self.open(state, now)
 
@@ -116,10 +124,10 @@ class Crew:
     def clear(self, now: float) -> None:
         """Abort the execution in every process that is still in it; replace a process that does not obey."""
         for state in self._states:
-            if state.worker.number not in self.running or self._fleet.gone:
+            if state.worker.number not in self.running or self._worker_pool.gone:
                 continue
             try:
                 self._closed(state, state.worker.ask("abort", now))
             except (WorkerDied, WorkerStuck, Broke, BrokenPipeError):
-                self._fleet.renew(state.worker)
+                self._worker_pool.renew(state.worker)
                 self.running.discard(state.worker.number)

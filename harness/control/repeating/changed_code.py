@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.control.repeating.switches import cuts
-from harness.control.testbed.testbed import Theatre, theatre
+from harness.control.testbed.testbed import Testbed, open_testbed
 from harness.result import Execution
 from harness.saved.counterexample import Counterexample
 from harness.saved.steps import event_as_data, step_as_data
@@ -58,11 +58,11 @@ def look_around(scenario: Scenario, found: Counterexample, *, patience: float = 
     2. Run the schedules in which one switch or fault is moved by one or two steps, then those with one more moved.
     3. Run the calls one after another, then in a few random walks, to see how they end.
 
-    Raises as ``theatre`` does.
+    Raises as ``open_testbed`` does.
     """
     plan = atoms(found.steps)
     staged = found.staged(scenario).allowing(found.schedule)
-    with theatre(staged, found.workers, seed=found.seed, patience=patience) as stage:
+    with open_testbed(staged, found.workers, seed=found.seed, patience=patience) as stage:
         looking = _Looking(stage, found)
         looking.replay(plan)
         looking.neighbours()
@@ -71,7 +71,7 @@ def look_around(scenario: Scenario, found: Counterexample, *, patience: float = 
 
 
 class _Looking:
-    def __init__(self, stage: Theatre, found: Counterexample) -> None:
+    def __init__(self, stage: Testbed, found: Counterexample) -> None:
         self._stage, self._found = stage, found
         self._sort = found.failure.sort
         self.around = Around()

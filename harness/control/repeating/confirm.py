@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.control.testbed.testbed import Theatre
+from harness.control.testbed.testbed import Testbed
 from harness.errors import Diverged, HarnessError
 from harness.result import Execution
 from harness.schedulers.replay import Replay
@@ -23,7 +23,7 @@ def replaying(schedule: Schedule, steps: Sequence[Step]) -> Replay:
     return Replay(schedule, [step.digest for step in steps], moments=[step.now for step in steps])
 
 
-def replay_once(stage: Theatre, recorded: Execution) -> Execution:
+def replay_once(stage: Testbed, recorded: Execution) -> Execution:
     """Run the schedule of *recorded* again and compare every step; raises ``Diverged`` at the first difference."""
     scheduler = replaying(recorded.schedule, recorded.steps)
     execution = stage.driver.run(scheduler, recorded.workload)
@@ -34,7 +34,7 @@ def replay_once(stage: Theatre, recorded: Execution) -> Execution:
     return execution
 
 
-def confirm(stage: Theatre, failed: Execution) -> Execution:
+def confirm(stage: Testbed, failed: Execution) -> Execution:
     """Repeat the execution *failed* in fresh processes and return the repetition.
 
     Raises ``Unconfirmed`` if that departs from the recording, passes, or fails in another way.

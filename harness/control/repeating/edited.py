@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.errors import BadInput
 from harness.result import Execution
 from harness.saved.counterexample import Counterexample
@@ -47,10 +47,10 @@ class _Written:
 def make(scenario: Scenario, counterexample: Counterexample, schedule: Schedule, *, patience: float = 5.0) -> Execution:
     """Run the workload of *counterexample* under *schedule*, with default choices after its end.
 
-    Raises ``BadInput`` for a choice that can't be made, naming it and the possible ones, and the errors of ``theatre``.
+    Raises ``BadInput`` for a choice that can't be made, naming it and the possible ones, and the errors of ``open_testbed``.
     """
     scenario = counterexample.staged(scenario).allowing(schedule)
-    with theatre(
+    with open_testbed(
         scenario, counterexample.workers, seed=counterexample.seed, isolation="fork", patience=patience
     ) as stage:
         execution = stage.driver.run(_Written(schedule), counterexample.workload)

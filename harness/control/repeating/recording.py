@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.control.repeating.confirm import replaying
-from harness.control.testbed.shared_files import World
-from harness.control.testbed.testbed import Theatre, theatre
+from harness.control.testbed.shared_files import SharedState
+from harness.control.testbed.testbed import Testbed, open_testbed
 from harness.errors import Diverged, HarnessError
 from harness.result import Execution
 from harness.saved.counterexample import Counterexample
@@ -37,7 +37,7 @@ def record_tables(scenario: Scenario, counterexample: Counterexample, *, patienc
     """
     scenario = counterexample.staged(scenario).allowing(counterexample.schedule)
     try:
-        with theatre(scenario, counterexample.workers, seed=counterexample.seed, patience=patience) as stage:
+        with open_testbed(scenario, counterexample.workers, seed=counterexample.seed, patience=patience) as stage:
             execution = _again(stage, counterexample)
             watch = _Watch(stage.driver.world, redacted(execution, scenario.secrets)[1])
             stage.driver.watch = watch
@@ -49,14 +49,14 @@ def record_tables(scenario: Scenario, counterexample: Counterexample, *, patienc
     return Recorded(tuple(watch.found))
 
 
-def _again(stage: Theatre, counterexample: Counterexample) -> Execution:
+def _again(stage: Testbed, counterexample: Counterexample) -> Execution:
     scheduler = replaying(counterexample.schedule, counterexample.steps)
     execution = stage.driver.run(_StepByStep(scheduler), counterexample.workload)
     scheduler.compare(execution.steps)
     return execution
 
 
-def tables_now(world: World, clean: Callable[[str], str]) -> tuple[Changed, ...]:
+def tables_now(world: SharedState, clean: Callable[[str], str]) -> tuple[Changed, ...]:
     """Return the committed content of the tables now, with every text passed through *clean*."""
     return compare({}, world.tables(world.snapshot()), clean)
 
@@ -81,7 +81,7 @@ def _first_line(error: object) -> str:
 class _Watch:
     """Records how the tables after a step differ from those at the look before."""
 
-    def __init__(self, world: World, redact: Callable[[str], str]) -> None:
+    def __init__(self, world: SharedState, redact: Callable[[str], str]) -> None:
         self.found: list[TablesAt] = []
         self._world, self._redact = world, redact
         self._files: dict[str, bytes] = {}

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from harness.control.repeating.confirm import replaying
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.errors import BadInput, Diverged
 from harness.result import Execution
 from harness.saved.counterexample import Counterexample
@@ -42,14 +42,14 @@ def replay(
 
     The verdict is invalid when every replay fails as recorded, valid when none fails, and unknown when one departs from
     the recording (``divergence`` says where) or they differ among themselves. Raises ``BadInput`` if *times* is less
-    than 1, and as ``theatre`` does.
+    than 1, and as ``open_testbed`` does.
     """
     if times < 1:
         raise BadInput(f"A counterexample can't be replayed {times} times: give 1 or more.")
     failed, execution, divergence = 0, None, ""
     scenario = counterexample.staged(scenario).allowing(counterexample.schedule)
     digests = [step.digest for step in counterexample.steps]
-    with theatre(
+    with open_testbed(
         scenario, counterexample.workers, seed=counterexample.seed, isolation=isolation, patience=patience
     ) as stage:
         began = time.perf_counter()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.boundary.wire import Message
 from harness.control.repeating.confirm import replaying
 from harness.control.repeating.recording import tables_now
-from harness.control.testbed.testbed import Theatre, theatre
+from harness.control.testbed.testbed import Testbed, open_testbed
 from harness.result import Execution
 from harness.saved.counterexample import Counterexample
 from harness.scenario import Scenario
@@ -36,7 +36,7 @@ class Moment:
     steps: Sequence[Step]
     ended: bool
     clean: Callable[[str], str]
-    _stage: Theatre
+    _stage: Testbed
     _now: float
 
     def frames(self) -> dict[str, Sequence[Message]]:
@@ -76,7 +76,7 @@ class Moment:
 
     def debug(self, worker: int, lane: str, terminal: str) -> bool:
         """Debug the task *lane* of *worker* at *terminal*; return afterwards whether there was such a task."""
-        news, _ = self._stage.driver.fleet.workers[worker].ask("look", self._now, f"debug {lane} {terminal}")
+        news, _ = self._stage.driver.worker_pool.workers[worker].ask("look", self._now, f"debug {lane} {terminal}")
         return any(item[0] == "debugged" and item[1] for item in news)
 
     def tables(self) -> tuple[Changed, ...]:
@@ -87,7 +87,7 @@ class Moment:
         if self.ended:
             return {}
         found: dict[str, Sequence[Message]] = {}
-        for worker in self._stage.driver.fleet.workers:
+        for worker in self._stage.driver.worker_pool.workers:
             news, _ = worker.ask("look", self._now, what)
             found[f"w{worker.number}"] = [item[1:] for item in news if item[0] in ("frames", "table")]
         return found
@@ -108,10 +108,10 @@ def walk(
     """Replay *counterexample*, stopping where *visit* says, first before step *start*.
 
     Returns the execution of a first replay without stops, with its secrets redacted. To go back, the execution is
-    replayed from the beginning. Raises ``Diverged`` if a replay departs from the recording, and as ``theatre`` does.
+    replayed from the beginning. Raises ``Diverged`` if a replay departs from the recording, and as ``open_testbed`` does.
     """
     scenario = counterexample.staged(scenario).allowing(counterexample.schedule)
-    with theatre(scenario, counterexample.workers, seed=counterexample.seed, patience=patience) as stage:
+    with open_testbed(scenario, counterexample.workers, seed=counterexample.seed, patience=patience) as stage:
         scheduler = replaying(counterexample.schedule, counterexample.steps)
         whole = stage.driver.run(scheduler, counterexample.workload)
         scheduler.compare(whole.steps)
@@ -133,7 +133,7 @@ class _Walking(Wrapper):
     """Makes the recorded choices, and stops before a given step."""
 
     def __init__(
-        self, inner: object, target: int, visit: Visit, *, stage: Theatre, clean: Callable[[str], str]
+        self, inner: object, target: int, visit: Visit, *, stage: Testbed, clean: Callable[[str], str]
     ) -> None:
         super().__init__(inner)  # type: ignore[arg-type]
         self._target, self._visit, self._stage, self._clean = target, visit, stage, clean

@@ -11,7 +11,7 @@ from harness.boundary.epoch import EPOCH
 from harness.control.rules.answers import Answers
 from harness.control.rules.evaluation import Broken, ask, breaks, first_broken
 from harness.control.rules.virtual_view import Window
-from harness.control.testbed.shared_files import World
+from harness.control.testbed.shared_files import SharedState
 from harness.scenario import Change, Check, Scenario
 from harness.values.history import History, Step
 
@@ -28,7 +28,7 @@ class Observer:
     Every method that evaluates checks raises ``RuleFailed`` if one raises something else than ``AssertionError``.
     """
 
-    def __init__(self, world: World, scenario: Scenario) -> None:
+    def __init__(self, world: SharedState, scenario: Scenario) -> None:
         self._world, self._scenario = world, scenario
         self.states: list[int] = []
         self._answers = Answers()
@@ -65,7 +65,7 @@ class Observer:
         """Set the time that checks see: *now* (virtual seconds) plus the *readings* (ns) of clocks by the code."""
         # Rounded up to a millisecond, so that remembered answers still serve after one reading more.
         self._now = now + -(-readings // _MOMENT_NS) * _MOMENT_NS / 1e9
-        self._world.be(now)
+        self._world.set_time(now)
 
     def invariants(self, lane: str) -> Broken | None:
         """Return the first invariant that the shared state breaks, or else the first rule that its last change breaks.

@@ -15,7 +15,7 @@ from harness.boundary.parent import die_with
 from harness.boundary.wire import Peer, PeerGone
 from harness.control.sharding.executor import Departed
 from harness.control.sharding.parcels import Ran, packed
-from harness.control.testbed.testbed import Theatre, theatre
+from harness.control.testbed.testbed import Testbed, open_testbed
 from harness.errors import Diverged, HarnessError
 from harness.scenario import Scenario, Workload
 from harness.schedulers.base import Scheduler
@@ -31,7 +31,7 @@ BUG, DIVERGED = "bug", "diverged"
 
 
 class Setting(NamedTuple):
-    """The parameters of an explorer's testbed, named as those of ``theatre`` and ``run``."""
+    """The parameters of an explorer's testbed, named as those of ``open_testbed`` and ``run``."""
 
     scenario: Scenario
     workers: int
@@ -41,7 +41,7 @@ class Setting(NamedTuple):
     outcomes: bool = False
 
 
-def perform(stage: Theatre, workload: Workload, data: bytes) -> Ran:
+def perform(stage: Testbed, workload: Workload, data: bytes) -> Ran:
     """Run the execution that *data*, a pickled task, stands for; return it with its findings."""
     task: Branch | Scheduler = pickle.loads(data)
     scheduler = Excursion(task) if isinstance(task, Branch) else task
@@ -104,7 +104,9 @@ def leave(*_: object) -> None:
 
 def _explore(orders: Peer, setting: Setting) -> None:
     scenario, workers = setting.scenario, setting.workers
-    with theatre(scenario, workers, seed=setting.seed, isolation=setting.isolation, patience=setting.patience) as stage:
+    with open_testbed(
+        scenario, workers, seed=setting.seed, isolation=setting.isolation, patience=setting.patience
+    ) as stage:
         stage.driver.wants_outcomes = setting.outcomes
         workload = scenario.workload(workers)
         orders.send((READY, ""))

@@ -17,7 +17,7 @@ from harness.control.tally import Tally
 from harness.schedulers.dealing import Deal, Dealer
 from harness.schedulers.wrappers.stop_early import stale
 
-__all__ = ["MOST_SLOTS", "Place", "Troupe", "explore_together"]
+__all__ = ["MOST_SLOTS", "ExplorerExecutor", "Place", "explore_together"]
 
 
 MOST_SLOTS = 4096
@@ -37,7 +37,7 @@ class Place(NamedTuple):
     reference: str
 
 
-class Troupe(Executor[bytes, Ran], Protocol):
+class ExplorerExecutor(Executor[bytes, Ran], Protocol):
     """An executor of executions: each task is a pickled ``Deal.task``.
 
     ``ahead`` is how many executions per slot may be dealt before the first of them is counted. With more, the tree is
@@ -49,7 +49,9 @@ class Troupe(Executor[bytes, Ran], Protocol):
     far: int
 
 
-def explore_together(opened: AbstractContextManager[Troupe], dealer: Dealer, tally: Tally) -> tuple[float, int]:
+def explore_together(
+    opened: AbstractContextManager[ExplorerExecutor], dealer: Dealer, tally: Tally
+) -> tuple[float, int]:
     """Run the executions that *dealer* deals, until there are no more, one fails, or the budget is spent.
 
     *opened* gives the executor. Executions are counted in *tally* in the order of dealing; those dealt after the first
@@ -57,13 +59,13 @@ def explore_together(opened: AbstractContextManager[Troupe], dealer: Dealer, tal
     processes explored at once. Raises ``BadInput``, ``SetupFailed`` and ``Unsupported`` as an explorer did.
     """
     began = time.perf_counter()
-    with opened as troupe:
+    with opened as executor:
         startup = time.perf_counter() - began
         tally.budget.begin()
         with _collecting_seldom():
-            _Table(troupe, dealer, tally).play()
+            _Table(executor, dealer, tally).play()
         tally.explored()
-    return startup, troupe.slots
+    return startup, executor.slots
 
 
 @contextmanager
@@ -84,9 +86,9 @@ def _collecting_seldom() -> Iterator[None]:
 class _Table:
     """The executions that were dealt and not yet counted, in the order of dealing."""
 
-    def __init__(self, troupe: Troupe, dealer: Dealer, tally: Tally) -> None:
-        self._troupe, self._dealer, self._tally = troupe, dealer, tally
-        self._ahead, self._far = troupe.ahead * troupe.slots, troupe.far * troupe.slots
+    def __init__(self, executor: ExplorerExecutor, dealer: Dealer, tally: Tally) -> None:
+        self._troupe, self._dealer, self._tally = executor, dealer, tally
+        self._ahead, self._far = executor.ahead * executor.slots, executor.far * executor.slots
         self._away: deque[tuple[Deal, Future[Ran]]] = deque()
         self._dealt = tally.executions
         self._stopping = False

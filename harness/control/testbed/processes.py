@@ -16,7 +16,7 @@ from pathlib import Path
 from multiprocess import get_context
 
 from harness.boundary.clock_readings import Readings
-from harness.boundary.flight_recorder import End, Trail
+from harness.boundary.flight_recorder import End, FlightRecorder
 from harness.boundary.inherited_locks import Common, Inherited
 from harness.boundary.virtual_ids import ProcessIds
 from harness.boundary.wire import Message, Peer, PeerGone
@@ -29,7 +29,7 @@ from harness.worker.main import STACK_SIGNAL
 from harness.worker.page_copies import learn, look
 from harness.worker.roles import warm
 
-__all__ = ["Fleet", "FleetGone", "Worker", "WorkerDied", "WorkerStuck"]
+__all__ = ["PoolGone", "Worker", "WorkerDied", "WorkerPool", "WorkerStuck"]
 
 
 class WorkerDied(Unjudged):
@@ -44,7 +44,7 @@ class WorkerDied(Unjudged):
         super().__init__(f"worker {number} {ending(exit_code)}")
 
 
-class FleetGone(Unjudged):
+class PoolGone(Unjudged):
     """The fork server has ended, and the workers with it."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ def ending(exit_code: int | None) -> str:
 class Worker:
     """The controller's side of one worker: its pipes, its process, and its time limit (``patience``, in seconds)."""
 
-    def __init__(self, number: int, peer: Peer, stacks: int, *, trail: Trail, patience: float) -> None:
+    def __init__(self, number: int, peer: Peer, stacks: int, *, trail: FlightRecorder, patience: float) -> None:
         self.number, self.peer, self.pid = number, peer, 0
         self.generation = 0
         self._stacks, self._trail, self._patience = stacks, trail, patience
@@ -164,7 +164,7 @@ def _readable(stack: str) -> str:
     return "\n".join(line for line in lines if "multiprocess/" not in line)
 
 
-class Fleet:
+class WorkerPool:
     """The worker pool of a run: its workers, and their fork server, which removes the shared directory when it ends."""
 
     def __init__(
@@ -179,7 +179,10 @@ class Fleet:
             to_server, from_server = os.pipe(), os.pipe()
             self.inherited, self.ids, self.readings = Inherited(), ProcessIds(len(self.roles)), Readings()
             pipes = [(os.pipe(), os.pipe()) for _ in self.roles]
-            ends = [End(Peer(down[0], up[1]), _stack_file(number), Trail()) for number, (down, up) in enumerate(pipes)]
+            ends = [
+                End(Peer(down[0], up[1]), _stack_file(number), FlightRecorder())
+                for number, (down, up) in enumerate(pipes)
+            ]
         self._server = Peer(from_server[0], to_server[1])
         self.workers = [
             Worker(number, Peer(up[0], down[1]), ends[number].stacks, trail=ends[number].trail, patience=patience)
@@ -271,7 +274,7 @@ class Fleet:
             kind, said = self._server.receive()
         except (PeerGone, BrokenPipeError):
             self.gone = True
-            raise FleetGone from None
+            raise PoolGone from None
         if kind == "refused":
             raise Shortage(str(said))
         return said

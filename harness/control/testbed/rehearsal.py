@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.control.testbed.processes import FleetGone, WorkerDied, WorkerStuck
+from harness.control.testbed.processes import PoolGone, WorkerDied, WorkerStuck
 from harness.schedulers.base import View, by_default
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ def rehearse(driver: Driver, workers: int) -> tuple[str, ...]:
     scheduler.start(None)
     driver.run(scheduler, driver.scenario.workload(workers))
     found: dict[str, None] = {}
-    for worker in driver.fleet.workers:
+    for worker in driver.worker_pool.workers:
         try:
             news, _ = worker.ask("modules")
-        except (WorkerDied, WorkerStuck, FleetGone, BrokenPipeError):
+        except (WorkerDied, WorkerStuck, PoolGone, BrokenPipeError):
             continue
         found.update(dict.fromkeys(name for names in news for name in names))
     return tuple(found)

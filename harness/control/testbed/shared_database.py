@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from harness.boundary.inherited_locks import Inherited
 from harness.control.testbed.disk_space import no_room
-from harness.control.testbed.shared_files import World
+from harness.control.testbed.shared_files import SharedState
 from harness.errors import HarnessError, Unsupported
 from harness.postgres import clock
 from harness.postgres.files import Files
@@ -21,7 +21,7 @@ from harness.postgres.surroundings import Surroundings
 from harness.values.history import History, Step
 from harness.values.tables import Tables, read_rows
 
-__all__ = ["PostgresWorld"]
+__all__ = ["SharedDatabase"]
 
 _LOCK_WAIT = "50ms"
 """How long reading the state waits for a table that a transaction has locked against readers."""
@@ -47,8 +47,8 @@ _OTHERS = (
 )
 
 
-class PostgresWorld(World):
-    """A ``World`` with a database in PostgreSQL: ``db`` is its URL; the files that workers share are restored too.
+class SharedDatabase(SharedState):
+    """A ``SharedState`` with a database in PostgreSQL: ``db`` is its URL; the files that workers share are restored too.
 
     The database is on the server at *url*; without one, on a server that belongs to the exploration. There, the files
     of its tables are restored before each execution. On the server of somebody else, and wherever more than rows may
@@ -84,9 +84,9 @@ class PostgresWorld(World):
             self.close()
             raise
 
-    def ails(self, history: History, steps: list[Step]) -> str:
-        """See ``World``; the server may have failed, too."""
-        return self.server.ended(history) or super().ails(history, steps)
+    def environment_failure(self, history: History, steps: list[Step]) -> str:
+        """See ``SharedState``; the server may have failed, too."""
+        return self.server.ended(history) or super().environment_failure(history, steps)
 
     def close(self) -> None:
         """Stop the server if it belongs to the exploration, else drop the exploration's databases."""
@@ -95,7 +95,7 @@ class PostgresWorld(World):
         self.server.stop()
 
     def take_template(self) -> None:
-        """See ``World``; a copy of the database is kept, too, for executions that change more than rows."""
+        """See ``SharedState``; a copy of the database is kept, too, for executions that change more than rows."""
         self.server.calm(self._connected())
         clock.replace_defaults(self._link)
         super().take_template()
@@ -123,7 +123,7 @@ class PostgresWorld(World):
             ) from None
 
     def reset(self) -> None:
-        """See ``World``; restore the tables' files where only rows may have changed, else make the database anew."""
+        """See ``SharedState``; restore the tables' files where only rows may have changed, else make the database anew."""
         super().reset()
         self._resets += 1
         self._end_sessions(self._raced)
@@ -137,7 +137,7 @@ class PostgresWorld(World):
             raise no_room(self.server.directory, error) from error  # type: ignore[union-attr]
         self._link.ask(";".join(filter(None, (relations, clock.setting(0.0)))))
 
-    def be(self, now: float) -> None:
+    def set_time(self, now: float) -> None:
         """Set the clock of the server to *now*, in virtual seconds."""
         if now != self._now:
             self._now = now
@@ -183,7 +183,7 @@ class PostgresWorld(World):
         return str(self._link.backend)
 
     def snapshot(self) -> dict[str, bytes]:
-        """See ``World``; the committed content of tables and sequences is added to the files, by name."""
+        """See ``SharedState``; the committed content of tables and sequences is added to the files, by name."""
         return {**self.files(), **self._read()}
 
     def _read(self) -> Contents:
@@ -217,7 +217,7 @@ class PostgresWorld(World):
         return self._layout.read(self._connected())
 
     def observe(self, snapshot: dict[str, bytes], *, earlier: bool = False) -> Path:
-        """See ``World``; return the database itself, which no worker changes now, or a second one if *earlier*."""
+        """See ``SharedState``; return the database itself, which no worker changes now, or a second one if *earlier*."""
         if not earlier:
             return _to_read(str(self.db))
         if self._earlier.idle:
@@ -234,7 +234,7 @@ class PostgresWorld(World):
         self._earlier.ask(clock.setting(self._now))
         return _to_read(self._earlier.url)
 
-    def likeness(self) -> int | None:
+    def fingerprint(self) -> int | None:
         """Return None: the locks that sessions hold in a server, and the data they see, can't be read from outside."""
         return None
 
@@ -253,10 +253,10 @@ class PostgresWorld(World):
         }
 
     def content(self, snapshot: dict[str, bytes]) -> Iterator[bytes]:
-        """See ``World``; the rows of a table are sorted, for without ORDER BY their order has no meaning."""
+        """See ``SharedState``; the rows of a table are sorted, for without ORDER BY their order has no meaning."""
         return (f"{name}\n".encode() + sorted_rows(snapshot[name]) for name in sorted(snapshot) if name != MARK)
 
-    def pursue(self, sessions: list[int]) -> None:
+    def await_unblocked(self, sessions: list[int]) -> None:
         """Wait, 1 s at most, until each of the server's processes *sessions* is idle, or blocked by another session."""
         deadline = time.monotonic() + _PURSUED_SECONDS
         while self._admin.ask(_AT_WORK, _array(sessions)) and time.monotonic() < deadline:

@@ -17,7 +17,7 @@ from harness.control.testbed.replica import collect, lay_out, names_in
 from harness.values.history import History, Step
 from harness.values.tables import Tables, read_tables, rows_in
 
-__all__ = ["World"]
+__all__ = ["SharedState"]
 
 _SQLITE = b"SQLite format 3\x00"
 _BEGINNING = int(EPOCH * 1e9)
@@ -27,7 +27,7 @@ _IN_MEMORY = "\0memory"
 """The name in a snapshot of the memory that workers share."""
 
 
-class World:
+class SharedState:
     """The files and the *inherited* memory that workers share, and a second directory in which rules see a copy."""
 
     tells_time = False
@@ -125,7 +125,7 @@ class World:
                 for line in connection.iterdump():
                     yield line.encode()
 
-    def likeness(self) -> int | None:
+    def fingerprint(self) -> int | None:
         """Return a hash of the shared state that is equal if workers can see no difference; None if it can't be told.
 
         Of a database, it covers the content, down to the ids of rows, but not the bytes: these differ with the
@@ -149,7 +149,7 @@ class World:
         copy = self.observe(snapshot).parent
         return read_tables({name: copy / name for name in sorted(snapshot) if snapshot[name].startswith(_SQLITE)})
 
-    def be(self, now: float) -> None:
+    def set_time(self, now: float) -> None:
         """Set the virtual clock of files, and of services outside the workers, to *now* (seconds)."""
         self._now_ns = _BEGINNING + int(now * 1e9)
 
@@ -159,10 +159,10 @@ class World:
     def settle(self, abandoned: list[int]) -> None:
         """Wait until the sessions *abandoned* by dead workers end or block; remove those that ended. A no-op here."""
 
-    def pursue(self, sessions: list[int]) -> None:
+    def await_unblocked(self, sessions: list[int]) -> None:
         """Wait until *sessions*, which may just have been unblocked, finish or block again. A no-op here."""
 
-    def ails(self, history: History, steps: list[Step]) -> str:
+    def environment_failure(self, history: History, steps: list[Step]) -> str:
         """Return why the environment, not the code under test, failed; an empty string if it did not."""
         return short(self._shared, history.events, steps)
 

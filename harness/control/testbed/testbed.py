@@ -13,22 +13,24 @@ from harness.control.execution.driver import Driver
 from harness.control.rules.observer import Observer
 from harness.control.testbed.directories import held, shared_directory
 from harness.control.testbed.pinning import pinned
-from harness.control.testbed.processes import Fleet
+from harness.control.testbed.processes import WorkerPool
 from harness.control.testbed.rehearsal import rehearse
-from harness.control.testbed.shared_database import PostgresWorld
-from harness.control.testbed.shared_files import World
+from harness.control.testbed.shared_database import SharedDatabase
+from harness.control.testbed.shared_files import SharedState
 from harness.errors import BadInput, require_asserts
 from harness.points import resolve
 from harness.project import config
 from harness.scenario import Scenario
 
-__all__ = ["MOST_WORKERS", "Theatre", "theatre"]
+__all__ = ["MOST_WORKERS", "Testbed", "open_testbed"]
 
 MOST_WORKERS = 64
 
 
-class Theatre:
+class Testbed:
     """A testbed: a driver with its processes. It took ``startup_seconds`` to set up."""
+
+    __test__ = False  # pytest is not to take it for a class of tests
 
     def __init__(self, driver: Driver, startup_seconds: float) -> None:
         self.driver, self.startup_seconds = driver, startup_seconds
@@ -45,9 +47,9 @@ class Theatre:
 
 
 @contextmanager
-def theatre(
+def open_testbed(
     scenario: Scenario, workers: int, *, seed: int = 0, isolation: str | None = None, patience: float | None = None
-) -> Iterator[Theatre]:
+) -> Iterator[Testbed]:
     """Set up a testbed for executions of *scenario* with *workers* worker processes.
 
     *seed* seeds the randomness of the code under test. *isolation* is ``warm`` (workers live on between executions) or
@@ -63,7 +65,7 @@ def theatre(
         resolve(point)
     started = time.perf_counter()
     with ExitStack() as first:
-        stage = first.enter_context(_theatre(scenario, workers, seed, started=started))
+        stage = first.enter_context(_opened_testbed(scenario, workers, seed, started=started))
         imports = rehearse(stage.driver, workers) if scenario.isolation == "fork" else ()
         if not imports:
             stage.driver.isolated = scenario.isolation == "fork"
@@ -71,40 +73,40 @@ def theatre(
             yield stage
             return
     # The fork server of the first testbed has forked already, too early for these imports: set up a second one.
-    with _theatre(scenario, workers, seed, started=started, imports=imports) as stage:
+    with _opened_testbed(scenario, workers, seed, started=started, imports=imports) as stage:
         stage.driver.isolated = True
         yield stage
 
 
 @contextmanager
-def _theatre(
+def _opened_testbed(
     scenario: Scenario, workers: int, seed: int, *, started: float, imports: tuple[str, ...] = ()
-) -> Iterator[Theatre]:
+) -> Iterator[Testbed]:
     """Set up a testbed, with the modules *imports* imported before workers are forked."""
     with pinned():
         directory = shared_directory()
-        fleet = world = driver = None
+        worker_pool = world = driver = None
         try:
-            fleet = Fleet(scenario, workers, directory, patience=scenario.patience, imports=imports)
-            world = _world(scenario, directory, fleet.inherited)
+            worker_pool = WorkerPool(scenario, workers, directory, patience=scenario.patience, imports=imports)
+            world = _world(scenario, directory, worker_pool.inherited)
             with held(directory):
-                fleet.set_up(world.db, str(seed))
+                worker_pool.set_up(world.db, str(seed))
                 world.take_template()
-                driver = Driver(scenario, fleet, world, Observer(world, scenario), seed)
-                for worker in fleet.workers:
-                    fleet.fork(worker)
-                yield Theatre(driver, time.perf_counter() - started)
+                driver = Driver(scenario, worker_pool, world, Observer(world, scenario), seed)
+                for worker in worker_pool.workers:
+                    worker_pool.fork(worker)
+                yield Testbed(driver, time.perf_counter() - started)
         finally:
             if driver is not None:
                 driver.audit.close()
             if world is not None:
                 world.close()
-            if fleet is not None:
-                fleet.close()
+            if worker_pool is not None:
+                worker_pool.close()
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _world(scenario: Scenario, directory: Path, inherited: Inherited) -> World:
+def _world(scenario: Scenario, directory: Path, inherited: Inherited) -> SharedState:
     if scenario.database == "postgresql":
-        return PostgresWorld(directory, inherited, scenario.server or config.postgres())
-    return World(directory, inherited)
+        return SharedDatabase(directory, inherited, scenario.server or config.postgres())
+    return SharedState(directory, inherited)

@@ -11,7 +11,7 @@ import pytest
 
 from harness.boundary.epoch import EPOCH
 from harness.boundary.inherited_locks import Inherited
-from harness.control.testbed.shared_database import PostgresWorld
+from harness.control.testbed.shared_database import SharedDatabase
 from harness.postgres.clock import by_function
 from harness.worker.instrument.postgresql.reading import effect
 from tests.harness.postgres.programs import needs_server
@@ -20,9 +20,9 @@ pytestmark = [needs_server, pytest.mark.forks]
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresWorld]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedDatabase]:
     """A world with a table that is dated, and a role that may do little."""
-    with closing(PostgresWorld(tmp_path_factory.mktemp("pg") / "world", Inherited())) as made:
+    with closing(SharedDatabase(tmp_path_factory.mktemp("pg") / "world", Inherited())) as made:
         with connected(made) as connection:
             connection.execute("CREATE TABLE log (id int PRIMARY KEY, at timestamptz DEFAULT now())")
             connection.execute(
@@ -42,7 +42,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresWorld]:
         yield made
 
 
-def connected(world: PostgresWorld) -> psycopg.Connection[Any]:
+def connected(world: SharedDatabase) -> psycopg.Connection[Any]:
     """A connection in autocommit."""
     return psycopg.connect(str(world.db), autocommit=True)
 
@@ -53,21 +53,21 @@ def moments(connection: psycopg.Connection[Any], *what: str) -> list[float]:
     return [round(float(each) - EPOCH, 6) for each in row or ()]
 
 
-def test_readings_differ_by_a_microsecond(world: PostgresWorld) -> None:
+def test_readings_differ_by_a_microsecond(world: SharedDatabase) -> None:
     """Of whichever session, forwards, beginning with the time of the schedule; and in each execution alike."""
     for _ in range(2):
         world.reset()
-        world.be(2.0)
+        world.set_time(2.0)
         with connected(world) as one, connected(world) as other:
             told = [*moments(one, "clock_timestamp()", "clock_timestamp()"), *moments(other, "clock_timestamp()")]
             assert told == [2.000001, 2.000002, 2.000003]
-            world.be(2.000001)
+            world.set_time(2.000001)
             assert moments(one, "clock_timestamp()") == [2.000004], "never backwards"
-            world.be(5.0)
+            world.set_time(5.0)
             assert moments(other, "clock_timestamp()") == [5.000001]
 
 
-def test_a_transaction_has_one_time(world: PostgresWorld) -> None:
+def test_a_transaction_has_one_time(world: SharedDatabase) -> None:
     """Whatever is read in between, as time passes; the next one has a later one, and a statement has its own."""
     world.reset()
     with connected(world) as connection:
@@ -75,7 +75,7 @@ def test_a_transaction_has_one_time(world: PostgresWorld) -> None:
             first = moments(
                 connection, "now()", "clock_timestamp()", "statement_timestamp()", "now()", "statement_timestamp()"
             )
-            world.be(3.0)
+            world.set_time(3.0)
             connection.execute("SET LOCAL TimeZone = 'Asia/Tokyo'")
             second = moments(connection, "now()", "transaction_timestamp()", "strict()", "statement_timestamp()")
         (third,) = moments(connection, "now()")
@@ -84,7 +84,7 @@ def test_a_transaction_has_one_time(world: PostgresWorld) -> None:
     assert 3 < second[3] < third
 
 
-def test_rows_are_dated_in_their_order(world: PostgresWorld) -> None:
+def test_rows_are_dated_in_their_order(world: SharedDatabase) -> None:
     """Each transaction's default is later than that of the one before."""
     world.reset()
     with connected(world) as connection:
@@ -93,10 +93,10 @@ def test_rows_are_dated_in_their_order(world: PostgresWorld) -> None:
         assert connection.execute("SELECT id FROM log ORDER BY at").fetchall() == [(3,), (1,), (2,)]
 
 
-def test_where_nothing_may_be_written_the_clock_is_read_too(world: PostgresWorld) -> None:
+def test_where_nothing_may_be_written_the_clock_is_read_too(world: SharedDatabase) -> None:
     """In a transaction that only reads, and by a role that may do nothing; without a transaction number."""
     world.reset()
-    world.be(1.0)
+    world.set_time(1.0)
     with connected(world) as connection:
         connection.execute("SET ROLE modest")
         with connection.transaction():
@@ -123,10 +123,10 @@ def test_a_statement_that_reads_the_clock_is_told_by_its_text(sql: str, tells: b
     assert effect(sql).tells_time is tells
 
 
-def test_defaults_that_ask_by_word_are_told_virtual_time(world: PostgresWorld) -> None:
+def test_defaults_that_ask_by_word_are_told_virtual_time(world: SharedDatabase) -> None:
     """As many tables are dated, of partitions too; what only looks like such a word is left alone."""
     world.reset()
-    world.be(86400.0)
+    world.set_time(86400.0)
     with connected(world) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("INSERT INTO worded DEFAULT VALUES")

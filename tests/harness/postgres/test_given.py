@@ -16,7 +16,7 @@ from multiprocess import get_context
 
 from harness.cli.main import main
 from harness.control.run import run
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.errors import BadInput
 from harness.postgres import given
 from harness.postgres.address import Address
@@ -126,10 +126,10 @@ def test_what_a_killed_run_has_left_is_dropped_and_nothing_else(url: str, server
     assert len(left) == 2
     assert left <= databases(server)
     execute(server.url, "CREATE DATABASE race_harness_of_somebody")
-    with theatre(raced(statements("SELECT 1")), 1):
+    with open_testbed(raced(statements("SELECT 1")), 1):
         own = databases(server) - left - {"race_harness_of_somebody"}
         assert len(own) == 2
-        with theatre(raced(statements("SELECT 1")), 1):
+        with open_testbed(raced(statements("SELECT 1")), 1):
             assert own < databases(server)
         assert databases(server) == own | {"race_harness_of_somebody"}
     execute(server.url, "DROP DATABASE race_harness_of_somebody")

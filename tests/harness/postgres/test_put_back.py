@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from harness.boundary.inherited_locks import Inherited
-from harness.control.testbed.shared_database import PostgresWorld
+from harness.control.testbed.shared_database import SharedDatabase
 from harness.postgres.state import MARK, cells
 from tests.harness.postgres.programs import needs_server
 
@@ -169,16 +169,16 @@ def _places(connection: Any, name: str) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PostgresWorld, list[Any]]]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SharedDatabase, list[Any]]]:
     """A world in which setup has run, and all that was in the database then."""
-    with closing(PostgresWorld(tmp_path_factory.mktemp("pg") / "world", Inherited())) as made:
+    with closing(SharedDatabase(tmp_path_factory.mktemp("pg") / "world", Inherited())) as made:
         change(made, SETUP)
         before = everything(made.db)
         made.take_template()
         yield made, before
 
 
-def change(world: PostgresWorld, script: str) -> None:
+def change(world: SharedDatabase, script: str) -> None:
     """Run *script*, each statement in a transaction of its own."""
     with psycopg.connect(str(world.db), autocommit=True) as connection:
         for statement in script.split(";\n") if "$$" not in script else _statements(script):
@@ -194,7 +194,7 @@ def _statements(script: str) -> list[str]:
     return [each for each in found if each.strip()]
 
 
-def differences(world: tuple[PostgresWorld, list[Any]]) -> list[Any]:
+def differences(world: tuple[SharedDatabase, list[Any]]) -> list[Any]:
     """Return what is not as setup made it."""
     made, before = world
     now = everything(made.db)
@@ -203,7 +203,7 @@ def differences(world: tuple[PostgresWorld, list[Any]]) -> list[Any]:
     ]
 
 
-def test_rows_are_put_back_where_they_were(world: tuple[PostgresWorld, list[Any]]) -> None:
+def test_rows_are_put_back_where_they_were(world: tuple[SharedDatabase, list[Any]]) -> None:
     """Values, places in the heap, sizes, statistics, sequences; three times over, with nothing done and with all changed."""
     world[0].reset()
     assert not differences(world)
@@ -215,7 +215,7 @@ def test_rows_are_put_back_where_they_were(world: tuple[PostgresWorld, list[Any]
 
 
 @pytest.mark.parametrize("what", BEYOND)
-def test_what_is_more_than_rows_is_put_back_too(world: tuple[PostgresWorld, list[Any]], what: str) -> None:
+def test_what_is_more_than_rows_is_put_back_too(world: tuple[SharedDatabase, list[Any]], what: str) -> None:
     """Tables, statistics, large objects, roles, settings, functions; and rows after that."""
     try:
         for statement in BEYOND[what].split("; ") if "$$" not in BEYOND[what] else [BEYOND[what]]:
@@ -230,7 +230,7 @@ def test_what_is_more_than_rows_is_put_back_too(world: tuple[PostgresWorld, list
 
 
 def test_files_that_nobody_uses_are_removed(
-    world: tuple[PostgresWorld, list[Any]], monkeypatch: pytest.MonkeyPatch
+    world: tuple[SharedDatabase, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many executions, a database has as many files as it had, and what is in it stays."""
     monkeypatch.setattr("harness.postgres.files._MOST_BYTES", 0)
@@ -244,7 +244,7 @@ def test_files_that_nobody_uses_are_removed(
     assert not differences(world)
 
 
-def test_what_a_rule_can_see_tells_states_apart(world: tuple[PostgresWorld, list[Any]]) -> None:
+def test_what_a_rule_can_see_tells_states_apart(world: tuple[SharedDatabase, list[Any]]) -> None:
     """JSON's null and SQL's, bounds of arrays, the order of rows, a new table, a role; and equal states are equal."""
     made = world[0]
     made.reset()
@@ -267,7 +267,7 @@ def test_what_a_rule_can_see_tells_states_apart(world: tuple[PostgresWorld, list
     assert len([name for name in seen[0] if name.endswith(("p1", "p2", ".p"))]) == 2, "partitions once"
 
 
-def test_rows_that_only_lie_in_another_order_are_one_outcome(world: tuple[PostgresWorld, list[Any]]) -> None:
+def test_rows_that_only_lie_in_another_order_are_one_outcome(world: tuple[SharedDatabase, list[Any]]) -> None:
     """A rule is asked about both, but they count as one."""
     made = world[0]
     made.reset()
@@ -283,11 +283,11 @@ def test_rows_that_only_lie_in_another_order_are_one_outcome(world: tuple[Postgr
     made.reset()
 
 
-def test_the_state_before_is_laid_out_exactly(world: tuple[PostgresWorld, list[Any]]) -> None:
+def test_the_state_before_is_laid_out_exactly(world: tuple[SharedDatabase, list[Any]]) -> None:
     """In the second database: rows with all their values, in their order, and the moment that is asked about."""
     made = world[0]
     made.reset()
-    made.be(5.0)
+    made.set_time(5.0)
     before = made.snapshot()
     change(made, ROWS)
     for snapshot in (made.snapshot(), before):
@@ -306,11 +306,11 @@ def test_the_state_before_is_laid_out_exactly(world: tuple[PostgresWorld, list[A
     made.reset()
 
 
-def test_the_clock_is_found_whatever_the_search_path_is(world: tuple[PostgresWorld, list[Any]]) -> None:
+def test_the_clock_is_found_whatever_the_search_path_is(world: tuple[SharedDatabase, list[Any]]) -> None:
     """Set by code, emptied, or written out; and the code's own functions are not found before the server's."""
     made = world[0]
     made.reset()
-    made.be(7.0)
+    made.set_time(7.0)
     with psycopg.connect(str(made.db), autocommit=True) as connection:
         told = set()
         for path in ("DEFAULT", "''", '"Odd.schema"'):

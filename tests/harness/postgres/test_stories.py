@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.control.testbed.testbed import theatre
+from harness.control.testbed.testbed import open_testbed
 from harness.schedulers.tree.exhaustive import Exhaustive
 from reference_impl.faulty.postgres import VARIANTS
 from scenarios.over_postgres import ALL
@@ -32,7 +32,7 @@ def test_a_variant_is_caught(name: str, variant: str, rule: str) -> None:
     """A table that is locked while time passes; a clock that is ahead by more than a lease."""
     scenario, scheduler = BY_NAME[name].variants[variant], Exhaustive()
     failure, done = None, None
-    with theatre(scenario, scenario.workers) as stage:
+    with open_testbed(scenario, scenario.workers) as stage:
         while failure is None and scheduler.start(done):
             done = stage.driver.run(scheduler, scenario.workload(scenario.workers))
             failure = done.failure
