@@ -57,7 +57,7 @@ class Touch(NamedTuple):
 
 def touch_of(worker: int, item: tuple[Any, ...]) -> Touch:
     """Return the touch that *worker* reported with *item*, a piece of news (see ``docs/messages.md``)."""
-    _, name, text, place, mode, point = item
+    name, text, place, mode, point = item
     return Touch(name, text, worker, place, mode, point)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from harness.boundary.wire import Message
+from harness.boundary import messages
 from harness.project.applications import NotServed, refusal, unlike
 from harness.worker.error_text import raised_at, said
 from harness.worker.event_loop.loop import VirtualLoop
@@ -81,14 +81,14 @@ class Served:
         name, text = type(error).__name__, said(error)
         place = raised_at(error)
         line = f" ({place[0].rpartition('/')[2]}:{place[1]} in {place[2]})" if place is not None else ""
-        self._runtime.news.append(("error", f"{name}: {text}"))
+        self._runtime.news.append(messages.error(f"{name}: {text}"))
         self._runtime.news.append(
-            ("raised", name, f"the application raised {name}: {text}{line}, while it served {served}")
+            messages.raised(name, f"the application raised {name}: {text}{line}, while it served {served}")
         )
 
-    def take(self, order: Message) -> None:
-        """Take the news that the client of a request has gone."""
-        exchange = self._exchanges.get(order[2])
+    def take(self, name: str) -> None:
+        """Take the news that the client of request *name* has gone."""
+        exchange = self._exchanges.get(name)
         if exchange is not None:
             exchange.disconnected()
 
@@ -112,7 +112,7 @@ class _Exchange:
         if not (self._answered or self._gone):
             if not self._told:
                 self._told = True
-                self._runtime.news.append(("listens", self._lane))
+                self._runtime.news.append(messages.listens(self._lane))
             if self._going is None or self._going.done():
                 self._going = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._going)
@@ -131,7 +131,7 @@ class _Exchange:
     def _respond(self) -> None:
         if not self._answered:
             self._answered = True
-            self._runtime.news.append(("respond", self._lane, self._status, self._headers, self._content))
+            self._runtime.news.append(messages.respond(self._lane, self._status, self._headers, self._content))
             self._wake()
 
     def fail(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from harness.boundary.wire import Message
+from harness.boundary import messages
 from harness.worker.runtime import LANE, Runtime
 
 __all__ = ["Clients", "Transport"]
@@ -71,7 +71,7 @@ class Clients:
         name = f"{client}#{number}"
         answer = self._waiting[name] = asyncio.get_running_loop().create_future()
         headers = [(key, value) for key, value in request.headers.raw]
-        self._runtime.news.append(("send", name, request.method, request.url.raw_path, headers, body))
+        self._runtime.news.append(messages.send(name, request.method, request.url.raw_path, headers, body))
         try:
             async with asyncio.timeout(timeout):
                 status, answered, content = await answer
@@ -80,14 +80,13 @@ class Clients:
         finally:
             del self._waiting[name]
             if not answer.done() or answer.cancelled():
-                self._runtime.news.append(("gave up", name))
+                self._runtime.news.append(messages.gave_up(name))
         if not status:
             raise httpx.RemoteProtocolError("Server disconnected without sending a response.", request=request)
         return status, answered, content
 
-    def take(self, order: Message) -> None:
-        """Take an answer that has arrived."""
-        _, _, name, status, headers, body = order
+    def take(self, name: str, status: int, headers: Any, body: bytes) -> None:
+        """Take the answer to request *name*, which has arrived."""
         answer = self._waiting.get(name)
         if answer is not None and not answer.done():
             answer.set_result((status, headers, body))

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
+from harness.boundary import messages
 from harness.boundary.flight_recorder import FlightRecorder
 from harness.boundary.wire import ABORT, GIVE_UP, GO, Message, Peer
 from harness.worker.controlled_threads import Carrier, Strand, Wanted
@@ -58,6 +59,13 @@ class HandOver:
         self.before_report: Callable[[], None] = lambda: None
         self.look: Callable[[str], list[Message]] = lambda _: []
         self.inbox: deque[Message] = deque()
+        self._orders: dict[str, Callable[..., Strand]] = {
+            "go": self._go,
+            "look": self._answer_look,
+            "where": self._answer_where,
+            "abort": self._unwind,
+        }
+        """The orders that are taken in here, by kind; all others are for the main thread."""
         self.news: list[Message] = []
         self.strands: dict[int, Strand] = {threading.get_ident(): self.home}
         self._parked: dict[str, Strand] = {}
@@ -97,7 +105,9 @@ class HandOver:
 
     def lacks_thread(self, error: RuntimeError) -> None:
         """Report that the system refused a thread (*error*), so that its consequences are not blamed on the code under test."""
-        self.news.append(("broken", f"the system gives it no further thread ({error}); see `ulimit -u` and pids.max"))
+        self.news.append(
+            messages.broken(f"the system gives it no further thread ({error}); see `ulimit -u` and pids.max")
+        )
 
     def wake(self, strand: Strand) -> None:
         """Put *strand*, which waits for work, at the end of those that will run."""
@@ -127,8 +137,10 @@ class HandOver:
         """
         self._parked[TURN] = self.home
         if more:
-            self.news.append(("queued",))
-        self.news.append(("parked", TURN, "loop", "turn", text, whose, place, None, () if not own else (OWN,), True))
+            self.news.append(messages.queued())
+        self.news.append(
+            messages.parked(TURN, "loop", "turn", text, whose, place, None, () if not own else (OWN,), True)
+        )
         self._at_turn = True
         self._hand_over(self.home)
         self._at_turn = False
@@ -179,42 +191,47 @@ class HandOver:
         self.peer.send((self.news, timer))
         self.news = []
         order = self.peer.receive()
-        kind, now = order[0], order[1]
+        kind, now, *fields = order
         self.clock.ordered(now)
-        if kind == "go":
-            strand = self._parked.pop(order[2])
-            strand.order = order[3]
-            self.go_ahead(order[2].partition("/")[0], order[4])
-            self.loses = order[5]
-            return strand
-        if kind == "look":
-            self.news.extend(self.look(order[2]))
-            return self._quiescent()
-        if kind == "where":
-            places = self.sleeper.waiting_places() if self.sleeper else []
-            self.news.extend(("waiting", lane, place) for lane, place in places)
-            return self._quiescent()
-        if kind == "abort":
-            self.abort()
-            return self._ready.popleft()
-        if not between:
-            return self._told_later(order)
-        self.loses = ""
-        if kind == "call":
-            self.go_ahead(order[2], order[5])
-        else:
-            self.ahead = 0
-        self.ticked = kind == "tick"
-        if not self.ticked:
-            self.inbox.append(order)
-        self._home_idle = self._at_turn = False
-        return self.home
+        take = self._orders.get(kind)
+        return take(*fields) if take is not None else self._for_main_thread(order, between)
 
-    def _told_later(self, order: Message) -> Strand:
-        """The main thread is held up, at a statement or by a lock: it takes *order* when it comes back to its event loop."""
+    def _go(self, key: str, how: int, ahead: int, loses: str) -> Strand:
+        strand = self._parked.pop(key)
+        strand.order = how
+        self.go_ahead(key.partition("/")[0], ahead)
+        self.loses = loses
+        return strand
+
+    def _answer_look(self, subject: str) -> Strand:
+        self.news.extend(self.look(subject))
+        return self._quiescent()
+
+    def _answer_where(self) -> Strand:
+        places = self.sleeper.waiting_places() if self.sleeper else []
+        self.news.extend(messages.waiting(lane, place) for lane, place in places)
+        return self._quiescent()
+
+    def _unwind(self) -> Strand:
+        self.abort()
+        return self._ready.popleft()
+
+    def _for_main_thread(self, order: Message, between: bool) -> Strand:
+        """Pass *order* on to the main thread, which takes it when it comes back to its event loop.
+
+        It goes on at once if it is *between* two turns or idle, and not held up at a statement or by a lock.
+        """
+        self.ticked = between and order[0] == "tick"
         if order[0] != "tick":
             self.inbox.append(order)
-        return self._quiescent()
+        if not between:
+            return self._quiescent()
+        self.loses, self.ahead = "", 0
+        if order[0] == "call":
+            _, _, lane, _, _, ahead, _ = order
+            self.go_ahead(lane, ahead)
+        self._home_idle = self._at_turn = False
+        return self.home
 
     def _alone(self) -> Strand:
         """Nothing can run and no execution is under way (or it is over): let time pass here, or give up."""
@@ -278,7 +295,7 @@ class HandOver:
 
     def fail(self, why: str) -> NoReturn:
         """Tell the controller that this worker can't go on, and end it."""
-        self.peer.send(([("broken", why)], None))
+        self.peer.send(([messages.broken(why)], None))
         os._exit(70)
 
     def ended(self, join: Callable[[], Any] | None = None) -> None:
@@ -292,12 +309,12 @@ class HandOver:
     def _park_waiting(self, strand: Strand, wanted: Wanted) -> None:
         self._parked[key := self._free_key(wanted.lane)] = strand
         strand.hopeless = True
-        self.news.append(("waits", key, *wanted, strand is not self.home))
+        self.news.append(messages.waits(key, *wanted, strand is not self.home))
 
     def released(self, resource: str) -> None:
         """Release *resource*: make the threads that wait for it ready, and report it to the controller."""
         if self.controlled:
-            self.news.append(("released", resource))
+            self.news.append(messages.released(resource))
             for strand in self._parked.values():
                 if strand.wanted is not None and strand.wanted.resource == resource:
                     strand.hopeless = False

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
+from harness.boundary import messages
 from harness.boundary.wire import Message
 from harness.worker.runtime import Runtime
 from harness.worker.source import is_outermost, is_under_test
@@ -42,7 +43,7 @@ class Looking:
         """
         if what.startswith("debug "):
             _, lane, terminal = what.split(" ", 2)
-            return [("debugged", self._debug(lane, terminal))]
+            return [messages.debugged(self._debug(lane, terminal))]
         return list(self._frames()) if what == "frames" else list(self._tables(self._text))
 
     def _debug(self, lane: str, terminal: str) -> bool:
@@ -78,10 +79,10 @@ class Looking:
         running = sys._current_frames()
         for ident, strand in self._runtime.strands.items():
             if found := self._of_stack(running.get(ident)):
-                yield "frames", strand.lane or self._runtime.lane_of(strand), found
+                yield messages.frames(strand.lane or self._runtime.lane_of(strand), found)
         for lane, coroutine in self._runtime.tasks():
             if found := self._of_coroutine(coroutine):
-                yield "frames", lane, found
+                yield messages.frames(lane, found)
 
     def _of_stack(self, frame: FrameType | None) -> list[Frame]:
         found: list[Frame] = []

@@ -12,9 +12,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from harness.boundary import messages
 from harness.boundary.flight_recorder import End
 from harness.boundary.inherited_locks import Common
 from harness.boundary.wire import Message, Peer, PeerGone
@@ -112,29 +114,43 @@ class Instrumented:
         self._allow(scenario, role)
         session = Session(runtime, program_of(scenario, role, runtime), self)
         imported = tuple(sys.modules)
-        peer.send(([("hello", os.getpid())], None))
+        peer.send(([messages.hello(os.getpid())], None))
+        take: dict[str, Callable[..., Any]] = {
+            # The execution is over here already: it ended with its last call, or never began.
+            "abort": lambda *_: peer.send(([messages.closed([], "")], None)),
+            "finish": lambda *_: peer.send(([messages.closed([], "")], None)),
+            "modules": lambda: peer.send(([libraries_since(imported)], None)),
+            "look": lambda *_: peer.send(([], None)),
+            "call": partial(self._begin_with_call, session, number),
+            "prepare": partial(self._begin_by_opening, session, number),
+        }
         try:
             while True:
-                order = peer.receive()
-                if order[0] in ("abort", "finish"):
-                    # The execution is over here already: it ended with its last call, or never began.
-                    peer.send(([("closed", [], "")], None))
-                elif order[0] == "modules":
-                    peer.send(([libraries_since(imported)], None))
-                elif order[0] == "look":
-                    peer.send(([], None))
-                elif order[0] == "call":
-                    now, ahead, (seed, db, alone) = order[1], order[5], order[6]
-                    self._begin(Beginning(number, f"{seed}/w{number}", now, db, self.directory), alone)
-                    runtime.go_ahead(order[2], ahead)
-                    # What it puts into context variables is gone with it.
-                    contextvars.copy_context().run(session.run_call, order, db)
-                else:
-                    _, now, seed, db, alone = order
-                    self._begin(Beginning(number, f"{seed}/w{number}", now, db, self.directory), alone)
-                    contextvars.copy_context().run(session.run, db)
+                kind, *fields = peer.receive()
+                take[kind](*fields)
         except (PeerGone, BrokenPipeError):
             os._exit(0)
+
+    def _begin_with_call(
+        self,
+        session: Session,
+        number: int,
+        now: float,
+        lane: str,
+        operation: str,
+        arguments: Sequence[Any],
+        ahead: int,
+        beginning: tuple[str, str, bool],
+    ) -> None:
+        seed, db, alone = beginning
+        self._begin(Beginning(number, f"{seed}/w{number}", now, db, self.directory), alone)
+        self.runtime.go_ahead(lane, ahead)
+        # What it puts into context variables is gone with it.
+        contextvars.copy_context().run(session.run_call, lane, operation, arguments, db)
+
+    def _begin_by_opening(self, session: Session, number: int, now: float, seed: str, db: str, alone: bool) -> None:
+        self._begin(Beginning(number, f"{seed}/w{number}", now, db, self.directory), alone)
+        contextvars.copy_context().run(session.run, db)
 
     def _tables(self, text: Callable[[Any], str]) -> list[Message]:
         return [news for resource in self.resources for news in resource.tables(text)]

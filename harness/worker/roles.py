@@ -8,7 +8,6 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Protocol
 
-from harness.boundary.wire import Message
 from harness.scenario import Scenario
 from harness.worker.runtime import Runtime
 
@@ -37,8 +36,8 @@ class Program(Protocol):
     def begin(self) -> None:
         """Forget the execution before this one."""
 
-    def take(self, order: Message) -> None:
-        """Take a message that has arrived."""
+    def take(self, name: str, *fields: Any) -> None:
+        """Take the fields of a message that has arrived, an answer to or the end of request *name*."""
 
 
 class _Operations:
@@ -51,7 +50,7 @@ class _Operations:
     def begin(self) -> None:
         """Nothing is kept."""
 
-    def take(self, order: Message) -> None:
+    def take(self, name: str, *fields: Any) -> None:
         """No message comes here."""
 
 

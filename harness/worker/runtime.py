@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from harness.boundary import messages
 from harness.boundary.wire import ABORT, GO, Message, Peer
 from harness.worker.controlled_threads import Aborted, Strand, Wanted
 from harness.worker.directory import without_directory
@@ -101,7 +102,9 @@ class Runtime(HandOver):
             return GO
         if strand is None:
             name = threading.current_thread().name
-            self.news.append(("outside", f"{text} in a thread that the code under test started itself, {name!r}", ""))
+            self.news.append(
+                messages.outside(f"{text} in a thread that the code under test started itself, {name!r}", "")
+            )
             return GO
         if self.aborting:
             # Code that catches everything and tries again would never hear of the end.
@@ -122,7 +125,7 @@ class Runtime(HandOver):
         lane = strand.lane if strand.lane is not None else LANE.get() or "main"
         if self.ahead and not_before is None and self._unnoticed(strand, lane):
             commuting = self._commuting()
-            passed = ("passed", lane, kind, text, detail, place, tuple([item[1:] for item in commuting]))
+            passed = messages.passed(lane, kind, text, detail, place, tuple([item[1:] for item in commuting]))
             if self.trail.add(passed):
                 self.ahead -= 1
                 del self.news[len(self.news) - len(commuting) :]
@@ -183,7 +186,9 @@ class Runtime(HandOver):
         lane = strand.lane if strand.lane is not None else LANE.get() or "main"
         key = self._free_key(lane)
         self._parked[key] = strand
-        self.news.append(("parked", key, lane, kind, text, detail, place, not_before, errors, strand is not self.home))
+        self.news.append(
+            messages.parked(key, lane, kind, text, detail, place, not_before, errors, strand is not self.home)
+        )
         if not_before is not None:
             strand.wanted = Wanted(lane, kind, text, place, "", not_before)
         return self._let_go_again(strand)
@@ -211,7 +216,7 @@ class Runtime(HandOver):
         elif again:
             # It stays as hopeless as it was: to have asked in vain is no step, so nothing may depend on it.
             self._parked[key := self._free_key(wanted.lane)] = strand
-            self.news.append(("blocked", key, wanted.deadline, (wanted.resource,)))
+            self.news.append(messages.blocked(key, wanted.deadline, (wanted.resource,)))
         else:
             self._park_waiting(strand, wanted)
         return self._let_go_again(strand) == GO
@@ -227,7 +232,7 @@ class Runtime(HandOver):
         lane = strand.lane if strand.lane is not None else LANE.get() or "main"
         key = self._free_key(lane)
         self._parked[key] = strand
-        self.news.append(("blocked", key, deadline, files))
+        self.news.append(messages.blocked(key, deadline, files))
         self._hand_over(strand)
         return strand.order == GO
 
@@ -246,7 +251,7 @@ class Runtime(HandOver):
 
     def touched(self, resource: str, mode: str) -> None:
         """Note that the step under way accessed *resource*."""
-        self.news.append(("access", resource, mode))
+        self.news.append(messages.access(resource, mode))
         self.clock.met(resource, mode)
 
     # One execution

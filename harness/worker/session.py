@@ -6,11 +6,11 @@ import asyncio
 import contextvars
 import gc
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.boundary.wire import Message
+from harness.boundary import messages
 from harness.project.applications import NotServed
 from harness.scenario import database
 from harness.values.plain import plain
@@ -51,6 +51,12 @@ class Session:
         self._unbegun: set[str] = set()
         """The lanes of calls whose task has not run yet."""
         self._count = 0
+        self._orders: dict[str, Callable[..., None]] = {
+            "finish": self._finish,
+            "call": self._begin_call,
+            "cancel": self._cancel,
+        }
+        """The orders that the event loop takes in, by kind; all others are for the program."""
 
     def run(self, db: str) -> None:
         """Run one execution over the database file *db*, from opening the application to the last clean-up."""
@@ -63,10 +69,10 @@ class Session:
             pass
         finally:
             closed = self._end()
-        self._runtime.peer.send(([("closed", *closed)], None))
+        self._runtime.peer.send(([messages.closed(*closed)], None))
 
-    def run_call(self, order: Message, db: str) -> None:
-        """Run an execution that begins with the call in *order*, and ends by itself when nothing is left behind.
+    def run_call(self, lane: str, operation: str, arguments: Sequence[Any], db: str) -> None:
+        """Run an execution that begins with a call, and ends by itself when nothing is left behind.
 
         For programs that open nothing: saves the messages for beginning and ending.
         """
@@ -76,10 +82,10 @@ class Session:
         runtime.controlled = True
         self._program.begin()
         try:
-            self._call_first(order)
+            self._call_first(lane, operation, arguments)
             if self._nothing_left():
                 runtime.before_report()
-                runtime.news.append(("closed", [], ""))
+                runtime.news.append(messages.closed([], ""))
                 runtime.clock.stepped()
                 runtime.controlled = False
                 self._app = None
@@ -95,16 +101,16 @@ class Session:
         except Aborted:
             pass
         closed = self._end()
-        runtime.peer.send(([("closed", *closed)], None))
+        runtime.peer.send(([messages.closed(*closed)], None))
 
-    def _call_first(self, order: Message) -> None:
-        """Run the call in *order*, in an event loop together with those that come meanwhile."""
+    def _call_first(self, lane: str, operation: str, arguments: Sequence[Any]) -> None:
+        """Run the call, in an event loop together with those that come meanwhile."""
         if not self._concurrent:
-            self._call_now(order)
+            self._call_now(lane, operation, arguments)
             return
         self._ends_itself = True
         self._loop.take_orders = self._take_orders
-        self._begin_call(order)
+        self._begin_call(lane, operation, arguments)
         self._loop.run_forever()
         self._ends_itself = False
 
@@ -126,12 +132,12 @@ class Session:
         except Aborted:
             raise
         except NotServed as error:
-            runtime.news.append(("refused", str(error)))
+            runtime.news.append(messages.refused(str(error)))
         except BaseException as error:
-            runtime.news.append(("unopened", f"{type(error).__name__}: {error}"))
+            runtime.news.append(messages.unopened(f"{type(error).__name__}: {error}"))
         runtime.opening = False
         if self._left.touched() or runtime.found_something:
-            runtime.news.append(("touches",))
+            runtime.news.append(messages.touches())
         runtime.take_control()
         if self._concurrent:
             self._loop.take_orders = self._take_orders
@@ -156,14 +162,13 @@ class Session:
         while not self._finished and not runtime.aborting:
             runtime.idle()
             while runtime.inbox:
-                order = runtime.inbox.popleft()
-                if order[0] == "finish":
+                kind, _, *fields = runtime.inbox.popleft()
+                if kind == "finish":
                     self._finished = True
                 else:
-                    self._call_now(order)
+                    self._call_now(*fields[:3])
 
-    def _call_now(self, order: Message) -> None:
-        lane, operation, arguments = order[2:5]
+    def _call_now(self, lane: str, operation: str, arguments: Sequence[Any]) -> None:
         runtime = self._runtime
         runtime.home.lane = lane
         token = LANE.set(lane)
@@ -171,11 +176,11 @@ class Session:
         runtime.clock.called(lane)
         try:
             value = self._complete(self._program.operations[operation], self._app, *arguments)
-            runtime.news.append(("returned", lane, "ok", plain(value), ""))
+            runtime.news.append(messages.returned(lane, "ok", plain(value), ""))
         except Aborted:
             raise
         except BaseException as error:
-            runtime.news.append(("returned", lane, "fail", said(error), type(error).__name__))
+            runtime.news.append(messages.returned(lane, "fail", said(error), type(error).__name__))
         finally:
             runtime.clock.returned(lane)
             runtime.live -= 1
@@ -195,20 +200,17 @@ class Session:
     def _take_orders(self) -> None:
         inbox = self._runtime.inbox
         while inbox:
-            order = inbox.popleft()
-            if order[0] == "finish":
-                self._finished = True
-                self._loop.stop()
-            elif order[0] == "call":
-                self._begin_call(order)
-            elif order[0] == "cancel":
-                self._cancel(order[2])
-            else:
-                self._program.take(order)
+            kind, _, *fields = inbox.popleft()
+            take: Callable[..., None] = self._orders.get(kind, self._program.take)
+            take(*fields)
 
-    def _begin_call(self, order: Message) -> None:
-        self._unbegun.add(order[2])
-        self._loop.start(self._call(order), order[2])
+    def _finish(self) -> None:
+        self._finished = True
+        self._loop.stop()
+
+    def _begin_call(self, lane: str, operation: str, arguments: Sequence[Any], *_: object) -> None:
+        self._unbegun.add(lane)
+        self._loop.start(self._call(lane, operation, arguments), lane)
 
     def _cancel(self, lane: str) -> None:
         """Cancel the call in *lane*. A task cancelled before its first step never runs, so its end is told here."""
@@ -218,7 +220,7 @@ class Session:
         self._unbegun.discard(lane)
 
         def ended(_: object) -> None:
-            self._runtime.news.append(("returned", lane, "fail", "", "CancelledError"))
+            self._runtime.news.append(messages.returned(lane, "fail", "", "CancelledError"))
             self._end_if_last()
 
         task.add_done_callback(ended)
@@ -229,8 +231,7 @@ class Session:
         if self._ends_itself and not runtime.live and not runtime.inbox and self._left.none():
             self._loop.stop()
 
-    async def _call(self, order: Message) -> None:
-        lane, operation, arguments = order[2:5]
+    async def _call(self, lane: str, operation: str, arguments: Sequence[Any]) -> None:
         runtime = self._runtime
         self._unbegun.discard(lane)
         runtime.live += 1
@@ -239,12 +240,12 @@ class Session:
             value = self._program.operations[operation](self._app, *arguments)
             if inspect.isawaitable(value):
                 value = await value
-            runtime.news.append(("returned", lane, "ok", plain(value), ""))
+            runtime.news.append(messages.returned(lane, "ok", plain(value), ""))
         except Aborted:
             raise
         except BaseException as error:
             if not runtime.aborting:
-                runtime.news.append(("returned", lane, "fail", said(error), type(error).__name__))
+                runtime.news.append(messages.returned(lane, "fail", said(error), type(error).__name__))
         finally:
             runtime.clock.returned(lane)
             runtime.live -= 1

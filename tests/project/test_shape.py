@@ -12,7 +12,13 @@ from tests.project.sources import PACKAGES, Source, body_lines, read_sources, wi
 FILE_LINES = 400
 BODY_LINES = 50
 PARAMETERS = 3
-HOT = ("harness/worker/", "harness/control/execution/", "harness/schedulers/tree/", "harness/checks/")
+HOT = (
+    "harness/worker/",
+    "harness/control/execution/",
+    "harness/schedulers/tree/",
+    "harness/checks/",
+    "harness/boundary/messages.py",
+)
 """Hot paths: functions that run once or more for each step, or for each state of a search. Keywords cost time there."""
 CALLED_BY_OTHERS = frozenset({"_repr_pretty_", "called", "planned"})
 """Functions whose callers (IPython, C code, another strategy of drawing) pass arguments by position."""

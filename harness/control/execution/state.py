@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
 
+from harness.boundary import messages
 from harness.control.execution.actors import ClientState, Move, WorkerState, callers, source_of
 from harness.control.execution.delays import DelayOffers
 from harness.control.execution.fault_offers import FaultOffers
@@ -30,6 +31,7 @@ class ExecutionState:
         self, scenario: Scenario, worker_pool: WorkerPool, workload: Workload, seed: int, db: Path, concurrent: bool
     ) -> None:
         self._scenario, self._worker_pool = scenario, worker_pool
+        self.expected_errors, self.allows = scenario.expected_errors, scenario.allows
         self._concurrent = concurrent
         alone = [count <= 1 and scenario.app is None for count in callers(workload)]
         self._states = [
@@ -268,7 +270,7 @@ class ExecutionState:
                     at = f" at {move.source}" if move.source else ""
                     found.append(f"{state.name} {move.lane} waits{at} ({move.text})")
             if self._concurrent and (state.calls or state.requests):
-                news, _ = state.worker.ask("where", self.now)
+                news, _ = state.worker.ask(messages.where(self.now))
                 places = [(item[1], source_of(item[2])) for item in news if item[0] == "waiting"]
                 found += [f"{state.name} {lane} waits at {source}" for lane, source in places if source]
         return found

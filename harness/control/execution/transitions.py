@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from harness.boundary import messages
 from harness.boundary.wire import ERRORS, GIVE_UP, GO, Message
+from harness.control.execution import intake
 from harness.control.execution.actors import TIMED, ClientState, Move, WorkerState, passed, source_of
 from harness.control.execution.deaths import ENDED, Deaths, name_of
+from harness.control.execution.intake import News
 from harness.control.execution.network import answer, request
-from harness.control.execution.worker_pool import Broke
 from harness.values.history import Access, Step
-from harness.values.uncontrolled import Touch, allowed, touch_of, uncontrolled
 
 __all__ = ["Transitions"]
 
@@ -18,26 +21,21 @@ _INVOKED = Access("history", "i")
 _CANCELLED = "CancelledError"
 _PASSES = (Access("clock", "w"),)
 _JUMPS = (*_PASSES, Access("dated", "w"))
-_accesses: dict[tuple[str, str], Access] = {}
-
-
-class _News:
-    """The outcome of a report.
-
-    ``error`` is the operation's error; ``blocked`` says that it waits for a lock now, and ``visible`` that others can
-    see that. It was refused a lock on one of the files ``busy`` at once; ``sent`` is the request that it sent.
-    """
-
-    __slots__ = ("accesses", "blocked", "busy", "error", "sent", "visible")
-
-    def __init__(self, accesses: list[Access]) -> None:
-        self.accesses = accesses
-        self.error, self.blocked, self.visible, self.sent = "", False, False, ""
-        self.busy: tuple[str, ...] = ()
 
 
 class Transitions(Deaths):
     """The execution state, with the moves that change it."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._takes: dict[str, Callable[..., None]] = {
+            **{kind: partial(take, self) for kind, take in intake.TABLE.items()},
+            "parked": self._take_parked,
+            "blocked": self._take_blocked,
+            "waits": self._take_waits,
+            "returned": self._returned,
+        }
+        """For each kind of news, what takes its fields in."""
 
     def prepare(self, isolated: bool) -> None:
         """See ``ExecutionState``."""
@@ -106,7 +104,7 @@ class Transitions(Deaths):
         worker, now = move.state.worker, self.now
         if move.kind == "cancel":
             self._cancels(move)
-            return worker.ask("cancel", now, move.lane)
+            return worker.ask(messages.cancel(now, move.lane))
         if move.key is not None:
             del move.state.parked[move.key]
             loses = ""
@@ -115,21 +113,21 @@ class Transitions(Deaths):
                 loses = move.lane
             elif move.fault:
                 how = ERRORS[move.kind]
-            return worker.ask("go", now, move.key, how, ahead, loses)
+            return worker.ask(messages.go(now, move.key, how, ahead, loses))
         if move.client is not None:
             return self._invoke(move, move.client, ahead)
         if move.kind == "request":
             self.network.arrives(move)
-            return worker.ask("call", now, move.lane, "request", move.message, ahead, None)
+            return worker.ask(messages.call(now, move.lane, "request", move.message, ahead, None))
         if move.kind == "answer":
             self.network.answered(name_of(move))
             self.fault_offers.goes_on(name_of(move))
             assert move.message is not None
-            return worker.ask("answer", now, name_of(move), *move.message)
+            return worker.ask(messages.answer(now, name_of(move), *move.message))
         if move.kind == "disconnect":
             self.network.told(move.lane)
-            return worker.ask("disconnect", now, move.lane)
-        return worker.ask("tick", now)
+            return worker.ask(messages.disconnect(now, move.lane))
+        return worker.ask(messages.tick(now))
 
     def _cancels(self, move: Move) -> None:
         client = move.state.calls.get(move.lane)
@@ -181,94 +179,32 @@ class Transitions(Deaths):
         if state.worker.number not in self.participants.running:
             self.participants.running.add(state.worker.number)
             beginning = self.participants.beginning(state)
-        return state.worker.ask("call", self.now, client.lane, call.operation, call.arguments, ahead, beginning)
+        return state.worker.ask(messages.call(self.now, client.lane, call.operation, call.arguments, ahead, beginning))
 
     # What workers report
 
-    def _absorb(self, move: Move, report: Message, accesses: list[Access]) -> _News:
+    def _absorb(self, move: Move, report: Message, accesses: list[Access]) -> News:
         """Take in everything that *report* says: parked operations, accesses, ended calls, released locks and more."""
         state = move.state
         items, timer = report
-        news = _News(accesses)
-        for item in items:
-            tag = item[0]
-            if tag == "parked":
-                self._park(state, *item[1:])
-            elif tag == "access":
-                key = item[1], item[2]
-                access = _accesses.get(key)
-                if access is None:
-                    access = _accesses[key] = Access(*key)
-                accesses.append(access)
-                if item[2] == "w" and item[1].startswith("data:"):
-                    self.changed = True
-            elif tag == "returned":
-                self._returned(state, news, *item[1:])
-            elif tag == "released":
-                self.pool.released(item[1], self.count)
-            elif tag == "blocked":
-                news.blocked = True
-                self._block(move, *item[1:])
-            elif tag == "visible":
-                news.visible = True
-            elif tag == "queued":
-                accesses.append(state.queue)
-            elif tag == "waits":
-                self._wait(state, *item[1:])
-            elif tag == "busy":
-                news.busy = item[1]
-            elif tag == "error":
-                news.error = item[1]
-            elif tag == "holds":
-                state.holds = item[1]
-            else:
-                self._absorb_rarer(state, news, item)
+        news = News(move, accesses)
+        take = self._takes
+        for kind, *fields in items:
+            take[kind](state, news, *fields)
         if news.busy:
             self._will_spin(move, news.busy)
         self._set_timer(state, timer)
         return news
 
-    def _absorb_rarer(self, state: WorkerState, news: _News, item: Message) -> None:
-        tag = item[0]
-        if tag == "send":
-            self.network.sent(item[1], item[2:], self.count)
-            news.sent = item[1]
-            news.accesses.append(request(item[1]))
-        elif tag == "respond":
-            _, name, status, headers, body = item
-            if self.network.responded(name, status, headers, body, self.count) and status:
-                self.fault_offers.answered(state, name, None)
-            news.accesses.append(answer(item[1]))
-        elif tag == "raised":
-            if item[1] not in self._scenario.expected_errors and self.failed is None:
-                self.failed = item[1], item[2]
-        elif tag == "gave up":
-            self.network.gave_up(item[1])
-            self.fault_offers.goes_on(item[1])
-            news.accesses.append(answer(item[1]))
-        elif tag == "listens":
-            self.network.listens(item[1])
-            news.accesses.append(answer(item[1]))
-        elif tag == "session":
-            state.sessions.append(item[1])
-        elif tag == "closed":
-            self.participants.running.discard(state.worker.number)
-        elif tag == "note":
-            self.notes[item[1]] = None
-        elif tag == "undivided":
-            self.undivided = True
-        elif tag == "tries to write":
-            self.tries_to_write.add(item[1])
-        elif tag == "wrote at once":
-            self.wrote_at_once.add(item[1])
-        elif tag == "unseen":
-            self.unseen[touch_of(state.worker.number, item)] = None
-        elif tag == "outside":
-            if not allowed(item[2], self._scenario.allows):
-                raise Broke(f"Worker {state.worker.number} {uncontrolled(*item[1:])}")
-            self.unseen[Touch(item[2], f"ran {item[1]}", state.worker.number, "")] = None
-        elif tag == "broken":
-            raise Broke(f"Worker {state.worker.number} can't go on: {item[1]}.")
+    def _take_parked(self, state: WorkerState, _: News, *parked: Any) -> None:
+        self._park(state, *parked)
+
+    def _take_blocked(self, state: WorkerState, news: News, *where: Any) -> None:
+        news.blocked = True
+        self._block(news.move, *where)
+
+    def _take_waits(self, state: WorkerState, _: News, *wanted: Any) -> None:
+        self._wait(state, *wanted)
 
     def _park(
         self,
@@ -340,7 +276,7 @@ class Transitions(Deaths):
             if when <= self.now:
                 self.pool.offer(move)
 
-    def _returned(self, state: WorkerState, news: _News, lane: str, kind: str, value: Any, error: str) -> None:
+    def _returned(self, state: WorkerState, news: News, lane: str, kind: str, value: Any, error: str) -> None:
         """Record that a call, or the serving of a request, has ended."""
         if lane in state.requests:
             del state.requests[lane]

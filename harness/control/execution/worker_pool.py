@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.boundary import messages
 from harness.boundary.wire import Message
 from harness.control.execution.actors import WorkerState
 from harness.control.testbed.processes import WorkerDied, WorkerPool, WorkerStuck
@@ -67,29 +68,30 @@ class ExecutionWorkers:
         opened (``Broke`` if *anew*), ``BadInput`` if the worker refuses the scenario, ``Broke`` if it can't begin.
         """
         self.running.add(state.worker.number)
-        news, _ = state.worker.ask("prepare", now, *self.beginning(state))
+        news, _ = state.worker.ask(messages.prepare(now, *self.beginning(state)))
         touched: list[Access] = []
         if self._scenario.database == "postgresql":
             touched.append(_EVERYTHING)
-        for item in news:
-            if item[0] == "unopened":
+        for kind, *fields in news:
+            if kind == "unopened":
+                (text,) = fields
                 if anew:
-                    raise Broke(
-                        f"Worker {state.worker.number}, forked anew, could not open its application: {item[1]}."
-                    )
-                raise SetupFailed(f"Worker {state.worker.number} could not open its application: {item[1]}")
-            elif item[0] == "refused":
-                raise BadInput(f"The scenario {self._scenario.name!r} can't be raced. {item[1]}")
-            elif item[0] == "broken":
-                raise Broke(f"Worker {state.worker.number} could not begin: {item[1]}.")
-            elif item[0] == "touches":
+                    raise Broke(f"Worker {state.worker.number}, forked anew, could not open its application: {text}.")
+                raise SetupFailed(f"Worker {state.worker.number} could not open its application: {text}")
+            if kind == "refused":
+                (text,) = fields
+                raise BadInput(f"The scenario {self._scenario.name!r} can't be raced. {text}")
+            if kind == "broken":
+                (text,) = fields
+                raise Broke(f"Worker {state.worker.number} could not begin: {text}.")
+            if kind == "touches":
                 touched.append(_EVERYTHING)
-            elif item[0] == "access":
-                touched.append(Access(item[1], item[2]))
-            elif item[0] == "unseen":
-                self.opened_unseen.append(touch_of(state.worker.number, item))
-            elif item[0] in ("parked", "waits"):
-                self.opened_with.append((state, item))
+            elif kind == "access":
+                touched.append(Access(*fields))
+            elif kind == "unseen":
+                self.opened_unseen.append(touch_of(state.worker.number, tuple(fields)))
+            elif kind in ("parked", "waits"):
+                self.opened_with.append((state, (kind, *fields)))
         state.opens_quietly = state.opens_quietly and not touched
         return touched
 
@@ -107,18 +109,20 @@ class ExecutionWorkers:
         left: list[str] = []
         for state in self._states:
             if state.worker.number in self.running:
-                left += self._closed(state, state.worker.ask("finish", now))
+                left += self._closed(state, state.worker.ask(messages.finish(now)))
         return left
 
     def _closed(self, state: WorkerState, report: Message) -> list[str]:
-        for item in report[0]:
-            if item[0] == "closed":
+        for kind, *fields in report[0]:
+            if kind == "closed":
+                left_open, error = fields
                 self.running.discard(state.worker.number)
-                if item[2]:
-                    raise Broke(f"Worker {state.worker.number} could not close its application: {item[2]}.")
-                return [f"{state.name}: {text}" for text in item[1]]
-            if item[0] == "broken":
-                raise Broke(f"Worker {state.worker.number} could not end: {item[1]}.")
+                if error:
+                    raise Broke(f"Worker {state.worker.number} could not close its application: {error}.")
+                return [f"{state.name}: {text}" for text in left_open]
+            if kind == "broken":
+                (text,) = fields
+                raise Broke(f"Worker {state.worker.number} could not end: {text}.")
         raise Broke(f"Worker {state.worker.number} went on instead of closing.")
 
     def clear(self, now: float) -> None:
@@ -127,7 +131,7 @@ class ExecutionWorkers:
             if state.worker.number not in self.running or self._worker_pool.gone:
                 continue
             try:
-                self._closed(state, state.worker.ask("abort", now))
+                self._closed(state, state.worker.ask(messages.abort(now)))
             except (WorkerDied, WorkerStuck, Broke, BrokenPipeError):
                 self._worker_pool.renew(state.worker)
                 self.running.discard(state.worker.number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from harness.boundary import messages
 from harness.boundary.wire import Message
 from harness.control.repeating.confirm import replaying
 from harness.control.repeating.recording import tables_now
@@ -76,7 +77,9 @@ class Moment:
 
     def debug(self, worker: int, lane: str, terminal: str) -> bool:
         """Debug the task *lane* of *worker* at *terminal*; return afterwards whether there was such a task."""
-        news, _ = self._stage.driver.worker_pool.workers[worker].ask("look", self._now, f"debug {lane} {terminal}")
+        news, _ = self._stage.driver.worker_pool.workers[worker].ask(
+            messages.look(self._now, f"debug {lane} {terminal}")
+        )
         return any(item[0] == "debugged" and item[1] for item in news)
 
     def tables(self) -> tuple[Changed, ...]:
@@ -88,7 +91,7 @@ class Moment:
             return {}
         found: dict[str, Sequence[Message]] = {}
         for worker in self._stage.driver.worker_pool.workers:
-            news, _ = worker.ask("look", self._now, what)
+            news, _ = worker.ask(messages.look(self._now, what))
             found[f"w{worker.number}"] = [item[1:] for item in news if item[0] in ("frames", "table")]
         return found
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from multiprocess import get_context
 
+from harness.boundary import messages
 from harness.boundary.flight_recorder import End
 from harness.boundary.inherited_locks import Common
 from harness.boundary.wire import Peer, PeerGone
@@ -75,10 +76,10 @@ def serve(
         server = _Server(orders, ends, scenario, common=common, seen=seen, roles=roles, directory=directory)
     except Exception as error:
         with suppress(BrokenPipeError):
-            orders.send(("unsupported", f"{type(error).__name__}: {error}"))
+            orders.send(messages.unsupported(f"{type(error).__name__}: {error}"))
         os._exit(70)
     try:
-        orders.send(("ready", server.not_looked_for))
+        orders.send(messages.ready(server.not_looked_for))
         while True:
             server.obey(orders.receive())
     except (PeerGone, BrokenPipeError):
@@ -121,15 +122,16 @@ class _Server:
         try:
             self._carry_out(order)
         except Shortage as error:
-            self._orders.send(("refused", str(error)))
+            self._orders.send(messages.refused(str(error)))
 
     def _carry_out(self, order: tuple[Any, ...]) -> None:
-        if order[0] == "fork":
-            self._orders.send(("forked", self._fork(order[1])))
-        elif order[0] == "reap":
-            self._orders.send(("reaped", self._reap(order[1])))
-        else:
-            self._orders.send(("set up", self._set_up(order[1], order[2])))
+        kind, *fields = order
+        take: dict[str, Callable[..., messages.Message]] = {
+            "fork": lambda number: messages.forked(self._fork(number)),
+            "reap": lambda number: messages.reaped(self._reap(number)),
+            "set up": lambda db, seed: messages.was_set_up(self._set_up(db, seed)),
+        }
+        self._orders.send(take[kind](*fields))
 
     def _fork(self, number: int) -> int:
         _drain(self._ends[number].peer.read_end)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from multiprocess import get_context
 
+from harness.boundary import messages
 from harness.boundary.clock_readings import Readings
 from harness.boundary.flight_recorder import End, FlightRecorder
 from harness.boundary.inherited_locks import Common, Inherited
@@ -99,7 +100,7 @@ class Worker:
             self._process = os.pidfd_open(pid)
         self._poll.register(self._process, select.POLLIN)
 
-    def ask(self, *order: object) -> Message:
+    def ask(self, order: Message) -> Message:
         """Send *order* and return the report that follows.
 
         Raises ``WorkerDied`` when the process ends instead, ``WorkerStuck`` when there is no report in time.
@@ -241,20 +242,20 @@ class WorkerPool:
 
     def set_up(self, db: Path, seed: str) -> None:
         """Run ``setup`` in a process of its own to make the shared state at *db*; raises ``SetupFailed``."""
-        report = self._order("set up", str(db), seed)
+        report = self._order(messages.set_up(str(db), seed))
         if report != "ok":
             raise SetupFailed(f"The scenario's setup failed, so nothing was raced:\n{str(report).rstrip()}")
 
     def fork(self, worker: Worker) -> None:
         """Start a fresh process for *worker* and wait until it serves."""
-        worker.forked(int(str(self._order("fork", worker.number))))
+        worker.forked(int(str(self._order(messages.fork(worker.number)))))
         self.ids.forked(worker.number, worker.pid)
         worker.report()
 
     def reap(self, worker: Worker) -> int | None:
         """Wait for the end of *worker*'s process; return its exit code, None if it is not known."""
         worker.wait_dead()
-        code = self._order("reap", worker.number)
+        code = self._order(messages.reap(worker.number))
         return code if isinstance(code, int) else None
 
     def kill(self, worker: Worker) -> None:
@@ -268,7 +269,7 @@ class WorkerPool:
         self.kill(worker)
         self.fork(worker)
 
-    def _order(self, *order: object) -> object:
+    def _order(self, order: Message) -> object:
         try:
             self._server.send(order)
             kind, said = self._server.receive()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.boundary import messages
 from harness.control.testbed.processes import PoolGone, WorkerDied, WorkerStuck
 from harness.schedulers.base import View, by_default
 
@@ -43,7 +44,7 @@ def rehearse(driver: Driver, workers: int) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for worker in driver.worker_pool.workers:
         try:
-            news, _ = worker.ask("modules")
+            news, _ = worker.ask(messages.modules())
         except (WorkerDied, WorkerStuck, PoolGone, BrokenPipeError):
             continue
         found.update(dict.fromkeys(name for names in news for name in names))

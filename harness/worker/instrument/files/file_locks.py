@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from harness.boundary import messages
 from harness.worker.instrument.files.paths import LINKED, Shared
 from harness.worker.runtime import Aborted, Runtime
 from harness.worker.source import where
@@ -169,8 +170,8 @@ class FileLocks:
                     self._found_at(descriptor)
                     for name in names:
                         runtime.touched(f"lock:{name}", "r")
-                    runtime.news.append(("busy", names))
-                    runtime.news.append(("error", f"{type(error).__name__}: {error.strerror}"))
+                    runtime.news.append(messages.busy(names))
+                    runtime.news.append(messages.error(f"{type(error).__name__}: {error.strerror}"))
                     raise
             for name in names:
                 # Who waits has seen that another has it, and may do so to the end.
@@ -181,7 +182,7 @@ class FileLocks:
         for name in names:
             runtime.touched(f"lock:{name}", "r" if shared and not loses else "w")
             if loses:
-                runtime.news.append(("released", name))
+                runtime.news.append(messages.released(name))
         return found
 
     def _found_at(self, descriptor: int) -> None:
@@ -194,7 +195,7 @@ class FileLocks:
     def _gone(self, names: tuple[str, ...]) -> None:
         for name in names:
             self._runtime.touched(f"lock:{name}", "w")
-            self._runtime.news.append(("released", name))
+            self._runtime.news.append(messages.released(name))
 
     def _let_go(self, descriptor: int, path: str, run: Callable[[], Any]) -> Any:
         self._runtime.park("flock", f"unlock {path}", "", where(3))

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from harness.boundary import messages
 from harness.boundary.patched_clocks import with_change_of_status
 from harness.boundary.wire import ERRORS
 from harness.worker.instrument.files.file_locks import FileLocks
@@ -76,7 +77,7 @@ class Files:
                 raise OSError(_INJECTED[how], os.strerror(_INJECTED[how]))
             value = run()
         except OSError as error:
-            runtime.news.append(("error", f"{type(error).__name__}: {error.strerror or error}"))
+            runtime.news.append(messages.error(f"{type(error).__name__}: {error.strerror or error}"))
             self._report(failed)
             raise
         self._report(done)

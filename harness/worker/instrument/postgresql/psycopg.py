@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from harness.boundary import messages
 from harness.worker.controlled_threads import Wanted
 from harness.worker.instrument.postgresql.psycopg_errors import INJECTED, errors_of, injected, timed_out
 from harness.worker.instrument.postgresql.psycopg_generators import (
@@ -162,7 +163,7 @@ class Psycopg:
             failed = False
             return value
         except Exception as error:
-            self._runtime.news.append(("error", f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"))
+            self._runtime.news.append(messages.error(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"))
             raise
         finally:
             after = connection.transaction_status in (ACTIVE, IN_TRANSACTION, IN_ERROR)

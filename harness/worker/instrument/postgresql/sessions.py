@@ -11,6 +11,7 @@ import select
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from harness.boundary import messages
 from harness.postgres.link import Link
 from harness.worker.instrument.postgresql.reading import Effect, effect
 from harness.worker.instrument.postgresql.timeouts import TimedOut, Timeouts, passed_in_reality
@@ -114,7 +115,7 @@ class Sessions:
                 ((notify, set_timeouts),) = link.ask(_FUNCTIONS)
             self._functions = notify == b"t", set_timeouts == b"t"
         session.may_notify, session.may_set = self._functions
-        self._runtime.news.append(("session", session.pid))
+        self._runtime.news.append(messages.session(session.pid))
         self._count += 1
         return (self._count * 0.137) % 1.0
 
@@ -142,7 +143,7 @@ class Sessions:
         session = self._open.pop(pid, None)
         if session is not None and (session.wrote or session.excludes or session.keeps):
             self._tell(((ROWS, "w"), (TABLES, "w")))
-            self._runtime.news.append(("released", LOCKS))
+            self._runtime.news.append(messages.released(LOCKS))
 
     # Statements
 
@@ -207,10 +208,10 @@ class Sessions:
         self._clock.read = True
         if what.real_time:
             self._runtime.news.append(
-                ("note", f"{what.word} asks the server for the time by a word that can't be virtual")
+                messages.note(f"{what.word} asks the server for the time by a word that can't be virtual")
             )
         if "pg_sleep" in sql.lower():
-            self._runtime.news.append(("note", "pg_sleep passes in real time, and no virtual time passes in it"))
+            self._runtime.news.append(messages.note("pg_sleep passes in real time, and no virtual time passes in it"))
         session.tells |= what.notifies or (session.may_notify and not (what.reads or what.nothing))
         touched, releases = _touched(session, what, after, failed)
         self._tell(touched)
@@ -221,7 +222,7 @@ class Sessions:
                 self._runtime.released(NOTIFIED)
             session.wrote = session.excludes = session.tells = False
         if releases:
-            self._runtime.news.append(("released", LOCKS))
+            self._runtime.news.append(messages.released(LOCKS))
 
     def heard(self) -> None:
         """Notifications have come."""

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from harness.boundary import messages as news
 from harness.postgres.link import KEPT, TAKEN
 from harness.worker.controlled_threads import Wanted
 from harness.worker.instrument.postgresql.protocol import Exchange, Frontend, Reply, messages, simple, welcome
@@ -158,7 +159,7 @@ class Transport(asyncio.Transport):
             self._loop.call_soon_threadsafe(self._protocol.connection_lost, None)
             self._closing = True
             self._socket.close()
-            self._runtime.news.append(("released", LOCKS))
+            self._runtime.news.append(news.released(LOCKS))
             return
         if answer:
             self._loop.call_soon_threadsafe(self._protocol.data_received, answer)
@@ -196,7 +197,7 @@ class Transport(asyncio.Transport):
             self._in_transaction = reply.status in ("T", "E")
         if self._session is not None and exchange.runs:
             if reply.error[0]:
-                self._runtime.news.append(("error", f"{reply.error[0]}: {reply.error[1]}"))
+                self._runtime.news.append(news.error(f"{reply.error[0]}: {reply.error[1]}"))
             self._sessions.did(self._session, exchange.sql, self._in_transaction, bool(reply.error[0]))
             if session is not None and session.timeouts.unsure and reply.status in ("I", "T"):
                 self._greet("NULL")

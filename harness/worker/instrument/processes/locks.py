@@ -19,6 +19,7 @@ from time import sleep  # the real one, by name
 from types import FunctionType
 from typing import Any, Protocol
 
+from harness.boundary import messages
 from harness.boundary.inherited_locks import PACKAGES, Inherited
 from harness.worker.controlled_threads import Wanted
 from harness.worker.runtime import Aborted, Runtime
@@ -110,7 +111,7 @@ class ProcessLock:
         deadline = math.inf if seconds == math.inf else runtime.clock.tell() + seconds
         while not self._taken():
             if not waits:
-                runtime.news.append(("busy", (self._name,)))
+                runtime.news.append(messages.busy((self._name,)))
             else:
                 # Who waits has seen that another has it, and may do so to the end.
                 runtime.touched(self._resource, "r")
@@ -235,7 +236,7 @@ class ProcessLocks:
             self.runtime.touched(_MEMORY, "w")
             if not any(lock.held for lock in self._shared):
                 self._inherited.note_free_use()
-                self.runtime.news.append(("note", _FREELY))
+                self.runtime.news.append(messages.note(_FREELY))
         elif self._inherited.is_used_freely:
             self.runtime.touched(_MEMORY, "r")
 

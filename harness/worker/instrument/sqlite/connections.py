@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
+from harness.boundary import messages
 from harness.worker.instrument.files.paths import LINKED
 from harness.worker.instrument.sqlite import copies
 from harness.worker.instrument.sqlite.attached import Attached, pending
@@ -104,7 +105,7 @@ class Connection(RealConnection):
                 runtime.touched(f"lock:{file.name}", "w" if checkpoints or state == WRITE != earlier else "r")
             if checkpoints or any(map(pending, states, before)):
                 self._changed_schema = True
-                runtime.news.append(("visible",))
+                runtime.news.append(messages.visible())
         return runtime.block(self.files, self._waits_until)
 
     def point(self, kind: str, text: str, detail: str, run: Callable[[], Any], place: Place | None) -> Any:
@@ -132,8 +133,8 @@ class Connection(RealConnection):
             code, erred = getattr(error, "sqlite_errorcode", None), how not in INJECTED
             failed = code is not None and code & 0xFF in _BUSY_CODES
             if failed and how not in INJECTED and self._waits_until is None:
-                runtime.news.append(("busy", self.files))
-            runtime.news.append(("error", f"{type(error).__name__}: {error}"))
+                runtime.news.append(messages.busy(self.files))
+            runtime.news.append(messages.error(f"{type(error).__name__}: {error}"))
             raise
         finally:
             self.running = False
@@ -141,7 +142,7 @@ class Connection(RealConnection):
             about = statement(text)
             if not self.timeout or self._told_at_once(about, failed or databases.files.journals != journals):
                 # Others' locks are met between their statements only, and these are not waited for.
-                runtime.news.append(("undivided",))
+                runtime.news.append(messages.undivided())
             idle = idle and kind == "sql" and not about.silent
             wrote = self._wrote(kind, about, changes)
             self._changed_schema = self._changed_schema or about.schema

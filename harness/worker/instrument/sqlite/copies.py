@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from harness.boundary import messages
 from harness.worker.instrument.sqlite.attached import Attached
 from harness.worker.instrument.sqlite.databases import Databases, accesses
 from harness.worker.instrument.sqlite.native import NONE
@@ -81,7 +82,7 @@ def backup(
         handle = databases.native.handle(target, "")[0]
         databases.native.backup(source.handle, handle, name=name, pages=pages or -1, stepped=stepped, seconds=sleep)
     except sqlite3.Error as error:
-        runtime.news.append(("error", f"{type(error).__name__}: {error}"))
+        runtime.news.append(messages.error(f"{type(error).__name__}: {error}"))
         raise
     finally:
         source.running = False

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from harness.boundary import messages
 from harness.worker.instrument.sqlite.attached import Attached
 from harness.worker.instrument.sqlite.native import NONE, READ, WRITE, Native
 from harness.worker.instrument.sqlite.own_files import SqliteFiles
@@ -54,7 +55,7 @@ class Databases:
         self._holding: dict[tuple[int, str], tuple[weakref.ref[Watched], str]] = {}
         self._reported: tuple[str, ...] = ()
         self.outside = 0
-        self._told: set[tuple[str, str]] = set()
+        self._told: set[messages.Message] = set()
         self.files = SqliteFiles(runtime, native, self.still_open)
         self.also_held: Callable[[], Iterable[str]] = tuple
         """Files on which the worker holds other locks than SQLite's."""
@@ -73,7 +74,7 @@ class Databases:
         if ("data", "w") in touched:
             self.files.written(f"{file}-wal" if file in connection.attached.in_wal else file)
         if after < before:
-            self.runtime.news.append(("released", file))
+            self.runtime.news.append(messages.released(file))
         if after == NONE:
             self._holding.pop((id(connection), file), None)
         elif before == NONE:
@@ -82,20 +83,21 @@ class Databases:
     def read_anew(self, file: str) -> None:
         """A statement ended a read of *file* and began another: between the two there was no lock."""
         self.runtime.touched(f"data:{file}", "r")
-        self.runtime.news.append(("released", file))
+        self.runtime.news.append(messages.released(file))
 
     def tries_to_write(self, file: str) -> None:
         """A transaction that has read *file* would write: where another has the right to, SQLite refuses it at once."""
-        self._tell("tries to write", file)
+        self._tell(messages.tries_to_write(file))
 
     def wrote_at_once(self, file: str) -> None:
         """One statement took the right to write *file* and let it go again."""
-        self._tell("wrote at once", file)
+        self._tell(messages.wrote_at_once(file))
 
-    def _tell(self, what: str, file: str) -> None:
-        if (what, file) not in self._told:
-            self._told.add((what, file))
-            self.runtime.news.append((what, file))
+    def _tell(self, item: messages.Message) -> None:
+        """Report *item* once in each execution."""
+        if item not in self._told:
+            self._told.add(item)
+            self.runtime.news.append(item)
 
     def settle(self) -> None:
         """Before the worker reports: notice locks let go without a statement, by a cursor or connection collected."""
@@ -110,12 +112,12 @@ class Databases:
         holds = tuple(sorted({*(file for _, file in self._holding.values()), *also})) if self._holding or also else ()
         if holds != self._reported:
             self._reported = holds
-            self.runtime.news.append(("holds", holds))
+            self.runtime.news.append(messages.holds(holds))
 
     def _let_go(self, file: str) -> None:
         self.runtime.touched(f"data:{file}", "w")
         self.runtime.touched(f"lock:{file}", "w")
-        self.runtime.news.append(("released", file))
+        self.runtime.news.append(messages.released(file))
 
     # Opening and closing
 

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from harness.boundary import messages
 from harness.boundary.wire import Message
 from harness.worker.instrument.sqlite.cursors import real_cursor
 from harness.worker.instrument.sqlite.databases import Databases, Watched
@@ -21,14 +22,14 @@ def visible_tables(databases: Databases, text: Callable[[Any], str]) -> Iterator
     for number, connection in enumerate(databases.still_open(), start=1):
         label = f"connection {number} to {connection.files[0] if connection.files else '?'}"
         if connection.running:
-            yield "table", label, "it waits inside SQLite", [], []
+            yield messages.table(label, "it waits inside SQLite", [], [])
             continue
         # It must not wait for a lock now: nobody else can go on meanwhile.
         databases.native.watch(connection.handle, False)
         try:
             yield from _of_connection(connection, label, text)
         except sqlite3.Error as error:
-            yield "table", label, f"it can't be read now: {error}", [], []
+            yield messages.table(label, f"it can't be read now: {error}", [], [])
         finally:
             databases.watch(connection)
 
@@ -41,4 +42,4 @@ def _of_connection(connection: Watched, label: str, text: Callable[[Any], str]) 
         cursor = real_cursor(connection)
         rows = cursor.execute(f"SELECT * FROM {quoted} LIMIT {_ROWS}").fetchall()
         columns = [str(column[0]) for column in cursor.description]
-        yield "table", label, str(name), columns, [[text(cell) for cell in row] for row in rows]
+        yield messages.table(label, str(name), columns, [[text(cell) for cell in row] for row in rows])

@@ -17,6 +17,7 @@ from os.path import basename
 from types import FrameType
 from typing import Any, ClassVar
 
+from harness.boundary import messages
 from harness.worker.controlled_threads import Wanted
 from harness.worker.runtime import Runtime
 from harness.worker.source import where
@@ -70,7 +71,7 @@ class Lock:
         if runtime.strand() is None or not runtime.begun:
             if runtime.controlled:
                 thread = threading.current_thread().name
-                runtime.news.append(("outside", f"acquire {self.name} in thread {thread!r}", ""))
+                runtime.news.append(messages.outside(f"acquire {self.name} in thread {thread!r}", ""))
             return self._real.acquire(blocking, timeout)
         if runtime.aborting:
             return self._real.acquire(False) or (blocking and runtime.unwinds())

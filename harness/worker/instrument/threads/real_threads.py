@@ -18,6 +18,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from harness.boundary import messages
 from harness.worker.controlled_threads import Strand, Wanted
 from harness.worker.instrument.threads import looks
 from harness.worker.instrument.threads.locks_in_memory import ENTRY, QUIET, Lock, Locks, RLock, kind
@@ -97,7 +98,7 @@ class _Started:
                 raise
             # Said in the transcript, not once per execution on the terminal.
             if not isinstance(error, SystemExit):
-                runtime.news.append(("error", f"{type(error).__name__}: {error}"))
+                runtime.news.append(messages.error(f"{type(error).__name__}: {error}"))
 
     def end(self) -> None:
         """Release the threads that wait for this one, and pass control on: the last action of the thread."""

@@ -7,6 +7,7 @@ import re
 import stat
 from contextvars import ContextVar
 
+from harness.boundary import messages
 from harness.worker.runtime import Runtime
 from harness.worker.source import where
 
@@ -106,4 +107,4 @@ class Outside:
     def _say(self, name: str, text: str, mode: str) -> None:
         place = where(3)
         at = f"{os.path.basename(place[0])}:{place[1]}" if place is not None else ""
-        self._runtime.news.append(("unseen", name, text, at, mode, POINT.get()))
+        self._runtime.news.append(messages.unseen(name, text, at, mode, POINT.get()))

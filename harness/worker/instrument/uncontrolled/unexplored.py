@@ -11,6 +11,7 @@ import sys
 from functools import wraps
 from typing import Any, NoReturn
 
+from harness.boundary import messages
 from harness.boundary.inherited_locks import PACKAGES
 from harness.worker.runtime import Runtime
 from harness.worker.source import where
@@ -43,7 +44,7 @@ def _name(runtime: Runtime, kind: Any, name: str) -> None:
     def named(self: Any, *args: Any, **options: Any) -> Any:
         if runtime.controlled and runtime.strand() is not None:
             text = f"{name} on a pipe of multiprocessing (a Queue, Pipe, Manager or Pool)"
-            runtime.news.append(("outside", text, "pipe:multiprocessing"))
+            runtime.news.append(messages.outside(text, "pipe:multiprocessing"))
             runtime.park("pipe", text, "", where(2))
         return original(self, *args, **options)
 
@@ -63,7 +64,7 @@ def _refusal(runtime: Runtime, name: str) -> Any:
     def refuse(_: asyncio.AbstractEventLoop, *_args: Any, **_options: Any) -> NoReturn:
         text = f"{name} of asyncio (a socket, pipe or process that a task waits for)"
         if runtime.controlled:
-            runtime.news.append(("outside", text, ""))
+            runtime.news.append(messages.outside(text, ""))
         raise NotImplementedError(
             f"The event loop of the harness has no {text}: no schedule could decide when something comes. Give the code "
             "under test a stand-in for whom it talks to, or declare a schedule point around that call."
