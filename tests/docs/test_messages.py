@@ -38,6 +38,7 @@ def documented() -> dict[str, int]:
 
 
 def test_the_tables_name_every_message_with_its_fields() -> None:
+    """The tables and the functions agree on the number of fields."""
     assert documented() == made()
 
 
@@ -61,6 +62,7 @@ def test_only_functions_of_messages_make_messages() -> None:
 
 
 def test_what_takes_news_has_the_fields_for_parameters() -> None:
+    """Each function of the table takes as many fields as the message has."""
     fields = made()
     for kind, take in intake.TABLE.items():
         parameters = list(inspect.signature(take).parameters.values())[3:]
