@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Message"]
-
-Message = tuple[Any, ...]
+from harness.boundary.wire import Message
 
 # --- orders to a worker: each has the virtual time in seconds first ----------------------------------------------------
 

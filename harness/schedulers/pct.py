@@ -73,7 +73,7 @@ class PCT:
         self._measured = False
         self._priorities: dict[str, float] = {}
         self._changes: list[int] = []
-        self._storm = RandomFaults(self._random)
+        self._faults = RandomFaults(self._random)
         self.pct: dict[int, int] = {}
 
     def report(self) -> SearchReport:
@@ -90,7 +90,7 @@ class PCT:
         self._priorities = {}
         self._drawn.append((self.depth, self.length))
         self._changes = sorted((self._random.randrange(self.length) for _ in range(self.depth - 1)), reverse=True)
-        self._storm.start(len(previous.steps) if previous is not None else 0)
+        self._faults.start(len(previous.steps) if previous is not None else 0)
         return True
 
     def _hear(self, made: Execution) -> None:
@@ -105,7 +105,7 @@ class PCT:
 
     def choose(self, view: View) -> str | None:
         """Return the option of the task with the highest priority, after lowering priorities at change points."""
-        if (fault := self._storm.strikes(view)) is not None:
+        if (fault := self._faults.due(view)) is not None:
             if fault.startswith(DELAY):
                 # Put the tasks that could run behind all others: a delayed task that ran next would be delayed in vain.
                 self._priorities.update({option.lane: 0.0 for option in view.options if not option.fault})
@@ -129,4 +129,4 @@ class PCT:
     def ahead(self, view: View) -> int:
         """Return how many steps are left before the next change point or the next fault."""
         change = self._changes[-1] - len(view.steps) - 1 if self._changes else _LONG
-        return max(min(change, self._storm.quiet(view)), 0)
+        return max(min(change, self._faults.quiet(view)), 0)

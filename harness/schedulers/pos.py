@@ -29,7 +29,7 @@ class POS:
         self._seed = seed
         self._count = 0
         self._random = random.Random()
-        self._storm = RandomFaults(self._random)
+        self._faults = RandomFaults(self._random)
         self._priorities: dict[tuple[str, str], float] = {}
         self._touched: dict[str, tuple[Access, ...]] = {}
         self._seen = 0
@@ -42,12 +42,12 @@ class POS:
         self._random.seed(f"{self._seed}/{self._count}")
         self._count += 1
         self._priorities, self._seen = {}, 0
-        self._storm.start(len(previous.steps) if previous is not None else 0)
+        self._faults.start(len(previous.steps) if previous is not None else 0)
         return True
 
     def choose(self, view: View) -> str | None:
         """Return the choice of the operation with the highest priority, or of a fault that is due."""
-        if (fault := self._storm.strikes(view)) is not None:
+        if (fault := self._faults.due(view)) is not None:
             return fault
         options: Sequence[Option] = view.options
         if options[-1].fault:

@@ -36,7 +36,7 @@ class RandomFaults:
         # depend on the length.
         self._points = sorted((int(self._random.random() * self.length) for _ in range(count)), reverse=True)
 
-    def strikes(self, view: View) -> str | None:
+    def due(self, view: View) -> str | None:
         """Return the fault to inject now, if one is due and possible."""
         faults = possible_faults(view.options)
         if not faults:

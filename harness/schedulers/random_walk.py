@@ -23,7 +23,7 @@ class RandomWalk:
         self._seed = seed
         self._count = 0
         self._random = random.Random()
-        self._storm = RandomFaults(self._random)
+        self._faults = RandomFaults(self._random)
         self._turn = (-1, 0)
 
     def start(self, previous: Execution | None) -> bool:
@@ -31,12 +31,12 @@ class RandomWalk:
         self._random.seed(f"{self._seed}/{self._count}")
         self._count += 1
         self._turn = (-1, 0)
-        self._storm.start(len(previous.steps) if previous is not None else 0)
+        self._faults.start(len(previous.steps) if previous is not None else 0)
         return True
 
     def choose(self, view: View) -> str | None:
         """Return the choice of a random option, or of a fault that is due."""
-        if (fault := self._storm.strikes(view)) is not None:
+        if (fault := self._faults.due(view)) is not None:
             return fault
         options = view.options
         if options[-1].fault:
@@ -54,7 +54,7 @@ class RandomWalk:
         size = len(view.options)
         if view.options[-1].fault:
             size = sum(not option.fault for option in view.options)
-        quiet = self._storm.quiet(view)
+        quiet = self._faults.quiet(view)
         if size == 1:
             return quiet
         times = 0

@@ -29,7 +29,7 @@ QUIET = [scenario for scenario in JOURNAL if not scenario.faults.kinds and not s
 IN_WAL = [
     scenario for scenario in ALL if scenario.name in ("issue-token-wal", "create-agent-retry-wal", "keyed-plain-wal")
 ]
-STORMY = [scenario for scenario in JOURNAL if scenario not in QUIET]
+WITH_RANDOM_FAULTS = [scenario for scenario in JOURNAL if scenario not in QUIET]
 
 
 # The exhaustive search takes hundreds of executions to these; the default finds them sooner, as the gate shows.
@@ -92,8 +92,8 @@ def test_the_exhaustive_search_finds_each_fault(scenario: Scenario) -> None:
     check_found(run(scenario, scheduler="exhaustive", max_executions=MOST, explain=False))
 
 
-@pytest.mark.parametrize("scenario", cases(STORMY))
-def test_each_fault_that_takes_a_storm_is_found(scenario: Scenario) -> None:
+@pytest.mark.parametrize("scenario", cases(WITH_RANDOM_FAULTS))
+def test_each_fault_that_takes_random_faults_is_found(scenario: Scenario) -> None:
     """Within 1,000 executions, with at most two preemptions and two faults."""
     result = run(scenario, scheduler="exhaustive", max_executions=MOST, explain=False)
     check_found(result)
