@@ -11,7 +11,6 @@ from harness.coverage.collector import Survey
 from harness.result import Execution, Result
 from harness.scenario import Scenario
 from harness.schedulers.wrappers.stop_early import stale
-from harness.values.schedule import DELAY, FAULT_MARK
 from harness.values.uncontrolled import Ledger
 from harness.verdict import Verdict
 
@@ -126,9 +125,7 @@ class Tally:
         for name in execution.happened:
             self.happened[name] += 1
         for kind in {
-            _KINDS.get(step.kind, step.kind)
-            for step in execution.steps
-            if step.choice.startswith(FAULT_MARK) and not step.choice.startswith(DELAY)
+            _KINDS.get(step.kind, step.kind) for step in execution.steps if step.is_fault and not step.is_delay
         }:
             self.happened[f"fault {kind}"] += 1
         if self.scenario.app is not None:

@@ -11,7 +11,6 @@ from harness.result import Execution
 from harness.schedulers.pct import survival
 from harness.schedulers.tree.dependence import is_event
 from harness.values.history import Access, Event, Step
-from harness.values.schedule import FAULT_MARK
 
 __all__ = ["DEPTHS", "Survey"]
 
@@ -20,8 +19,6 @@ DEPTHS = (1, 2, 3)
 
 _HALF = 32
 _LOW, _WORD = (1 << _HALF) - 1, (1 << 64) - 1
-_SHARED = ("data:", "lock:")
-"""What operations meet at. The rest (messages, clients, processes, real time) has one order by its nature."""
 _EVERYTHING, _NOBODY = "*", ""
 _PROBE = "probe"
 """The kind of the step with which the probe begins, and the client that it is: after everything else, by definition."""
@@ -89,8 +86,8 @@ class Survey:
                 if place is None:
                     place = places[access.resource] = _Place()
                 past += place.before(access.mode)
-                if access.resource.startswith(_SHARED) and step.lane and access.mode != "a":
-                    self._meet(place, access, step.lane.partition("/")[0], number=number)
+                if (access.what.is_data or access.what.is_lock) and step.lane and access.mode != "a":
+                    self._meet(place, access, step.task.family, number=number)
                 elif access.resource == _EVERYTHING:
                     past += total
             if step.waited and not is_event(step):
@@ -102,7 +99,7 @@ class Survey:
                 places[access.resource].after(access.mode, digest)
                 if access.resource == _EVERYTHING:
                     everything = digest
-            if step.choice.startswith(FAULT_MARK):
+            if step.is_fault:
                 self._injected.add((step.kind, operation(steps[position - 1]) if position else ""))
         self.tasks = max(self.tasks, len(lanes) - (_NOBODY in lanes))
         self.steps = max(self.steps, len(steps))

@@ -38,7 +38,7 @@ def orders(execution: Execution) -> set[Pair]:
     reads: dict[str, list[Step]] = {}
     for step in execution.steps:
         for access in step.accesses:
-            if access.mode == "a" or access.resource.startswith("process:") or access.resource in _OF_TIME:
+            if access.mode == "a" or access.what.is_memory or access.resource in _OF_TIME:
                 continue
             found.update((operation(other), operation(step)) for other in _met(access, step, last_write, reads=reads))
             if access.mode in _WRITES:

@@ -16,7 +16,7 @@ from harness.faults import Faults
 from harness.result import Execution
 from harness.scenario import Workload
 from harness.schedulers.base import Option, View
-from harness.values.schedule import DELAY, FAULT_MARK
+from harness.values.names import FAULT_MARK, Choice
 
 __all__ = ["Planned", "steps_of_a_call"]
 
@@ -47,7 +47,7 @@ Point = tuple[int, int]
 
 def steps_of_a_call(execution: Execution) -> int:
     """Return how many steps a call took in *execution*, of the client with the longest."""
-    steps = Counter(_client(step.lane) for step in execution.steps)
+    steps = Counter(step.task.client for step in execution.steps)
     clients = enumerate(execution.workload.clients)
     longest = max(-(-steps[f"c{number}"] // max(len(client.calls), 1)) for number, client in clients)
     return min(max(longest, 1), _LONGEST_CALL)
@@ -91,7 +91,7 @@ class Planned:
     def choose(self, view: View) -> str | None:
         """Return the default choice, or the one that the drawn points have here instead."""
         for step in view.steps[self._seen :]:
-            if (client := _client(step.lane)) in self._made and not step.choice.startswith(FAULT_MARK):
+            if (client := step.task.client) in self._made and not step.is_fault:
                 call, steps = self._made[client]
                 self._made[client] = (call + 1, 1) if step.kind == "call" else (call, steps + 1)
         self._seen = len(view.steps)
@@ -170,11 +170,11 @@ class Planned:
         while points := self._due(chosen):
             kind, which = points.pop(0)
             if kind >= 0:
-                found = self._faults(options, kind, _client(chosen.lane))
+                found = self._faults(options, kind, chosen.task.client)
             else:
                 found = [option for option in tasks if option.lane != chosen.lane]
                 # Where everybody else sleeps, to leave the task is to hold it up until they no longer do.
-                found = found or [option for option in options if option.choice.startswith(DELAY)]
+                found = found or [option for option in options if Choice(option.choice).is_delay]
             if found:
                 chosen = found[self._which(which, len(found))]
                 if chosen.fault:
@@ -194,7 +194,7 @@ class Planned:
 
     def _due(self, option: Option) -> list[Point] | None:
         """Return the points that are at *option*'s next step, and note where that is."""
-        client = _client(option.lane)
+        client = option.task.client
         self._chosen = None
         if client not in self._made:
             return None
@@ -208,19 +208,19 @@ class Planned:
         """Return the option without a point: the task that ran last, or its call; otherwise the next client in turn."""
         if tasks[0].continues:
             return next((option for option in tasks if option.continues and option.lane == last), tasks[0])
-        if all(_client(option.lane) in self._made for option in tasks):
+        if all(option.task.client in self._made for option in tasks):
             return min(tasks, key=self._turn)
         # Timers are no client's, so there is no point at which they could be told to wait.
         return tasks[self._number(len(tasks))]
 
     def _turn(self, option: Option) -> int:
         """Return when a client comes in turn, from the one drawn to be first."""
-        return (int(_client(option.lane)[1:]) - self._first) % len(self._calls)
+        return (int(option.task.client[1:]) - self._first) % len(self._calls)
 
     def _faults(self, options: Sequence[Option], kind: int, client: str) -> list[Option]:
         """Return the possible faults of that kind, those that strike *client* first."""
         found = [option for option in options if option.fault and option.choice.startswith(self._kinds[kind])]
-        return sorted(found, key=lambda option: _client(option.lane) != client)
+        return sorted(found, key=lambda option: option.task.client != client)
 
     def _which(self, number: int, size: int) -> int:
         if size <= self._others:
@@ -237,8 +237,3 @@ def _prefixes(faults: Faults) -> list[str]:
         else:
             found += [f"{FAULT_MARK}{name}:" for name in _STEPS_OF_KIND.get(kind, (kind,))]
     return found
-
-
-def _client(lane: str) -> str:
-    """Return the client that a task works for: ``c0`` for ``c0/1``, a task it started, and ``c0#2``, its second request."""
-    return lane.partition("/")[0].partition("#")[0]

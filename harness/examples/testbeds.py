@@ -19,7 +19,6 @@ from harness.examples.drawn_schedule import steps_of_a_call
 from harness.result import Execution
 from harness.scenario import Scenario, Workload
 from harness.schedulers.base import Scheduler
-from harness.values.schedule import FAULT_MARK
 
 __all__ = ["NeverHappened", "Staged", "close", "learn", "staged"]
 
@@ -96,7 +95,7 @@ def learn(driver: Driver, workload: Workload) -> int:
 
 def happened(execution: Execution) -> list[str]:
     """Return the events of *execution*: the scenario's required events that occurred in it, and its kinds of fault."""
-    kinds = {step.kind for step in execution.steps if step.choice.startswith(FAULT_MARK)}
+    kinds = {step.kind for step in execution.steps if step.is_fault}
     return [*execution.happened, *sorted(f"fault {'cancel' if kind == 'lost' else kind}" for kind in kinds)]
 
 

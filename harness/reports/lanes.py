@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.schedulers.plan import story
 from harness.values.history import Step
-from harness.values.schedule import FAULT_MARK
+from harness.values.names import Task
 
 __all__ = ["MOST_LANES", "Lane", "Lanes"]
 
@@ -42,7 +41,7 @@ class Lanes:
         found = {(step.worker, step.lane): None for step in steps if _has_lane(step)}
         self._merged = len(found) > MOST_LANES
         if self._merged:
-            found = {(worker, story(task)): None for worker, task in found}
+            found = {(worker, Task(task).client): None for worker, task in found}
         self._places = {key: place for place, key in enumerate(sorted(found, key=self._order))}
         self.lanes = tuple(self._lane(*key) for key in self._places)
 
@@ -52,7 +51,7 @@ class Lanes:
 
     def task(self, worker: int, task: str) -> int | None:
         """Return the number of the lane of *worker*'s *task*, or None if the task made no step."""
-        return self._places.get((worker, story(task) if self._merged else task))
+        return self._places.get((worker, Task(task).client if self._merged else task))
 
     def is_client(self, worker: int) -> bool:
         """Return whether process *worker* is the one that runs the clients (over HTTP)."""
@@ -79,4 +78,4 @@ def _has_lane(step: Step) -> bool:
     if step.worker < 0 or not step.lane:
         return False
     # The fault of a lost or duplicated message has the lane of its request, but no worker takes part in it.
-    return not step.choice.startswith(FAULT_MARK) or step.kind not in ("kill", "clock", "lose", "duplicate")
+    return not step.is_fault or step.kind not in ("kill", "clock", "lose", "duplicate")

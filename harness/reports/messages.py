@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.reports.lanes import Lanes
 from harness.values.history import Step
+from harness.values.names import Choice, Resource
 
 __all__ = ["Blocked", "Message", "blocked_spans", "messages"]
 
@@ -92,7 +93,7 @@ class _Post:
 
     def see(self, number: int, step: Step) -> None:
         """Update the messages by step *number*: those it received, lost or sent."""
-        name = step.choice.rpartition(":")[2]
+        name = Choice(step.choice).message
         lane = self._lanes.of(step)
         if step.kind == "request":
             self._served[name] = lane
@@ -118,7 +119,7 @@ class _Post:
 
     def _sends(self, number: int, step: Step, lane: int | None) -> None:
         for resource, _ in step.accesses:
-            kind, _, name = resource.partition(":")
+            kind, name = Resource(resource).kind, Resource(resource).name
             if kind == "request" and self._lanes.is_client(step.worker):
                 self._requests[name] = number, lane
             elif kind == "answer" and not self._lanes.is_client(step.worker):

@@ -17,7 +17,6 @@ from harness.reports.text.why import place_of, sentences
 from harness.saved.counterexample import Counterexample
 from harness.values.explanation import Named, Window
 from harness.values.history import Access, Outcome, Step
-from harness.values.schedule import FAULT_MARK
 from harness.values.tables import TablesAt
 
 __all__ = ["RaceWindow", "Report", "ReportStep", "Role", "Told", "as_data", "report_of"]
@@ -182,7 +181,7 @@ def report_of(
         violation=failure.step if 0 <= failure.step < len(counterexample.steps) else None,
         why=tuple(sentences(why, counterexample)) if why is not None else (),
         preemptions=counterexample.preemptions,
-        faults=tuple(n for n, step in enumerate(counterexample.steps) if step.choice.startswith(FAULT_MARK)),
+        faults=tuple(n for n, step in enumerate(counterexample.steps) if step.is_fault),
         lanes=lanes.lanes,
         steps=tuple(_steps(counterexample, lanes, windows)),
         blocked=blocked_spans(counterexample.steps, lanes),
@@ -247,7 +246,7 @@ def _steps(counterexample: Counterexample, lanes: Lanes, windows: Sequence[Windo
 
 
 def _touches(access: Access) -> str:
-    kind, _, name = access.resource.partition(":")
+    kind, name = access.what.kind, access.what.name
     verb = _VERBS.get(access.mode, access.mode)
     if kind == "lock":
         return f"{verb} the lock of {name}"
@@ -263,7 +262,7 @@ def _touches(access: Access) -> str:
 
 
 def _does(step: Step) -> str:
-    modes = {access.mode for access in step.accesses if access.resource.startswith("data:")}
+    modes = {access.mode for access in step.accesses if access.what.is_data}
     return "writes" if "w" in modes else "reads" if modes else ""
 
 
@@ -278,7 +277,7 @@ def _state(step: Step) -> str:
 def _marks(counterexample: Counterexample, windows: Sequence[Window]) -> dict[int, list[str]]:
     found: dict[int, list[str]] = defaultdict(list)
     for number, step in enumerate(counterexample.steps):
-        if step.choice.startswith(FAULT_MARK):
+        if step.is_fault:
             found[number].append("fault")
         if step.preempts:
             found[number].append("preempts")

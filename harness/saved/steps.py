@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.saved.untrusted import Part
 from harness.values.history import Access, Event, Source, Step
-from harness.values.schedule import worker_of
+from harness.values.names import Choice
 
 __all__ = ["event_as_data", "event_of", "step_as_data", "step_of"]
 
@@ -57,7 +57,7 @@ def step_of(part: Part, workers: int) -> Step:
     """Return the step in *part*, one of *workers* workers; raises ``Unsound``."""
     choice = part["choice"].text()
     worker = part["worker"].integer(-1, workers - 1 + _EXTRA)
-    if _CHOICE.fullmatch(choice) is None or worker_of(choice) != worker:
+    if _CHOICE.fullmatch(choice) is None or Choice(choice).worker != worker:
         part["choice"].wrong(f"a choice of worker {worker}, such as w{worker}:c0")
     step = Step(
         choice=choice,

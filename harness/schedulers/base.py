@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from harness.result import Execution
 from harness.values.history import Step
+from harness.values.names import Task
 
 __all__ = ["PASS", "Option", "Scheduler", "SearchReport", "View", "by_default", "report_of"]
 
@@ -28,6 +29,11 @@ class Option(NamedTuple):
     group: str = ""
     retries: bool = False
     operation: str = ""
+
+    @property
+    def task(self) -> Task:
+        """The task, which can be asked for its client."""
+        return Task(self.lane)
 
 
 PASS = Option("@", "")

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from harness.result import Execution, fault_count
 from harness.schedulers.base import SearchReport, View
 from harness.schedulers.random_faults import RandomFaults
-from harness.values.schedule import DELAY
+from harness.values.names import Choice
 
 __all__ = ["PCT", "chance", "survival"]
 
@@ -106,7 +106,7 @@ class PCT:
     def choose(self, view: View) -> str | None:
         """Return the option of the task with the highest priority, after lowering priorities at change points."""
         if (fault := self._faults.due(view)) is not None:
-            if fault.startswith(DELAY):
+            if Choice(fault).is_delay:
                 # Put the tasks that could run behind all others: a delayed task that ran next would be delayed in vain.
                 self._priorities.update({option.lane: 0.0 for option in view.options if not option.fault})
             return fault

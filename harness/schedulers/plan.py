@@ -9,11 +9,9 @@ from typing import NamedTuple
 from harness.result import Execution
 from harness.schedulers.base import Option, View, by_default
 from harness.values.history import Step
-from harness.values.schedule import FAULT_MARK
+from harness.values.names import Choice
 
-__all__ = ["Atom", "Planned", "atoms", "story", "without"]
-
-_CLOCK = ":clock"
+__all__ = ["Atom", "Planned", "atoms", "without"]
 
 
 class Atom(NamedTuple):
@@ -30,22 +28,15 @@ class Atom(NamedTuple):
     @property
     def fault(self) -> bool:
         """Whether the step is a fault."""
-        return self.choice.startswith(FAULT_MARK)
-
-
-def story(lane: str) -> str:
-    """Return the client that *lane* belongs to: ``c0/1`` (one of its tasks) and ``c0#2`` (a request) give ``c0``."""
-    return lane.partition("/")[0].partition("#")[0]
+        return Choice(self.choice).is_fault
 
 
 def atoms(steps: Sequence[Step]) -> tuple[Atom, ...]:
     """Return *steps* as a plan that repeats them."""
     found = []
     for step, after in zip(steps, (*steps[1:], None), strict=True):
-        task = story(step.lane)
-        goes_on = after is not None and (
-            after.preempts or after.choice.startswith(FAULT_MARK) or story(after.lane) == task
-        )
+        task = step.task.client
+        goes_on = after is not None and (after.preempts or after.is_fault or after.task.client == task)
         found.append(Atom(task, step.choice, not goes_on))
     return tuple(found)
 
@@ -104,12 +95,12 @@ def _option(leg: _Leg, wanted: str, options: Sequence[Option]) -> Option | None:
 
     Timers of the task do not count: a timer that is due is a task of its own, as it is when preemptions are counted.
     """
-    kind = wanted.partition(":")[0]
+    kind = Choice(wanted).head
     for option in options:
         if option.choice == wanted:
             return option
     for option in options:
-        same = option.fault == leg.fault and leg.task and story(option.lane) == leg.task
-        if same and (option.choice.partition(":")[0] == kind if leg.fault else not option.choice.endswith(_CLOCK)):
+        same = option.fault == leg.fault and leg.task and option.task.client == leg.task
+        if same and (Choice(option.choice).head == kind if leg.fault else not Choice(option.choice).is_timers):
             return option
     return None

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 
 from harness.schedulers.base import Option, View
+from harness.values.names import Choice
 
 __all__ = ["RandomFaults"]
 
@@ -47,7 +48,7 @@ class RandomFaults:
             self._points.pop()
         kinds: dict[str, list[str]] = {}
         for option in faults:
-            kinds.setdefault(option.choice.partition(":")[0], []).append(option.choice)
+            kinds.setdefault(Choice(option.choice).head, []).append(option.choice)
         return self._random.choice(kinds[self._random.choice(sorted(kinds))])
 
     def quiet(self, view: View) -> int:

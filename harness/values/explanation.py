@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.values.history import Step
+from harness.values.names import Resource
 from harness.values.schedule import Schedule
 
 __all__ = ["ERRORS", "Conflict", "Exchange", "Explanation", "FaultRole", "Named", "Place", "Window", "weight"]
@@ -130,4 +131,4 @@ class Explanation:
 
 def weight(meets: Sequence[Conflict]) -> int:
     """Return how much a pair of steps that *meets* so tells: 2 if at data, 1 if at something else, 0 if not at all."""
-    return 2 if any(each.resource.startswith("data:") for each in meets) else bool(meets)
+    return 2 if any(Resource(each.resource).is_data for each in meets) else bool(meets)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from harness.values.names import Choice, Resource, Task
 from harness.values.plain import Plain
 
 __all__ = ["Access", "Event", "History", "Outcome", "Source", "Step", "looked_at_dates"]
@@ -35,6 +36,16 @@ class Access(NamedTuple):
     resource: str
     mode: str
 
+    @property
+    def what(self) -> Resource:
+        """The resource, which can be asked for its kind and its name."""
+        return Resource(self.resource)
+
+    @property
+    def writes_data(self) -> bool:
+        """Whether it changes content that workers share."""
+        return self.mode == "w" and self.what.is_data
+
 
 class Step(NamedTuple):
     """One step of an execution: the operation that was let go, and the resources that it accessed.
@@ -61,6 +72,21 @@ class Step(NamedTuple):
     gave_up: bool = False
     preempts: bool = False
     error: str = ""
+
+    @property
+    def task(self) -> Task:
+        """The task, which can be asked for its client."""
+        return Task(self.lane)
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether the schedule made it by itself: a fault, or a delay."""
+        return Choice(self.choice).is_fault
+
+    @property
+    def is_delay(self) -> bool:
+        """Whether time passed in it while something could run."""
+        return Choice(self.choice).is_delay
 
     @property
     def digest(self) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from harness.schedulers.plan import story
 from harness.values.history import Step
 
 __all__ = ["Undone", "undone"]
@@ -29,7 +28,7 @@ def undone(steps: Sequence[Step]) -> tuple[Undone, ...]:
     open_writes: dict[int, list[int]] = {}
     found = []
     for number, step in enumerate(steps):
-        locks = any(access.mode == "w" and access.resource.startswith("lock:") for access in step.accesses)
+        locks = any(access.mode == "w" and access.what.is_lock for access in step.accesses)
         writes = open_writes.get(step.worker)
         if step.kind == "sql" and not (step.error or step.waited or _wrote(step)):
             written = [number] if step.text.lstrip().partition(" ")[0].upper() in _WRITES else []
@@ -41,7 +40,7 @@ def undone(steps: Sequence[Step]) -> tuple[Undone, ...]:
             found.append(Undone(number, tuple(writes)))
             del open_writes[step.worker]
         elif step.kind in ("commit", "rollback") and locks and writes is not None:
-            others = tuple(each for each in writes if story(steps[each].lane) != story(step.lane))
+            others = tuple(each for each in writes if steps[each].task.client != step.task.client)
             if step.kind == "rollback" and others:
                 found.append(Undone(number, others))
             del open_writes[step.worker]
@@ -50,4 +49,4 @@ def undone(steps: Sequence[Step]) -> tuple[Undone, ...]:
 
 def _wrote(step: Step) -> bool:
     """Return whether *step* changed data for good: it was a transaction of its own."""
-    return any(access.mode == "w" and access.resource.startswith("data:") for access in step.accesses)
+    return any(access.writes_data for access in step.accesses)

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
 from harness.errors import BadInput
+from harness.values.names import Choice
 
-__all__ = ["DELAY", "FAULT_MARK", "Schedule", "delays_in", "faults_in", "worker_of"]
-
-_WORKER = re.compile("w[0-9]{1,3}")
-
-FAULT_MARK = "!"
-"""First character of a choice that injects a fault instead of letting an operation go."""
-
-DELAY = f"{FAULT_MARK}delay:"
-"""Begins the choice to let time pass while what could run is held up; what that is follows, joined by ``+``."""
+__all__ = ["Schedule", "delays_in", "faults_in"]
 
 
 def delays_in(choices: Iterable[str]) -> int:
     """Return how many delays *choices* have: one for each process or message that one of them holds up."""
-    return sum(choice.count("+") + 1 for choice in choices if choice.startswith(DELAY))
+    return sum(len(Choice(choice).held_up) for choice in choices if Choice(choice).is_delay)
 
 
 def faults_in(choices: Iterable[str]) -> int:
     """Return how many faults *choices* inject; a delay is none."""
-    return sum(choice.startswith(FAULT_MARK) and not choice.startswith(DELAY) for choice in choices)
-
-
-def worker_of(choice: str) -> int:
-    """Return the number of the worker that *choice* concerns: ``w1:c0`` and ``!kill:w1`` give 1, ``!clock:5`` -1."""
-    name = choice.split(":")[1] if choice.startswith(FAULT_MARK) else choice.partition(":")[0]
-    return int(name[1:]) if _WORKER.fullmatch(name) else -1
+    return sum(Choice(choice).is_fault and not Choice(choice).is_delay for choice in choices)
 
 
 @dataclass(frozen=True, slots=True)

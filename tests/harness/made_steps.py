@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.values.history import Access, Step
-from harness.values.schedule import worker_of
+from harness.values.names import Choice
 
 __all__ = ["step"]
 
@@ -14,7 +14,7 @@ def step(choice: str, text: str = "", *accesses: str, kind: str = "sql", now: fl
     """Return a step of the task that *choice* names, with accesses such as ``"w data"``."""
     return Step(
         choice=choice,
-        worker=worker_of(choice),
+        worker=Choice(choice).worker,
         lane=choice.partition(":")[2].partition("+")[0],
         kind=kind,
         text=text,

@@ -11,9 +11,10 @@ from harness.control.repeating.switches import cuts
 from harness.result import Execution, Failure
 from harness.scenario import Workload
 from harness.schedulers.base import Option, View
-from harness.schedulers.plan import Atom, Planned, atoms, story, without
+from harness.schedulers.plan import Atom, Planned, atoms, without
 from harness.values.explanation import Conflict
 from harness.values.history import Event, History, Step
+from harness.values.names import Task
 from tests.harness.made_steps import step
 
 READ, WRITE = "r data:db", "w data:db"
@@ -38,7 +39,7 @@ def choices(plan: tuple[Atom, ...]) -> str:
 
 def test_a_task_is_the_story_of_its_client() -> None:
     """Tasks that a call started and requests it sent belong to it."""
-    assert [story(lane) for lane in ("c0", "c0/1/2", "c0#3", "c0#3/1", "")] == ["c0", "c0", "c0", "c0", ""]
+    assert [Task(lane).client for lane in ("c0", "c0/1/2", "c0#3", "c0#3/1", "")] == ["c0", "c0", "c0", "c0", ""]
 
 
 def test_a_task_goes_on_until_it_cannot_unless_it_was_preempted() -> None:

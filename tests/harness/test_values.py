@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from harness.boundary.wire import Peer, PeerGone
 from harness.errors import BadInput
+from harness.values.names import Choice, Resource, Task
 from harness.values.plain import plain
-from harness.values.schedule import Schedule, worker_of
+from harness.values.schedule import Schedule
 from harness.verdict import Verdict, merge
 
 NAMES = st.from_regex(r"w[0-9]{1,2}:c[0-9](/[1-9])?(\+[2-9])?|w[0-9]:clock|!kill:w[0-9]", fullmatch=True)
@@ -49,7 +50,54 @@ def test_a_text_that_is_no_schedule_is_refused(text: str) -> None:
 @pytest.mark.parametrize(("choice", "number"), [("w1:c0", 1), ("w12:clock", 12), ("!kill:w3", 3), ("w0:c0/1+2", 0)])
 def test_a_choice_names_its_worker(choice: str, number: int) -> None:
     """The worker's number can be read from each kind of choice."""
-    assert worker_of(choice) == number
+    assert Choice(choice).worker == number
+
+
+@pytest.mark.parametrize(
+    ("task", "family", "client", "started"),
+    [
+        ("c0", "c0", "c0", False),
+        ("c0/1", "c0", "c0", True),
+        ("c0#2", "c0#2", "c0", False),
+        ("c0#2/1", "c0#2", "c0", True),
+    ],
+)
+def test_a_task_names_its_client(task: str, family: str, client: str, *, started: bool) -> None:
+    """The call, the client, and whether another task started it can be read from each kind of task."""
+    assert (Task(task).family, Task(task).client, Task(task).was_started) == (family, client, started)
+
+
+def test_a_choice_says_what_it_is() -> None:
+    """Faults and delays are told from choices of tasks, and each names what it concerns."""
+    kill, delay, task, arrival = (Choice(name) for name in ("!kill:w3", "!delay:c0#1+w1", "w0:c0/1", "w1:c0#2"))
+    assert [each.is_fault for each in (kill, delay, task, arrival)] == [True, True, False, False]
+    assert [each.is_delay for each in (kill, delay, task, arrival)] == [False, True, False, False]
+    assert (kill.head, kill.process, task.head, task.process) == ("!kill", "w3", "w0", "w0")
+    assert (delay.held_up, delay.worker, task.timers, task.family) == (["c0#1", "w1"], -1, "w0:clock", "w0:c0")
+    assert (arrival.message, Choice("!lose:c0#2").message) == ("c0#2", "c0#2")
+    assert Choice("w0:clock").is_timers
+    assert not task.is_timers
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "name", "shared"),
+    [
+        ("data:a:b.db", "data", "a:b.db", True),
+        ("lock:a.db", "lock", "a.db", True),
+        ("process:0", "process", "0", False),
+        ("clock", "clock", "", False),
+        ("*", "*", "", True),
+    ],
+)
+def test_a_resource_says_what_it_is(text: str, kind: str, name: str, *, shared: bool) -> None:
+    """Content, locks, memory and time are told apart, and only what code shares on purpose is shared."""
+    resource = Resource(text)
+    assert (resource.kind, resource.name, resource.is_shared) == (kind, name, shared)
+    assert (resource.is_data, resource.is_lock, resource.is_memory) == (
+        kind == "data",
+        kind == "lock",
+        kind == "process",
+    )
 
 
 @given(st.lists(st.sampled_from(Verdict)))

@@ -22,6 +22,9 @@ HOT = (
 """Hot paths: functions that run once or more for each step, or for each state of a search. Keywords cost time there."""
 CALLED_BY_OTHERS = frozenset({"_repr_pretty_", "called", "planned"})
 """Functions whose callers (IPython, C code, another strategy of drawing) pass arguments by position."""
+NAMES_FILE = "harness/values/names.py"
+NAMED = frozenset({"lane", "choice", "resource"})
+TAKING_APART = frozenset({"partition", "rpartition", "split", "removeprefix"})
 VAGUE = frozenset({"util", "utils", "common", "helper", "helpers", "misc"})
 
 FORKING_FILES = frozenset(
@@ -81,6 +84,22 @@ def names_say_something(sources: list[Source]) -> Iterator[str]:
             yield f"{source.path}: {', '.join(sorted(vague))} says nothing of what is in it"
 
 
+def one_file_takes_names_apart(sources: list[Source]) -> Iterator[str]:
+    """The parts of a task's, a choice's and a resource's name are asked for by the types of one file."""
+    for source in sources:
+        if source.path.startswith("harness/") and source.path != NAMES_FILE:
+            for node in ast.walk(source.tree):
+                if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                    continue
+                of, method, first = node.func.value, node.func.attr, next(iter(node.args), None)
+                written = isinstance(first, ast.Constant | ast.Tuple) or (
+                    isinstance(first, ast.Name) and first.id.isupper()
+                )
+                named = of.attr if isinstance(of, ast.Attribute) else of.id if isinstance(of, ast.Name) else ""
+                if named in NAMED and (method in TAKING_APART or (method in ("startswith", "endswith") and written)):
+                    yield f"{source.path}:{node.lineno}: {ast.unparse(node)}, but only {NAMES_FILE} takes names apart"
+
+
 def one_file_forks(sources: list[Source]) -> Iterator[str]:
     """Processes are forked where the map says so, and nowhere else."""
     for source in sources:
@@ -112,6 +131,8 @@ OFFENDERS: list[tuple[Rule, str, str]] = [
     (parameters_are_few, "harness/a.py", "class A:\n  def f(self, a: int, b: bool = False): ..."),
     (names_say_something, "harness/utils.py", ""),
     (names_say_something, "reports/_common/html.py", ""),
+    (one_file_takes_names_apart, "harness/run.py", "step.lane.partition('/')"),
+    (one_file_takes_names_apart, "harness/run.py", "option.choice.startswith(MARK)"),
     (one_file_forks, "harness/control/testbed/shared_files.py", "import os\nos.fork()"),
     (one_file_forks, "harness/run.py", "def f():\n    from os import fork"),
     (one_file_forks, "harness/run.py", "import multiprocess.connection"),
@@ -125,6 +146,8 @@ WITHIN_THE_RULES = {
     "harness/control/testbed/processes.py": "import os\nimport multiprocess\nos.fork()",
     "harness/few.py": "def f(a, b, c, *, d: bool): ...\nclass A:\n  def g(self, a, b, c): ...",
     "harness/worker/hot.py": "def f(a, b, c, d, e: bool): ...",
+    "harness/values/names.py": "step.lane.partition('/')",
+    "harness/named.py": "option.choice.startswith(kinds[0])",
     "harness/commonplace.py": "def fork(): ...\nfork()\nconfig.environ",
     "harness/long.py": "def f():\n" + '    """Long.' + "\n" * 100 + '    """\n' + "    x = 1\n" * 50,
     "harness/longer.py": "x = 1\n" * 400,

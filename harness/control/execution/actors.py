@@ -10,7 +10,7 @@ from harness.control.testbed.processes import Worker
 from harness.scenario import Call, Workload
 from harness.schedulers.base import Option
 from harness.values.history import Access, Source, Step
-from harness.values.schedule import FAULT_MARK
+from harness.values.names import Choice, Task
 
 __all__ = ["SERVER", "TIMED", "ClientState", "Move", "WorkerState", "callers", "passed", "source_of"]
 
@@ -55,11 +55,11 @@ class Move:
         key: str | None = None,
         client: ClientState | None = None,
     ) -> None:
-        fault = name.startswith(FAULT_MARK)
+        fault = Choice(name).is_fault
         self.choice = name if fault else f"{state.name}:{name}"
         self.order = len(self.choice), self.choice
         self.state, self.lane, self.kind, self.text, self.detail, self.source = state, lane, kind, text, detail, source
-        self.family = lane.partition("/")[0]
+        self.family = Task(lane).family
         self.whose: tuple[str, ...] = (self.family,)
         self.key, self.client, self.fault = key, client, fault
         self.blocked, self.deadline, self.cause = False, 0.0, -1

@@ -8,6 +8,7 @@ from harness.control.execution.actors import ClientState, Move, WorkerState
 from harness.control.execution.network import answer
 from harness.control.execution.state import ExecutionState
 from harness.values.history import Access, Event, Step
+from harness.values.names import Choice
 
 __all__ = ["ENDED", "Deaths", "name_of"]
 
@@ -127,4 +128,4 @@ class Deaths(ExecutionState):
 
 def name_of(move: Move) -> str:
     """Return the name of the request that *move*, the delivery of an answer, belongs to."""
-    return move.choice.partition(":")[2]
+    return Choice(move.choice).message

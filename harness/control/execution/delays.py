@@ -14,7 +14,7 @@ from harness.control.execution.actors import Move, WorkerState
 from harness.control.testbed.processes import Worker
 from harness.schedulers.tree.dependence import unit_of
 from harness.values.history import Step
-from harness.values.schedule import DELAY
+from harness.values.names import DELAY, Choice
 
 __all__ = ["DelayOffers"]
 
@@ -55,7 +55,7 @@ class DelayOffers:
 
     def begin(self, move: Move) -> str:
         """Make the delay *move*, and return its description."""
-        units = move.choice.removeprefix(DELAY).split("+")
+        units = Choice(move.choice).held_up
         self.left -= len(units)
         self.held = tuple(units)
         whose = " and ".join(f"request {unit}" if "#" in unit else unit for unit in units)

@@ -42,7 +42,7 @@ def _access(execution: ExecutionState, _: WorkerState, news: News, resource: str
     if access is None:
         access = _accesses[key] = Access(resource, mode)
     news.accesses.append(access)
-    if mode == "w" and resource.startswith("data:"):
+    if access.writes_data:
         execution.changed = True
 
 

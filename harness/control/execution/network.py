@@ -10,6 +10,7 @@ from collections.abc import Callable
 from harness.boundary.wire import Message
 from harness.control.execution.actors import Move, WorkerState
 from harness.values.history import Access
+from harness.values.names import Task
 
 __all__ = ["Network", "answer", "request"]
 
@@ -132,7 +133,7 @@ class Network:
         if name not in self._awaited or self.clients is None:
             return False
         text = f"{status} {_shown(body)}".rstrip() if status else "connection closed"
-        move = Move(self.clients, name, name.partition("#")[0], "answer", text)
+        move = Move(self.clients, name, Task(name).client, "answer", text)
         # The answer goes on with its request, so without a preemption it is what arrives next.
         move.family = name
         move.message, move.cause = (status, headers, body), cause

@@ -37,8 +37,6 @@ _SPINS = 30
 _FIRST, _LONGEST = 0.001, 30 * 86_400.0
 """Seconds: the first jump while spinning is ``_FASTER`` times this; and the longest jump that was not asked for."""
 
-_PRIVATE = ("process:", "client:", "history", "clock", "dated", "dates")
-
 
 class TimeJumps:
     """Chooses the next virtual time of one execution, whenever time is about to pass."""
@@ -112,12 +110,12 @@ class TimeJumps:
             self._waits.add(waits)
             self._state, self._looked = None, False
             return False
-        self._looked = any(not access.resource.startswith(_PRIVATE) for step in new for access in step.accesses)
+        self._looked = any(access.what.is_shared for step in new for access in step.accesses)
         if self._jumps < _CHEAP:
             return True
         state: object = self._world.fingerprint()
         if state is None:
             accesses = [access for step in new for access in step.accesses]
-            state = not any(access.mode == "w" and access.resource.startswith("data:") for access in accesses)
+            state = not any(access.writes_data for access in accesses)
         before, self._state = self._state, state
         return before is None or (before == state and state is not False)

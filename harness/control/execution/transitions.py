@@ -14,6 +14,7 @@ from harness.control.execution.deaths import ENDED, Deaths, name_of
 from harness.control.execution.intake import News
 from harness.control.execution.network import answer, request
 from harness.values.history import Access, Step
+from harness.values.names import Task
 
 __all__ = ["Transitions"]
 
@@ -223,7 +224,7 @@ class Transitions(Deaths):
         if kind == "turn":
             whose, lane, detail, errors = tuple(detail.split()), state.loop, "".join(errors), ()
         else:
-            whose = (lane.partition("/")[0],)
+            whose = (Task(lane).family,)
         move = state.parked[key] = Move(state, key, lane, kind, text, detail, source_of(place), key=key)
         # A turn that is still parked is reported again; it keeps the cause that it had at first.
         move.cause = before.cause if before is not None else self.count

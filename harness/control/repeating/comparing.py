@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from itertools import permutations
 
 from harness.result import Execution
-from harness.schedulers.plan import story
 from harness.schedulers.tree.dependence import is_event
 from harness.values.explanation import Conflict, Exchange, Named, Place, weight
 from harness.values.history import Access, Step
+from harness.values.names import Resource, Task
 
 __all__ = ["conflicts", "effective", "exchange", "intruding", "named", "overlapping", "passes", "repeated"]
 
 _LAST = 200
 """Steps at the end of an endless execution that are searched for its loop."""
-_HIDDEN = ("process:", "history", "clock", "dated", "dates", "client:", "*")
-"""Resources that make steps dependent for the search, but that the code under test does not share on purpose."""
+_EVERYTHING = "*"
+"""What a fault touches: it makes steps dependent, but the code under test does not share it on purpose."""
 
 
 def effective(steps: Sequence[Step]) -> list[Step]:
@@ -30,13 +30,16 @@ def effective(steps: Sequence[Step]) -> list[Step]:
 
 def conflicts(first: Step, second: Step) -> tuple[Conflict, ...]:
     """Return where two steps of different tasks meet: data before locks, the memory of their worker only if nothing else."""
-    if story(first.lane) == story(second.lane):
+    if first.task.client == second.task.client:
         return ()
     found = {
         Conflict(one.resource, one.mode, other.mode)
         for one in first.accesses
         for other in second.accesses
-        if one.resource == other.resource and _conflict(one.mode, other.mode) and not one.resource.startswith(_HIDDEN)
+        if one.resource == other.resource
+        and _conflict(one.mode, other.mode)
+        and one.what.is_shared
+        and one.resource != _EVERYTHING
     }
     strongest: dict[str, Conflict] = {}
     for each in sorted(found, key=lambda each: (each.first, each.second)):
@@ -45,9 +48,9 @@ def conflicts(first: Step, second: Step) -> tuple[Conflict, ...]:
         return tuple(
             Conflict(one.resource, one.mode, one.mode)
             for one in first.accesses
-            if one.resource.startswith("process:") and one in second.accesses
+            if one.what.is_memory and one in second.accesses
         )
-    return tuple(sorted(strongest.values(), key=lambda each: (not each.resource.startswith("data:"), each.resource)))
+    return tuple(sorted(strongest.values(), key=lambda each: (not Resource(each.resource).is_data, each.resource)))
 
 
 def _conflict(first: str, second: str) -> bool:
@@ -117,7 +120,7 @@ def intruding(
 
 
 def _writes_data(accesses: Sequence[Access]) -> bool:
-    return any(access.mode == "w" and access.resource.startswith("data:") for access in accesses)
+    return any(access.writes_data for access in accesses)
 
 
 def repeated(steps: Sequence[Step]) -> tuple[Named, ...]:
@@ -158,5 +161,5 @@ def _tasks_took_turns(steps: Sequence[Step]) -> bool:
     return any(
         first[one] < first[other] < last[one] and not f"{other}/".startswith(f"{one}/")
         for one, other in permutations(first, 2)
-        if "/" in one and one.partition("/")[0] == other.partition("/")[0]
+        if Task(one).was_started and Task(one).family == Task(other).family
     )

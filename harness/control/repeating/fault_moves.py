@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from harness.control.repeating.comparing import named, passes
 from harness.result import Execution, Failure
-from harness.schedulers.plan import Atom, story, without
+from harness.schedulers.plan import Atom, without
 from harness.values.explanation import ERRORS, FaultRole, Named, Place
+from harness.values.names import Choice
 
 __all__ = ["FaultMover"]
 
@@ -53,9 +54,9 @@ class FaultMover:
         """Return the task that the fault at step *at* befalls, empty if it befalls none in particular."""
         fault = self._failed.steps[at]
         if fault.kind != "kill":
-            return "" if fault.worker < 0 else story(fault.lane)
+            return "" if fault.worker < 0 else fault.task.client
         steps = [step for step in self._failed.steps[:at] if step.worker == fault.worker]
-        return story(steps[-1].lane) if steps else ""
+        return steps[-1].task.client if steps else ""
 
     def _earlier(self, at: int, victim: str) -> tuple[list[Place], Named | None]:
         """Move the fault back over earlier steps; return the places, and the step that must precede it.
@@ -106,7 +107,7 @@ def _made(execution: Execution, before: Sequence[Atom], victim: str) -> int:
     """Return how many steps in a row *victim* made right after the steps of *before*."""
     count = 0
     for step in execution.steps[len(before) :]:
-        if story(step.lane) != victim:
+        if step.task.client != victim:
             break
         count += 1
     return count
@@ -114,8 +115,8 @@ def _made(execution: Execution, before: Sequence[Atom], victim: str) -> int:
 
 def _outcome(execution: Execution, fault: Atom, place: int) -> str:
     """Return the outcome of *execution*, or "impossible" if *fault* was to be its step number *place* and was not."""
-    kind = fault.choice.partition(":")[0]
-    if [step.choice.partition(":")[0] for step in execution.steps[place : place + 1]] != [kind]:
+    kind = Choice(fault.choice).head
+    if [Choice(step.choice).head for step in execution.steps[place : place + 1]] != [kind]:
         return "impossible"
     return "fails" if execution.failure is not None else "passes"
 

@@ -18,7 +18,7 @@ from harness.control.repeating.fault_moves import FaultMover
 from harness.control.repeating.switches import Cut, cuts
 from harness.errors import HarnessError
 from harness.result import Execution
-from harness.schedulers.plan import Atom, Planned, atoms, story
+from harness.schedulers.plan import Atom, Planned, atoms
 from harness.values.explanation import Exchange, Explanation, Named, Place, Window
 from harness.values.redaction import redacted
 
@@ -191,11 +191,11 @@ class _Explainer:
         """
         at = len(cut.before) + len(cut.part(made)[0])
         steps = execution.steps
-        over = made > cut.made and not (at <= len(steps) and story(steps[at - 1].lane) == cut.task)
+        over = made > cut.made and not (at <= len(steps) and steps[at - 1].task.client == cut.task)
         outcome = "fails" if execution.failure is not None else "passes"
         first = next((atom for atom in cut.group if not atom.fault), None)
-        came = next((step for step in steps[at:] if not step.choice.startswith("!")), None)
-        if not over and first is not None and (came is None or story(came.lane) != first.task):
+        came = next((step for step in steps[at:] if not step.is_fault), None)
+        if not over and first is not None and (came is None or came.task.client != first.task):
             outcome = "impossible"
         return outcome, over
 
@@ -205,7 +205,7 @@ class _Explainer:
         if execution is None or place < 0:
             return None
         before = sum(atom.task == cut.task and not atom.fault for atom in cut.before)
-        own = [step for step in execution.steps if story(step.lane) == cut.task and not step.choice.startswith("!")]
+        own = [step for step in execution.steps if step.task.client == cut.task and not step.is_fault]
         place += before
         return named(own[place], execution.steps, self._failed.steps) if place < len(own) else None
 
@@ -216,7 +216,7 @@ class _Explainer:
         """
         for early in dict.fromkeys((passes, 0)):
             pair = self._crossed(cut, early, fails) if self._passes_at(cut.plan(early)) else None
-            if pair is not None and story(pair.first.step.lane) == cut.task:
+            if pair is not None and pair.first.step.task.client == cut.task:
                 return pair
         return None
 
@@ -247,7 +247,7 @@ class _Explainer:
         if crossed is None:
             return None
         pair = self._pair(cut.split(fails, crossed + 1, fails + 1), cut.split(fails, crossed, fails + 1))
-        return pair if pair is not None and story(pair.second.step.lane) == cut.task else None
+        return pair if pair is not None and pair.second.step.task.client == cut.task else None
 
     def _realised(self, cut: Cut, made: int) -> Cut:
         """Return *cut* with the group that runs after *made* steps of the run: it may get further, or have to wait."""

@@ -13,7 +13,7 @@ from harness.scenario import Client, Workload
 from harness.schedulers.base import Scheduler, View, by_default
 from harness.schedulers.plan import Planned, atoms, without
 from harness.schedulers.tree.exhaustive import Exhaustive
-from harness.values.schedule import FAULT_MARK
+from harness.values.names import Choice
 
 __all__ = ["Deviations", "shrink"]
 
@@ -207,7 +207,7 @@ Blocks = Sequence[Sequence[str]]
 
 def blocks_of(choices: Sequence[str]) -> Blocks:
     """Return *choices* divided into blocks."""
-    return [list(block) for _, block in groupby(choices, lambda choice: choice.partition("/")[0])]
+    return [list(block) for _, block in groupby(choices, lambda choice: Choice(choice).family)]
 
 
 def with_less(blocks: Blocks) -> Iterator[Blocks]:
@@ -215,7 +215,7 @@ def with_less(blocks: Blocks) -> Iterator[Blocks]:
     last: dict[str, int] = {}
     for number, block in enumerate(blocks):
         yield [*blocks[:number], *blocks[number + 1 :]]
-        name = block[0].partition("/")[0]
+        name = Choice(block[0]).family
         if name in last:
             first = last[name]
             start, between, end = blocks[:first], blocks[first + 1 : number], blocks[number + 1 :]
@@ -227,7 +227,7 @@ def with_less(blocks: Blocks) -> Iterator[Blocks]:
 def elsewhere(choices: Sequence[str]) -> Iterator[Sequence[str]]:
     """Yield *choices* with one fault moved to another place."""
     for number, choice in enumerate(choices):
-        if choice.startswith(FAULT_MARK):
+        if Choice(choice).is_fault:
             others = [*choices[:number], *choices[number + 1 :]]
             for place in range(len(choices)):
                 if place != number:

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from harness.values.history import Step
+from harness.values.names import Resource
 from harness.values.uncontrolled import Touch
 
 __all__ = ["Audit"]
@@ -321,7 +322,7 @@ def _is_told(mask: int, path: str, told: Iterable[tuple[str, str]]) -> bool:
     folder = path.rpartition("/")[0] or "."
     looks = not mask & _CHANGES
     for resource, mode in told:
-        kind, _, name = resource.partition(":")
+        kind, name = Resource(resource).kind, Resource(resource).name
         if kind not in ("data", "list"):
             continue
         if (name == path or (name.endswith(_UNNAMED) and "#" in path)) and (looks or mode == "w"):

@@ -25,7 +25,7 @@ from multiprocess import get_context
 from harness.boundary import messages
 from harness.boundary.flight_recorder import End
 from harness.boundary.inherited_locks import Common
-from harness.boundary.wire import Peer, PeerGone
+from harness.boundary.wire import Message, Peer, PeerGone
 from harness.control.testbed.shortage import Shortage, ascribed
 from harness.project import config
 from harness.scenario import Scenario
@@ -126,7 +126,7 @@ class _Server:
 
     def _carry_out(self, order: tuple[Any, ...]) -> None:
         kind, *fields = order
-        take: dict[str, Callable[..., messages.Message]] = {
+        take: dict[str, Callable[..., Message]] = {
             "fork": lambda number: messages.forked(self._fork(number)),
             "reap": lambda number: messages.reaped(self._reap(number)),
             "set up": lambda db, seed: messages.was_set_up(self._set_up(db, seed)),

@@ -23,7 +23,7 @@ from harness.result import Execution, Failure, Result, delay_count, fault_count
 from harness.saved.counterexample import Counterexample
 from harness.values.explanation import Explanation
 from harness.values.history import Event, Outcome, Step
-from harness.values.schedule import DELAY, FAULT_MARK
+from harness.values.names import Choice
 
 __all__ = ["title_of", "title_of_counterexample", "transcript", "transcript_of"]
 
@@ -169,8 +169,8 @@ def _layout(steps: tuple[Step, ...], width: int) -> _Layout:
 
 
 def _label(step: Step) -> str:
-    if step.worker < 0 and step.choice.startswith(DELAY):
-        return shortened(escaped(step.choice.removeprefix(DELAY)), 16)
+    if step.worker < 0 and step.is_delay:
+        return shortened(escaped("+".join(Choice(step.choice).held_up)), 16)
     return shortened(f"w{step.worker} {escaped(step.lane)}".rstrip(), 16)
 
 
@@ -207,7 +207,7 @@ def _steps(race: Execution | Counterexample, width: int) -> Iterator[Line]:
                 yield "dim", f"... {len(left_out):,} steps left out ..."
         else:
             # The line of a delay has already said that time passes.
-            if step.now > now and not (number and steps[number - 1].choice.startswith(DELAY)):
+            if step.now > now and not (number and steps[number - 1].is_delay):
                 yield "dim", layout.under(f"-- time passes: {step.now:g} s --")
             yield from _step(layout, number, step)
             yield from (line for event in ends[number] for line in _ended(layout, event))
@@ -222,7 +222,7 @@ def _steps(race: Execution | Counterexample, width: int) -> Iterator[Line]:
 
 def _step(layout: _Layout, number: int, step: Step) -> Iterator[Line]:
     source = _source(step)
-    style = "broken" if step.choice.startswith(FAULT_MARK) else "waiting" if step.waited or step.gave_up else ""
+    style = "broken" if step.is_fault else "waiting" if step.waited or step.gave_up else ""
     first, *more = wrapped(_what(step), layout.text, _TEXT_LINES, hang=2)
     caller = _caller(step)
     if source and not layout.source:
@@ -249,9 +249,9 @@ def _with_source(lines: list[str], source: str, width: int) -> list[str]:
 
 def _what(step: Step) -> str:
     text, detail = one_line(step.text), one_line(step.detail)
-    if step.choice.startswith(DELAY):
+    if step.is_delay:
         return f"*** {text} ***"
-    if step.choice.startswith(FAULT_MARK):
+    if step.is_fault:
         return f"*** {step.kind} worker {step.worker}: {text} ***"
     kind = f"{step.kind} " if step.kind in _SHOWS_ITS_KIND and not text.startswith(step.kind) else ""
     return f"{kind}{text}  {detail}".strip() or step.kind

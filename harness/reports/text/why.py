@@ -12,6 +12,7 @@ from harness.saved.counterexample import Counterexample
 from harness.values.explanation import Exchange, Explanation, FaultRole, Named, Place, Window
 from harness.values.history import Step
 from harness.values.lost_writes import Undone, undone
+from harness.values.names import Resource
 
 __all__ = ["as_data", "explanation_lines", "place_of", "sentences"]
 
@@ -332,15 +333,15 @@ def _touched(step: Step) -> str:
     """Return the data that *step* read or wrote, or the locks it took if it took any without writing data."""
     data: dict[str, str] = {}
     for access in sorted(step.accesses, key=lambda access: access.mode):
-        if access.resource.startswith("data:") and access.mode != "a":
+        if access.what.is_data and access.mode != "a":
             data[access.resource] = f"{_DOES.get(access.mode, access.mode)} {_resource(access.resource)}"
     locks = [
         f"locks {_resource(access.resource)}"
         for access in step.accesses
-        if access.resource.startswith("lock:") and access.mode == "w" and "writes" not in " ".join(data.values())
+        if access.what.is_lock and access.mode == "w" and "writes" not in " ".join(data.values())
     ]
     return escaped(", ".join([*locks] or [*data.values()]))
 
 
 def _resource(resource: str) -> str:
-    return resource.partition(":")[2] or resource
+    return Resource(resource).name or resource

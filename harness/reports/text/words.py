@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from harness.reports.text.terminal import escaped, one_line, shortened
 from harness.result import Execution
 from harness.saved.counterexample import Counterexample
-from harness.schedulers.plan import story
 from harness.values.explanation import ERRORS, Conflict, Named
 from harness.values.history import Step
-from harness.values.schedule import FAULT_MARK
+from harness.values.names import Resource
 
 __all__ = ["NOUNS", "Words"]
 
@@ -33,8 +32,8 @@ class Words:
     """The words for the tasks and steps of one race."""
 
     def __init__(self, race: Execution | Counterexample) -> None:
-        steps = [step for step in race.steps if not step.choice.startswith(FAULT_MARK)]
-        pairs = {(step.worker, story(step.lane)) for step in steps if story(step.lane) != _PROBE}
+        steps = [step for step in race.steps if not step.is_fault]
+        pairs = {(step.worker, step.task.client) for step in steps if step.task.client != _PROBE}
         self.steps = race.steps
         self.workers = race.workload.workers
         self._by_worker = len({worker for worker, _ in pairs}) == len(pairs) == len({task for _, task in pairs})
@@ -47,7 +46,7 @@ class Words:
 
     def who(self, step: Step) -> str:
         """Return the name of the step's task: its worker, its client or the probe."""
-        task = story(step.lane)
+        task = step.task.client
         if task == _PROBE:
             return "the probe"
         if step.kind == "kill" or (self._by_worker and step.worker < self.workers):
@@ -72,7 +71,8 @@ class Words:
 
     def meet(self, conflicts: Sequence[Conflict]) -> str:
         """Return the name of the resource on which two steps conflict."""
-        kind, _, name = conflicts[0].resource.partition(":")
+        resource = Resource(conflicts[0].resource)
+        kind, name = resource.kind, resource.name
         names = {
             "data": name,
             "lock": name,
@@ -102,7 +102,7 @@ class Words:
 
 def _verb(step: Step) -> str:
     text = one_line(step.text)
-    if step.choice.startswith(FAULT_MARK) and step.kind not in ERRORS:
+    if step.is_fault and step.kind not in ERRORS:
         return NOUNS.get(step.kind, step.kind)
     if step.kind in ("call", "probe"):
         return f"call of {text.partition('(')[0]}"

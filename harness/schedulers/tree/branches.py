@@ -19,7 +19,7 @@ from harness.schedulers.tree.exhaustive import Exhaustive, gives_way
 from harness.schedulers.tree.frontier import Entry
 from harness.schedulers.tree.node import Node
 from harness.values.history import Access
-from harness.values.schedule import FAULT_MARK
+from harness.values.names import Choice
 
 __all__ = ["Branch", "Excursion", "Findings", "SharedTree"]
 
@@ -242,7 +242,7 @@ class SharedTree(Exhaustive):
             return False
         if self._out[node]:
             return True
-        if not choice.startswith(FAULT_MARK):
+        if not Choice(choice).is_fault:
             return False
         while (above := node.parent) is not None and gives_way(node.via, choice):
             if (above, choice) in self._away:

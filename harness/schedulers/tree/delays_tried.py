@@ -18,7 +18,7 @@ from harness.schedulers.base import Option
 from harness.schedulers.tree.dependence import PROBE, Race, Seen, bits, depend, initials_of, unit_of
 from harness.schedulers.tree.node import Node
 from harness.values.history import Access, Step
-from harness.values.schedule import DELAY, FAULT_MARK
+from harness.values.names import Choice
 
 __all__ = ["before_a_delay", "comes_by_itself", "delayed_races", "timers_overtaken"]
 
@@ -61,9 +61,9 @@ def delayed_races(steps: Sequence[Step], causes: Sequence[int] = (), dates: bool
         last_of_lane[step.lane] = number
         seen.add(step, number)
         pairs = (dependent | readers if passes else dependent) & ~known & older & ~barred
-        if step.kind != PROBE and (passes or not step.choice.startswith(FAULT_MARK)):
+        if step.kind != PROBE and (passes or not step.is_fault):
             for earlier in bits(pairs):
-                if steps[earlier].lane != step.lane and not steps[earlier].choice.startswith(FAULT_MARK):
+                if steps[earlier].lane != step.lane and not steps[earlier].is_fault:
                     yield Race(earlier, initials_of(steps, before, earlier, number), number, delayed=True)
         if step.kind != "sleep" and _reads_the_clock(step.accesses, dates):
             readers |= 1 << number
@@ -75,7 +75,7 @@ def comes_by_itself(delay: Option, events: Sequence[Step]) -> bool:
     That is so if, until then, only steps of the delayed processes and messages ran, and the next step then is not one
     of theirs.
     """
-    held = delay.choice.removeprefix(DELAY).split("+")
+    held = Choice(delay.choice).held_up
     for step in events:
         if step.now > events[0].now:
             return f"delay until {step.now!r}" == delay.operation and unit_of(step) not in held
@@ -87,7 +87,7 @@ def comes_by_itself(delay: Option, events: Sequence[Step]) -> bool:
 def timers_overtaken(nodes: Sequence[Node], steps: Sequence[Step]) -> Iterator[tuple[Node, str, Step]]:
     """Yield each node where a timer was due but its process made another step; with the timer's choice and the step."""
     for node, step in zip(nodes, steps, strict=True):
-        timer = f"{step.choice.partition(':')[0]}:clock"
+        timer = Choice(step.choice).timers
         if step.choice != timer and any(option.choice == timer for option in node.options or ()):
             yield node, timer, step
 
@@ -103,7 +103,7 @@ def before_a_delay(node: Node, delay: Step, dates: bool = True) -> dict[str, Seq
     return {
         name: accesses
         for name, (accesses, _) in node.touched.items()
-        if not name.startswith(FAULT_MARK)
+        if not Choice(name).is_fault
         and not depend(accesses, delay.accesses)
         and not (dates and _reads_the_clock(accesses, dates))
         and _then(node, name, delay.choice, until)

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from harness.values.history import Access, Step
-from harness.values.schedule import FAULT_MARK
 
 __all__ = ["PROBE", "Race", "Seen", "bits", "depend", "initials_of", "is_event", "races", "unit_of"]
 
@@ -46,9 +45,9 @@ def unit_of(step: Step) -> str:
 
 def is_event(step: Step) -> bool:
     """Return whether *step* had an effect: an attempt that only found a lock held by another task had none."""
-    if not step.waited or step.choice.startswith(FAULT_MARK):
+    if not step.waited or step.is_fault:
         return True
-    return any(access.mode in "wa" and not access.resource.startswith("process:") for access in step.accesses)
+    return any(access.mode in "wa" and not access.what.is_memory for access in step.accesses)
 
 
 def depend(first: Sequence[Access], second: Sequence[Access]) -> bool:
@@ -151,7 +150,7 @@ def _by_clock(step: Step) -> bool:
 def _reversible(earlier: Step, later: Step) -> bool:
     if earlier.lane == later.lane or later.kind == PROBE:
         return False
-    if later.choice.startswith(FAULT_MARK):
+    if later.is_fault:
         # Faults are tried at every decision anyway, so no race need ask for one. Plain steps are not: a race whose
         # earlier step is a fault counts.
         return False

@@ -20,7 +20,7 @@ from harness.schedulers.tree.events import causes_among_events, pending_events, 
 from harness.schedulers.tree.frontier import Entry, Frontier
 from harness.schedulers.tree.node import Node, part_seen
 from harness.values.history import Access, Step
-from harness.values.schedule import DELAY, FAULT_MARK
+from harness.values.names import DELAY, Choice
 
 __all__ = ["Exhaustive", "gives_way"]
 
@@ -166,9 +166,9 @@ class Exhaustive:
     def _try_always(self, node: Node, options: Sequence[Option], last: Step | None) -> None:
         """Note faults to be tried, and without reduction all other options; *last* is the step before."""
         for option in options:
-            always = not self._races_ask_for_delays if option.choice.startswith(DELAY) else option.fault
+            always = not self._races_ask_for_delays if Choice(option.choice).is_delay else option.fault
             if always or not (self._reduction or option.choice == PASS.choice):
-                self._try(node, option.choice, (operation(last) if last else "", option.choice.partition(":")[0]))
+                self._try(node, option.choice, (operation(last) if last else "", Choice(option.choice).head))
 
     def _default(self, node: Node, view: View) -> str | None:
         """Return the first option that is not redundant and was not found blocked here before, or None."""
@@ -221,7 +221,7 @@ class Exhaustive:
         It does if it depends on no step between the two places. Of equivalent places for a fault, the earliest is the
         one that is run, so no choice after the earlier fault is left out because of the later one.
         """
-        if not self._reduction or not choice.startswith(FAULT_MARK) or choice.startswith(DELAY):
+        if not self._reduction or not Choice(choice).is_fault or Choice(choice).is_delay:
             return False
         if self._most is not None and not choice.startswith(_STANDING):
             # Other faults end the last task's turn without a preemption. Injected earlier, such a fault may cost one
@@ -277,7 +277,7 @@ class Exhaustive:
 
     def _asleep(self, node: Node, step: Step) -> dict[str, Sequence[Access]]:
         """Return the sleep set after *step* at *node*: earlier choices independent of it, with their footprints."""
-        if step.choice.startswith(DELAY):
+        if step.is_delay:
             return before_a_delay(node, step, self._dates_matter)
         before = {name: seen[0] for name, seen in node.touched.items() if gives_way(step.choice, name)}
         before.update(node.sleep)
@@ -298,7 +298,7 @@ class Exhaustive:
             return
         name = f"@{now!r}"
         if name not in node.children:
-            asleep = node.sleep if node.via.startswith(DELAY) else {}
+            asleep = node.sleep if Choice(node.via).is_delay else {}
             node.children[name] = child = Node(node, name, node.cost, node.preempts, asleep)
             child.now = now
         self._node = node.children[name]
@@ -344,7 +344,7 @@ class Exhaustive:
         """
         for number, node in enumerate([*self._nodes, self._node]):
             for option in node.options or ():
-                if option.choice.startswith(DELAY) and not comes_by_itself(option, self._events[number:]):
+                if Choice(option.choice).is_delay and not comes_by_itself(option, self._events[number:]):
                     self._try(node, option.choice, ("", DELAY))
 
     def _reverse(self, position: int, race: Race, shows: tuple[str, str]) -> None:
@@ -363,14 +363,14 @@ class Exhaustive:
             possible = [option.choice for option in node.options or () if not option.fault]
             found = [choice for choice in initials if choice in possible]
             if delayed and not found:
-                return [option.choice for option in node.options or () if option.choice.startswith(DELAY)]
+                return [option.choice for option in node.options or () if Choice(option.choice).is_delay]
             return found or possible
         if node.options is None or any(choice in node.tried or choice in node.sleep for choice in initials):
             return []
         possible = [option.choice for option in node.options]
         chosen = next((choice for choice in reversed(initials) if choice in possible), None)
         if delayed and not chosen:
-            return [choice for choice in possible if choice.startswith(DELAY) and choice not in node.tried]
+            return [choice for choice in possible if Choice(choice).is_delay and choice not in node.tried]
         return [chosen] if chosen else possible
 
     def _start_of_block(self, position: int) -> int:
@@ -388,10 +388,10 @@ def gives_way(choice: str, other: str) -> bool:
 
     Delays are not ordered so: they come as late as possible (``delayed.py``).
     """
-    if choice.startswith(DELAY) or other.startswith(DELAY):
+    if Choice(choice).is_delay or Choice(other).is_delay:
         return False
-    return not choice.startswith(FAULT_MARK) or (other.startswith(FAULT_MARK) and other < choice)
+    return not Choice(choice).is_fault or (Choice(other).is_fault and other < choice)
 
 
 def _family(step: Step) -> str:
-    return step.lane.partition("/")[0]
+    return step.task.family

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Generic, NamedTuple, TypeVar
 
-from harness.values.schedule import FAULT_MARK
+from harness.values.names import Choice
 
 __all__ = ["Entry", "Frontier"]
 
@@ -64,7 +64,7 @@ class Frontier(Generic[_Node]):
         heapq.heappush(self._heap_of(entry), entry)
 
     def _heap_of(self, entry: Entry[_Node]) -> list[Entry[_Node]]:
-        return self._heaps.setdefault(entry.cost, ([], []))[entry.choice.startswith(FAULT_MARK)]
+        return self._heaps.setdefault(entry.cost, ([], []))[Choice(entry.choice).is_fault]
 
     def take(self) -> Entry[_Node]:
         """Remove and return the entry to be tried next. Raises ``IndexError`` if there is none."""
@@ -84,4 +84,4 @@ class Frontier(Generic[_Node]):
         """Put back *entry*, which was taken but not tried."""
         heapq.heappush(self._heap_of(entry), entry)
         self._taken[entry.cost] -= 1
-        self._faults[entry.cost] -= entry.choice.startswith(FAULT_MARK)
+        self._faults[entry.cost] -= Choice(entry.choice).is_fault
