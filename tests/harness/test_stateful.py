@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.boundary.inherited_locks import Inherited
+from harness.boundary.virtual_ids import PARENT
 from harness.control.testbed.shared_files import SharedState
 from harness.faults import Faults
 from harness.reports.text.summary import summary
@@ -192,3 +194,28 @@ def test_what_follows_must_be_what_followed() -> None:
 
 def _ended() -> Execution:
     return Execution(Workload((), 1), 0, (), History(), None, abandoned=True)
+
+
+def _asks_whether_the_first_lives(db: Path) -> bool:
+    try:
+        os.kill(PARENT + 1, 0)
+        found = True
+    except ProcessLookupError:
+        found = False
+    (db.parent / "own").write_text("a")
+    return found
+
+
+def _leaves_no_mark(db: Path) -> None:
+    (db.parent / "mark").touch()
+    (db.parent / "mark").unlink()
+
+
+@pytest.mark.forks
+def test_what_a_process_saw_of_anothers_life_is_part_of_the_state() -> None:
+    """It remembers whether the other lived when all else has become the same again."""
+    scenario = raced([_leaves_no_mark, _asks_whether_the_first_lives], faults=Faults(kill=True, most=1))
+    plain, search = executions(scenario, Exhaustive()), Stateful()
+    found = executions(scenario, search)
+    assert len(found) + search.predicted == len(plain), "two states were taken for one"
+    assert outcomes(found) == outcomes(plain)

@@ -21,7 +21,6 @@ from harness.values.history import Access, Event, Step
 __all__ = ["StateFingerprint"]
 
 _EVERYTHING = Access("*", "w")
-_SHARED = ("data:", "lock:", "*")
 
 
 class StateFingerprint:
@@ -61,14 +60,20 @@ class StateFingerprint:
                 self._chains[worker] = hash((self._stage.lives(worker), worker, step.now, began))
                 self._stale = True
                 continue
-            looked = False
-            for resource, mode in step.accesses:
-                if resource.startswith(_SHARED):
+            looked, lives = False, []
+            for access in step.accesses:
+                if (what := access.what).is_shared:
                     looked = True
-                    self._stale = self._stale or mode in "wa"
+                    self._stale = self._stale or access.mode in "wa"
+                if what.names_another(worker):
+                    lives.append(self._alive(int(what.name)))
             came = step.waited, step.resumed, step.gave_up, step.error
-            found = repr(move.message), self._shared if looked else None
+            found = repr(move.message), self._shared if looked else None, tuple(lives)
             self._chains[worker] = hash((self._chains.get(worker), step.digest, step.now, came, found))
+
+    def _alive(self, worker: int) -> object:
+        """Return what another process can see of *worker*: whether it lives, since when, and what it has done."""
+        return self._stage.lives(worker), self._stage.is_down(worker), self._chains.get(worker)
 
     def state(self, ran: Mapping[str, int], time_jumps: object) -> int:
         """Return a fingerprint of everything that decides how the execution can go on, 0 if it can't be had.

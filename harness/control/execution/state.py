@@ -227,6 +227,10 @@ class ExecutionState:
         """Return the virtual process id of *worker* at present, and how often it has begun."""
         return self._worker_pool.ids.of(worker), self._states[worker].beginnings
 
+    def is_down(self, worker: int) -> bool:
+        """Return whether *worker* was killed, and no process has taken its place yet."""
+        return self._states[worker].down
+
     def key(self, name: Callable[[int], object], ran: Mapping[str, int]) -> object:
         """Return a value that is equal for equal execution states, without the content of processes and files.
 
