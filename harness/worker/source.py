@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["Place", "is_outermost", "is_under_test", "place_of_coroutine", "where"]
 
 Place = tuple[str, int, str, str]
-"""File, line and function of the code under test, and where in another of its files that was called from."""
+"""The file, line and function of the code under test, and the ``file:line`` in another of its files that called it."""
 
 _LIBRARIES = (
     "harness", "aiosqlite", "sqlite3", "asyncio", "contextlib", "hypothesis", "multiprocess", "dill", "psycopg", "psycopg_pool",
@@ -23,18 +23,21 @@ _ROOTS = tuple(
     | {__file__.rpartition("/worker/")[0] + "/"}
 )
 _HARNESS = __file__.rpartition("/worker/")[0] + "/"
-_OUTERMOST = (_HARNESS + "worker/session.py", _HARNESS + "control/forkserver.py")
-"""Beyond these lie only the frames of whoever forked us."""
+_OUTERMOST = (_HARNESS + "worker/session.py", _HARNESS + "control/testbed/forkserver.py")
+"""The files of a worker's outermost frames: beyond these lie only the frames of the process that forked it."""
 
 _CODE_UNDER_TEST, _LIBRARY, _END = range(3)
 
 _modules: dict[str, tuple[dict[str, Any], int]] = {}
-"""The globals of modules that were met, by their names, each with whose it is. To ask a frame for its code raises an audit
-event (``object.__getattr__``), for which every audit hook is called; to ask for its globals does not."""
+"""By module name: the globals of each module met so far that is not under test, and its class (``_LIBRARY`` or ``_END``).
+
+Reading the code of a frame raises an audit event (``object.__getattr__``), for which every audit hook is called; reading its
+globals does not.
+"""
 
 
 def where(depth: int = 1) -> Place | None:
-    """Return the innermost line of the running code that is neither ours nor a library's, or None."""
+    """Return the innermost line of the running code that is neither ours nor a library's, or None; skip *depth* frames."""
     frame: FrameType | None = sys._getframe(depth)
     file, line, function = "", 0, ""
     while frame is not None:
@@ -89,7 +92,7 @@ def place_of_coroutine(coroutine: Any) -> Place | None:
 def _whose(file: str) -> int:
     if file in _OUTERMOST:
         return _END
-    # site-packages lies inside the standard library's folder; what is there may well be the code under test.
+    # site-packages lies inside the standard library's folder, but a package there may well be the code under test.
     before, inside, package = file.rpartition("/site-packages/")
     if inside and before:
         return _LIBRARY if package.partition("/")[0].removesuffix(".py") in _LIBRARIES else _CODE_UNDER_TEST

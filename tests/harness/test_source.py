@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+from harness.worker import source
 from harness.worker.source import where
 
 
@@ -22,3 +23,8 @@ def test_a_library_is_one_wherever_it_lies(
     names = {"where": where}
     exec(compile("place = where()", str(tmp_path / package / "core.py"), "exec"), names)
     assert Path(names["place"][0]).name == found
+
+
+def test_the_outermost_files_are_there() -> None:
+    """A file that was moved would no longer end a stack, and a line of the user's own process would be named."""
+    assert [file for file in source._OUTERMOST if not Path(file).is_file()] == []
