@@ -1,8 +1,8 @@
-"""Whether a history is linearizable: as if each operation took effect at one moment between its call and its return.
+"""Checks whether a history is linearizable: as if each operation took effect at one moment between its call and its return.
 
 The idea of linearizability is Herlihy and Wing's ("Linearizability: A Correctness Condition for Concurrent Objects",
 1990); the search is described in ``harness.checks.search``. Partitions are searched in turns (after Porcupine,
-which searches them in parallel), so that one which is soon refuted is not kept waiting by one that is hard.
+which searches them in parallel), so that a partition that is soon refuted does not wait for one that is hard.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class Partition:
     """The result of the search over one partition."""
 
     key: Hashable
-    """As the specification's ``partition`` returned it; None where there is one partition only."""
+    """The key that the specification's ``partition`` returned; None if the specification has no ``partition``."""
     verdict: Verdict
     operations: int
-    """How many operations it has."""
+    """The number of operations in the partition."""
     steps: int
-    """How many placements were tried."""
+    """The number of placements that were tried."""
     order: tuple[Operation, ...] = ()
-    """If valid: a linearization. Operations that never returned, and reads nobody was told the result of, may be missing."""
+    """If valid: a linearization. Operations that never returned, and reads with an unknown result, may be missing."""
     dead_ends: tuple[DeadEnd, ...] = ()
-    """If invalid: the orders that got furthest, one for each state they ended in, a few at most."""
+    """If invalid: the orders that got furthest, one for each state that they ended in, at most three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Linearizability:
     verdict: Verdict
     partitions: tuple[Partition, ...]
     steps: int
-    """How many placements were tried in all."""
+    """The number of placements that were tried in all partitions together."""
 
     @property
     def valid(self) -> bool:
@@ -73,7 +73,7 @@ class Linearizability:
         return next((part for part in self.partitions if part.verdict is Verdict.INVALID), None)
 
     def explain(self) -> str:
-        """Return the answer in words, a few lines of them where the history is not linearizable."""
+        """Return the answer in words: one line, or several lines if the history is not linearizable."""
         if (part := self.refuted) is not None:
             return "\n".join(_refutation(part, self.spec))
         undecided = [part for part in self.partitions if part.verdict is Verdict.UNKNOWN]
@@ -97,12 +97,13 @@ def check(
 ) -> Linearizability:
     """Return whether *operations* are linearizable with respect to *spec*.
 
-    The answer is invalid as soon as one partition is refuted, valid when all are placed in order, and unknown when
-    *budget*, the number of placements tried in all partitions together, ends before. It depends on nothing
-    but the arguments, unless *seconds* are given: then it is also unknown when *clock* has moved on by so many.
+    The verdict is invalid as soon as one partition is refuted, valid when the operations of every partition are placed in
+    an order, and unknown when *budget*, the number of placements tried in all partitions together, is used up before. It
+    depends on the arguments alone, unless *seconds* is given: then it is also unknown when *clock* has advanced by that
+    time.
 
     Partitions are searched in turns, which become longer. Raises ``BadInput`` for an operation that returned before it
-    was invoked, and for a *budget* or *seconds* below zero; and whatever *spec* raises.
+    was invoked, and for a *budget* or *seconds* below zero. Exceptions that *spec* raises are passed on.
     """
     if budget < 0 or (seconds is not None and not seconds >= 0):
         raise BadInput(

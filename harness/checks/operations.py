@@ -1,4 +1,4 @@
-"""Operations, the values that a linearizability check looks at: the client, the call, its answer, and its time."""
+"""Operations, the values that a linearizability check judges: the client, the call, its answer, and its time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _LONGEST = 80
 
 
 class Unknown:
-    """The type of ``UNKNOWN``, of which there is one."""
+    """The type of ``UNKNOWN``, its only instance."""
 
     _only: Unknown | None = None
 
     def __new__(cls) -> Unknown:
-        """Return the one there is."""
+        """Return the only instance."""
         if cls._only is None:
             cls._only = super().__new__(cls)
         return cls._only
@@ -32,11 +32,11 @@ class Unknown:
 
 
 UNKNOWN = Unknown()
-"""The result nobody was told: it stands for any result that the specification allows."""
+"""The result of an operation that gave its client no result: it stands for any result that the specification allows."""
 
 
 class Raised(NamedTuple):
-    """The result of an operation that ended with an error: the error's type, by name, and its text."""
+    """The result of an operation that ended with an error: the name of the error's type, and its text."""
 
     type: str
     text: str = ""
@@ -52,8 +52,8 @@ class Operation:
     ``invoked`` and ``returned`` are positions in the history: an operation comes before another if it returned at a
     lower position than the other was invoked at; otherwise the two overlap. An operation whose ``returned`` is None
     never ended (Jepsen's *info*): it may take effect at any time after its invocation, or never, and its ``result`` is
-    ``UNKNOWN``. An operation that certainly did not happen has no place in a history: leave it out. One that was
-    refused has its refusal as its ``result`` (``False``, ``Raised(...)``), which the specification judges.
+    ``UNKNOWN``. An operation that certainly did not happen has no place in a history: leave it out. An operation that
+    was refused has its refusal as its ``result`` (``False``, ``Raised(...)``), which the specification judges.
     """
 
     client: str
@@ -83,9 +83,9 @@ def _short(value: object) -> str:
 def from_history(history: History, only: Collection[str] | None = None) -> list[Operation]:
     """Return the operations of a *history* of the harness, in the order of their invocation.
 
-    *only* names the operations that are wanted (default: all). The positions are those of the events, whose order is
-    the real-time order. A call that returned has its value as result, one that raised has ``Raised``, and one whose
-    worker died or that never ended is open, with the result ``UNKNOWN``.
+    *only* has the names of the wanted operations (default: all). The positions are those of the events in the history,
+    which are in real-time order. A call that returned has its value as its result, and a call that raised has
+    ``Raised``. A call that never ended, as when its worker died, is open and has the result ``UNKNOWN``.
     """
     ends = {(e.client, e.call): (at, e) for at, e in enumerate(history.events) if e.kind in ("ok", "fail")}
     return [

@@ -31,18 +31,18 @@ class _Line(NamedTuple):
 
 
 def read_jepsen_log(path: Path) -> list[Operation]:
-    """Return the operations (``read``, ``write``, ``cas``) on one register that a Jepsen log tells of.
+    """Return the operations (``read``, ``write``, ``cas``) on one register that the Jepsen log at *path* records.
 
-    A write that failed did not happen and is left out; a ``cas`` that failed has the result False, one that succeeded
-    True. Raises ``BadInput`` where *path* can't be read or a line of an operation can't be understood.
+    A write that failed did not happen and is left out. A ``cas`` has the result True if it succeeded and False if it
+    failed. Raises ``BadInput`` if *path* can't be read or a line of an operation can't be parsed.
     """
     return list(_operations(path, _jepsen_lines(path)))
 
 
 def read_kv(path: Path) -> list[Operation]:
-    """Return the operations (``get``, ``put``, ``append``, each with its key) that a file of EDN lines tells of.
+    """Return the operations (``get``, ``put``, ``append``, each with its key) that the file of EDN lines at *path* records.
 
-    Raises ``BadInput`` where *path* can't be read or a line can't be understood.
+    Raises ``BadInput`` if *path* can't be read or a line can't be parsed.
     """
     return list(_operations(path, _kv_lines(path)))
 
@@ -95,7 +95,10 @@ def _kv_lines(path: Path) -> Iterator[_Line]:
 
 
 def _operations(path: Path, lines: Iterable[_Line]) -> Iterator[Operation]:
-    """Pair invocations with their ends; those without, and those that end with ``info``, stay open."""
+    """Yield the operations in *lines*: an invocation without an end, or with the end ``info``, is an open operation.
+
+    Raises ``BadInput`` for lines that do not fit together. An operation that failed is left out, unless it is a ``cas``.
+    """
     begun: dict[str, tuple[int, _Line]] = {}
     for at, line in enumerate(lines):
         if line.event == "invoke":

@@ -1,15 +1,17 @@
 """The search for an order of one partition's operations that its sequential specification allows.
 
 It is the search of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993): place any operation that had begun
-before the first unplaced one returned, step the specification, go on, and turn back where nothing fits. Lowe
-("Testing for linearizability", 2017) added the memory of what was reached before, Athalye's Porcupine the doubly-linked
-list from which a placed operation is lifted. What is added here, each because it leaves out only what can't matter:
+before the first unplaced operation returned, step the specification, continue, and turn back where nothing fits. Lowe
+("Testing for linearizability", 2017) added the memory of the places reached before, Athalye's Porcupine the doubly-linked
+list from which a placed operation is lifted. The following is added here; each leaves out only placements that can't
+matter:
 
-- A read is placed as soon as it fits, with nothing else tried: it changes nothing, and being early harms nobody.
-- Of equal operations that could be placed, only the one that returns first is: the others can take its place later.
-- An operation that never returned may be left out, so of two ways to the same place the one that used fewer is enough.
-- A placed operation is remembered only until all that returned before it are placed. Until then it is the only one
-  in its slot, so the memory's keys are small however long the history is.
+- A read is placed as soon as it fits, and nothing else is tried: it changes nothing, so placing it early does no harm.
+- Of equal operations that could be placed, only the one that returns first is placed: the others can take its place later.
+- An operation that never returned may be left out. So of two ways to the same place, the way that used fewer such
+  operations is enough.
+- A placed operation is remembered only until all operations that returned before it are placed. Until then it is the only
+  operation in its slot, so the memory's keys are small however long the history is.
 """
 
 from __future__ import annotations
@@ -29,13 +31,13 @@ DEAD_ENDS = 3
 
 
 class DeadEnd(NamedTuple):
-    """An order that could not be continued: the operations placed, the state after them, those that had to come next."""
+    """An order that could not be continued: the operations placed, the state after them, and the candidates for the next."""
 
     order: tuple[Operation, ...]
     state: Hashable
     waiting: tuple[Operation, ...]
     stuck: Operation
-    """The one of ``waiting`` that returned first; nothing invoked after that can be placed before it."""
+    """The operation in ``waiting`` that returned first; no operation invoked after its return can be placed before it."""
 
 
 class _Frame(NamedTuple):
@@ -50,11 +52,11 @@ class _Frame(NamedTuple):
 
 
 class Search:
-    """A search through one partition, which can be taken up again where it was left.
+    """A search through one partition, which can be interrupted and continued.
 
-    Operations that returned are numbered in the order in which they did, then come the open ones in the order of
-    invocation. ``first`` is the lowest that is not placed, ``ahead`` the slots of those that are placed
-    beyond it, ``used`` the open ones that are placed.
+    Operations that returned are numbered in the order of their returns; the open operations follow in the order of their
+    invocations. ``first`` is the lowest number that is not placed. ``ahead`` is the set of slots of the placed operations
+    beyond it, ``used`` the set of open operations that are placed; both are sets of bits.
     """
 
     def __init__(self, operations: Sequence[Operation], spec: Spec) -> None:
@@ -85,11 +87,11 @@ class Search:
 
     @property
     def order(self) -> tuple[Operation, ...]:
-        """The operations placed, in order: once the verdict is valid, a linearization."""
+        """The operations placed, in order; a linearization once the verdict is valid."""
         return tuple(self._operations[frame.placed] for frame in self._stack[1:])
 
     def run(self, steps: int) -> int:
-        """Try at most *steps* more placements, and return how many were tried; stop when the verdict is known."""
+        """Try at most *steps* more placements, and return the number tried; stop when the verdict is known."""
         stack, seen, bits, count = self._stack, self._seen, self._slot, 0
         while stack and count < steps and self.verdict is Verdict.UNKNOWN:
             moves, _, _, first, ahead, used = stack[-1]
@@ -124,7 +126,7 @@ class Search:
         self.steps += count
         return count
 
-    # --- what can come next -----------------------------------------------------------------------
+    # --- the next placements ----------------------------------------------------------------------
 
     def _frame(self, placed: int, state: int, first: int, ahead: int, used: int) -> _Frame:
         return _Frame(self._moves(state, first), placed, state, first, ahead, used)
@@ -152,7 +154,10 @@ class Search:
                         yield operation, after
 
     def _begun(self, first: int) -> list[int]:
-        """Return the unplaced operations invoked before the *first* unplaced one returned, soonest returned first."""
+        """Return the unplaced operations that were invoked before operation *first* returned, in the order of their returns.
+
+        Only operations that returned are among them.
+        """
         found, following, invoked, limit = [], self._following, self._invoked, self._returned[first]
         operation = following[-1]
         while operation >= 0 and invoked[operation] <= limit:
@@ -171,7 +176,7 @@ class Search:
         return read == self._ended or self._hopeful(self._states[state], self._operations[read])
 
     def _after(self, operation: int, state: int) -> tuple[int, ...]:
-        """Return the states after *operation* in *state*, by number; asked of the specification once for each kind."""
+        """Return the numbers of the states after *operation* in *state*; the specification is asked once for each kind."""
         table = self._table[self._kind[operation]]
         if (found := table.get(state)) is None:
             it = self._operations[operation]
@@ -195,7 +200,10 @@ class Search:
         self._following[before], self._preceding[after] = after, before
 
     def _turn_back(self) -> None:
-        """Leave a place from which nothing more can be tried, and undo the placement that led to it."""
+        """Leave a place from which nothing more can be tried, and undo the placement that led to it.
+
+        Keep the place as a dead end if no other got further.
+        """
         frame = self._stack[-1]
         reached = (frame.first, len(self._stack))
         if reached > self._best or (reached == self._best and len(self.dead_ends) < DEAD_ENDS):
@@ -220,7 +228,10 @@ class Search:
     # --- laying out -------------------------------------------------------------------------------
 
     def _number_kinds(self) -> None:
-        """Number the operations by kind (equal in all that the specification sees) and stack the open ones by it."""
+        """Number the kinds of operations, and stack the open operations by kind.
+
+        Two operations are of one kind if the specification sees no difference between them.
+        """
         kinds: dict[Hashable, int] = {}
         self._kind = [kinds.setdefault(_kind(it, at), len(kinds)) for at, it in enumerate(self._operations)]
         self._table: list[dict[int, tuple[int, ...]]] = [{} for _ in kinds]
@@ -232,7 +243,7 @@ class Search:
             self._open[self._class[number]].append(self._ended + number)
 
     def _link(self) -> None:
-        """Link the operations that returned in the order of invocation; -1, the last element, is both ends."""
+        """Link the operations that returned in the order of their invocations; index -1, the last element, is both ends."""
         by_invocation = [*sorted(range(self._ended), key=self._invoked.__getitem__), -1]
         self._following, self._preceding = [-1] * (self._ended + 1), [-1] * (self._ended + 1)
         for before, after in zip([-1, *by_invocation], by_invocation, strict=False):
@@ -262,7 +273,7 @@ def _kind(operation: Operation, number: int) -> Hashable:
 
 
 def _slots(ended: Sequence[Operation]) -> list[int]:
-    """Return one bit for each operation, such that no two that overlap have the same; in the order of *ended*."""
+    """Return one bit for each operation, in the order of *ended*, such that no two operations that overlap share a bit."""
     events = [(o.invoked, 0, number) for number, o in enumerate(ended)]
     events += [(_end(o), 1, number) for number, o in enumerate(ended)]
     bits, free, slots = [0] * len(ended), list[int](), 0

@@ -21,36 +21,36 @@ Hopeful = Callable[[Any, Operation], bool]
 class Spec:
     """The behaviour of an object when its operations come one after another.
 
-    A specification is a value; make a variant with ``dataclasses.replace``. The only parts that are needed are the
-    first three, the others make explanations readable and the search fast.
+    A specification is a value; make a variant with ``dataclasses.replace``. Only the first three fields are required; the
+    others make explanations readable and the search fast.
     """
 
     name: str
     initial: Hashable
     """The state before the first operation."""
     step: Step
-    """``step(state, operation, arguments, result)`` returns every state the object may be in after *operation* was
+    """``step(state, operation, arguments, result)`` returns every state that the object may be in after *operation* was
     called in *state* and gave *result*: none if it can't have given that result, one for a deterministic object, more
-    where the object may choose. Where *result* is ``UNKNOWN``, that is the states after every result it could have
-    given. It is a pure function, and states are hashable and never changed."""
+    if the object may choose. If *result* is ``UNKNOWN``, it returns the states after every result that *operation* could
+    have given. It is a pure function, and states are hashable and never changed."""
     partition: Callable[[Operation], Hashable] | None = None
     """Returns the key of the part of the object that an operation is about (a subject, a key). Operations with different
     keys must not influence each other: each part is checked by itself (locality; Herlihy and Wing 1990)."""
     reads: Callable[[Operation], bool] | None = None
-    """Whether an operation with this result changes nothing, in whatever state it takes effect. Such an operation is placed
-    as soon as it fits, without trying anything else, and left out where its result is unknown."""
+    """Returns whether an operation with this result changes nothing, in any state in which it takes effect. Such an operation
+    is placed as soon as it fits, without trying anything else, and is left out if its result is unknown."""
     outlook: Callable[[Sequence[Operation]], Hopeful] | None = None
-    """``outlook(operations)`` is asked once per partition and returns ``hopeful(state, read)``: whether *read*, which
-    must come later, may still fit in *state* or in any state that *operations* can lead to from there. Where it
-    says no, the search turns back at once; where in doubt, it must say yes."""
+    """``outlook(operations)`` is called once per partition and returns a function ``hopeful(state, read)``. That returns
+    whether *read*, which must come later, may still fit in *state* or in any state that *operations* can lead to from
+    there. If it returns False, the search turns back at once; in doubt it must return True."""
     describe: Callable[[Any], str] = repr
-    """A state in words, for explanations."""
+    """Returns a state in words, for explanations."""
 
 
 def deterministic(function: Callable[[Any, str, Arguments, Any], tuple[bool, Hashable]]) -> Step:
-    """Return the step function made of one that returns whether the result fits, and the state after it.
+    """Return a step function made of *function*, which returns whether the result fits, and the state after it.
 
-    This is the form of Porcupine's models, for objects that never choose.
+    *function* has the form of Porcupine's models, for objects that never choose.
     """
 
     def step(state: Any, operation: str, arguments: Arguments, result: Any) -> Iterable[Hashable]:
@@ -61,9 +61,9 @@ def deterministic(function: Callable[[Any, str, Arguments, Any], tuple[bool, Has
 
 
 def frozen(value: object) -> Hashable:
-    """Return a hashable value that equals the one made of an equal *value*: lists as tuples, objects as sorted pairs.
+    """Return *value* as a hashable value: lists become tuples, and dicts become sorted pairs.
 
-    Anything else is returned as it is; raises ``TypeError`` where that can't be hashed.
+    Equal values give equal results. Any other value is returned as it is; raises ``TypeError`` if it can't be hashed.
     """
     if isinstance(value, (list, tuple)):
         return tuple(map(frozen, value))

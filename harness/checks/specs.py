@@ -1,4 +1,4 @@
-"""Sequential specifications of general use. Each is a value that ``dataclasses.replace`` makes variants of."""
+"""Sequential specifications of general use. Each is a value; ``dataclasses.replace`` makes variants of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _register(state: Any, operation: str, arguments: Arguments, result: Any) -> 
 
 
 REGISTER = Spec("a register", None, _register, reads=lambda operation: operation.name == "read")
-"""``read() -> value``, ``write(value)``, ``cas(expected, value) -> bool``; empty (None) at first."""
+"""``read() -> value``, ``write(value)``, ``cas(expected, value) -> bool``; the register is empty (None) at first."""
 
 
 def _key_value(state: Any, operation: str, arguments: Arguments, result: Any) -> Iterable[Hashable]:
@@ -33,7 +33,7 @@ def _key_value(state: Any, operation: str, arguments: Arguments, result: Any) ->
 
 
 def _outlook(operations: Sequence[Operation]) -> Callable[[Any, Operation], bool]:
-    """Return a test of which reads are still possible: where nothing is put, appending only makes a value longer."""
+    """Return a function that tells whether a read is still possible: without a ``put``, a value only becomes longer."""
     puts = any(operation.name == "put" for operation in operations)
 
     def hopeful(state: Any, read: Operation) -> bool:
@@ -71,8 +71,9 @@ def _reservation(state: Any, operation: str, arguments: Arguments, result: Any) 
 
 
 RESERVATION = Spec("an idempotent reservation", None, _reservation, partition=lambda operation: operation.arguments[0])
-"""Any operation whose first argument is its key and whose others are the request: the first success binds the key to the
-request and is what every later success for it is. An error is always possible and changes nothing."""
+"""Any operation that has a key as its first argument and a request as its other arguments. The first success binds the key
+to the request, and every later success for the key has the same request and the same result. An error is always possible and
+changes nothing."""
 
 
 def _one_active(state: Any, operation: str, arguments: Arguments, result: Any) -> Iterable[Hashable]:
@@ -100,5 +101,5 @@ ONE_ACTIVE = Spec(
     partition=lambda operation: operation.arguments[0],
     reads=lambda operation: operation.name == "get_active",
 )
-"""``issue(subject) -> id`` where none is active, ``rotate(subject) -> id`` where one is, ``revoke(subject, id)`` of the active
-one, ``get_active(subject) -> id or None``. An error changes nothing."""
+"""``issue(subject) -> id`` if no token is active, ``rotate(subject) -> id`` if one is, ``revoke(subject, id)`` of the active
+token, ``get_active(subject) -> id or None``. An error changes nothing."""

@@ -1,4 +1,4 @@
-"""The one way to a ``dask.distributed`` cluster: connects, hands out calls, keeps promises when nodes are lost."""
+"""The one connection to a ``dask.distributed`` cluster: connects, hands out calls, keeps promises when nodes are lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Cluster", "connected"]
 
 _CONNECTING, _FETCHING, _LOOKS, _ALONE = 10.0, 30.0, 5.0, 60.0
-"""Seconds: to connect; to fetch what a node holds; of silence until the nodes are counted; without any until it is given up."""
+"""Seconds: to connect; to fetch a result that a node holds; of silence until the nodes are counted; without nodes until the
+cluster is given up."""
 
 _MISSING = (
     "A cluster needs the package `distributed`, which can't be imported here ({}). Install it, here and on every node: "
@@ -29,7 +30,7 @@ _MISSING = (
 
 
 class Cluster:
-    """A cluster that is connected to. Made by ``connected`` only."""
+    """A connected cluster. Only ``connected`` makes one."""
 
     def __init__(self, client: Client, address: str) -> None:
         self._client, self._address = client, address
@@ -38,14 +39,14 @@ class Cluster:
         self._looked = self._peopled = time.monotonic()
 
     def nodes(self) -> dict[str, int]:
-        """Return how many threads each node has, by its address."""
+        """Return the number of threads of each node, by the node's address."""
         return dict(self._client.nthreads())
 
     def call(self, function: Callable[..., Any], *arguments: Any, node: str | None = None) -> Future[Any]:
-        """Have a node (any, or the one at that address) call *function*, again elsewhere if it is lost.
+        """Have a node call *function*, and return the promise of its value; *node* is the node's address, None for any node.
 
-        The promise ends with ``Lost`` where that can't be, and with what *function* raised. Made to be called again: it
-        must do no harm if it is.
+        If the node is lost, another node calls the function again, so a second call must do no harm. The promise ends with
+        ``Lost`` if no node can, and with the exception that *function* raised.
         """
         where = {"workers": [node], "allow_other_workers": False} if node is not None else {}
         promise: Future[Any] = Future()
@@ -61,7 +62,7 @@ class Cluster:
             self._client.cancel(unwanted)
 
     def wait(self, seconds: float | None = None) -> None:
-        """Return when a promise was kept or broken, or after so many *seconds*."""
+        """Wait until a promise is kept or broken, at most for *seconds* (None: 5)."""
         try:
             task = self._done.get(timeout=_LOOKS if seconds is None else seconds)
         except queue.Empty:
@@ -73,12 +74,12 @@ class Cluster:
             self._take(self._done.get())
 
     def tell(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Have every node there is call *function*, which must return at once; one that can't does without."""
-        with suppress(Exception):  # Whoever is told now needs nothing of it.
+        """Have every present node call *function*, which must return at once; a node that can't is skipped."""
+        with suppress(Exception):  # No node needs the call so much that its failure matters.
             self._client.run(function, *arguments, on_error="ignore")
 
     def _take(self, task: Any) -> None:
-        """Keep the promise of *task*, which has come to an end."""
+        """Keep or break the promise of *task*, which has ended."""
         self._looked = self._peopled = time.monotonic()
         if task.key not in self._promises:
             return
@@ -87,7 +88,7 @@ class Cluster:
             try:
                 value = task.result(timeout=_FETCHING)
             except TimeoutError:
-                task.add_done_callback(self._done.put)  # Its node was lost with it; it is being made again.
+                task.add_done_callback(self._done.put)  # The node was lost with the result; another makes it again.
                 return
             except Exception as error:
                 fail(promise, Lost(f"What a node of {self._address} held was lost: {error}"))
@@ -113,7 +114,7 @@ class Cluster:
         self._looked = now = time.monotonic()
         try:
             anybody = bool(self._client.nthreads())
-        except Exception:  # The scheduler is gone: a time-out, a closed stream or a closed client, as it happens.
+        except Exception:  # The scheduler is gone: the error may be a time-out, a closed stream or a closed client.
             anybody = False
         if anybody:
             self._peopled = now
@@ -125,9 +126,9 @@ class Cluster:
 
 @contextmanager
 def connected(address: str) -> Iterator[Cluster]:
-    """Connect to the scheduler at *address* and see that its nodes will do; disconnect when the context is left.
+    """Connect to the scheduler at *address* and check its nodes; disconnect when the context is left.
 
-    Raises ``BadInput`` where there is none, it has no nodes, or one of them lacks the harness or has another version.
+    Raises ``BadInput`` if there is no scheduler, if it has no nodes, or if a node lacks the harness or has other versions.
     """
     try:
         from distributed import Client
@@ -135,7 +136,7 @@ def connected(address: str) -> Iterator[Cluster]:
         raise BadInput(_MISSING.format(error)) from None
     try:
         client = Client(address, timeout=_CONNECTING, set_as_default=False)
-    except Exception as error:  # Each kind of address has its own: OSError, ValueError, ssl.SSLError, ...
+    except Exception as error:  # Each kind of address has its own errors: OSError, ValueError, ssl.SSLError, ...
         raise BadInput(
             f"There is no cluster to connect to at {address!r}: {type(error).__name__}: {error}\n"
             "It should be the address that `dask scheduler` prints, such as tcp://192.0.2.1:8786. Does it run, and can this "
@@ -155,11 +156,11 @@ def _inspect(client: Client, address: str) -> None:
             f"dask worker {address}"
         )
     try:
-        client.run_on_scheduler(greet)  # It reads every task on its way.
+        client.run_on_scheduler(greet)  # The scheduler unpickles every task, so it needs the harness too.
     except Exception as error:
         raise _unimportable(error, f"the scheduler at {address}") from None
     for node, said in client.run(greet, on_error="return").items():
-        # What a node can't even read comes back as the text of its error.
+        # If a node can't even unpickle the call, the error that comes back has the cause in its text only.
         if isinstance(said, ImportError) or (isinstance(said, Exception) and "ModuleNotFoundError" in str(said)):
             raise _unimportable(said, f"the node {node}")
         if isinstance(said, Exception):

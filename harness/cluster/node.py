@@ -17,13 +17,13 @@ from harness.cluster.outpost import Answer, Outpost
 __all__ = ["Batch", "dismiss", "explore", "greet", "warm"]
 
 _IDLE, _LOOKS = 60.0, 5.0
-"""Seconds without a batch after which an explorer is ended, for whoever needs it may be gone; and between two looks."""
+"""Seconds without a batch after which an explorer is ended, because its run may be gone; and seconds between two looks."""
 
 _guard = threading.Lock()
 _idle: dict[str, list[Outpost]] = {}
-"""The explorers of each run that are at nothing. There is one dask worker in a process, and its threads share them."""
+"""The idle explorers of each run, by its key. A process holds one dask worker, whose threads share the explorers."""
 _dismissed: deque[str] = deque(maxlen=256)
-"""Runs that have ended, lately: what was still at work for one when it did is ended as it comes back."""
+"""The keys of the runs that ended last. An explorer that was still at work for one of these is ended when it comes back."""
 
 
 class Batch(NamedTuple):
@@ -35,12 +35,12 @@ class Batch(NamedTuple):
 
 
 def greet() -> Versions:
-    """Return this node's versions; called only to find out whether the node can import the harness."""
+    """Return this node's versions. The call fails if the node can't import the harness."""
     return versions()
 
 
 def warm(parcel: bytes) -> Batch:
-    """Start one more explorer for the run described by the ``Order`` pickled in *parcel*; return the outcome."""
+    """Start one more explorer for the run that is described by the pickled ``Order`` in *parcel*; return its first answer."""
     began = time.perf_counter()
     order: Order = pickle.loads(parcel)
     outpost = Outpost(order)
@@ -50,9 +50,10 @@ def warm(parcel: bytes) -> Batch:
 
 
 def explore(parcel: bytes) -> Batch:
-    """Run the tasks in *parcel*, pickled with the run's ``Order`` and compressed, in an explorer of the run that is idle.
+    """Run the tasks in *parcel* in an idle explorer of their run, or in a new one; return the result.
 
-    In one piece, for what carries it looks into every list that it is given, and takes a tuple for a promise.
+    *parcel* has the run's ``Order`` and the tasks, pickled together and compressed. They come in one piece because dask
+    looks into every list that it is given, and takes a tuple for a promise.
     """
     order: Order
     tasks: Sequence[bytes]
@@ -74,7 +75,10 @@ def explore(parcel: bytes) -> Batch:
 
 
 def dismiss(key: str) -> None:
-    """Have the explorers of the run *key* ended. Returns before they are, for it may run where nobody may wait."""
+    """End the explorers of the run *key*, in a thread of their own.
+
+    Returns before they have ended, because it may be called where waiting is not allowed.
+    """
     with _guard:
         _dismissed.append(key)
         them = _idle.pop(key, [])
@@ -98,7 +102,7 @@ def _give_back(key: str, outpost: Outpost) -> None:
 
 
 def _look_after() -> None:
-    """End explorers that have been idle for too long, until none is left."""
+    """End explorers that have been idle for too long, until no idle explorer is left."""
     while True:
         time.sleep(_LOOKS)
         with _guard:

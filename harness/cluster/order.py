@@ -22,9 +22,9 @@ class Versions(NamedTuple):
 class Order(NamedTuple):
     """A run, as its nodes need to know it.
 
-    ``key`` is of this run alone; ``reference`` and ``variant`` are how the command line calls the scenario, ``digest`` is of
-    the files that its functions come from; ``hash_seed`` is a ``PYTHONHASHSEED``, ``postgres`` the URL of a server,
-    empty for what the node says. The rest is ``run``'s.
+    ``key`` is unique to this run. ``reference`` and ``variant`` name the scenario as the command line does; ``digest`` is the
+    digest of the files that its functions come from. ``hash_seed`` is the value of ``PYTHONHASHSEED``. ``postgres`` is the
+    URL of a server, empty for the server in the node's own settings. The other fields are parameters of ``run``.
     """
 
     key: str
@@ -44,12 +44,12 @@ class Order(NamedTuple):
 
 
 def versions() -> Versions:
-    """Return those of this process."""
+    """Return the versions of this process."""
     return Versions(config.version(), ".".join(map(str, sys.version_info[:2])), sqlite3.sqlite_version)
 
 
 def differing(wanted: Versions, found: Versions) -> str:
-    """Say in which versions both differ; empty where they do not."""
+    """Return a text that names the versions in which *wanted* and *found* differ, empty if they are equal."""
     names = {"harness": "the harness", "python": "Python", "sqlite": "SQLite"}
     return ", ".join(
         f"{names[field]} is {there} there and {here} here"

@@ -31,17 +31,18 @@ __all__ = ["COMPRESSION", "DIED", "FAILED", "Answer", "Outpost", "main"]
 DIED, FAILED = "died", "failed"
 
 COMPRESSION = 1
-"""The quickest: it leaves a ninth of what is sent for 0.02 ms per execution."""
+"""The quickest level of zlib: it reduces the data to a ninth, for 0.02 ms per execution."""
 
 _LAST_WORDS = 3.0
-"""Seconds that an explorer may take to end its execution and leave before it is told to, and again before it is killed."""
+"""Seconds that an explorer may take to end by itself before it gets SIGTERM, and again before it is killed."""
 
 
 class Answer(NamedTuple):
-    """The result of a batch of executions: the number that ran to their end, and these, ``packed`` and compressed.
+    """The result of a batch: the number of executions that ran to their end, and these executions, packed and compressed.
 
-    ``kind`` is ``READY``, ``RAN`` if all were run, ``FAILED`` if the last of these failed, or the reason why the
-    explorer ended after them: ``DIED``, or the value of ``told`` for an error, with *value*.
+    ``kind`` is ``READY`` before the first batch, ``RAN`` if all executions ran, ``FAILED`` if the last of those that ran
+    failed, or the reason why the explorer ended after them: ``DIED``, or the kind that ``told`` returns for an error.
+    ``value`` is the text of that reason.
     """
 
     executions: int
@@ -50,14 +51,15 @@ class Answer(NamedTuple):
     value: str = ""
 
     def ran(self, workload: Workload) -> list[Ran]:
-        """Return the executions that were run, of that *workload*."""
+        """Return the executions, of *workload*, that ran to their end."""
         return unpacked(zlib.decompress(self.data), workload) if self.executions else []
 
 
 class Outpost:
-    """A process with a testbed of its own that runs batches of executions for a dask worker, from any of its threads.
+    """A process with a testbed of its own that runs batches of executions for any thread of a dask worker.
 
-    It is no child that ends with the thread that started it, as ``die_with`` would have it: it ends when the pipe does.
+    The process ends when its pipe is closed. ``die_with`` is not used: with it, the process would end with the thread that
+    started it.
     """
 
     def __init__(self, order: Order) -> None:
@@ -78,7 +80,7 @@ class Outpost:
         self._peer.send((order.key, tuple(order.versions), *order[2:]))
 
     def ready(self) -> Answer:
-        """Wait until it can run executions; return that, or why it never will."""
+        """Wait until the process can run executions; return an answer that says so, or why it never will."""
         return self._answer()
 
     def run(self, tasks: Sequence[bytes]) -> Answer:
@@ -106,7 +108,7 @@ class Outpost:
         return answer
 
     def close(self) -> None:
-        """End it, and return when it is gone with all that is its own."""
+        """End the process, and return when it is gone with everything that it holds."""
         for end in (self._peer.write_end, self._peer.read_end):
             os.close(end)
         for sharper in (self._process.terminate, self._process.kill):
@@ -119,7 +121,10 @@ class Outpost:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the batches that come through the first of two descriptors, and answer through the second, until it is closed."""
+    """Run the batches that come through the first of two descriptors, and answer through the second, until these are closed.
+
+    *arguments* are the two numbers, as text.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, leave)
     peer = Peer(int(arguments[0]), int(arguments[1]))
@@ -137,12 +142,12 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _message(ran: Sequence[Ran], kind: str, value: str = "") -> Message:
-    """Return an ``Answer`` as the pipe takes it."""
+    """Return an ``Answer`` as a message for the pipe."""
     return len(ran), zlib.compress(packed(ran), COMPRESSION), kind, value
 
 
 def _explore(peer: Peer, order: Order, ran: list[Ran]) -> None:
-    """Answer batch after batch; *ran* has the executions run so far of the current one."""
+    """Run batch after batch and answer each; keep in *ran* the executions of the current batch that have run so far."""
     found = registry.find(order.reference, order.variant or None)
     if (there := digest(found)) != order.digest:
         raise BadInput(

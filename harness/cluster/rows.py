@@ -1,4 +1,4 @@
-"""One command of a gate, as a value, and how a node carries it out: in a process of its own, which ends with the gate."""
+"""One command of a gate, as a value, and its execution on a node: in a process of its own, which ends with the gate."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ GRACE = 30.0
 
 _guard = threading.Lock()
 _running: dict[str, set[subprocess.Popen[bytes]]] = {}
-"""What this node is at, by the gate it is for."""
+"""The processes that run commands on this node, by the key of their gate."""
 _halted: deque[str] = deque(maxlen=256)
-"""Gates that have ended, lately."""
+"""The keys of the gates that ended last."""
 
 
 class Command(NamedTuple):
-    """``harness`` with *arguments*: the first, then *file* if there is one, then the others. It may take *seconds*.
+    """A command line of ``harness``: the first of *arguments*, then *file* if there is one, then the other arguments.
 
-    *output* is the folder for what it finds, empty where nothing is saved; *postgres* the URL of a server,
-    empty for what the node says.
+    The command may take *seconds*. *output* is the folder for the counterexamples that it finds, empty if nothing is saved.
+    *postgres* is the URL of a server, empty for the server in the node's own settings.
     """
 
     arguments: tuple[str, ...]
@@ -40,19 +40,22 @@ class Command(NamedTuple):
     postgres: str = ""
 
     def line(self, parent: int, file: Path | None = None, output: str = "") -> list[str]:
-        """Return all arguments for a child of process *parent*, with another *file* and *output* if they are given."""
+        """Return all arguments for a child of the process *parent*; *file* and *output* replace the command's, if given."""
         kind, *others = self.arguments
         known = [str(file or self.file)] if self.file is not None else []
         folder = ["--output", output or self.output] if self.output else []
         return [kind, *known, *others, *folder, "--dies-with", str(parent), "--json"]
 
     def content(self) -> bytes:
-        """Return the content of ``file``, which a node does not have."""
+        """Return the content of ``file``, because a node does not have that file; empty if there is none."""
         return self.file.read_bytes() if self.file is not None else b""
 
 
 class Said(NamedTuple):
-    """A command's output and errors, its exit code (below 0: a signal's number), and the files that it left, by name."""
+    """The result of a command: its output and errors, its exit code, and the files that it left, by name.
+
+    An exit code below 0 is the negative number of the signal that ended the process.
+    """
 
     output: bytes
     errors: bytes
@@ -61,7 +64,10 @@ class Said(NamedTuple):
 
 
 def carry(parcel: bytes) -> Said:
-    """Carry out the command in *parcel*: pickled the key of the gate, a hash seed, a ``Command``, the content of its file."""
+    """Carry out the command in *parcel*, and return its result.
+
+    *parcel* is a pickled tuple: the key of the gate, a hash seed, a ``Command``, and the content of its file.
+    """
     key: str
     command: Command
     key, hash_seed, command, content = pickle.loads(parcel)

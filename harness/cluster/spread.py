@@ -1,4 +1,4 @@
-"""An executor of executions on a cluster: batches of executions for its nodes, and those of a lost explorer run again."""
+"""An executor on a cluster: sends batches of executions to its nodes, and runs those of a lost explorer again."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ from harness.scenario import Workload
 __all__ = ["Spread", "spread"]
 
 _BATCHES, _LARGEST, _SECONDS, _TRIES = 2, 24, 0.5, 3
-"""Batches per slot that are under way; the most executions in one; seconds it is to take; how often an execution is tried.
+"""Batches under way per slot; the most executions in a batch; seconds that a batch should take; tries of an execution.
 
-Two batches are less than ``Spread.far``: where they come back in another order than they were sent, there is more to send.
+Two batches hold fewer executions than ``Spread.far`` allows, so there is more to send even if the batches come back in another
+order than they were sent in.
 """
 
 
@@ -44,10 +45,10 @@ class _Task:
 
 
 class Spread:
-    """Executions spread over the nodes of a cluster: a ``ExplorerExecutor``. Made by ``spread`` only.
+    """Spreads executions over the nodes of a cluster, as an ``ExplorerExecutor``. Only ``spread`` makes one.
 
-    What is dealt depends on ``slots`` alone, not on how many nodes there are or stay. A promise ends with ``Lost`` where its
-    execution can't be judged, or has ended several explorers.
+    The executions that are dealt depend on ``slots`` alone, not on the number of nodes that there are or that stay. A promise
+    ends with ``Lost`` if its execution can't be judged, or has ended three explorers.
     """
 
     ahead, far = 4, 64
@@ -55,17 +56,20 @@ class Spread:
     def __init__(self, cluster: Cluster, order: Order, jobs: int, *, workload: Workload) -> None:
         threads = sum(cluster.nodes().values())
         self.slots = jobs or threads
-        # With fewer jobs than threads a second batch for each would run at once with the first.
+        # With fewer jobs than threads, a second batch per slot would run at the same time as the first.
         self._room = self.slots * (_BATCHES if self.slots >= threads else 1)
         self._cluster, self._order, self._workload = cluster, order, workload
         self._waiting: deque[_Task] = deque()
         self._away: dict[Future[Batch], list[_Task]] = {}
         self._numbers = 0
         self._each = 0.0
-        """Seconds that an execution takes, lately; 0 before the first has come back."""
+        """The seconds that an execution took lately, a moving average; 0 before the first batch has come back."""
 
     def warm(self) -> None:
-        """Start explorers on every node, one for each of its threads, or as many as there are slots."""
+        """Start explorers on every node, one for each of its threads, but at most as many as there are slots in all.
+
+        Raises ``BadInput`` if an explorer can't begin, and the error that it reported.
+        """
         nodes = self._cluster.nodes()
         seats = [node for number in range(max(nodes.values())) for node, threads in nodes.items() if number < threads]
         order = pickle.dumps(self._order)
@@ -74,7 +78,7 @@ class Spread:
             node, promise = promises[0]
             if not promise.done():
                 self._cluster.wait(1.0)
-                # Only that node can keep the promise; it does without explorers, and so do we, where it has gone.
+                # Only that node can keep the promise: if the node has gone, its explorers are not waited for.
                 promises = promises if promise.done() or node in self._cluster.nodes() else promises[1:]
                 continue
             promises.pop(0)
@@ -89,14 +93,14 @@ class Spread:
                 raise _there(kind, value, batch.node)
 
     def submit(self, task: bytes) -> Future[Ran]:
-        """Have *task* run; it is sent with the next ``wait``, together with others."""
+        """Queue *task*, a pickled execution to run, and return its promise; the next ``wait`` sends it, with others."""
         self._numbers += 1
         one = _Task(self._numbers, task)
         self._waiting.append(one)
         return one.promise
 
     def wait(self, seconds: float | None = None) -> None:
-        """Send waiting tasks, and return when a batch has come back, or after *seconds*."""
+        """Send waiting tasks; wait until a batch comes back, at most for *seconds*; keep the promises of its tasks."""
         self._send()
         self._cluster.wait(seconds)
         for promise in [promise for promise in self._away if promise.done()]:
@@ -117,7 +121,10 @@ class Spread:
             self._away[self._cluster.call(explore, parcel)] = tasks
 
     def _take(self, batch: Batch, tasks: list[_Task]) -> None:
-        """Keep the promises of *batch*; run the tasks again that it did not reach."""
+        """Keep the promises of the *tasks* that *batch* ran; queue the others again, at the front.
+
+        Raises the error that ended the explorer, unless the explorer died or an execution did not repeat itself.
+        """
         done, _, kind, value = batch.answer
         for task, ran in zip(tasks, batch.answer.ran(self._workload), strict=False):
             task.promise.set_result(ran)
@@ -139,7 +146,7 @@ class Spread:
         self._waiting.extendleft(reversed(left))
 
     def _forget_after(self, number: int) -> None:
-        """Drop the executions dealt after number *number*, which failed: they will never be counted."""
+        """Drop the executions dealt after number *number*, which failed: the search does not count them."""
         self._waiting = deque(task for task in self._waiting if task.number < number)
         late = [promise for promise, tasks in self._away.items() if tasks[0].number > number]
         self._cluster.cancel(late)
@@ -148,7 +155,7 @@ class Spread:
 
 
 def _there(kind: str, value: str, node: str) -> Exception:
-    """Return the exception to raise for an error on *node*, with the node in its text."""
+    """Return the exception to raise for an error on *node*; the text of a user's error names the node."""
     error = trouble(kind, value, f"an explorer on {node}")
     if isinstance(error, HarnessError):
         return type(error)(
@@ -160,10 +167,10 @@ def _there(kind: str, value: str, node: str) -> Exception:
 
 @contextmanager
 def spread(place: Place, jobs: int, setting: Setting) -> Iterator[Spread]:
-    """Connect to the cluster of *place* and start explorers; end them when the context is left, however that goes.
+    """Connect to the cluster of *place* and start explorers; end them when the context is left, even by an exception.
 
-    *jobs* is how many executions are to run at once, 0 for one for each thread of the nodes there are now. Raises
-    ``BadInput``, ``SetupFailed`` and ``Unsupported`` as an explorer did, and for a cluster that won't do.
+    *jobs* is the number of executions to run at once, 0 for the number of threads of all nodes present. Raises ``BadInput``,
+    ``SetupFailed`` and ``Unsupported`` as an explorer did, and ``BadInput`` for a cluster that can't be used.
     """
     scenario = setting.scenario
     order = Order(

@@ -1,1 +1,1 @@
-"""PostgreSQL beside the workers: a server of our own, the state in it, and its answers on which session waits for which."""
+"""PostgreSQL beside the workers: a server of our own, and the state in it: read, put back, and under a virtual clock."""

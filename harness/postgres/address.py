@@ -1,4 +1,4 @@
-"""The URL of a server that somebody else runs: read, checked, and taken apart so that its password is in no text."""
+"""The URL of a server that a user gives: it is parsed and checked, and its password is kept out of every text."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Address:
-        """Return the address in *url*; raises ``BadInput``, without a part of the URL, if it can't be used.
+        """Return the address in *url*; raises ``BadInput`` if it can't be used.
 
-        The database in the URL is ignored: it is never touched.
+        The text of that error quotes no part of the URL. The database in the URL is ignored: it is never touched.
         """
         try:
             parts = urlsplit(url)
@@ -43,7 +43,7 @@ class Address:
         if "," in places:
             raise _unusable("it names several hosts, and all processes must reach the same one")
         name, _, password = user.partition(":")
-        # As libpq reads it, to which a plus sign is no blank.
+        # Parsed as libpq does, which does not read a plus sign as a blank (``parse_qsl`` would).
         pairs = [part.partition("=") for part in parts.query.split("&") if part]
         parameters = [(unquote(key), unquote(value)) for key, _, value in pairs]
         for key, why in _REFUSED.items():
@@ -55,12 +55,12 @@ class Address:
 
     @property
     def text(self) -> str:
-        """It in words."""
+        """The address in words, for messages."""
         where = self.places or dict(self.parameters).get("host") or "the default socket"
         return f"{where} as {self.user}" if self.user else where
 
     def url(self, database: str, **more: str) -> str:
-        """Return the URL of *database* without the password, with *more* parameters."""
+        """Return the URL of *database*, without the password and with the additional parameters *more*."""
         who = f"{quote(self.user, safe='')}@" if self.user else ""
         query = urlencode({**dict(self.parameters), **more}, safe="/", quote_via=quote)
         return f"postgresql://{who}{self.places}/{database}{'?' if query else ''}{query}"

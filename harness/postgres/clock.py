@@ -1,10 +1,10 @@
 """The server's clock and randomness under control: functions in the place of the server's own, in each database raced over.
 
-Each reading is a microsecond after the one before it, of whichever session, as time stamps order events; where a transaction
-only reads, the sequence can't be moved, and its readings are counted in the session.
+Each reading is a microsecond after the reading before it, of any session, because time stamps order events. A read-only
+transaction can't advance the sequence, so its readings are counted in the session.
 
-What asks by function (``now()``, ``clock_timestamp()``, also as a column's default) is told virtual time. The words of the
-SQL standard (``CURRENT_TIMESTAMP``) are no functions, so they tell real time; whoever uses them is named.
+Code that asks for the time by a function (``now()``, ``clock_timestamp()``, also as a column's default) gets virtual time. The
+words of the SQL standard (``CURRENT_TIMESTAMP``) are no functions, so they give real time; code that uses them is reported.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from harness.postgres.link import Link
 
 __all__ = ["by_function", "install", "replace_defaults", "set_clock", "setting"]
 
-# A sequence has one value for all transactions, whatever snapshot they have, and a rollback does not take it back. Unlogged,
-# so that who reads the clock has no transaction number. A function that has another name is the same to all that was
-# compiled before, so the server's own are renamed: whatever ``search_path`` code sets, it finds ours.
+# The clock is a sequence: that has one value for all transactions, whatever snapshot they have, and a rollback does not
+# take it back. It is unlogged, so that a transaction that reads the clock gets no transaction number. The server's own
+# functions are renamed, which leaves everything compiled before as it was; so code finds ours under any ``search_path``.
 _SCRIPT = """
 CREATE SCHEMA harness;
 CREATE UNLOGGED SEQUENCE harness.clock MINVALUE 0;
@@ -68,13 +68,13 @@ CREATE FUNCTION pg_catalog.uuidv4() RETURNS uuid VOLATILE LANGUAGE sql AS 'SELEC
 
 
 def install(link: Link) -> None:
-    """Put the functions into the database of *link*."""
+    """Put the clock and its functions into the database of *link*, and set the clock to 0."""
     link.ask(_SCRIPT)
     link.ask(setting(0.0))
 
 
 def setting(now: float) -> str:
-    """Return the SQL that has the clock show *now*, in virtual seconds, whatever it has shown."""
+    """Return the SQL that sets the clock to *now*, in virtual seconds, even if that is earlier than its last reading."""
     return f"SELECT setval('harness.clock', {_microseconds(now)})"
 
 
@@ -105,7 +105,7 @@ WHERE adbin::text LIKE '%SQLVALUEFUNCTION%' AND attgenerated = '' AND c.oid >= 1
 
 
 def by_function(expression: str) -> str:
-    """Return the SQL *expression*, as the server writes it, with functions in the place of words that ask for the time."""
+    """Return *expression*, SQL as the server prints it, with functions in the place of the words that ask for the time."""
 
     def instead(found: re.Match[str]) -> str:
         return f"(now())::{_TYPES[found[1]].format(found[2] or '')}" if found[1] else found[0]
@@ -114,7 +114,7 @@ def by_function(expression: str) -> str:
 
 
 def replace_defaults(link: Link) -> None:
-    """Have defaults of columns ask for the time by function where they do by word; no event trigger of the code's fires."""
+    """Make defaults of columns that ask for the time by a word ask by a function; no event trigger of the code fires."""
     changes = []
     for table, column, expression, is_view in link.ask(_DEFAULTS):
         was = (expression or b"").decode()

@@ -1,8 +1,9 @@
-"""The files of tables, indexes and sequences, byte for byte: taken once, laid out anew before each execution.
+"""The files of tables, indexes and sequences, byte for byte: read once, written anew before each execution.
 
-A file gets a number that the server has never used, so none of its buffers is about that file, and ``pg_class`` is told the
-number. So rows are where they were in the heap, with the holes between them, indexes are built as they were, and what the
-planner knows is what setup left. Only for a server whose files are ours, that writes nothing for a crash (``fsync`` off).
+Each file gets a number that the server has never used, so none of the server's buffers is about that file. The number is
+written into ``pg_class``. So the rows lie in the heap where they lay, with the holes between them, the indexes have the same
+structure, and the planner has the statistics that it had after setup. This is only for a server with files of ours, which
+need not survive a crash (``fsync`` off).
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from harness.postgres.state import literal, text
 __all__ = ["Files"]
 
 _FIRST = 3_000_000_000
-"""The server counts the numbers it gives upwards from 16384, and passes over those that are taken."""
+"""The first number given here. The server counts its own numbers upwards from 16384, and skips numbers that are taken."""
 _MOST_BYTES = 8 << 20
-"""So much may lie around that nobody uses any more. To know that nobody will write it takes a checkpoint."""
+"""Bytes of unused files that may pile up: removing them takes a checkpoint, so that no buffer has to be written to them."""
 _FORKS = ("", "_fsm", "_vm", "_init")
 _NUMBERED = re.compile(r"(\d+)(_fsm|_vm|_init)?(\.\d+)?")
 
@@ -28,7 +29,7 @@ _COLUMNS = {
     "relpages": "int4", "reltuples": "float4", "relallvisible": "int4", "relallfrozen": "int4", "relfrozenxid": "xid",
     "relminmxid": "xid", "relhasindex": "bool", "relhasrules": "bool", "relhastriggers": "bool",
 }  # fmt: skip
-"""What VACUUM and ANALYZE write into ``pg_class``, which no event trigger is told. Not all versions have all of them."""
+"""Columns of ``pg_class`` that VACUUM and ANALYZE write without firing an event trigger. Not all versions have all columns."""
 _HAS = "SELECT attname FROM pg_attribute WHERE attrelid = 'pg_class'::regclass AND attname = ANY($1)"
 _RELATIONS = """
 SELECT oid, coalesce(pg_relation_filepath(oid), ''), {} FROM pg_class
@@ -72,7 +73,7 @@ class Files:
         return f"{literal(text(value))}::{kind}"
 
     def moved(self, link: Link) -> None:
-        """The database of *link* is another copy of the same one: learn where its files are."""
+        """Learn where the files are in the database of *link*, which is another copy of the same database."""
         oids = "{" + ",".join(relation.oid for relation in self._relations) + "}"
         paths = {text(oid): text(path) for oid, path in link.ask(_PATHS, oids)}
         for relation in self._relations:
@@ -81,7 +82,7 @@ class Files:
         self._unused = 0
 
     def put_back(self, link: Link) -> str:
-        """Lay out the files anew, and return the SQL that has the server use them; raises ``OSError``."""
+        """Write the files anew, and return the SQL that makes the server use them; raises ``OSError``."""
         if self._unused > _MOST_BYTES:
             self._remove_unused(link)
         rows = []
@@ -101,7 +102,7 @@ class Files:
         )
 
     def _remove_unused(self, link: Link) -> None:
-        """Remove the files that nothing refers to; after a checkpoint no buffer has to be written to one of them."""
+        """Remove the files that no relation uses, after a checkpoint, so that no buffer has to be written to them."""
         self._flush(link)
         used = {text(number) for (number,) in link.ask(_USED)}
         for folder in {relation.folder for relation in self._relations if relation.folder}:
@@ -115,7 +116,8 @@ class Files:
     def _flush(self, link: Link) -> None:
         """Have the server write all its buffers."""
         if self._unlogged:
-            # A checkpoint leaves out what is not logged, but for the one that is made to copy a database's files.
+            # A plain checkpoint skips the buffers of unlogged relations. The one that precedes a copy of a database's files
+            # does not, so a database is copied and dropped.
             link.ask(f"CREATE DATABASE {_FLUSHED} TEMPLATE template0 STRATEGY file_copy")
             link.ask(f"DROP DATABASE {_FLUSHED}")
         else:

@@ -1,6 +1,7 @@
 """A PostgreSQL server given by URL: its requirements, and the databases in it that are dropped at the end.
 
-A lock tells whose a database is, not a process: others may explore on the same server from other machines.
+A lock in the server, and not the id of a process, tells whether the exploration that made a database still runs: others may
+explore on the same server from other machines.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from harness.values.history import History
 __all__ = ["PREFIX", "Given"]
 
 PREFIX = "race_harness_"
-"""Databases of explorations begin so, with the process and random digits after it."""
+"""The beginning of the names of explorations' databases; the process id and random digits follow."""
 
 _OURS = re.compile(rf"({PREFIX}\d+_[0-9a-f]{{8}})(_.*)?")
 _PASSWORD_FILE = "pgpass"
 _OLDEST = 150_000
 _PATIENCE = "10"
-"""Seconds until a server that does not answer is given up."""
+"""The seconds, as text for a URL, after which a server that does not answer is given up."""
 _KEY = "hashtextextended($1, 0)"
 _FULL = ("too many clients already", "remaining connection slots are reserved")
 
 _SETTINGS = {
-    # See `harness/postgres/server.py`, where they are the whole server's.
+    # `harness/postgres/server.py` gives the reasons; there these are settings of the whole server.
     "deadlock_timeout": "1ms", "synchronous_commit": "off", "jit": "off", "max_parallel_workers_per_gather": "0",
     "log_min_messages": "fatal",
 }  # fmt: skip
@@ -50,13 +51,13 @@ END $$
 
 
 class Given:
-    """The server at *address*, an URL; *directory* is where its password may lie. As ``Server`` otherwise.
+    """The server at *address*, a URL, with the same methods as ``Server``; its password may be written into *directory*.
 
-    ``name`` is what the databases of this exploration begin with; a lock is held while it lives.
+    ``name`` is the prefix of the names of this exploration's databases; a lock of that name is held while this object lives.
     """
 
     copies = ""
-    """How to copy a database. File by file takes two checkpoints of the whole server."""
+    """The SQL option for copying a database. Empty: a copy file by file takes two checkpoints of the whole server."""
 
     def __init__(self, address: str, directory: Path) -> None:
         self._address = Address.parse(address)
@@ -107,7 +108,7 @@ class Given:
         return Unsupported(f"The PostgreSQL server at {self._address.text} can't be raced over: {what}, but {why}.")
 
     def _sweep(self) -> None:
-        """Drop the databases of explorations that are gone: a database is one of these if its lock can be had."""
+        """Drop the databases of explorations that have ended: the lock of such an exploration can be taken."""
         names = [(name or b"").decode() for (name,) in self._keeper.ask("SELECT datname FROM pg_database")]
         for name in {match[1] for each in names if (match := _OURS.fullmatch(each))}:
             if self._keeper.ask(f"SELECT pg_try_advisory_lock({_KEY})", name)[0][0] == b"t":
@@ -119,16 +120,16 @@ class Given:
             self._keeper.ask(f"DROP DATABASE IF EXISTS {(each or b'').decode()} WITH (FORCE)")
 
     def made(self, database: str) -> None:
-        """*database* has been made: give it the settings that ours has for all."""
+        """Give *database*, which has just been made, the settings that a server of our own has for all databases."""
         for name, value in _SETTINGS.items():
             self._keeper.ask(f"ALTER DATABASE {database} SET {name} = '{value}'")
 
     def calm(self, link: Link) -> None:
-        """Have the server clean no table of *link*'s database by itself: that takes locks at a time of its own choosing."""
+        """Turn autovacuum off for all tables of *link*'s database, because it takes locks at times of its own choosing."""
         link.ask(_CALM)
 
     def ended(self, history: History) -> str:
-        """Return how the server has failed, if it has."""
+        """Return a text on how the server has failed, empty if it has not: it was full, was restarted or does not answer."""
         told = next((said for event in history for said in _FULL if said in f"{event.value} {event.error}"), "")
         if told:
             return (

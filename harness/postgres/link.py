@@ -1,4 +1,4 @@
-"""A connection of the harness' own to the server, below ``psycopg``'s Python: no schedule point is in its way."""
+"""A connection of the harness' own to the server, below ``psycopg``'s Python layer, so that it passes no schedule point."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ TAKEN = (
     "RESET application_name; "
     "SELECT coalesce(pg_catalog.string_agg(ctid::text || xmin::text, ','), '') FROM pg_catalog.pg_db_role_setting"
 )
-"""What a kept session runs for who connects. The answer is another where settings of roles or databases have changed."""
+"""The SQL that a kept session runs when code connects. Its answer differs if settings of roles or databases have changed."""
 
 _SETTINGS = {
-    # What the code under test sets for a database or a role is not for us; and values are to read as they are.
+    # Settings that the code under test makes for a database or a role must not affect the harness, and values must be read
+    # exactly.
     "lock_timeout": "0", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0", "idle_session_timeout": "0",
     "transaction_timeout": "0", "default_transaction_read_only": "off", "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off", "session_replication_role": "origin", "standard_conforming_strings": "on",
@@ -38,7 +39,7 @@ class ServerSaid(HarnessError):
 
 
 class Link:
-    """Runs statements at *url*, each in a transaction of its own; connects when first asked."""
+    """Runs statements on the server at *url*, each in a transaction of its own; connects at the first statement."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -46,7 +47,10 @@ class Link:
         self._planned: dict[str, bytes] = {}
 
     def ask(self, sql: str, *values: str | None) -> list[tuple[bytes | None, ...]]:
-        """Run *sql*, with *values* for $1, $2 ..., and return the rows as text; raises ``ServerSaid``."""
+        """Run *sql*, with *values* for $1, $2 ..., and return the rows as text in bytes, None for NULL.
+
+        Raises ``ServerSaid`` if the server refuses the statement or the connection, and ``Unsupported`` without ``psycopg``.
+        """
         connection = self._connected()
         given: Sequence[bytes | None] = [None if value is None else value.encode() for value in values]
         return self._rows(sql, connection.exec_params(sql.encode(), given) if given else connection.exec_(sql.encode()))
@@ -72,12 +76,12 @@ class Link:
 
     @property
     def idle(self) -> bool:
-        """Whether it has not connected."""
+        """Whether there is no connection now."""
         return self._connection is None
 
     @property
     def backend(self) -> int:
-        """The process of the server that serves it, 0 for none."""
+        """The id of the server process that serves this connection, 0 if there is none."""
         return 0 if self._connection is None else int(self._connection.backend_pid)
 
     def _connected(self) -> Any:
@@ -114,7 +118,7 @@ class Link:
         self.close()
 
     def close(self) -> None:
-        """Close it; another ``ask`` connects anew."""
+        """Close the connection; the next ``ask`` connects anew."""
         if self._connection is not None:
             self._connection.finish()
             self._connection = None

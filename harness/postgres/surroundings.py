@@ -26,7 +26,10 @@ VALUES (CASE WHEN $5::bool THEN 0 ELSE {_MINE} END, $2::oid, CASE WHEN $5::bool 
 
 
 class Surroundings:
-    """The surroundings of *database*. *admin* is connected to another one; *whole*: the server is ours, with its roles."""
+    """The surroundings of *database*, read when this is made, to be put back later.
+
+    *admin* is connected to another database. *whole* says that the server is ours, so its roles are part of the state.
+    """
 
     def __init__(self, admin: Link, database: str, *, whole: bool) -> None:
         self._admin, self._database = admin, database
@@ -41,7 +44,7 @@ class Surroundings:
         return self._admin.ask("SELECT to_regclass($1) IS NOT NULL", name)[0][0] == b"t"
 
     def put_back(self) -> None:
-        """Restore the surroundings of the database, which may have been made anew, and the roles of the server."""
+        """Restore the surroundings of the database, which may have been made anew, and, on a server of ours, its roles."""
         ask, name = self._admin.ask, self._database
         for table, rows in self._shared.items():
             _put_rows(self._admin, table, [text(row) for (row,) in rows])
@@ -60,7 +63,10 @@ class Surroundings:
             ask(f"COMMENT ON DATABASE {name} IS {literal(text(self._comment))}")
 
     def stand_alone(self, copy: str) -> None:
-        """Delete the dependencies of roles on the database *copy*, so that roles can be dropped: nobody else knows the copy."""
+        """Delete the records that the database *copy* depends on roles, so that roles can be dropped.
+
+        Only the harness knows the copy.
+        """
         self._admin.ask(f"DELETE FROM pg_shdepend WHERE dbid = {_MINE}", copy)
 
 
@@ -69,7 +75,7 @@ def _which(name: str) -> str:
 
 
 def _put_rows(admin: Link, name: str, rows: Sequence[str]) -> None:
-    """Have exactly *rows* in the server's table *name*, those that are there already left alone."""
+    """Make the server's table *name* hold exactly *rows*; rows that it has already are left alone."""
     listed = "ARRAY[" + ", ".join(map(literal, rows)) + "]::text[]"
     and_which = " AND setdatabase = 0" if name == "pg_db_role_setting" else ""
     admin.ask(f"DELETE FROM {name} WHERE {name}::text <> ALL ({listed}){and_which}")

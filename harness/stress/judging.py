@@ -16,9 +16,9 @@ __all__ = ["happened", "outcomes", "violations"]
 
 
 def violations(scenario: Scenario, turns: Sequence[Sequence[Event]], db: Path) -> tuple[Violation, ...]:
-    """Return every rule that is broken, by the clients' answers of one turn or by the state as a whole.
+    """Return every rule that the answers of a turn in *turns*, or the final state of the database *db*, break.
 
-    Rules about a change of the state (``transitions``) can't be checked, because nobody saw the changes.
+    Rules about a change of the state (``transitions``) can't be checked, because the single changes were not observed.
     """
     found: dict[str, Violation] = {}
     for check in (*scenario.invariants, *scenario.at_end):
@@ -42,7 +42,7 @@ def _broken_in(scenario: Scenario, history: History, db: Path) -> Iterable[tuple
 
 
 def happened(scenario: Scenario, turns: Sequence[Sequence[Event]], db: Path) -> dict[str, int]:
-    """Return in how many turns each required event occurred; for an event seen in the state, 1 if it is there at the end."""
+    """Return the number of turns in which each required event occurred; for events seen in the state, 1 if there at the end."""
     counts: Counter[str] = Counter({check.name: 0 for check in scenario.must_happen})
     for check in scenario.must_happen:
         if asks_state(check):
@@ -53,7 +53,7 @@ def happened(scenario: Scenario, turns: Sequence[Sequence[Event]], db: Path) -> 
 
 
 def outcomes(turns: Sequence[Sequence[Event]]) -> dict[str, int]:
-    """Return how many calls ended how: with which ``status`` in its value, or which error."""
+    """Return the number of calls that ended in each way: by the ``status`` in the call's value, or by its error."""
     ends = (event for turn in turns for event in turn if event.kind != "invoke")
     return dict(Counter(_ended(event) for event in ends).most_common())
 

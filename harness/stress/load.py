@@ -1,4 +1,4 @@
-"""Clients that call as fast as they are answered: turn after turn, each client on a connection of its own."""
+"""Clients that call again as soon as they are answered: turn after turn, each client on a connection of its own."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from harness.values.plain import plain
 __all__ = ["PROBE", "Load"]
 
 PROBE = "probe"
-"""The client that calls when all is quiet, in every turn's history."""
+"""The name, in every turn's history, of the client that makes the probe's calls after the other clients have stopped."""
 
 _TURNS_PER_CONNECTION = 20
-"""A connection stays with one worker, so it is given up now and then: a fresh worker must get something to do."""
+"""Turns after which a connection is closed. A connection stays with one worker, and a fresh worker must get work too."""
 
 _IMPATIENT, _PATIENCE = 0.1, 0.02
-"""The share of calls whose client goes away and calls again, and within how many seconds it goes."""
+"""The share of calls that a client abandons and makes again, and the seconds within which it abandons them."""
 
 
 class Load:
-    """Makes the calls of *scenario*'s turns to the server at *url*; ``turns`` has the clients' answers, by turn."""
+    """Makes the calls of *scenario*'s turns to the server at *url*; ``turns`` has each turn's events (calls and answers)."""
 
     def __init__(self, scenario: Scenario, url: str, random: Random) -> None:
         self._scenario, self._url, self._random = scenario, url, random
@@ -36,12 +36,12 @@ class Load:
         self._numbers: list[Counter[str]] = []
 
     async def call_for(self, seconds: float, at_once: int) -> None:
-        """Take turn after turn, *at_once* of them at the same time, until *seconds* have passed."""
+        """Run turn after turn, *at_once* turns at the same time, until *seconds* have passed."""
         until = time.monotonic() + seconds
         await asyncio.gather(*(self._keep_calling(until) for _ in range(at_once)))
 
     async def probe_all(self, at_once: int) -> None:
-        """Make the scenario's probe for every turn, *at_once* turns at the same time."""
+        """Make the calls of the scenario's probe for every turn, *at_once* turns at the same time."""
         left = iter(range(len(self.turns)))
 
         async def some() -> None:
@@ -84,7 +84,7 @@ class Load:
         await asyncio.gather(*map(call_all, range(len(clients))))
 
     async def _insist(self, http: httpx.AsyncClient, call: Call, turn: int, *, client: str) -> None:
-        """Make *call*; some clients lose patience first, go away, and make it again."""
+        """Make *call*; a random share of the calls is abandoned first, and then made again."""
         if self._random.random() < _IMPATIENT:
             try:
                 async with asyncio.timeout(self._random.uniform(0.0, _PATIENCE)):

@@ -12,7 +12,7 @@ __all__ = ["Stressed", "Violation"]
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A broken rule: the number of ``turns`` that broke it (0: it is about the whole), and the first message."""
+    """A broken rule: the number of ``turns`` that broke it (0 for a rule about the whole run), and the first message."""
 
     rule: str
     turns: int
@@ -21,13 +21,12 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Stressed:
-    """An uncontrolled run.
+    """The result of an uncontrolled run.
 
-    ``turns`` is how often the calls of a turn were made, ``calls`` how many that came to, ``given_up`` how many of them
-    their client abandoned, ``outcomes`` how many ended in which way. ``kills`` counts the workers that were killed.
-    ``seconds`` is how long clients called, ``happened`` in how many turns what must happen did. ``reasons`` say why
-    nothing can be concluded, where that is so. ``said`` is the end of what the server wrote to standard error: warnings, which
-    break no rule.
+    ``turns`` counts the turns, ``calls`` the calls made in them, ``given_up`` the calls that a client abandoned, ``outcomes``
+    the calls that ended in each way, ``kills`` the workers that were killed. ``seconds`` is the time for which clients called.
+    ``happened`` counts, for each required event, the turns in which it occurred. ``reasons`` say why nothing can be concluded;
+    it is empty otherwise. ``said`` has the last lines that the server wrote to standard error: warnings, which break no rule.
     """
 
     scenario: str
@@ -48,7 +47,7 @@ class Stressed:
 
     @property
     def verdict(self) -> Verdict:
-        """Invalid where a rule broke, unknown where there is a reason; valid says only that nothing was seen."""
+        """Invalid if a rule is broken, else unknown if there is a reason; valid means only that no broken rule was seen."""
         if self.violations:
             return Verdict.INVALID
         return Verdict.UNKNOWN if self.reasons else Verdict.VALID

@@ -32,7 +32,7 @@ CLEAN = "CLEAN the server stops, and reports no error"
 """The rule that every server must keep."""
 
 Tell = Callable[[str], None]
-"""Takes a line that says how far things are."""
+"""Takes a line of text on the progress of the run."""
 
 
 def stress(
@@ -50,19 +50,19 @@ def stress(
 
     Args:
         scenario: one with ``app`` and ``turns``.
-        reference: what ``registry.find`` calls it.
-        workers: processes that serve.
-        clients: turns under way at the same time; each has the clients its workload says.
-        seconds: how long clients call.
-        kill_every: seconds between two kills; None for none.
-        seed: of who is killed and who loses patience; the schedule itself is nobody's choice.
-        tell: told now and then how far things are.
+        reference: the name by which ``registry.find`` finds the scenario.
+        workers: the number of processes that serve.
+        clients: the number of turns under way at the same time; each has the clients of its workload.
+        seconds: the time for which clients call.
+        kill_every: seconds between two kills; None for no kills.
+        seed: decides which workers are killed and which calls are abandoned; the schedule itself is not controlled.
+        tell: called every half second with a line on the progress.
 
     Returns:
-        What came of it.
+        The result of the run.
 
     Raises:
-        BadInput: where the scenario can't be run like this, or the server does not start.
+        BadInput: if the scenario can't be run uncontrolled, or the server does not start.
     """
     _refuse(scenario)
     with _directory() as directory:
@@ -116,7 +116,7 @@ def stress(
 
 @contextmanager
 def _directory() -> Iterator[Path]:
-    """Yield a directory on disk, where commits have their usual cost; the next run removes the directory of a killed one."""
+    """Yield a directory on disk, where commits have their usual cost; a later run removes the directory of a killed run."""
     directory = own_directory(Path(tempfile.gettempdir()))
     directory.mkdir(mode=0o700)
     try:

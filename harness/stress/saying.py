@@ -9,16 +9,16 @@ __all__ = ["errors_of", "last_lines"]
 _ERROR = re.compile(
     r"^(?:Traceback \(most recent call last\)|.{0,60}\b(?:ERROR|CRITICAL|FATAL)\b|Exception ignored in|Fatal Python error)"
 )
-"""How a line begins that reports an error: Python's own reports, and a level as loggers print it."""
+"""Matches the beginning of a line that reports an error: a report by Python itself, or a level as loggers print it."""
 
 _MOST = 20
-"""Lines that are kept."""
+"""The number of lines that are kept."""
 
 
 def errors_of(said: str) -> str:
-    """Return *said* from its first line that reports an error, at most 20 lines; empty where there is none.
+    """Return at most 20 lines of *said*, from the first line that reports an error; empty if no line does.
 
-    Warnings are none: a server may log that it retries, or that a feature will go away.
+    Warnings are no errors: a server may log that it retries, or that a feature will be removed.
     """
     lines = said.splitlines()
     first = next((number for number, line in enumerate(lines) if _ERROR.match(line)), None)

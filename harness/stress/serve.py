@@ -22,7 +22,7 @@ __all__ = ["application", "main"]
 
 
 def application(scenario: str, variant: str, db: str, *, supervisor: int) -> Any:
-    """Return the application of a worker that uvicorn has just spawned; from here on it dies with its supervisor."""
+    """Return the application, in a worker that uvicorn has just spawned; from here on the worker dies with its supervisor."""
     die_with(supervisor)
     return _found(scenario, variant)(Path(db))
 
@@ -34,10 +34,11 @@ def _found(scenario: str, variant: str) -> Callable[[Path], Any]:
 
 
 def main(arguments: list[str]) -> None:
-    """Serve until SIGTERM."""
+    """Serve until SIGTERM; *arguments* are those of the command line (see the module's text)."""
     scenario, variant, db, workers, parent = arguments
     die_with(int(parent))
-    _found(scenario, variant)  # before any worker meets what is wrong with it, again and again
+    # Called for its errors: here one is reported once, and not by every worker that uvicorn spawns again and again.
+    _found(scenario, variant)
     config = uvicorn.Config(
         partial(application, scenario, variant, db, supervisor=os.getpid()),
         factory=True,

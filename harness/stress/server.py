@@ -1,4 +1,4 @@
-"""A real server with real worker processes, seen from outside: its address, its processes, its end."""
+"""A real server with real worker processes, seen from outside: its start, its address, its processes, its end."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ __all__ = ["Server"]
 
 _STARTS, _ENDS = 30.0, 15.0
 _OLDEST = 0, 51
-"""The oldest version of uvicorn whose supervisor finds the server by itself."""
+"""The oldest version of uvicorn with a supervisor that finds the server by itself."""
 _POLL = 0.05
 
 
 class Server:
     """uvicorn with *workers* processes over the database *db*; use it as a context.
 
-    *scenario* and *variant* are what ``registry.find`` takes. Raises ``BadInput`` where it does not start.
+    *scenario* and *variant* are names for ``registry.find``. Raises ``BadInput`` if uvicorn is missing or too old, or if the
+    server does not start.
     """
 
     def __init__(self, scenario: str, variant: str, db: Path, *, workers: int) -> None:
@@ -45,7 +46,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             env=config.child_environment(),
-            start_new_session=True,  # SIGINT is ours to take, and we end it
+            start_new_session=True,  # SIGINT goes to this process alone, which ends the server
         )
 
     def __enter__(self) -> Server:
@@ -68,7 +69,7 @@ class Server:
         self._end()
 
     def _answers(self) -> bool:
-        """Return whether some worker answers a request, whatever it answers."""
+        """Return whether a worker answers a request, with any status, and all workers are there."""
         try:
             httpx.get(self.url, timeout=_STARTS)
         except (httpx.TransportError, httpx.UnsupportedProtocol):
@@ -76,14 +77,14 @@ class Server:
         return len(self.pids()) == self._workers
 
     def pids(self) -> list[int]:
-        """Return the worker processes that are there now."""
+        """Return the ids of the worker processes that exist now."""
         with suppress(OSError):
             children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
             return [int(child) for child in children if _serves(child)]
         return []
 
     def kill_one(self, random: Random) -> bool:
-        """Kill one worker with SIGKILL, unless none is there; uvicorn replaces it. Return whether one was killed."""
+        """Kill one worker, chosen by *random*, with SIGKILL; uvicorn replaces it. Return False if there was none to kill."""
         pids = self.pids()
         if not pids:
             return False
@@ -123,7 +124,7 @@ def _serves(pid: str) -> bool:
 
 
 def _check_uvicorn() -> None:
-    """Raise ``BadInput`` if uvicorn is not there, or too old to find its server by itself."""
+    """Raise ``BadInput`` if uvicorn is not installed, or too old to find its server by itself."""
     try:
         found = version("uvicorn")
     except PackageNotFoundError:

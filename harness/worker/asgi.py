@@ -1,7 +1,8 @@
 """A worker that serves an ASGI application: requests come as orders, answers go into the report.
 
-What the application sees is as under a server such as uvicorn: its lifespan is run, a handler goes on when its client has
-gone, and what it sends then is dropped (ASGI specification, "HTTP & WebSocket ASGI Message Format", "Lifespan Protocol").
+The application sees the same as under a server such as uvicorn: its lifespan is run; a handler goes on after its client has
+gone, and the events that it sends then are dropped (ASGI specification, "HTTP & WebSocket ASGI Message Format", "Lifespan
+Protocol").
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ class Served:
         self._exchanges.clear()
 
     async def open(self, db: Path) -> _Lifespan:
-        """Make the application and start it; raises ``NotServed`` if it is no ASGI application."""
+        """Make the application over the database *db* and start it up.
+
+        Raises ``NotServed`` if it is no ASGI application, and ``RuntimeError`` if it says that its start-up failed.
+        """
         application = self._make(db)
         if inspect.isawaitable(application) and not callable(application):
             application = await application
@@ -51,7 +55,7 @@ class Served:
         return lifespan
 
     async def close(self, lifespan: _Lifespan) -> None:
-        """Shut the application down."""
+        """Shut the application down; raises ``RuntimeError`` if that fails."""
         await lifespan.stop()
 
     async def _request(
@@ -77,7 +81,7 @@ class Served:
             exchange.fail()
 
     def _raised(self, error: BaseException, served: str) -> None:
-        """Tell of an exception that has left the application, which a server would log."""
+        """Report an exception that has left the application; a server would log it. *served* is the method and the target."""
         name, text = type(error).__name__, said(error)
         place = raised_at(error)
         line = f" ({place[0].rpartition('/')[2]}:{place[1]} in {place[2]})" if place is not None else ""
@@ -87,7 +91,7 @@ class Served:
         )
 
     def take(self, name: str) -> None:
-        """Take the news that the client of request *name* has gone."""
+        """Tell the handler of request *name* that its client has gone."""
         exchange = self._exchanges.get(name)
         if exchange is not None:
             exchange.disconnected()
@@ -105,7 +109,7 @@ class _Exchange:
         self._going: asyncio.Future[None] | None = None
 
     async def receive(self) -> _Event:
-        """Give the whole body first; then wait until the client has gone or been answered."""
+        """Return the whole body at the first call; at later calls wait until the client has gone or been answered."""
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
@@ -119,7 +123,7 @@ class _Exchange:
         return {"type": "http.disconnect"}
 
     async def send(self, event: _Event) -> None:
-        """Take the answer in; it leaves whole, with its last part."""
+        """Collect the parts of the answer; the whole answer is sent when its last part has come."""
         if event["type"] == "http.response.start":
             self._status = event["status"]
             self._headers = [(bytes(key), bytes(value)) for key, value in event.get("headers", ())]
@@ -135,7 +139,10 @@ class _Exchange:
             self._wake()
 
     def fail(self) -> None:
-        """The application has ended: where it has not begun to answer the server does, else the connection is closed."""
+        """End the request after its application has ended; do nothing if the whole answer has been sent.
+
+        Answers with status 500, as a server does, if no answer has begun; else closes the connection.
+        """
         if self._status:
             self.end()
         elif not self._answered:
@@ -144,13 +151,13 @@ class _Exchange:
             self._respond()
 
     def end(self) -> None:
-        """Close the connection, if the answer has not left whole."""
+        """Close the connection, unless the whole answer has been sent."""
         if not self._answered:
             self._status, self._headers, self._content = 0, [], b""
             self._respond()
 
     def disconnected(self) -> None:
-        """The client has gone."""
+        """Note that the client has gone, and wake ``receive``."""
         self._gone = True
         self._wake()
 
@@ -160,7 +167,7 @@ class _Exchange:
 
 
 class _Lifespan:
-    """The application between start-up and shut-down. One that knows no lifespan does without."""
+    """The application between start-up and shut-down. An application without the lifespan protocol runs without it."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -172,10 +179,13 @@ class _Lifespan:
         self.refused = ""
 
     async def start(self) -> None:
-        """Start the application up; raises ``RuntimeError`` when it says that it can't."""
+        """Start the application up.
+
+        Raises ``NotServed`` if it is no ASGI application, and ``RuntimeError`` if it says that its start-up failed.
+        """
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
-        # In the lane of no client, and not counted: it has no part in the race.
+        # It runs in the lane of no client and is not counted as live, because it has no part in the race.
         self._task = loop.start(self._run(), "main")
         self._orders.put_nowait({"type": "lifespan.startup"})
         answer = await self._answers.get()
@@ -201,7 +211,7 @@ class _Lifespan:
         except Aborted:
             raise
         except Exception as error:
-            # As uvicorn's "auto": before it has answered this means that it has no lifespan.
+            # As under uvicorn's lifespan "auto": an exception before the first answer means that there is no lifespan.
             failed = "lifespan.shutdown.failed" if self._known else "unknown"
             self._answers.put_nowait({"type": failed, "message": f"{type(error).__name__}: {error}"})
         else:
@@ -211,8 +221,8 @@ class _Lifespan:
         try:
             answering = self.app(scope, self._orders.get, self._answers.put)
         except TypeError as error:
-            # Only what does not take three arguments raises this before it begins. One that raises anything else may know
-            # no lifespan.
+            # A ``TypeError`` from the call itself: the application does not take three arguments, so it is no ASGI
+            # application. An application that raises anything else may only lack the lifespan protocol.
             self.refused = unlike(self.app, error)
             raise
         if not inspect.isawaitable(answering):

@@ -14,12 +14,13 @@ from typing import Any
 import httpx
 
 from harness.boundary import messages
+from harness.values.names import Task
 from harness.worker.runtime import LANE, Runtime
 
 __all__ = ["Clients", "Transport"]
 
 BASE_URL = "http://service"
-"""What clients call the service."""
+"""The base URL under which clients reach the service."""
 
 
 class Transport(httpx.AsyncBaseTransport):
@@ -29,9 +30,9 @@ class Transport(httpx.AsyncBaseTransport):
         self._clients = clients
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send *request* and wait for its answer as long as its time-outs allow.
+        """Send *request*, and return its answer, which must come within the request's read time-out.
 
-        Raises ``httpx.ReadTimeout``, or ``httpx.RemoteProtocolError`` when the connection was closed.
+        Raises ``httpx.ReadTimeout`` when it does not, and ``httpx.RemoteProtocolError`` when the connection was closed.
         """
         body = await request.aread()
         timeouts = request.extensions.get("timeout", {})
@@ -60,13 +61,18 @@ class Clients:
         """Close nothing."""
 
     async def _call(self, operation: Callable[..., Any], _: object, *arguments: Any) -> Any:
-        # Settings from outside (proxies, certificates) have no place here, and reading them takes long.
+        # Without ``trust_env``: settings of the environment (proxies, certificates) must have no effect here, and reading
+        # them takes long.
         async with httpx.AsyncClient(transport=Transport(self), base_url=BASE_URL, trust_env=False) as http:
             return await operation(http, *arguments)
 
     async def exchange(self, request: httpx.Request, body: bytes, timeout: float | None) -> tuple[int, Any, bytes]:
-        """Send *request* under a name of its own and return status, headers and body of the answer."""
-        client = LANE.get().partition("/")[0]
+        """Send *request* under a name of its own, and return the status, headers and body of its answer.
+
+        *timeout* is in virtual seconds, None for no limit. Raises ``httpx.ReadTimeout`` when it passes, and
+        ``httpx.RemoteProtocolError`` when the connection was closed (an answer with status 0).
+        """
+        client = Task(LANE.get()).family
         number = self._sent[client] = self._sent.get(client, 0) + 1
         name = f"{client}#{number}"
         answer = self._waiting[name] = asyncio.get_running_loop().create_future()
@@ -86,7 +92,7 @@ class Clients:
         return status, answered, content
 
     def take(self, name: str, status: int, headers: Any, body: bytes) -> None:
-        """Take the answer to request *name*, which has arrived."""
+        """Give the answer to request *name*, which has arrived, to the client that waits for it, if it still waits."""
         answer = self._waiting.get(name)
         if answer is not None and not answer.done():
             answer.set_result((status, headers, body))

@@ -1,4 +1,4 @@
-"""Strands, the threads that the runtime knows, and the operating-system threads that carry them."""
+"""Controlled threads (``Strand``), and the operating-system threads that carry them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Aborted", "Carrier", "Strand", "Wanted"]
 
 
 _start = threading.Thread.start
-"""The real one: carriers are none of the threads that the code under test starts."""
+"""The original method: a carrier must not be taken for a thread that the code under test starts."""
 
 
 class Aborted(BaseException):
@@ -23,7 +23,7 @@ class Aborted(BaseException):
 
 
 class Wanted(NamedTuple):
-    """The wait of a controlled thread: until *resource* is released, or virtual time passes *deadline*."""
+    """The wait of a controlled thread: until *resource* is released, or virtual time passes *deadline* (in seconds)."""
 
     lane: str
     kind: str
@@ -34,10 +34,10 @@ class Wanted(NamedTuple):
 
 
 class Strand:
-    """A thread known to the runtime. ``lane`` is set while it works for one; ``place`` is where that work was asked for.
+    """A controlled thread. ``lane`` is the lane that it works for, if any; ``place`` is the line that asked for that work.
 
-    ``granted`` is how its next point is to be let go, if that has been decided already; ``wanted`` is what it waits for,
-    ``hopeless`` that nobody has let that go since.
+    ``granted`` is the decision about its next schedule point (``GO``, ``GIVE_UP`` or an error), if it has been made already.
+    ``wanted`` is the wait that it is in. ``hopeless`` is true if nobody has released the resource of that wait since it began.
     """
 
     __slots__ = ("gate", "granted", "hopeless", "lane", "order", "place", "wanted")
@@ -65,7 +65,7 @@ class _Runtime(Protocol):
 
 
 class Carrier:
-    """An operating-system thread that carries strands, one after another (starting a thread costs 50 us)."""
+    """An operating-system thread that carries controlled threads, one after another, because starting one costs 50 us."""
 
     _free: ClassVar[list[Carrier]] = []
 
@@ -77,7 +77,7 @@ class Carrier:
 
     @classmethod
     def lend(cls, runtime: _Runtime, strand: Strand, run: Callable[[], Any]) -> None:
-        """Have *run* run as *strand*, on a carrier that is free or a new one."""
+        """Run *run* as *strand*, on a free carrier or, if there is none, on a new one."""
         if not cls._free:
             cls(runtime, strand, run)
             return

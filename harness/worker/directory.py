@@ -1,4 +1,4 @@
-"""Takes the names of the shared directory and database out of texts that are compared: they are others in each run."""
+"""Removes the names of the shared directory and database from texts that are compared: they differ in each run."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ _NAME = re.compile(r"[^\s'\"(=]*/race-harness-\d+-[0-9a-f]{8}/(?:world/?|pg\b)|(
 
 
 def without_directory(text: str) -> str:
-    """Return *text* with paths in the shared directory as they read from there, and no numbers in a database's name."""
+    """Return *text* with paths made relative to the shared directory, and without the numbers in a database's name."""
     return _NAME.sub("", text) if _MARKS[0] in text or _MARKS[1] in text else text

@@ -1,4 +1,4 @@
-"""Describes an exception of the code under test: its text, equal in each run, and the line that raised it."""
+"""Describes an exception of the code under test: its text, made equal in each run, and the line that raised it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from harness.worker.source import Place, is_under_test
 __all__ = ["raised_at", "said"]
 
 _NUMBERS = re.compile(r"\b([Pp]rocess|transaction) \d[\d/]*\b")
-"""What PostgreSQL says of a deadlock, or of who blocks whom: other numbers in each run."""
+"""The numbers in PostgreSQL's messages about deadlocks and blocked sessions, which differ in each run."""
 
 _INSTALLED = "/site-packages/"
 
 
 def said(error: BaseException) -> str:
-    """Return the text of *error* without parts that differ in each run: the shared directory, numbers from a server."""
+    """Return the text of *error* without parts that differ in each run: the shared directory, numbers from a server.
+
+    Returns an empty string where the error can't be turned into text.
+    """
     try:
         return _NUMBERS.sub(r"\1 ...", without_directory(str(error)))
     except Exception:
@@ -24,7 +27,10 @@ def said(error: BaseException) -> str:
 
 
 def raised_at(error: BaseException) -> Place | None:
-    """Return the innermost line of the code under test that *error* went through, of a package only if of no other."""
+    """Return the innermost line of the code under test that *error* went through.
+
+    A line in an installed package is returned only if the error went through no other code under test.
+    """
     found: Place | None = None
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]

@@ -1,7 +1,7 @@
 """The hand-over of control between a worker's threads: one runs at a time, and the controller is asked when none can run.
 
 When no thread has anything to run, the worker is quiescent: the thread that parked last sends the report, and waits for
-the order that says which thread continues. So to continue with the same task costs no thread switch.
+the order that says which thread continues. Continuing with the same task therefore costs no thread switch.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, NoReturn, Protocol
 from harness.boundary import messages
 from harness.boundary.flight_recorder import FlightRecorder
 from harness.boundary.wire import ABORT, GIVE_UP, GO, Message, Peer
+from harness.values.names import Task
 from harness.worker.controlled_threads import Carrier, Strand, Wanted
 from harness.worker.event_loop.waiting import Waiting, only_wait
 from harness.worker.source import Place
@@ -24,13 +25,13 @@ from harness.worker.virtual.clock import Clock
 __all__ = ["HandOver"]
 
 OWN = "own"
-"""That a turn runs no code under test."""
+"""The mark of a turn that runs no code under test."""
 
 TURN = "turn"
-"""What the controller calls the next turn of the event loop, among what is parked."""
+"""The key of the next turn of the event loop among the parked operations."""
 
 _PATIENCE = 10_000
-"""Rounds an aborted or closing execution may still go on in its clean-up before its worker is given up."""
+"""Rounds for which an aborted or closing execution may go on with its clean-up before its worker is given up."""
 
 
 class Sleeper(Protocol):
@@ -44,7 +45,10 @@ class Sleeper(Protocol):
 
 
 class HandOver:
-    """Exactly one strand has it: it runs until it parks, waits or ends, and hands it on (see the module's text)."""
+    """Holds a worker's controlled threads; exactly one runs, until it parks, waits or ends and hands control to another.
+
+    The module's text says more.
+    """
 
     def __init__(self, peer: Peer, clock: Clock) -> None:
         self.peer, self.clock = peer, clock
@@ -77,7 +81,7 @@ class HandOver:
         self._courteous: Strand | None = None
 
     def be_home(self, ident: int) -> None:
-        """Take the thread *ident* for the main thread of this process (a fork has just changed it)."""
+        """Register the thread *ident* as the main thread of this process, because a fork has just changed its id."""
         self.strands = {ident: self.home}
 
     def go_ahead(self, lane: str, ahead: int) -> None:
@@ -88,11 +92,14 @@ class HandOver:
 
     @property
     def others_ready(self) -> bool:
-        """Whether another strand can run."""
+        """Whether another controlled thread can run."""
         return bool(self._ready)
 
     def spawn(self, run: Callable[[], Any], lane: str | None) -> Strand:
-        """Start a strand that runs *run* when its turn comes."""
+        """Start and return a controlled thread that runs *run* when its turn comes; *lane* is the lane that it works for.
+
+        Raises ``RuntimeError``, and reports it, if the system gives no further thread.
+        """
         strand = Strand()
         strand.lane = lane
         try:
@@ -110,30 +117,30 @@ class HandOver:
         )
 
     def wake(self, strand: Strand) -> None:
-        """Put *strand*, which waits for work, at the end of those that will run."""
+        """Put *strand*, which waits for work, at the end of the queue of threads that will run."""
         self._ready.append(strand)
 
     def wake_home(self) -> None:
-        """Let the event loop run again if it is idle or between two turns: another strand has given it something to do."""
+        """Let the event loop run again if it is idle or between two turns: another thread has given it something to do."""
         if self._home_idle or self._at_turn:
             self._home_idle = self._at_turn = False
             self._ready.append(self.home)
 
     def wait(self, strand: Strand) -> None:
-        """Give the baton away until somebody wakes *strand*."""
+        """Hand control over until another thread wakes *strand*."""
         self._hand_over(strand)
 
     def idle(self) -> None:
-        """The main thread has nothing to run: return when a timer is due, a strand woke it, or an order came."""
+        """Wait, in the main thread with nothing to run, until a timer is due, another thread wakes it, or an order comes."""
         self._home_idle = True
         self._hand_over(self.home)
         self._home_idle = False
 
     def at_turn(self, text: str, whose: str, place: Place | None, own: bool, more: bool) -> bool:
-        """The event loop is between two turns: return True where the next is let go, False where something else came first.
+        """Park the event loop between two turns; return True if the next turn is let go, False if something else came first.
 
-        *whose*: the lanes of the calls that go on in it. *own*: no code under test runs in it. *more*: what has just run
-        has added to it.
+        *text* and *place* describe the next turn. *whose* has the lanes of the calls that continue in it. *own* says that
+        no code under test runs in it. *more* says that the code that has just run has added to it.
         """
         self._parked[TURN] = self.home
         if more:
@@ -148,7 +155,7 @@ class HandOver:
 
     @property
     def anything_else(self) -> bool:
-        """Whether another strand can run, or waits to be let go."""
+        """Whether another controlled thread can run, or waits to be let go."""
         return bool(self._ready or self._parked)
 
     def _hand_over(self, strand: Strand) -> None:
@@ -159,19 +166,23 @@ class HandOver:
         self.arrive(strand)
 
     def arrive(self, strand: Strand) -> None:
-        """Wait for the baton; the thread that has ended with it is really gone then, with all that was its own."""
+        """Wait, in the thread of *strand*, until it gets control; then finish off a thread that ended and handed it over.
+
+        That thread may still be unwinding, so the function that ``ended`` was given joins it: afterwards it is really gone,
+        with everything that it held.
+        """
         strand.gate.acquire()
         if self._dying is not None:
             gone, self._dying = self._dying, None
             gone()
 
     def _nobody_else(self) -> Strand | None:
-        """Return the strand that only takes its turn, if nothing in this worker could go instead."""
+        """Return the thread that parked by ``take_turn``, if nothing in this worker could go instead of it, else None."""
         strand, self._courteous = self._courteous, None
         if strand is None or not self.alone or not only_wait(self._parked, strand):
             return None
         if self.cancels and self._home_idle:
-            # Who waits for it in the event loop may be cancelled instead.
+            # A task that waits for this thread in the event loop may be cancelled instead.
             return None
         key = next(key for key, parked in self._parked.items() if parked is strand)
         del self._parked[key]
@@ -199,7 +210,7 @@ class HandOver:
     def _go(self, key: str, how: int, ahead: int, loses: str) -> Strand:
         strand = self._parked.pop(key)
         strand.order = how
-        self.go_ahead(key.partition("/")[0], ahead)
+        self.go_ahead(Task(key).family, ahead)
         self.loses = loses
         return strand
 
@@ -217,9 +228,9 @@ class HandOver:
         return self._ready.popleft()
 
     def _for_main_thread(self, order: Message, between: bool) -> Strand:
-        """Pass *order* on to the main thread, which takes it when it comes back to its event loop.
+        """Pass *order* on to the main thread, which takes it when it comes back to its event loop; return the next thread.
 
-        It goes on at once if it is *between* two turns or idle, and not held up at a statement or by a lock.
+        The main thread continues at once if it is idle or *between* two turns, and is not held up at a statement or by a lock.
         """
         self.ticked = between and order[0] == "tick"
         if order[0] != "tick":
@@ -234,7 +245,11 @@ class HandOver:
         return self.home
 
     def _alone(self) -> Strand:
-        """Nothing can run and no execution is under way (or it is over): let time pass here, or give up."""
+        """Return the thread that continues when none can run and no execution is under way, or it is over.
+
+        While an execution unwinds or drains, that is the main thread if it is idle. Otherwise time passes here, without the
+        controller, up to the earliest deadline or timer; if there is none, this worker is given up.
+        """
         self.one_more_round()
         if (self.aborting or self._drains) and self._home_idle:
             self._home_idle = False
@@ -251,7 +266,7 @@ class HandOver:
         return self.home
 
     def abort(self) -> None:
-        """The execution is over: have every strand that is parked or waits unwind."""
+        """Unwind every thread that is parked or waits, because the execution is over."""
         self.controlled, self.aborting = False, True
         for strand in (*self._parked.values(), *self._waiting.all()):
             strand.order = ABORT
@@ -269,7 +284,10 @@ class HandOver:
             self._park_waiting(strand, strand.wanted)
 
     def lose_control(self) -> None:
-        """End the controller's decisions: threads that wait in memory may go on, those that wait for file locks are aborted."""
+        """End the controller's decisions: threads that wait in memory may go on, and all other parked threads are aborted.
+
+        The latter include the threads that wait for file locks.
+        """
         self.controlled, self.news = False, []
         for strand in self._parked.values():
             if strand.wanted is not None:
@@ -281,7 +299,7 @@ class HandOver:
         self._parked.clear()
 
     def drain(self) -> None:
-        """Let whatever can run do so until all of it waits; no time passes meanwhile."""
+        """Run every thread that can run, until all threads wait; no time passes meanwhile."""
         self._drains = True
         while self._ready:
             self.idle()
@@ -294,17 +312,17 @@ class HandOver:
             self.fail("it never stops waiting, before or after the race")
 
     def fail(self, why: str) -> NoReturn:
-        """Tell the controller that this worker can't go on, and end it."""
+        """Tell the controller that this worker can't go on, for the reason *why*, and end the process with exit code 70."""
         self.peer.send(([messages.broken(why)], None))
         os._exit(70)
 
     def ended(self, join: Callable[[], Any] | None = None) -> None:
-        """Pass control on, as the running thread's work is done; with *join*, the thread that gets control calls that first."""
+        """Hand control over, because the running thread's work is done; the thread that gets control first calls *join*."""
         following = self._ready.popleft() if self._ready else self._quiescent()
         self._dying = join
         following.gate.release()
 
-    # What waits in memory
+    # Waits in memory
 
     def _park_waiting(self, strand: Strand, wanted: Wanted) -> None:
         self._parked[key := self._free_key(wanted.lane)] = strand
@@ -312,7 +330,7 @@ class HandOver:
         self.news.append(messages.waits(key, *wanted, strand is not self.home))
 
     def released(self, resource: str) -> None:
-        """Release *resource*: make the threads that wait for it ready, and report it to the controller."""
+        """Release *resource*: make the threads that wait for it ready, and report the release to the controller."""
         if self.controlled:
             self.news.append(messages.released(resource))
             for strand in self._parked.values():

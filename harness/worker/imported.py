@@ -1,4 +1,4 @@
-"""Which modules a worker has imported since it was forked, and the importing of such before workers are forked."""
+"""Lists the modules that a worker has imported since it was forked, and imports such modules before workers are forked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _ROOTS = tuple({sysconfig.get_paths()[name] + "/" for name in ("stdlib", "platst
 
 
 def libraries_since(before: Iterable[str]) -> list[str]:
-    """Return the modules that were imported after those *before*, in that order, but for those of the code under test."""
+    """Return the names of the modules that were imported since *before*, in the order of import.
+
+    *before* has the names of the modules known until then. Modules of the code under test are left out.
+    """
     known = frozenset(before)
     return [name for name, module in list(sys.modules.items()) if name not in known and _is_library(name, module)]
 
@@ -32,7 +35,7 @@ def _is_library(name: str, module: object) -> bool:
 
 
 def import_all(names: Iterable[str]) -> None:
-    """Import *names*. One that can't be imported here is left to whatever imports it later."""
+    """Import the modules *names*. A module that can't be imported now is skipped: the code that needs it imports it later."""
     for name in names:
         with suppress(Exception, SystemExit), warnings.catch_warnings():
             warnings.simplefilter("ignore")

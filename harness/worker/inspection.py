@@ -20,7 +20,7 @@ __all__ = ["Looking"]
 _TEXT, _LOCALS, _FRAMES = 200, 60, 40
 
 Frame = tuple[str, int, str, list[tuple[str, str]]]
-"""File, line and function, and its variables as text."""
+"""The file, line and function of a frame, and its variables: pairs of a name and the value as text."""
 
 
 def _text(raw: io.RawIOBase | io.FileIO, mode: str) -> io.TextIOWrapper:
@@ -37,9 +37,9 @@ class Looking:
         self._repr.maxstring = self._repr.maxother = _TEXT
 
     def look(self, what: str) -> list[Message]:
-        """Return news about the tasks' stacks (``frames``) or about the tables that each connection sees (``tables``).
+        """Return messages about the tasks' stacks (``frames``) or about the tables that each connection sees (``tables``).
 
-        For ``debug LANE TERMINAL`` the debugger runs, and the only news is whether it found the task.
+        For ``debug LANE TERMINAL`` the debugger runs, and the only message says whether it found the task.
         """
         if what.startswith("debug "):
             _, lane, terminal = what.split(" ", 2)
@@ -47,7 +47,10 @@ class Looking:
         return list(self._frames()) if what == "frames" else list(self._tables(self._text))
 
     def _debug(self, lane: str, terminal: str) -> bool:
-        """Have somebody at *terminal* look at the frames of the task in *lane*, with ``pdb``, until they go on."""
+        """Run ``pdb`` at *terminal* on the frames of the task in *lane*, until its user continues.
+
+        Returns False, and runs nothing, if the task has no frame of the code under test.
+        """
         frame = self._frame_of(lane)
         if frame is None:
             return False
@@ -59,7 +62,7 @@ class Looking:
         return True
 
     def _frame_of(self, lane: str) -> FrameType | None:
-        """Return the innermost frame of the code under test in *lane*: of its thread, else of its coroutine."""
+        """Return the innermost frame of the code under test in *lane*: of its thread, else of its coroutine, else None."""
         running = sys._current_frames()
         for ident, strand in self._runtime.strands.items():
             frame = running.get(ident) if self._runtime.lane_of(strand) == lane else None

@@ -1,4 +1,4 @@
-"""The main function of a worker process: its instrumentation is inherited by the fork, its orders come by pipe."""
+"""The main function of a worker process, which inherits its instrumentation by the fork and gets its orders by a pipe."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ STACK_SIGNAL = signal.SIGRTMIN + 7
 
 
 class Instrumented:
-    """The instrumentation of a process that forks workers. Made once, before any of them, and inherited."""
+    """The instrumentation of a process that forks workers. It is made once, before any worker, and workers inherit it."""
 
     def __init__(self, scenario: Scenario, common: Common, seen: Seen) -> None:
         self.clock = Clock(common.readings)
         self.runtime = Runtime(Peer(-1, -1), self.clock)
         randomness = Randomness(self.runtime.lane)
         self.resources = resources(Context(self.runtime, self.clock, randomness, scenario, common))
-        # What is called in every execution is only what a resource has of its own.
+        # These are called in every execution, so methods that do nothing, inherited from ``Resource``, are left out.
         self._begins = self._own("begin")
         self._none_left, self._left_open, self._running = (
             self._own(name) for name in ("none_left", "left_open", "running")
@@ -62,7 +62,7 @@ class Instrumented:
             resource.after_replacing(seen)
 
     def _own(self, name: str) -> list[Callable[..., Any]]:
-        """Return the method *name* of each resource that does not leave it as ``Resource`` has it."""
+        """Return the method *name* of each resource with a class that overrides it (``Resource`` has one that does nothing)."""
         return [
             getattr(resource, name)
             for resource in self.resources
@@ -80,7 +80,7 @@ class Instrumented:
         runtime.delays = bool(scenario.delays)
         runtime.asks_errors = bool(faults.most and faults.errors)
         runtime.cancels = bool(faults.most and faults.cancel)
-        # Clients in one process have no memory in common.
+        # The clients are in one process but share no memory, so the order of their turns does not matter.
         runtime.has_turns = role != "clients"
         settles = [settle for resource in self.resources if (settle := resource.settles(scenario)) is not None]
 
@@ -88,19 +88,19 @@ class Instrumented:
             for settle in settles:
                 settle()
 
-        # Called once for each report: mostly there is only one to call.
+        # It is called for each report, and mostly there is only one function to call: then no loop is needed.
         runtime.before_report = settles[0] if len(settles) == 1 else settle_all
 
     def serve(self, end: End, scenario: Scenario, role: str, number: int) -> None:
-        """Be process *number* with *role*: run the executions that are ordered at *end* until the other end is gone."""
+        """Run, as process *number* with *role*, the executions that are ordered at *end*; exit when its other end is gone."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        # Standard output is the controller's: a line of the code under test in it would spoil its JSON.
+        # Standard output belongs to the controller: a line that the code under test prints there would spoil its JSON.
         os.dup2(2, 1)
         sys.stdout = sys.stderr
         faulthandler.register(STACK_SIGNAL, file=end.stacks, all_threads=True)
         gc.disable()
-        # What the code logs where it has set up no logging would be repeated thousands of times.
+        # Otherwise code that has set up no logging would write the same lines in each of thousands of executions.
         logging.lastResort = logging.NullHandler()
         sys.unraisablehook = _unless_aborted(sys.unraisablehook)
         self.clock.be(scenario, role, number)
@@ -116,7 +116,7 @@ class Instrumented:
         imported = tuple(sys.modules)
         peer.send(([messages.hello(os.getpid())], None))
         take: dict[str, Callable[..., Any]] = {
-            # The execution is over here already: it ended with its last call, or never began.
+            # For "abort" and "finish" the execution is over here already: it ended with its last call, or never began.
             "abort": lambda *_: peer.send(([messages.closed([], "")], None)),
             "finish": lambda *_: peer.send(([messages.closed([], "")], None)),
             "modules": lambda: peer.send(([libraries_since(imported)], None)),
@@ -145,7 +145,7 @@ class Instrumented:
         seed, db, alone = beginning
         self._begin(Beginning(number, f"{seed}/w{number}", now, db, self.directory), alone)
         self.runtime.go_ahead(lane, ahead)
-        # What it puts into context variables is gone with it.
+        # It runs in a context of its own, so that the context variables that it sets are gone afterwards.
         contextvars.copy_context().run(session.run_call, lane, operation, arguments, db)
 
     def _begin_by_opening(self, session: Session, number: int, now: float, seed: str, db: str, alone: bool) -> None:
@@ -155,19 +155,19 @@ class Instrumented:
     def _tables(self, text: Callable[[Any], str]) -> list[Message]:
         return [news for resource in self.resources for news in resource.tables(text)]
 
-    # What the session asks about leftovers
+    # Answers to the session's questions about leftovers
 
     def in_transaction(self) -> list[str]:
         """Return a description of every transaction that is still open."""
         return [text for left_open in self._left_open for text in left_open()]
 
     def touched(self) -> bool:
-        """Return whether a resource was used before the race, since last asked."""
-        # Each is asked, whatever the others answer, so that each forgets.
+        """Return whether a resource was used before the race, since the last call of this function."""
+        # ``sum`` and not ``any``: every resource must be asked, because it forgets when it is asked.
         return sum(resource.ran_before() for resource in self.resources) > 0
 
     def none(self) -> bool:
-        """Return whether no connection, descriptor, lock on a file and library thread is left."""
+        """Return whether no connection, descriptor, file lock or library thread is left."""
         return not self.runtime.threads and all(none_left() for none_left in self._none_left)
 
     def running(self) -> list[str]:
@@ -175,12 +175,12 @@ class Instrumented:
         return [text for running in self._running for text in running()]
 
     def clean(self) -> None:
-        """End the threads and close the connections that were left."""
+        """End the threads and close the connections that are left."""
         for resource in self.resources:
             resource.clean()
 
     def set_up(self, setup: Callable[[Any], Any], db: str, seed: str) -> None:
-        """Run *setup* over *db*, under virtual time and seeded randomness; its exceptions are raised."""
+        """Run *setup* over *db*, under virtual time and randomness seeded by *seed*; raises the exceptions of *setup*."""
         self.runtime.be_home(threading.get_ident())
         self._begin(Beginning(-1, f"{seed}/setup", 0.0, db, self.directory))
         value = setup(database(db))
@@ -193,7 +193,10 @@ class Instrumented:
 
 
 def _unless_aborted(hook: Callable[[sys.UnraisableHookArgs], Any]) -> Callable[[sys.UnraisableHookArgs], None]:
-    """Return *hook*, but for our own ending of an execution where it was in a finalizer, out of which nothing is raised."""
+    """Return a hook that calls *hook*, except for ``Aborted``.
+
+    An ``Aborted`` that ends an execution inside a finalizer arrives here, because no exception leaves a finalizer.
+    """
 
     def report(args: sys.UnraisableHookArgs) -> None:
         if not issubclass(args.exc_type, Aborted):
@@ -203,5 +206,8 @@ def _unless_aborted(hook: Callable[[sys.UnraisableHookArgs], Any]) -> Callable[[
 
 
 def instrument(scenario: Scenario, common: Common, seen: Seen) -> Instrumented:
-    """Instrument this process and those it will fork for *scenario*, which have *common* memory. Opens no database."""
+    """Instrument this process, and those that it will fork, for *scenario*; they share the memory *common*.
+
+    *seen* has the results of an earlier search of the modules. Opens no database.
+    """
     return Instrumented(scenario, common, seen)

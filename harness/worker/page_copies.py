@@ -1,4 +1,4 @@
-"""Searches modules for functions to replace before the fork server is forked, because reading them later copies pages."""
+"""Searches modules for functions to replace, before the fork server is forked: a search after the fork copies memory pages."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from harness.worker.instrument.threads.made_before import Holding
 __all__ = ["Seen", "learn", "look"]
 
 _originals: set[int] = set()
-"""By ``id``, what explorations of this process have replaced until now."""
+"""The ``id`` of each function that explorations of this process have replaced until now."""
 
 
 class Seen(NamedTuple):
-    """The functions found, and the modules that have none of them (modules that were not searched are not listed)."""
+    """The result of a search: ids of functions to replace, and names of modules without such functions, or without locks.
+
+    Modules that were not searched are not listed.
+    """
 
     originals: frozenset[int]
     without_originals: frozenset[str]
@@ -23,7 +26,7 @@ class Seen(NamedTuple):
 
 
 def look() -> Seen:
-    """Search every loaded module for functions and locks to replace. Runs no code of the modules."""
+    """Search every loaded module for functions and locks to replace, and return the result. Runs no code of the modules."""
     originals = frozenset(_originals)
     holding = Holding()
     without_originals, without_locks = set(), set()
@@ -40,5 +43,5 @@ def look() -> Seen:
 
 
 def learn(originals: Iterable[int]) -> None:
-    """Have the next ``look`` of this process look for *originals* too."""
+    """Add *originals*, ids of functions, to those for which the next ``look`` of this process searches."""
     _originals.update(originals)

@@ -23,21 +23,21 @@ class Program(Protocol):
 
     @property
     def open(self) -> Any:
-        """The function that makes the application, or None."""
+        """The function that makes the application, None if the program has no application to make."""
 
     @property
     def close(self) -> Any:
-        """The function that ends the application."""
+        """The function that closes the application."""
 
     @property
     def concurrent(self) -> bool:
-        """Whether it needs an event loop."""
+        """Whether its operations need an event loop."""
 
     def begin(self) -> None:
         """Forget the execution before this one."""
 
     def take(self, name: str, *fields: Any) -> None:
-        """Take the fields of a message that has arrived, an answer to or the end of request *name*."""
+        """Take the message that has arrived for request *name*: the *fields* of its answer, or the end of its client."""
 
 
 class _Operations:
@@ -48,16 +48,17 @@ class _Operations:
         self.concurrent = scenario.concurrent
 
     def begin(self) -> None:
-        """Nothing is kept."""
+        """Do nothing, because nothing is kept."""
 
     def take(self, name: str, *fields: Any) -> None:
-        """No message comes here."""
+        """Do nothing, because no message comes here."""
 
 
 _BEFORE = {"pydantic": "pydantic.v1"}
-"""What is imported later, by a module imported already, and derives from ``date`` with a metaclass of its own.
+"""By the name of a module that may be loaded: a module that it imports later, and that must be imported before the fork.
 
-That can't be done once ``date`` tells virtual time, for which it needs a metaclass too.
+The latter derives a class from ``date`` with a metaclass of its own. That is impossible once ``date`` tells virtual time,
+because ``date`` then has a metaclass too.
 """
 
 
@@ -66,8 +67,8 @@ def warm(scenario: Scenario) -> None:
     if scenario.app is not None:
         from harness.worker import asgi, clients  # noqa: F401
     if scenario.database == "postgresql":
-        # The worker asks the server who waits through psycopg, whatever the code under test uses. And neither can be imported
-        # once ``date`` tells virtual time.
+        # The worker asks the server through psycopg which sessions wait, whatever driver the code under test uses. And neither
+        # driver can be imported once ``date`` tells virtual time.
         for driver in ("psycopg", "asyncpg"):
             with suppress(ImportError):
                 import_module(driver)

@@ -1,8 +1,8 @@
 """The worker as the instrumentation sees it: its schedule points, and the controlled thread that runs.
 
-A *strand* is a controlled thread: the main thread (which runs the event loop, if there is one), library threads such as
-``aiosqlite``'s, and those that the code under test starts. Exactly one runs, until it parks, waits or ends;
-``hand_over.py`` passes control on.
+The controlled threads (``Strand``) are the main thread (which runs the event loop, if there is one), library threads such as
+``aiosqlite``'s, and the threads that the code under test starts. Exactly one runs, until it parks, waits or ends;
+``hand_over.py`` hands control over.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.boundary import messages
 from harness.boundary.wire import ABORT, GO, Message, Peer
+from harness.values.names import Task
 from harness.worker.controlled_threads import Aborted, Strand, Wanted
 from harness.worker.directory import without_directory
 from harness.worker.hand_over import HandOver
@@ -23,20 +24,23 @@ from harness.worker.virtual.clock import Clock
 __all__ = ["LANE", "Aborted", "Runtime", "Strand"]
 
 LANE: contextvars.ContextVar[str] = contextvars.ContextVar("harness_lane", default="")
-"""The lane (client, or task started by one) that the running coroutine belongs to."""
+"""The lane of the running coroutine: the name of its client, or of a task that a client started."""
 
 _CLEANING = ("close", "rollback")
-"""What may still run while an execution that is over unwinds."""
+"""The kinds of operations that may still run while an execution that is over unwinds."""
 
 _READ_THE_CLOCK = (("access", "clock", "r"), ("access", "dated", "r"), ("access", "dates", "r"))
-"""What matters to nobody as long as no time can pass, and then the controller is asked."""
+"""The accesses that matter to no other process as long as no time can pass. Where time can pass, the controller is asked."""
 
 _OF_FILES = ("file", "flock")
-"""What may, too, in a lane that has heard of it: code that lets go of a lock file forgets it only then."""
+"""The kinds of operations that may then run too, in a lane that has been told that the execution is over.
+
+Code that releases a lock file takes the lock for held until that operation has succeeded.
+"""
 
 
 class Runtime(HandOver):
-    """The one object of a worker through which everything instrumented goes (see the module's text)."""
+    """The one object of a worker through which all instrumented code goes (see the module's text)."""
 
     def __init__(self, peer: Peer, clock: Clock) -> None:
         super().__init__(peer, clock)
@@ -49,21 +53,21 @@ class Runtime(HandOver):
         self.dial: Callable[..., Any]
         self.begun = False
 
-    # What runs now
+    # The code that runs now
 
     def strand(self) -> Strand | None:
-        """Return the running strand, or None in a thread the runtime does not know."""
+        """Return the running controlled thread, or None in a thread that the runtime does not know."""
         return self.strands.get(threading.get_ident())
 
     def lane(self) -> str:
-        """Return the lane the running code belongs to."""
+        """Return the lane that the running code belongs to."""
         strand = self.strands.get(threading.get_ident())
         if strand is not None and strand.lane is not None:
             return strand.lane
         return LANE.get() or "main"
 
     def lane_of(self, strand: Strand) -> str:
-        """Return the lane that a parked *strand* works for."""
+        """Return the lane that *strand*, which is parked, works for; ``main`` if it works for none or is not parked."""
         key = next((key for key, parked in self._parked.items() if parked is strand), "")
         return key.partition("+")[0] or "main"
 
@@ -72,7 +76,7 @@ class Runtime(HandOver):
         return self.sleeper.unfinished() if self.sleeper else []
 
     def place(self) -> Place | None:
-        """Return the line that asked for the running strand's work, where it works for somebody else."""
+        """Return the line that asked for the running thread's work, or None if no other code asked for it."""
         strand = self.strands.get(threading.get_ident())
         return strand.place if strand is not None else None
 
@@ -94,8 +98,9 @@ class Runtime(HandOver):
     ) -> int:
         """Wait here until the controller lets this operation go; return how (``GO``, ``GIVE_UP`` or one of ``ERRORS``).
 
-        *not_before* is the virtual time before which it can't be let go; *errors* are those it could end with. Raises
-        ``Aborted`` when the execution is over. Does nothing outside an execution, or in a thread the runtime doesn't know.
+        *not_before* is the virtual time, in seconds, before which it can't be let go; *errors* are the errors that it could
+        end with. Raises ``Aborted`` when the execution is over. Does not wait outside an execution, nor in a thread that the
+        runtime does not know: such a thread is reported.
         """
         strand = self.strands.get(threading.get_ident())
         if not (self.controlled or self.aborting):
@@ -107,7 +112,7 @@ class Runtime(HandOver):
             )
             return GO
         if self.aborting:
-            # Code that catches everything and tries again would never hear of the end.
+            # Code that catches every exception and tries again would unwind for ever, so its attempts are counted.
             self.one_more_round()
             if kind in _CLEANING or (kind in _OF_FILES and self.lane() in self._unwinding):
                 return GO
@@ -134,28 +139,28 @@ class Runtime(HandOver):
         return self._parked_as(strand, kind, text, detail, place, not_before, errors)
 
     def _unnoticed(self, strand: Strand, lane: str) -> bool:
-        """Whether nothing of this step so far matters to anybody else, and nothing else in this worker can run.
+        """Return whether this step has so far done nothing that matters to other tasks, and nothing else can run here.
 
-        Then the controller's options are what they were, and where it has decided to go on with this task anyway, it
-        need not be asked.
+        Then the moves that the controller can make have not changed, and it need not be asked if it has decided to go on
+        with this task anyway.
         """
         if self._parked or self._ready or not (strand is self.home or self._home_idle):
             return False
-        if lane.partition("/")[0] != self._family:
+        if Task(lane).family != self._family:
             return False
         self.before_report()
         timer = self.sleeper.next_timer() if self.delays and self.sleeper is not None else None
         if timer is not None and any(family != self._family for family, _ in timer[3]):
-            # Whether to hold this call up until another's timer is due is for the controller to say.
+            # The controller decides whether this call is delayed until the timer of another call is due.
             return False
         told = len(self.news) - len(self._commuting())
         return not told or self.news[told - 1][0] == "passed"
 
     def _commuting(self) -> list[Message]:
-        """Return the last of the news as far as they are accesses that keep nobody waiting and change no data.
+        """Return the messages at the end of the news that are accesses by which no process waits and no data changes.
 
-        Those are of mode ``a``, or look up a name (as opening a database does) or which tables there are, or look at the
-        clock: that as long as no time can pass, and where it can the controller is asked.
+        These are accesses of mode ``a``, look-ups of a name (as opening a database does) or of the tables that exist, and
+        readings of the clock. The latter count only as long as no time can pass; where it can, the controller is asked.
         """
         news, end = self.news, len(self.news)
         while end and news[end - 1][0] == "access" and _commutes(news[end - 1]):
@@ -163,9 +168,9 @@ class Runtime(HandOver):
         return news[end:]
 
     def take_turn(self, kind: str, text: str, detail: str, place: Place | None = None) -> None:
-        """Park like ``park`` where something else in this worker could go first; otherwise go on at once.
+        """Park like ``park`` if something else in this worker could go first; otherwise go on at once.
 
-        For what touches nothing shared between workers, so that its turn matters to tasks of this worker only.
+        For operations that touch nothing shared between workers: their order matters to the tasks of this worker only.
         """
         strand = self.strands.get(threading.get_ident())
         if strand is None or not self.controlled:
@@ -202,10 +207,10 @@ class Runtime(HandOver):
         return strand.order
 
     def wait_for(self, wanted: Wanted, again: bool = False) -> bool:
-        """Wait here until *wanted* is let go; return False if virtual time passed its deadline first.
+        """Wait here until the resource of *wanted* is released; return False if virtual time passed its deadline first.
 
-        *again*: it was let go, and somebody else has taken it since. Only for a thread that the runtime knows. Raises
-        ``Aborted`` when the execution is over.
+        *again* says that the resource was released, and another thread has taken it since. Only for a thread that the
+        runtime knows. Raises ``Aborted`` when the execution is over.
         """
         if self.aborting:
             raise Aborted
@@ -214,7 +219,7 @@ class Runtime(HandOver):
         if not self.controlled:
             self._waiting.add(strand)
         elif again:
-            # It stays as hopeless as it was: to have asked in vain is no step, so nothing may depend on it.
+            # ``hopeless`` stays as it was: a vain attempt is no step, so nothing may depend on it.
             self._parked[key := self._free_key(wanted.lane)] = strand
             self.news.append(messages.blocked(key, wanted.deadline, (wanted.resource,)))
         else:
@@ -222,9 +227,10 @@ class Runtime(HandOver):
         return self._let_go_again(strand) == GO
 
     def block(self, files: tuple[str, ...], deadline: float) -> bool:
-        """Wait here, inside a library call, for somebody else's lock on one of *files*; return whether to try again.
+        """Wait here, inside a library call, for a lock on one of *files* that another holds; return whether to try again.
 
-        Called where an exception could not pass. False when virtual time passed *deadline*, or the execution is over.
+        Raises nothing, because it is called where no exception can pass. Returns False when virtual time passed *deadline*,
+        when the execution is over, and outside an execution.
         """
         strand = self.strands.get(threading.get_ident())
         if strand is None or not self.controlled:
@@ -237,7 +243,10 @@ class Runtime(HandOver):
         return strand.order == GO
 
     def unwinds(self) -> bool:
-        """Return True where the running lane has heard that all is over: its clean-up may go on as if a lock were free."""
+        """Return True if the running lane has been told that the execution is over: its clean-up may take a lock as free.
+
+        Raises ``Aborted`` to tell the lane if it has not been told.
+        """
         self.one_more_round()
         lane = self.lane()
         if lane in self._unwinding:
@@ -246,18 +255,18 @@ class Runtime(HandOver):
         raise Aborted
 
     def unseen(self) -> None:
-        """Note that something shared is touched where no step tells of it: while the application is made."""
+        """Note that something shared is touched while the application is made, when no step reports it."""
         self.found_something |= self.opening
 
     def touched(self, resource: str, mode: str) -> None:
-        """Note that the step under way accessed *resource*."""
+        """Note that the step under way accessed *resource* in *mode* (see ``Access``)."""
         self.news.append(messages.access(resource, mode))
         self.clock.met(resource, mode)
 
     # One execution
 
     def begin(self, alone: bool = True) -> None:
-        """Forget the execution before this one. *alone*: at most one client will call this worker."""
+        """Forget the execution before this one. *alone* says that at most one client will call this worker."""
         self.alone, self.begun = alone, True
         self._courteous, self._drains = None, False
         self.controlled = self.aborting = False
@@ -272,7 +281,7 @@ class Runtime(HandOver):
 
 
 def _commutes(access: Message) -> bool:
-    """Whether no other process' options change by *access*."""
+    """Return whether *access* leaves the moves of all other processes as they are."""
     return bool(
         access[2] == "a"
         or (access[2] == "r" and access[1].startswith(("name:", "schema:")))

@@ -1,4 +1,4 @@
-"""One execution inside a worker: open the application, run the calls the controller orders, close, leave nothing."""
+"""Runs an execution inside a worker: opens the application, runs the calls that the controller orders, closes, cleans up."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Leftovers(Protocol):
 
 
 class Session:
-    """The executions of one worker, one after another."""
+    """Runs the executions of one worker, one after another."""
 
     def __init__(self, runtime: Runtime, program: Program, left: Leftovers) -> None:
         self._runtime, self._program = runtime, program
@@ -72,9 +72,9 @@ class Session:
         self._runtime.peer.send(([messages.closed(*closed)], None))
 
     def run_call(self, lane: str, operation: str, arguments: Sequence[Any], db: str) -> None:
-        """Run an execution that begins with a call, and ends by itself when nothing is left behind.
+        """Run an execution that begins with a call, and ends by itself when the code under test has left nothing behind.
 
-        For programs that open nothing: saves the messages for beginning and ending.
+        It is for programs that open nothing, and saves the messages that begin and end an execution.
         """
         runtime = self._runtime
         self._finished, self._app = False, database(db)
@@ -92,7 +92,7 @@ class Session:
                 self._collect()
                 runtime.peer.send((runtime.news, None))
                 return
-            # Told to finish while it still ran in the loop, as what was left behind kept it from ending by itself.
+            # It was already told to finish, while its loop still ran, if leftovers kept it from ending by itself.
             if not self._finished:
                 if self._concurrent:
                     self._loop.run_forever()
@@ -104,7 +104,7 @@ class Session:
         runtime.peer.send(([messages.closed(*closed)], None))
 
     def _call_first(self, lane: str, operation: str, arguments: Sequence[Any]) -> None:
-        """Run the call, in an event loop together with those that come meanwhile."""
+        """Run the call; in an event loop, if the program needs one, together with the calls that come meanwhile."""
         if not self._concurrent:
             self._call_now(lane, operation, arguments)
             return
@@ -116,7 +116,7 @@ class Session:
 
     @property
     def _loop(self) -> VirtualLoop:
-        """This execution's event loop, made when it is first needed."""
+        """The event loop of this execution, made when it is first needed."""
         if self._made_loop is None:
             self._made_loop = VirtualLoop(self._runtime)
             asyncio.set_event_loop(self._made_loop)
@@ -125,7 +125,7 @@ class Session:
     def _race(self, db: Path) -> None:
         runtime = self._runtime
         runtime.opening, runtime.found_something = True, False
-        # What ran while the execution before this one was closed is not this application's doing.
+        # Asked to clear it: uses of resources while the execution before this one was closed are not this application's.
         self._left.touched()
         try:
             self._app = self._open(self._program.open, db) if self._program.open else db
@@ -146,7 +146,10 @@ class Session:
             self._one_by_one()
 
     def _open(self, function: Callable[[Path], Any], db: Path) -> Any:
-        """Open the application. Context variables that it sets are visible to the calls, as to tasks that it had started."""
+        """Open the application and return it.
+
+        The calls see the context variables that it sets, as tasks would that it had started.
+        """
         value = function(db)
         if not inspect.isawaitable(value):
             return value
@@ -188,7 +191,7 @@ class Session:
             runtime.home.lane = None
 
     def _complete(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call *function*; where that gives a coroutine, run it to its end in the loop."""
+        """Call *function* and return its value; if that is awaitable, run it to its end in the loop and return its result."""
         value = function(*arguments)
         if not inspect.isawaitable(value):
             return value
@@ -213,7 +216,7 @@ class Session:
         self._loop.start(self._call(lane, operation, arguments), lane)
 
     def _cancel(self, lane: str) -> None:
-        """Cancel the call in *lane*. A task cancelled before its first step never runs, so its end is told here."""
+        """Cancel the call in *lane*. A task cancelled before its first step never runs, so its end is reported here."""
         task = self._loop.cancel(lane)
         if task is None or lane not in self._unbegun:
             return
@@ -226,7 +229,7 @@ class Session:
         task.add_done_callback(ended)
 
     def _end_if_last(self) -> None:
-        """End an execution that ends by itself with its last call, if nothing is left."""
+        """End an execution that ends by itself, if its last call has ended and nothing is left."""
         runtime = self._runtime
         if self._ends_itself and not runtime.live and not runtime.inbox and self._left.none():
             self._loop.stop()
@@ -254,7 +257,10 @@ class Session:
     # The end
 
     def _end(self) -> tuple[list[str], str]:
-        """End the execution here; return the transactions left open, and the error that closing the application raised."""
+        """End the execution here; return its leftovers, and the text of the error that closing the application raised.
+
+        The leftovers are descriptions of the open transactions and of the threads that would keep the process from ending.
+        """
         runtime = self._runtime
         runtime.lose_control()
         left_open = self._left.in_transaction() if not runtime.aborting else []
@@ -275,7 +281,10 @@ class Session:
         return left_open, failed
 
     def _unwind_threads(self) -> list[str]:
-        """Let the threads of the code under test run as far as they can, then unwind them; return those that are left."""
+        """Let the threads of the code under test run as far as they can, then unwind them.
+
+        Return descriptions of the threads that were left before they were unwound; none if the execution was aborted.
+        """
         runtime = self._runtime
         left: list[str] = []
         if not runtime.aborting:
@@ -286,7 +295,7 @@ class Session:
         return left
 
     def _nothing_left(self) -> bool:
-        """Whether the code under test has left no connection, thread, task or timer behind."""
+        """Return whether the code under test has left no connection, thread, task or timer behind; renew the loop if so."""
         if self._finished or self._runtime.aborting or self._runtime.others_ready or not self._left.none():
             return False
         if self._made_loop is not None:
@@ -296,7 +305,7 @@ class Session:
         return True
 
     def _renew_loop(self) -> None:
-        """Keep the event loop for the next execution if it is as good as a new one: making and closing one cost 0.6 ms."""
+        """Keep the event loop for the next execution if it can be made as good as new, because a new one costs 0.6 ms."""
         if self._made_loop is not None and not (self._made_loop.at_rest and self._made_loop.renew()):
             self._made_loop.close()
             self._made_loop = None

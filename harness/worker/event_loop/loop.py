@@ -1,7 +1,7 @@
 """A deterministic event loop: asyncio's own, with virtual time and with quiescence in the place of a selector.
 
 When no callback is ready the loop is idle: the runtime lets a library thread run, or tells the controller that the worker is
-quiescent. In which order callbacks run says ``turns.py``.
+quiescent. ``turns.py`` defines the order in which callbacks run.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class VirtualLoop(Turns):
         self.set_exception_handler(_ignore)
         self.set_task_factory(_in_own_lane)  # type: ignore[arg-type]
 
-    # What BaseEventLoop asks of a concrete loop
+    # The methods that BaseEventLoop requires of a concrete loop
 
     def time(self) -> float:
-        """Return virtual seconds."""
+        """Return the virtual time in seconds."""
         clock = self._runtime.clock
         clock.read = True
         return clock.now
@@ -45,12 +45,12 @@ class VirtualLoop(Turns):
         self._runtime.wake_home()
 
     def run_forever(self) -> None:
-        """Run until stopped; while this loop runs, its timers are the worker's."""
+        """Run until stopped; while this loop runs, its timers are the timers of the worker."""
         if self._runtime.begun and self._runtime.strand() is not self._runtime.home:
             self._runtime.fail("it runs an event loop in another thread than the main one, which is not controlled")
         home = self._runtime.home
         outer, self._runtime.sleeper = self._runtime.sleeper, self
-        # A call that runs a loop (asyncio.run) is many tasks, each in a lane of its own.
+        # A call that runs a loop (``asyncio.run``) consists of many tasks, each in a lane of its own.
         of_call, home.lane = home.lane, None
         self._delivering = True
         try:
@@ -75,7 +75,10 @@ class VirtualLoop(Turns):
     # Being idle
 
     def be_idle(self) -> None:
-        """Nothing is ready to run here: wait until something is, a timer is due or an order came."""
+        """Wait, as nothing is ready to run here, until a callback is ready, a timer is due or an order comes.
+
+        When the execution is over and no other thread can run, unwind the tasks instead.
+        """
         runtime = self._runtime
         if not runtime.aborting or runtime.others_ready:
             if not runtime.inbox:  # else an order came while a statement or a lock held the loop up
@@ -85,17 +88,17 @@ class VirtualLoop(Turns):
             self._cancel_all()
 
     def take_in(self) -> None:
-        """Take in the messages that orders have brought from outside."""
+        """Take in the orders that have come from the controller, and cancel the task that is to lose its result, if any."""
         runtime = self._runtime
         if runtime.loses:
-            # Before the callback that brings the result has run: it has happened, and nobody will hear of it.
+            # Cancelled before the callback with the result has run: the operation has happened, but its result is lost.
             self.cancel(runtime.loses)
             runtime.loses = ""
         if runtime.inbox:
             self.take_orders()
 
     def _cancel_all(self) -> None:
-        """The execution is over and no thread has anything left to do: unwind every task, then stop."""
+        """Unwind every task, then stop: the execution is over, and no thread has anything left to do."""
         pending = [task for task in self._tasks.values() if not task.done()]
         for task in pending:
             task.cancel()
@@ -111,7 +114,10 @@ class VirtualLoop(Turns):
         return task
 
     def renew(self) -> bool:
-        """Make a loop that is at rest as good as new; return False if the code under test has changed its ways."""
+        """Make this loop, which is at rest, as good as new.
+
+        Return False, and change nothing, if the code under test has set a task factory, debug mode or a default executor.
+        """
         if self.get_task_factory() is not _in_own_lane or self.get_debug() or self._default_executor is not None:  # type: ignore[attr-defined]
             return False
         self.set_exception_handler(_ignore)
@@ -122,11 +128,14 @@ class VirtualLoop(Turns):
 
     @property
     def at_rest(self) -> bool:
-        """Whether no callback, timer or task is left but the one that is ending."""
+        """Whether no callback, no timer and no unfinished task is left."""
         return not self._ready and self.next_timer() is None and all(task.done() for task in self._tasks.values())
 
     def next_timer(self) -> tuple[float, str, Place | None, tuple[tuple[str, float], ...]] | None:
-        """Return when the earliest timer is due, its lane, the line that waits for it, and when that of each call is due."""
+        """Return the earliest timer: its due time, its lane, the line that waits for it, and each call's earliest due time.
+
+        Times are in virtual seconds. Return None if no timer is set.
+        """
         scheduled = self._scheduled
         live = [handle for handle in scheduled if not handle._cancelled] if scheduled else None
         if not live:
@@ -144,7 +153,7 @@ class VirtualLoop(Turns):
     # Lanes
 
     def start(self, coroutine: Coroutine[Any, Any, Any], lane: str) -> asyncio.Task[Any]:
-        """Run *coroutine* as a task in *lane*."""
+        """Start *coroutine* as a task in *lane*, and return the task."""
         context = contextvars.copy_context()
         context.run(LANE.set, lane)
         task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=self, context=context, name=lane)
@@ -156,19 +165,20 @@ class VirtualLoop(Turns):
         return self._runtime.child_lane(LANE.get() or "main")
 
     def waiting_places(self) -> list[tuple[str, Place | None]]:
-        """Return every unfinished lane and the line at which it waits."""
+        """Return the lane of every unfinished task, and the line at which the task waits."""
         return [(lane, place_of_coroutine(task.get_coro())) for lane, task in self._tasks.items() if not task.done()]
 
     def unfinished(self) -> list[tuple[str, Any]]:
-        """Return every unfinished lane and its coroutine."""
+        """Return the lane and the coroutine of every unfinished task."""
         return [(lane, task.get_coro()) for lane, task in self._tasks.items() if not task.done()]
 
     # Threads
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
-        """Run *func* in *executor*, or where there is none (``to_thread``) in a strand of its own.
+        """Run *func* in *executor*, or, where there is none (``to_thread``), in a controlled thread of its own.
 
-        That is in the lane that asked, for that mostly waits for it; if another is so already, in one of its own.
+        That thread works for the lane that asked, because that lane mostly waits for it. If another thread already works
+        for that lane, the new thread gets a lane of its own.
         """
         if executor is not None or self._default_executor is not None:  # type: ignore[attr-defined]
             return super().run_in_executor(executor, func, *args)
@@ -202,7 +212,7 @@ class VirtualLoop(Turns):
 
 
 def _ignore(_loop: asyncio.AbstractEventLoop, _context: dict[str, Any]) -> None:
-    """Ignore errors that nobody awaited: only the answers to clients count."""
+    """Ignore errors that no code awaited: only the answers to clients count."""
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

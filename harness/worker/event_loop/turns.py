@@ -4,8 +4,8 @@ asyncio runs its ready queue first in, first out, a turn at a time: the callback
 Arrivals from outside (a call, an answer, the result of a thread, a timer, a cancellation) join the queue between two
 turns. Here time stands still while the loop runs, so nothing would ever arrive then. So whenever code under test has
 made a callback ready, the loop asks before the next turn which comes first: the turn, or one of the possible arrivals.
-A chosen arrival counts as having come just before the code that made the others ready, and its first step precedes
-them.
+An arrival that is chosen counts as if it had come just before the code that made the other callbacks ready, and its
+first step precedes theirs.
 
 An arrival at an idle loop runs some of asyncio's own callbacks before it reaches the code that waits for it. No other
 code can tell whether these have run, so the loop does not ask there, unless a task may be cancelled.
@@ -18,17 +18,21 @@ from collections import deque
 from heapq import heappop
 from typing import Any
 
+from harness.values.names import Task
 from harness.worker.runtime import LANE, Runtime
 from harness.worker.source import Place, place_of_coroutine
 
 __all__ = ["Turns", "whose"]
 
 _OWN = ("asyncio.", "_asyncio.", "harness.", "aiosqlite.")
-"""Where functions come from that carry a result to who waits for it, and do nothing else."""
+"""The prefixes of module names. Callbacks from these modules only carry a result to the code that waits for it."""
 
 
 class Turns(asyncio.BaseEventLoop):
-    """See the module's text. ``_ready`` and ``_scheduled`` are asyncio's own: a queue of handles and a heap of timers."""
+    """An event loop with turns that the controller lets go (see the module's text).
+
+    ``_ready`` and ``_scheduled`` are asyncio's own: a queue of handles and a heap of timers.
+    """
 
     _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
@@ -40,7 +44,7 @@ class Turns(asyncio.BaseEventLoop):
         self._delivering = self._by_aiosqlite = False
 
     def be_idle(self) -> None:
-        """Nothing is ready to run here."""
+        """Wait, as nothing is ready to run here."""
         raise NotImplementedError
 
     def take_in(self) -> None:
@@ -71,10 +75,10 @@ class Turns(asyncio.BaseEventLoop):
         self._delivering = self._delivering and not visible and all(map(_task, ready))
 
     def _fire(self) -> bool:
-        """Queue the timers that have passed, and, if the controller says so, the first that is due exactly now.
+        """Queue the timers that were due earlier, and, if the controller says so, the first timer that is due exactly now.
 
-        Return whether there was one. The order of timers that are due at the same moment is fixed, as in asyncio;
-        arrivals between them are not.
+        Return whether any timer was queued. The order of timers that are due at the same moment is fixed, as in asyncio;
+        the order of arrivals between them is not.
         """
         runtime, scheduled = self._runtime, self._scheduled
         now, ticked, runtime.ticked = runtime.clock.now, runtime.ticked, False
@@ -92,10 +96,10 @@ class Turns(asyncio.BaseEventLoop):
             timer._scheduled = False  # type: ignore[attr-defined]
         return fired
 
-    # What comes between two turns
+    # Arrivals between two turns
 
     def _unnoticed(self) -> bool:
-        """Whether nothing could come before the next turn, or nobody could tell."""
+        """Return whether nothing could come before the next turn, or no code under test could notice it."""
         runtime = self._runtime
         if not (runtime.controlled and runtime.has_turns):
             return True
@@ -111,9 +115,9 @@ class Turns(asyncio.BaseEventLoop):
         )
 
     def _let_others_in(self) -> None:
-        """Ask which comes first, the next turn or an arrival, until it is the turn."""
+        """Ask which comes first, the next turn or an arrival, and take in the arrivals, until the turn is let go."""
         runtime, ready = self._runtime, self._ready
-        # What came while a statement or a lock held the loop up.
+        # These orders came while a statement or a lock held the loop up.
         self.take_in()
         more = True
         while not (self._stopping or runtime.aborting):
@@ -131,7 +135,7 @@ class Turns(asyncio.BaseEventLoop):
                 self._begin_with_what_came()
             # A timer may have ended a wait that the next turn would have ended, although it has left nothing ready.
             more = fired or bool(ready)
-            # What it made ready comes after those that were ready before it.
+            # The callbacks that were ready before the arrival precede those that it has made ready.
             ready.extendleft(reversed(held))
 
     def _begin_with_what_came(self) -> None:
@@ -143,19 +147,19 @@ class Turns(asyncio.BaseEventLoop):
 
 
 def whose(handle: asyncio.Handle) -> str:
-    """Return the lane of the call in which *handle* was made, ``main`` for none."""
+    """Return the lane of the call in which *handle* was made, ``main`` if it was made in no call."""
     lane: str = handle._context.get(LANE, "")  # type: ignore[attr-defined]
-    return lane.partition("/")[0] or "main"
+    return Task(lane).family or "main"
 
 
 def _task(handle: asyncio.Handle) -> asyncio.Task[Any] | None:
-    """Return the task that *handle* goes on with, if it does."""
+    """Return the task that *handle* continues, None if it continues none."""
     owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
     return owner if isinstance(owner, asyncio.Task) else None
 
 
 def _is_own(handle: asyncio.Handle) -> bool:
-    """Return whether *handle* runs no code under test: only asyncio's or ours, which sets a future, say."""
+    """Return whether *handle* runs no code under test, but only asyncio's or ours, such as code that sets a future."""
     if _task(handle) is not None:
         return False
     function = handle._callback  # type: ignore[attr-defined]
@@ -163,21 +167,23 @@ def _is_own(handle: asyncio.Handle) -> bool:
         function = inner
     owner = getattr(function, "__self__", None)
     if isinstance(owner, set):
-        # A task that has ended is taken out of those that are kept from being collected, as asyncio's documentation says.
+        # The callback takes a task that has ended out of the set that keeps it from being collected, as asyncio's
+        # documentation recommends (``task.add_done_callback(tasks.discard)``).
         return True
     module = getattr(function, "__module__", None) or type(owner).__module__
     return isinstance(owner, asyncio.Future) or f"{module}.".startswith(_OWN)
 
 
 def _is_of_aiosqlite(handle: asyncio.Handle) -> bool:
-    """Return whether *handle* brings the result of a call of ``aiosqlite``, which only the waiting code looks at."""
+    """Return whether *handle* brings the result of a call of ``aiosqlite``, which only the code that waits for it reads."""
     return getattr(handle._callback, "__module__", "") == "aiosqlite.core"  # type: ignore[attr-defined]
 
 
 def _ends_a_wait(handle: asyncio.Handle) -> bool:
-    """Return whether *handle* goes on with a task for which being cancelled just then is the same as just before.
+    """Return whether a cancellation just before *handle* has the same effect on its task as one before the wait ended.
 
-    So it is where nothing looks at what it has waited for: in a call of ``aiosqlite``, and asleep.
+    That holds where no code has looked at the result of the wait: in a call of ``aiosqlite``, and in ``asyncio.sleep``. It
+    also holds for a handle that continues no task.
     """
     task = _task(handle)
     if task is None:
@@ -192,7 +198,7 @@ def _ends_a_wait(handle: asyncio.Handle) -> bool:
 
 
 def _described(held: list[asyncio.Handle]) -> tuple[str, Place | None]:
-    """Return a description of the tasks that have the turn, and the line at which the first of them continues."""
+    """Return a description of the lanes that the callbacks *held* run in, and the line at which the first task continues."""
     lanes: dict[str, None] = {}
     place: Place | None = None
     for handle in held:

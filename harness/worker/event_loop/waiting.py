@@ -1,4 +1,4 @@
-"""Waits in the memory of a worker while no controller decides: before the race and after it."""
+"""The waits in the memory of a worker while the controller does not decide: before the race and after it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Waiting:
         return f"<Waiting strands={self._strands}>"
 
     def add(self, strand: Strand) -> None:
-        """Have *strand* wait."""
+        """Add *strand* to the threads that wait."""
         self._strands.append(strand)
 
     def all(self) -> list[Strand]:
@@ -38,7 +38,7 @@ class Waiting:
         return found
 
     def due(self, before: float) -> Strand | None:
-        """Return the thread with the earliest deadline, and forget it; None if no deadline comes by *before*."""
+        """Return the thread with the earliest deadline, and forget it; None if no deadline comes by *before* (in seconds)."""
         timed = [strand for strand in self._strands if strand.wanted is not None and strand.wanted.deadline < math.inf]
         first = min(
             timed, key=lambda strand: strand.wanted.deadline if strand.wanted is not None else 0.0, default=None
@@ -50,7 +50,10 @@ class Waiting:
 
 
 def only_wait(parked: Mapping[str, Strand], strand: Strand) -> bool:
-    """Return whether all of *parked* but *strand* wait, without a deadline, for resources that only *strand* could release."""
+    """Return whether all of *parked* but *strand* wait, without a deadline, for resources that only *strand* could release.
+
+    A resource is taken for such if it has not been released since the wait for it began.
+    """
     for other in parked.values():
         if other is not strand:
             wanted = other.wanted

@@ -1,6 +1,6 @@
-"""Virtual time: one clock for all workers, moved only by the controller; to each the time of day may be another.
+"""Virtual time: one clock for all workers, moved only by the controller; the time of day may differ between workers.
 
-Installed under ``time`` and ``datetime`` in a worker, so that the code under test reads it unmodified.
+It is installed under ``time`` and ``datetime`` in a worker, so the code under test reads it without being modified.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ _READING_NS = 1_000
 
 
 class Clock:
-    """Virtual seconds since the execution began; ``read`` says that somebody has asked since that was last cleared.
+    """The clock of a worker; ``now`` is in virtual seconds since the execution began.
 
-    ``dated`` says so of a file that was given its time, ``told_dates`` of code that has looked at the times of files.
+    Three flags hold since they were last cleared: ``read`` that code has read the clock, ``dated`` that a file was given its
+    time, ``told_dates`` that code has looked at the times of files.
 
-    ``skew`` is by how many seconds what tells the time of day is ahead on this machine. Each reading is a microsecond after
-    the one before it, as time stamps order events; ``elapsed_ns`` is what these come to (see ``Readings``). ``now`` does not
-    move by it: sleeps that begin together end together.
+    ``skew`` is the number of seconds by which the time of day is ahead on this machine. Each reading is a microsecond after
+    the reading before it, because time stamps order events; ``elapsed_ns`` is how far readings have moved the time on (see
+    ``Readings``). ``now`` does not move by them: sleeps that begin together end together.
     """
 
     __slots__ = (
@@ -51,7 +52,7 @@ class Clock:
         self.readings = readings or Readings()
         self.number = 0
         self.real_time_order = self.follows_all = False
-        """Whether this process comes after all that any other has done, whatever that touched."""
+        """Whether the readings of this process follow all earlier readings of other processes, whatever those touched."""
         self._slots: dict[str, int] = {}
         self._met: list[tuple[int, str]] = []
         self.now = 0.0
@@ -60,24 +61,24 @@ class Clock:
         self.elapsed_ns = 0
 
     def be(self, scenario: Scenario, role: str, number: int) -> None:
-        """Be the clock of process *number*, which has *role* in *scenario*."""
+        """Take the settings for process *number*, which has *role* in *scenario*."""
         self.number = number
         self.skew = dict(enumerate(scenario.skew)).get(number, 0.0) if role == "worker" else 0.0
         self.real_time_order = scenario.ordered
         self.follows_all = role != "worker" or scenario.app is not None
 
     def begin(self, now: float) -> None:
-        """An execution begins for this process, at *now*, or goes on after calls that have left nothing."""
+        """Set the clock to *now*: an execution begins for this process, or goes on after calls that have left nothing."""
         self.now, self.read, self.dated, self.told_dates = now, False, False, False
         self.elapsed_ns = self.readings.latest if self.follows_all else self.readings.of(self.number)
         self._met.clear()
 
     def set_up(self) -> None:
-        """``setup`` has ended: executions begin after it."""
+        """Note that ``setup`` has ended: executions begin after its last reading."""
         self.readings.base = self.elapsed_ns + int(self.now * 1e9)
 
     def met(self, resource: str, mode: str) -> None:
-        """Order clock readings: after a step that touched *resource*, they are later than those before an earlier touch."""
+        """Catch up with earlier steps that touched *resource* and conflict with *mode*: later readings here follow theirs."""
         slot = self._slots.get(resource)
         if slot is None:
             slot = self._slots[resource] = self.readings.slot(resource)
@@ -87,54 +88,54 @@ class Clock:
         self._met.append((slot, mode))
 
     def called(self, lane: str) -> None:
-        """Order the readings of a call that begins: after its client's last answer; in real-time order, after any client's."""
+        """Order the readings of a call that begins after its client's last answer; in real-time order, after every answer."""
         self.met(f"client:{lane}", "w")
         if self.real_time_order:
             self.met("history", "i")
 
     def returned(self, lane: str) -> None:
-        """A call has ended."""
+        """Note that the call in *lane* has ended, so that later calls order their readings after it (see ``called``)."""
         self.met(f"client:{lane}", "w")
         if self.real_time_order:
             self.met("history", "o")
 
     def stepped(self) -> None:
-        """The step under way has ended: tell others how far readings have come."""
+        """End the step under way: leave its latest reading in shared memory for the other processes."""
         self.readings.leave(self.elapsed_ns, self._met, self.number)
         self._met.clear()
 
     def ordered(self, now: float) -> None:
-        """An order has come, at *now*."""
+        """Set the clock to *now*, the time of an order that has come."""
         self.now = now
         if self.follows_all and self.readings.latest > self.elapsed_ns:
             self.elapsed_ns = self.readings.latest
 
     def tell(self) -> float:
-        """Return the time to code that acts on it."""
+        """Return the virtual seconds since the execution began, and note that the clock was read."""
         self.read = True
         return self.now
 
     def of_day(self) -> float:
-        """Return the virtual seconds since 1970 by this machine's clock, to code that acts on them."""
+        """Return the virtual seconds since 1970 by this machine's clock, and note that the clock was read."""
         return self.wall_ns() / 1e9
 
     def wall_ns(self) -> int:
-        """Return the virtual nanoseconds since 1970 by this machine's clock."""
+        """Return the virtual nanoseconds since 1970 by this machine's clock, and note that the clock was read."""
         self.read = True
         self.elapsed_ns += _READING_NS
         return _EPOCH_NS + int((self.now + self.skew) * 1e9) + self.elapsed_ns
 
     def since_ns(self) -> int:
-        """Return the nanoseconds on the monotonic clock, which is true on every machine."""
+        """Return the virtual nanoseconds on the monotonic clock, which has no skew, and note that the clock was read."""
         self.read = True
         self.elapsed_ns += _READING_NS
         return int(self.now * 1e9) + self.elapsed_ns
 
     def of_files(self) -> int:
-        """Return the nanoseconds since 1970 that a file is given which is changed now.
+        """Return the virtual nanoseconds since 1970 that a file gets as its time if it is changed now.
 
-        When that is matters to those who look at the times of files (``told_dates``), if anybody does; the time does not move
-        by it.
+        This is no reading, so it does not move the time. The moment matters only to code that looks at the times of files
+        (``told_dates``), if there is any.
         """
         self.dated = True
         return _EPOCH_NS + int(self.now * 1e9) + self.elapsed_ns
@@ -146,7 +147,7 @@ class Clock:
 def install(clock: Clock, sleep: Callable[[float], None]) -> None:
     """Put *clock* under the machine's clocks in this process, and *sleep* under ``time.sleep``, for good.
 
-    Modules that wait for real threads and processes keep the real ones, as far as they have them by name.
+    Modules that wait for real threads and processes (``KEEP``) keep the real functions that they hold as globals.
     """
     placed = [*clocks(clock), InPlace(time.sleep, sleep)]
     real = {id(entry.function): entry.real for entry in placed}

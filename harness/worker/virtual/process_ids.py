@@ -21,23 +21,23 @@ __all__ = ["Identity"]
 _getpid, _getppid, _kill, _gettid = os.getpid, os.getppid, os.kill, threading.get_native_id
 
 _GENUINE = ("multiprocess", "multiprocessing", "harness")
-"""Who gets the real id: what compares it with one taken before."""
+"""The packages that get the real id, because they compare it with an id taken before."""
 
 _TAKE_ONE = (
     "pidfd_open", "sched_getaffinity", "sched_setaffinity", "sched_getparam", "sched_getscheduler",
     "sched_rr_get_interval", "sched_setscheduler",
 )  # fmt: skip
-"""Functions of ``os`` whose first argument is a process id, beside ``kill``, and which give none."""
+"""The functions of ``os``, beside ``kill``, that take a process id as their first argument and do not return one."""
 
 _LASTING = ("cmdline", "exe", "stat", "status")
-"""Files of a process in ``/proc`` that are read to learn whether it lives and since when, which its steps don't change."""
+"""The files of a process in ``/proc`` that tell whether it lives and since when, which its steps do not change."""
 
 _THREAD = 10_000_000
-"""By so much the ids of threads differ, where they are not that of their process."""
+"""The step between the virtual ids of a process' threads; the main thread's id is that of the process."""
 
 
 class Identity:
-    """Which process of the exploration this one is."""
+    """The virtual id of this process, and the translation between virtual and real ids."""
 
     def __init__(self, runtime: Runtime, ids: ProcessIds) -> None:
         self._runtime, self._ids = runtime, ids
@@ -47,15 +47,15 @@ class Identity:
         os.register_at_fork(after_in_child=self.be_nobody)
 
     def be_nobody(self) -> None:
-        """From now on this process has its real id: it has just been forked."""
+        """Give this process its real id, because it has just been forked."""
         self.own = 0
 
     def be_setup(self) -> None:
-        """From now on this process is the one that runs ``setup``."""
+        """Give this process the virtual id of the process that runs ``setup``."""
         self.own = SETUP
 
     def be(self, number: int) -> None:
-        """From now on this process is number *number* of the execution under way."""
+        """Give this process the virtual id of process *number* of the execution under way."""
         self.own = self._ids.of(number)
         self._threads.clear()
         main: Any = threading.main_thread()
@@ -67,7 +67,7 @@ class Identity:
             return _getpid()
         caller = sys._getframe(1)
         genuine = str(caller.f_globals.get("__name__")).partition(".")[0] in _GENUINE
-        # What multiprocessing says of the running process is for others to see.
+        # ``ident`` is multiprocessing's answer to the code under test about the running process, so it is virtual.
         return _getpid() if genuine and caller.f_code.co_name != "ident" else self.own
 
     def getppid(self) -> int:
@@ -75,7 +75,7 @@ class Identity:
         return PARENT if self.own else _getppid()
 
     def real(self, pid: int) -> int:
-        """Return the real id for *pid*; raises ``ProcessLookupError`` for a virtual one that no living process has."""
+        """Return the real id for *pid*; raises ``ProcessLookupError`` for a virtual id that no living process has."""
         if not self.own or pid < PARENT:
             return pid
         if pid in (self.own, PARENT):
@@ -92,9 +92,9 @@ class Identity:
         return self._ids.living().get(real, real)
 
     def seen(self, virtual: int, text: str) -> int | None:
-        """Return the real id of the living process *virtual*, at a schedule point *text* if it is another worker's.
+        """Return the real id of the process with the id *virtual*; None if it does not live or the id is not virtual.
 
-        None where there is none, and for an id that is not virtual.
+        For the id of a worker this is a schedule point, described by *text*.
         """
         if virtual == PARENT:
             return _getppid()
@@ -108,7 +108,7 @@ class Identity:
         return self._ids.real(virtual)
 
     def living(self, text: str) -> dict[int, int]:
-        """Return the virtual ids of all processes by their real ones, at a schedule point *text*."""
+        """Return the virtual ids of all processes by their real ids, after a schedule point described by *text*."""
         found = self._ids.living()
         if self._runtime.controlled:
             self._runtime.park("process", text, "", where(3))
@@ -126,7 +126,7 @@ class Identity:
         return self.own + _THREAD * self._threads.setdefault(real, len(self._threads) + 1)
 
     def kill(self, pid: int, signal_: int, /) -> None:
-        """Stand in for ``os.kill``: a schedule point if it concerns another worker, which may be alive or not."""
+        """Stand in for ``os.kill``: a schedule point if *pid* is another worker's, which may be alive or dead."""
         number = self._ids.number_of(pid)
         if number is None or pid == self.own or not self.own or not self._runtime.controlled:
             _kill(self.real(pid), signal_)
@@ -139,7 +139,7 @@ class Identity:
         _kill(self.real(pid), signal_)
 
     def replacements(self) -> list[Replacement]:
-        """Return the replacements that put virtual ids in the places of real ones."""
+        """Return the replacements that put virtual ids in the place of real ids."""
         found = [
             Replacement(_getpid, self.getpid, os, "getpid"),
             Replacement(_getppid, self.getppid, os, "getppid"),

@@ -1,6 +1,6 @@
 """Seeded randomness: a stream per lane, derived from the execution's seed.
 
-Because every lane has a stream of its own, what a task draws does not depend on how tasks interleave.
+Because every lane has a stream of its own, the values that a task draws do not depend on how tasks interleave.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NODE = 0x0242AC110002
 
 
 class Randomness:
-    """The streams of one execution: for each lane one of bytes and, if it is used, one of numbers."""
+    """The streams of one execution: for each lane a stream of bytes and, if it is used, a generator of numbers."""
 
     def __init__(self, lane: Callable[[], str]) -> None:
         self._lane = lane
@@ -49,19 +49,19 @@ class Randomness:
         self._seed = seed
         self._numbers.clear()
         self._drawn.clear()
-        # It keeps a generator of names from when it first needed one.
+        # ``tempfile`` keeps the generator of names that it made when it first needed one.
         tempfile._name_sequence = None  # type: ignore[attr-defined]
-        # It gives no time twice, and time begins anew with each execution.
+        # ``uuid`` gives no time twice, but time begins anew with each execution.
         uuid._last_timestamp = None  # type: ignore[attr-defined]
 
     def bytes(self, size: int) -> bytes:
-        """Return the next *size* bytes of the running lane, or of the modules that are being imported."""
+        """Return the next *size* bytes of the running lane's stream, or, during an import, of the stream for imports."""
         lane = _IMPORTING if _importing() else self._lane()
         number = self._drawn[lane] = self._drawn.get(lane, 0) + 1
         return hashlib.shake_128(f"{self._seed}/{lane}/{number}".encode()).digest(size)
 
     def numbers(self) -> random.Random:
-        """Return the generator of the running lane."""
+        """Return the running lane's generator of numbers."""
         lane = self._lane()
         stream = self._numbers.get(lane)
         if stream is None:
@@ -70,10 +70,10 @@ class Randomness:
 
 
 def _importing() -> bool:
-    """Whether a module is being imported: that draws once in a process, and not again in the executions that follow."""
+    """Return whether a module is being imported: a module draws once in a process, not again in later executions."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        # To ask each for its code would raise as many audit events.
+        # The globals are compared first: reading a frame's code raises an audit event.
         if frame.f_globals is _BOOTSTRAP and frame.f_code is _FIND_AND_LOAD:
             return True
         frame = frame.f_back
@@ -84,7 +84,7 @@ _Original: TypeAlias = random.Random
 
 
 class _PerLane(random.Random):
-    """A ``random.Random`` that takes its bits from the running task's generator."""
+    """A ``random.Random`` that takes its bits from the running lane's generator."""
 
     _randomness: Randomness | None = None
 
@@ -95,7 +95,7 @@ class _PerLane(random.Random):
         return self._of_lane().getrandbits(k)
 
     def seed(self, a: Any = None, version: int = 2) -> None:
-        """Seed the running lane's generator; None, the machine's randomness, leaves it as it is."""
+        """Seed the running lane's generator with *a*; None, which stands for the machine's randomness, leaves it unchanged."""
         if a is not None and self._randomness is not None:
             self._of_lane().seed(a, version)
 
@@ -110,7 +110,7 @@ def replacements(randomness: Randomness) -> list[Replacement]:
     shared._randomness = randomness
 
     class Random(_Original):
-        """``random.Random``, which seeds itself from the running lane where it would from the machine's randomness."""
+        """A ``random.Random`` that seeds itself from the running lane's stream instead of the machine's randomness."""
 
         def seed(self, a: Any = None, version: int = 2) -> None:
             super().seed(randomness.bytes(32) if a is None else a, version)

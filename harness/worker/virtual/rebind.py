@@ -1,4 +1,4 @@
-"""Replaces objects under every name that loaded modules have for them (``from time import sleep`` included)."""
+"""Replaces objects under every global name that loaded modules have for them (``from time import sleep`` included)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ KEEP = (
     "importlib",
     "_frozen_importlib_external",
 )
-"""Modules that go on with the real thing: ours, and those that wait for real processes and threads."""
+"""The modules that keep the original objects: ours, and modules that wait for real processes and threads."""
 
 
 class Replacement(NamedTuple):
-    """That ``home.name`` and every other global that is *original* shall be *replacement*."""
+    """A replacement to make: ``home.name``, and every other global that is *original*, becomes *replacement*."""
 
     original: Any
     replacement: Any
@@ -41,8 +41,9 @@ def rebind(
 ) -> list[int]:
     """Carry out *replacements* in one pass over the globals of all loaded modules.
 
-    Objects that code has stored elsewhere (default arguments, attributes of instances) keep the original. The modules
-    *without* are known to hold no object whose ``id`` was *looked_for*. Returns what had to be looked for besides.
+    Objects that code has stored elsewhere (default arguments, attributes of instances) keep the original. Modules named in
+    *without* were searched for the ids *looked_for* and hold none of them, so they are skipped, unless there are other ids
+    to search for. Return those other ids.
     """
     by_id = {id(entry.original): entry.replacement for entry in replacements if callable(entry.original)}
     homes = {id(entry.home) for entry in replacements}

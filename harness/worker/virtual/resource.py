@@ -1,4 +1,4 @@
-"""Time, chance and the event loop as resources: their values are decided by the controller, or by the seed."""
+"""Time, chance and the event loop as resources: the controller or the seed decides their values."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Time(Resource):
         self._runtime, self._clock, self._sleep = runtime, clock, sleep
 
     def replacements(self) -> list[Replacement]:
-        """Patch the clocks in place; nothing is left to be replaced."""
+        """Patch the clocks in place, and return no replacements: nothing is left to be replaced."""
         clocks.install(self._clock, self._sleep)
         return []
 
     def begin(self, beginning: Beginning) -> None:
-        """Set the clock."""
+        """Set the clock to the time at which the execution begins."""
         self._clock.begin(beginning.now)
 
     def settles(self, scenario: Scenario) -> Callable[[], None] | None:
@@ -38,7 +38,7 @@ class Time(Resource):
         return self._settle if scenario.delays or (faults.most and faults.jumps) else None
 
     def _settle(self) -> None:
-        """Report whether the step read the clock, or dated a file, or read the date of one."""
+        """Report whether the step read the clock, dated a file or read the date of a file; clear these flags."""
         clock, touched = self._clock, self._runtime.touched
         if clock.read or clock.dated or clock.told_dates:
             for resource, whether in (("clock", clock.read), ("dated", clock.dated), ("dates", clock.told_dates)):
@@ -54,7 +54,7 @@ class Chance(Resource):
         self._randomness = randomness
 
     def replacements(self) -> list[Replacement]:
-        """Return those for the sources of randomness."""
+        """Return the replacements for the sources of randomness."""
         return random_streams.replacements(self._randomness)
 
     def begin(self, beginning: Beginning) -> None:
@@ -69,5 +69,5 @@ class EventLoop(Resource):
         self._runtime = runtime
 
     def replacements(self) -> list[Replacement]:
-        """Return the one that makes ``asyncio`` use a deterministic loop."""
+        """Return the replacement that makes ``asyncio`` use a deterministic loop."""
         return loops.replacements(self._runtime)

@@ -1,4 +1,4 @@
-"""``time.sleep`` in virtual time: a step that cannot begin before its time has come."""
+"""``time.sleep`` in virtual time: a schedule point that can't be passed before the sleep has ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sleeper(runtime: Runtime) -> Callable[[float], None]:
         if runtime.controlled and strand is not None:
             runtime.park("sleep", f"sleep {seconds:g} s", "", where(2), runtime.clock.tell() + seconds)
         elif runtime.begun and strand not in (None, runtime.home):
-            # Before or after the race the main thread goes first.
+            # Before and after the race the main thread goes first, so the other threads wait.
             text, until = f"sleep {seconds:g} s", runtime.clock.tell() + seconds
             runtime.wait_for(Wanted(runtime.lane(), "sleep", text, where(2), "", until))
         elif not runtime.aborting:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from harness.boundary import messages
+from harness.boundary.wire import Message
 from harness.worker.instrument.sqlite.attached import Attached
 from harness.worker.instrument.sqlite.native import NONE, READ, WRITE, Native
 from harness.worker.instrument.sqlite.own_files import SqliteFiles
@@ -55,7 +56,7 @@ class Databases:
         self._holding: dict[tuple[int, str], tuple[weakref.ref[Watched], str]] = {}
         self._reported: tuple[str, ...] = ()
         self.outside = 0
-        self._told: set[messages.Message] = set()
+        self._told: set[Message] = set()
         self.files = SqliteFiles(runtime, native, self.still_open)
         self.also_held: Callable[[], Iterable[str]] = tuple
         """Files on which the worker holds other locks than SQLite's."""
@@ -93,7 +94,7 @@ class Databases:
         """One statement took the right to write *file* and let it go again."""
         self._tell(messages.wrote_at_once(file))
 
-    def _tell(self, item: messages.Message) -> None:
+    def _tell(self, item: Message) -> None:
         """Report *item* once in each execution."""
         if item not in self._told:
             self._told.add(item)
