@@ -114,7 +114,8 @@ class Agents:
         return tuple(Agent(*row) for row in rows)
 
     async def _delete(self, connection: Connection, slug: str) -> None:
-        # First: who is issuing a token to the agent has it locked, and the token is then there to be revoked.
+        # First, because a transaction that issues a token to the agent has locked its row: after that one, the token is there
+        # to be revoked.
         gone = await fetch(connection, "DELETE FROM agents WHERE slug = ? RETURNING id", (slug,))
         if not gone:
             raise UnknownAgent(slug)

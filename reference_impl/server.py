@@ -46,7 +46,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
         partial(create_app, settings), factory=True, host=host, port=port, workers=workers, log_level="warning"
     )
     socket = config.bind_socket()
-    socket.listen(config.backlog)  # who comes before the workers are up waits for them
+    socket.listen(config.backlog)  # a client that connects before the workers are up waits for them
     print(f"listening on http://{host}:{socket.getsockname()[1]}", flush=True)
     if workers > 1:
         Multiprocess(config, sockets=[socket]).run()

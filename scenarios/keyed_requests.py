@@ -117,11 +117,11 @@ def _keyed(name: str, variants: str = "", options: dict[str, Any] | None = None,
 
 _WITH_TAKE_OVER: dict[str, Any] = {"must_happen": (*_KEYED.must_happen, _TAKEN_OVER)}
 _WITH_PROMPT: dict[str, Any] = {"postconditions": (*_KEYED.postconditions, prompt(LEASE / 2)), "delays": 0}
-"""Without delays, for how long a call waits is measured: a client whose process is held up is late, whoever it waits for."""
+"""Without delays, for how long a call waits is measured: a client whose process is held up is late, whatever it waits for."""
 _ALL_ANSWERED: dict[str, Any] = {"postconditions": (*_KEYED.postconditions, answered())}
 
 _SHORT = {"lease": 0.3, "patience": 0.5}
-"""Long enough for who waits to see a lease pass, and no longer, as each look is a place at which to be killed."""
+"""Long enough for a waiter to see a lease pass, and no longer: each of its looks is one more place for a kill."""
 
 PLAIN = _keyed(
     "plain",
@@ -231,7 +231,7 @@ RETAINED = _keyed(
     transitions=(one_owner(), retained(RETENTION)),
     postconditions=(_REAL, live(definite=_TAKEN), CLEAN_CONNECTIONS),
     must_happen=(OVERLAPPED, _REPLAYED),
-    # Who is held up for longer than the retention between reading the clock and committing keeps the answer for less, in any
+    # A process held up for longer than the retention between reading the clock and committing keeps the answer for less, in any
     # implementation: the end of the retention is written before the commit that makes the answer seen.
     delays=0,
 )

@@ -2,8 +2,9 @@
 
 Two readings one after another differ by a microsecond, and on one machine a later reading is a later time. Each process counts
 by itself; where a step touches something, its process first catches up with those that touched that before (and that conflict
-with it), and leaves there how far it has come when the step ends. So whoever can know of a reading reads a later time, and what
-is read follows from which steps depend on each other: it is equal in interleavings that the reduction takes for equal.
+with it), and leaves there how far it has come when the step ends. So a process that can know of a reading
+reads a later time. The times read follow from the dependence of steps, and are equal in interleavings that the reduction takes
+for equal.
 """
 
 from __future__ import annotations

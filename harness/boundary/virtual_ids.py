@@ -13,7 +13,7 @@ import struct
 __all__ = ["PARENT", "SETUP", "ProcessIds"]
 
 PARENT = 5_000_000
-"""The id of whoever forked a worker: Linux gives none above 4,194,304."""
+"""The virtual id of a worker's parent process: Linux gives no id above 4,194,304."""
 
 SETUP = PARENT + 999
 """The id of the process that runs ``setup``."""

@@ -67,7 +67,7 @@ class Planned:
         self._calls = [len(client.calls) for client in workload.clients]
         # What is too much is the last one, which it stays when one before it is taken out.
         self._numbers = max(_CALLS, *self._calls)
-        # More than seen, as who waits and tries again takes longer; what is beyond is drawn when it comes to it.
+        # More than seen, because a client that waits and tries again takes longer. Later points are drawn when reached.
         self._length = steps + steps // 4 + 2
         self._kinds = _prefixes(faults)
         self._others = max(_OTHERS, len(self._calls) - 1)
@@ -173,7 +173,7 @@ class Planned:
                 found = self._faults(options, kind, chosen.task.client)
             else:
                 found = [option for option in tasks if option.lane != chosen.lane]
-                # Where everybody else sleeps, to leave the task is to hold it up until they no longer do.
+                # Where all others sleep, leaving the task means holding it up until they wake.
                 found = found or [option for option in options if Choice(option.choice).is_delay]
             if found:
                 chosen = found[self._which(which, len(found))]

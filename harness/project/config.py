@@ -32,8 +32,8 @@ def hash_seed() -> str:
 def fix_hash_seed() -> None:
     """Begin this process anew with ``PYTHONHASHSEED=0`` if the variable is not set; otherwise do nothing.
 
-    So the order of sets in the code under test is the same in every run and replay. Whoever sets it, to
-    ``random`` for example, is obeyed; a Python told to ignore its environment (``-E``, ``-I``) is left alone.
+    So the order of sets in the code under test is the same in every run and replay. A value
+    that is set, such as ``random``, is kept; a Python told to ignore its environment (``-E``, ``-I``) is left alone.
     """
     if os.environ.get(_HASH_SEED) or sys.flags.ignore_environment or not sys.executable:
         return

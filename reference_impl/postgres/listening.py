@@ -39,7 +39,7 @@ class Listener:
         if heard not in self._heard:
             self._heard.append(heard)
         if self._starting is None or self._has_ended(self._starting):
-            # A task of its own: who started it may be cancelled while others wait for it.
+            # A task of its own: the caller that started it may be cancelled while others wait for it.
             self._starting = asyncio.create_task(self._listen())
         await asyncio.shield(self._starting)
 
@@ -73,7 +73,7 @@ class Listener:
                 for heard in self._heard:
                     heard(notification.payload)
         except psycopg.Error:
-            # Whoever waits looks from time to time; who waits next starts it anew.
+            # Waiters look by themselves from time to time; the next one connects again.
             LOG.warning("the connection that hears of changes broke", exc_info=True)
         finally:
             await raw.close()

@@ -56,7 +56,7 @@ def _sweep(root: Path) -> None:
 
 
 def _abandoned(directory: Path) -> bool:
-    """Return whether nobody holds *directory*, and it is too old for its owner to be just about to."""
+    """Return whether no process has locked *directory*, and it is too old for its owner to be about to."""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:

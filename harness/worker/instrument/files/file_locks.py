@@ -174,7 +174,7 @@ class FileLocks:
                     runtime.news.append(messages.error(f"{type(error).__name__}: {error.strerror}"))
                     raise
             for name in names:
-                # Who waits has seen that another has it, and may do so to the end.
+                # A task that waits has seen that another holds the lock, even if it waits to the end of the execution.
                 runtime.touched(f"lock:{name}", "r")
             if not runtime.block(names, math.inf):
                 raise Aborted

@@ -1,7 +1,7 @@
 """Schedule points in files: whatever Python's ``open`` and ``os`` do to a path in the directory that workers share.
 
 Real files: an operation parks before it runs, and reports afterwards what it touched. Files opened are Python's own stack
-of buffers over a ``FileIO`` whose every read and write parks: what a program has not flushed nobody sees, and dies with it.
+of buffers over a ``FileIO`` whose every read and write parks: unflushed data is not seen by others, and is lost at a kill.
 File times are virtual: what is changed gets the virtual time of the change.
 """
 

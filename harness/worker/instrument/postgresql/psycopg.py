@@ -95,7 +95,7 @@ class Psycopg:
             return await asyncio.shield(future)
         asked = asked_by(gen)
         if asked is None or not self._ours:
-            # What comes before and after the race is nobody's to wait for.
+            # Before and after the race no schedule decides, so it really waits.
             return self._wait(gen, fileno, 0.1)
         place, stages = where(2), _Stages()
         if asked.kind == "notify":

@@ -1,7 +1,7 @@
 """Keeps the server's sessions from one execution to the next: to begin one takes it longer than most executions.
 
-What the code under test closes is rolled back and discarded, as a pooler would, and given to who connects with the same
-words; so nothing of it is left, and nobody can tell it from a new one but by the server's process.
+A session that the code under test closes is rolled back and reset (``DISCARD ALL``), as a pooler would, and given to the next
+connection with the same parameters. Only the server's process id tells it from a new one.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def effect(sql: str) -> Effect:
         return Effect(word, False, False, False, True, *rest)
     if not word:
         return Effect("", True, False, False, False, *rest)
-    # Who listens hears what is committed from now on.
+    # A session that listens is told of commits from now on, as if it read.
     reads = word in ("LISTEN", "UNLISTEN") or (
         word in ("SELECT", "VALUES", "TABLE", "WITH", "FETCH") and _only_reads(bare, capitals)
     )

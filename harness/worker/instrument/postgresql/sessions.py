@@ -21,7 +21,7 @@ from harness.worker.virtual.clock import Clock
 __all__ = ["LOCKS", "NOTIFIED", "Session", "Sessions"]
 
 LOCKS, NOTIFIED = "postgresql", "postgresql notifications"
-"""What everybody waits for whom the server has wait, and what who listens does."""
+"""The resources that a blocked statement and a task that listens wait for."""
 DATA, ROWS, TABLES = "data:postgresql", "lock:postgresql", "lock:postgresql tables"
 CLOCK = "clock:postgresql"
 _ASKED_EVERY = 0.0005
@@ -39,7 +39,7 @@ WITH RECURSIVE ahead(pid) AS (
   UNION SELECT unnest(pg_blocking_pids(pid)) FROM ahead
 ) SELECT count(*) > 0 AND NOT coalesce(bool_or(pid = $1::int), false) FROM ahead
 """
-"""Who waits for itself does not wait for anybody to go on: the server will soon say that it is a deadlock."""
+"""Whether a session waits for others. One in a circle with itself is not counted: the server will soon report a deadlock."""
 
 
 class Session:
@@ -238,7 +238,7 @@ def _touched(session: Session, what: Effect, after: bool, failed: bool) -> tuple
     if what.nothing and not failed:
         return (), False
     if what.reads and not session.serializable:
-        # In a transaction it keeps who locks whole tables out until the end.
+        # In a transaction it keeps out, until the end, every statement that locks whole tables.
         session.excludes |= after
         return ((DATA, "r"), (TABLES, "r")), False
     if what.ends and not failed:

@@ -113,7 +113,7 @@ class ProcessLock:
             if not waits:
                 runtime.news.append(messages.busy((self._name,)))
             else:
-                # Who waits has seen that another has it, and may do so to the end.
+                # A task that waits has seen that another holds the lock, even if it waits to the end of the execution.
                 runtime.touched(self._resource, "r")
             if not waits or not runtime.block((self._name,), deadline):
                 if runtime.aborting:
@@ -230,7 +230,7 @@ class ProcessLocks:
     def say_what_memory(self) -> None:
         """Say whether the step under way has changed the shared memory.
 
-        Whether it has read it nobody knows. Where that is done under a lock, the lock tells enough; else any step may have.
+        Reads can't be noticed. Where they are made under a lock, the lock orders them; without one, any step may have read.
         """
         if self._inherited.changed():
             self.runtime.touched(_MEMORY, "w")

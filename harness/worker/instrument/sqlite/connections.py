@@ -177,7 +177,7 @@ class Connection(RealConnection):
         wrote = wrote or (before == WRITE and not self._open())
         excludes = about.excludes_readers or (before != after == WRITE and self.attached.shut(number))
         touched = accesses(before, after, wrote, failed, excludes)
-        # Who has the schema still to read waits as long as readers are kept out.
+        # A connection that has not read the schema yet waits as long as readers are kept out.
         self._changed_schema = self._changed_schema or excludes or (wrote and before != NONE != after)
         if not touched and before == after != NONE:
             return

@@ -21,8 +21,8 @@ __all__ = ["Databases", "Watched", "accesses"]
 class Watched(Protocol):
     """An instrumented connection. ``handle`` is its ``sqlite3*`` while it is open, 0 afterwards.
 
-    ``running``: a thread is inside SQLite with it, perhaps waiting for a lock, and holds the connection's mutex: whoever
-    asked SQLite anything about it would wait for that thread.
+    ``running``: a thread is inside SQLite with it, perhaps waiting for a lock, and holds the connection's mutex: a thread
+    that asked SQLite anything about it would wait for that one.
     """
 
     handle: int

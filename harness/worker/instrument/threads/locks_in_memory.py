@@ -1,7 +1,7 @@
 """Locks in the memory of a worker: to take one is a schedule point while other threads run, and no wait for one is real.
 
-The real lock stays inside and says who has it, so that it works before, during and after an execution. What is built of
-locks (``Condition``, ``Event``, ``Semaphore``, ``Barrier``, ``queue``) is Python's own code over these.
+The real lock stays inside and says which thread has it, so that it works before, during and after an execution. What is built
+of locks (``Condition``, ``Event``, ``Semaphore``, ``Barrier``, ``queue``) is Python's own code over these.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from harness.worker.source import where
 __all__ = ["ENTRY", "QUIET", "Lock", "Locks", "RLock", "kind", "points_of"]
 
 QUIET, ENTRY, BOTH = range(3)
-"""When it is a point to go through a lock that is free: never, on taking it, on letting it go too.
+"""When an operation on a free lock is a point: never, on taking the lock, on taking and on releasing it.
 
-Who only tries a lock sees whether another has it, so letting go of one that the code made itself is a point. Of what the
-standard library makes for its own use only the waiting counts: what it protects nobody else can see.
+Code that tries a lock without waiting sees whether another thread holds it, so releasing a lock that the code under test made
+is a point. Of a lock that the standard library makes for its own use only a wait is one: no other code sees what it protects.
 """
 
 _GENUINE = ("harness", "importlib", "_frozen_importlib", "multiprocess", "multiprocessing")
-"""Who gets real locks: ours, what is taken once by whoever imports first, and what other processes see."""
+"""Packages whose locks stay real: the harness, the import system (taken by the first import), and locks between processes."""
 
 _OWN_USE = ("concurrent", "logging", "subprocess", "functools", "tempfile", "asyncio")
 _BENEATH = "harness.worker.instrument.threads.real_threads"

@@ -1,6 +1,6 @@
 """C functions that the code under test calls through ``ctypes`` and that reach out of the process, named.
 
-What they do to the shared directory the audit of that directory finds; the rest nobody would see.
+The audit of the shared directory finds what they do there; this file is for the rest.
 """
 
 from __future__ import annotations

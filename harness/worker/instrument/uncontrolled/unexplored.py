@@ -67,7 +67,7 @@ def _refusal(runtime: Runtime, name: str) -> Any:
             runtime.news.append(messages.outside(text, ""))
         raise NotImplementedError(
             f"The event loop of the harness has no {text}: no schedule could decide when something comes. Give the code "
-            "under test a stand-in for whom it talks to, or declare a schedule point around that call."
+            "under test a stand-in for the other end, or declare a schedule point around that call."
         )
 
     return refuse
