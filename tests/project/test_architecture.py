@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from tests.project.module_map import MAPPED, PAGE, first_line, module_map
-from tests.project.sources import ROOT
+from tests.project.sources import ROOT, read_sources
 
 LINES = 200
+COLLAPSED = ("cli", "reports", "schedulers", "worker/instrument")
+"""Packages that the table has one row for, with their subfolders."""
+FREE = frozenset({"", "values", "boundary"})
+"""What every package may import: the files in ``harness/`` itself, values, and what both sides of the wall share."""
 _FOLDER = re.compile(r"^\| `([\w/]+)/` \|", re.MULTILINE)
 _PATH = re.compile(r"`((?:harness|scenarios|reports|reference_impl|tests|docs|benchmarks)/[\w./-]*)`")
 
@@ -43,6 +48,46 @@ def test_every_package_is_in_it() -> None:
     packages = {path.parent.relative_to(ROOT).as_posix() for path in _modules() if path.name != "__init__.py"}
     below = {package for package in packages if any(package.startswith(f"{row}/") for row in rows)}
     assert packages - below - rows == set()
+
+
+def _package(folder: str) -> str:
+    inside = folder.removeprefix("harness").strip("/")
+    for each in COLLAPSED:
+        if inside == each or inside.startswith(each + "/"):
+            return each
+    return inside
+
+
+def _imported() -> dict[str, set[str]]:
+    """Return the packages that the files of each package import, those in functions included."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for source in read_sources("harness"):
+        package = _package(str(Path(source.path).parent))
+        found[package] |= set()
+        for _, name in source.imports():
+            if name == "harness" or name.startswith("harness."):
+                folder = Path(name.replace(".", "/"))
+                while not (ROOT / folder).is_dir():
+                    folder = folder.parent
+                found[package].add(_package(str(folder)))
+    return {package: others - FREE - {package} for package, others in found.items()}
+
+
+def _stated() -> dict[str, set[str]]:
+    """Return the packages that the table lets each package import."""
+    found = {}
+    for line in _architecture().partition("## Packages")[2].partition("## ")[0].splitlines():
+        cells = [each.strip() for each in line.strip("|").split("|")]
+        if len(cells) == 3 and cells[0].startswith("`harness/"):
+            found[_package(cells[0].strip("`"))] = set(re.findall(r"`([\w/]+)`", cells[2]))
+    return found
+
+
+def test_the_table_of_packages_is_true() -> None:
+    """A package that is not in the table, or imports what its row does not name, is not in the architecture."""
+    assert {name: sorted(others) for name, others in sorted(_stated().items())} == {
+        name: sorted(others) for name, others in sorted(_imported().items())
+    }
 
 
 def test_every_module_says_what_it_is() -> None:

@@ -27,8 +27,8 @@ __all__ = ["Exhaustive", "gives_way"]
 _LONG = 1_000
 """Unlimited look-ahead: more steps than any execution has."""
 
-_STANDING = ("!kill:", "!cancel:", "!lose:", "!duplicate:")
-"""Prefixes of faults after which the task that ran last can still continue."""
+_STANDING = ("!kill", "!cancel", "!lose", "!duplicate")
+"""Faults after which the task that ran last can still continue."""
 
 
 class Exhaustive:
@@ -223,7 +223,7 @@ class Exhaustive:
         """
         if not self._reduction or not Choice(choice).is_fault or Choice(choice).is_delay:
             return False
-        if self._most is not None and not choice.startswith(_STANDING):
+        if self._most is not None and Choice(choice).head not in _STANDING:
             # Other faults end the last task's turn without a preemption. Injected earlier, such a fault may cost one
             # preemption more, which the bound may not allow.
             return False

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from stat import S_ISDIR, S_ISREG
 from typing import Any
 
+from harness.values.names import Resource
 from harness.worker.runtime import Runtime
 
 __all__ = ["LINKED", "Shared", "Touched", "base_of", "of_descriptor"]
@@ -121,7 +122,7 @@ class Shared:
 
     def folder_at(self, touched: list[Touched]) -> str | None:
         """Return the directory that *touched*, which ``touches`` said of a path, leads to; None if it leads to none."""
-        path = next((resource[5:] for resource, _ in reversed(touched) if resource.startswith("data:")), "")
+        path = next((Resource(name).name for name, _ in reversed(touched) if Resource(name).is_data), "")
         try:
             return path if S_ISDIR(_lstat(self.root + path).st_mode) else None
         except OSError:
