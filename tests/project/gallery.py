@@ -14,7 +14,7 @@ from tests.project.sources import ROOT
 FOLDER = Path("reports/gallery")
 RACE = ("rotate-token", "--variant", "t11-read-after-commit")
 DOCUMENTS = {"html": "page.html", "markdown": "summary.md", "junit": "junit.xml", "sarif": "results.sarif"}
-VARIES = re.compile(r"\d+\.\d+ s\b|\"seconds\": ?[\d.]+|\d+(?:\.\d+){2}[\w.+]*")
+VARIES = re.compile(r"\d+\.\d+ s\b|\"seconds\": ?[\d.]+|\d+(?:\.\d+){2}[\w.+]*|-[0-9a-f]{8}(?=\.json)")
 """Parts of a report that differ from run to run or from machine to machine: durations, and versions."""
 
 
@@ -36,7 +36,7 @@ def make(folder: Path) -> dict[str, str]:
 def texts(folder: Path) -> dict[str, str]:
     """Return the text of each file in *folder*, relative to the repository, without the parts that vary."""
     return {
-        path.name: VARIES.sub("#", path.read_text().replace(str(folder), str(FOLDER)))
+        VARIES.sub("#", path.name): VARIES.sub("#", path.read_text().replace(str(folder), str(FOLDER)))
         for path in sorted((ROOT / folder).iterdir())
     }
 
